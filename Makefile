@@ -1,0 +1,49 @@
+# make demo    watch a removal on this machine, no AWS account needed
+# make test    everything that CI tests
+# make lint    everything that CI lints
+# make format  what lint would complain about, mended
+# make lock    resolve requirements.lock and package-lock.json anew
+
+PYTHON ?= python3.11
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+
+export PATH := $(abspath $(BIN)):$(abspath node_modules/.bin):$(PATH)
+
+.PHONY: demo test lint format lock ci clean
+
+ci: lint test
+
+demo: $(READY)
+	$(BIN)/python -m sandbox.demo
+
+test: $(READY)
+	$(BIN)/pytest -n 2 --dist loadgroup
+
+lint: $(READY)
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+
+format: $(READY)
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+# One environment for everything: Python packages by hash, Node.js from a wheel, the CDK CLI by
+# npm's lock file. The project itself is installed in place, so the source roots are importable.
+$(READY): requirements.lock package-lock.json pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	npm ci --silent --no-audit --no-fund
+	touch $@
+
+lock:
+	$(BIN)/uv pip compile pyproject.toml --group dev --extra app --universal --python-version 3.11 \
+	  --generate-hashes --no-header --no-emit-index-url --upgrade --quiet -o requirements.lock
+	npm install --package-lock-only --omit-lockfile-registry-resolved \
+	  --no-audit --no-fund
+
+clean:
+	rm -rf $(VENV) node_modules cdk.out dist .sandbox

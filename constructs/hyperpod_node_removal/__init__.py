@@ -1,0 +1,1 @@
+"""Remove nodes from an Amazon SageMaker HyperPod cluster."""

@@ -1,0 +1,201 @@
+"""The wire contract between a CloudFormation template and the function.
+
+Both sides import it: the construct at synth, the function at run time. Every property name,
+limit, enumeration and rule about a value stands here once, next to the sentence that explains a
+violation of it. The module does no I/O and imports the standard library only.
+
+Sources are given as `[model]` (the botocore service model of SageMaker), `[guide]` (the HyperPod
+developer guide), `[cfn]` (the CloudFormation user guide, custom resource reference).
+"""
+
+import re
+from enum import StrEnum
+from typing import Final
+
+RESOURCE_TYPE: Final = "Custom::HyperPodNodeRemoval"
+
+
+class Property(StrEnum):
+    """Properties a template may set. Any other name is refused."""
+
+    CLUSTER_NAME = "ClusterName"
+    """Name or ARN of the cluster. Required."""
+    NODE_IDS = "NodeIds"
+    """Instance ids to remove. Default: none."""
+    NODE_LOGICAL_IDS = "NodeLogicalIds"
+    """Logical ids to remove (clusters with continuous provisioning). Default: none."""
+    ON_PARTIAL_FAILURE = "OnPartialFailure"
+    """`FAIL` or `REPORT`. Default: `FAIL`."""
+    RETRY_FOR = "RetryFor"
+    """Seconds for which transient refusals are retried. Default: 600."""
+    RETRY_TOKEN = "RetryToken"
+    """Any text; changing it runs the same set again. Default: empty."""
+    SERVICE_TIMEOUT = "ServiceTimeout"
+    """Seconds CloudFormation waits for the reply [cfn]. Default: 3600."""
+    SERVICE_TOKEN = "ServiceToken"
+    """ARN of the function [cfn]. Required by CloudFormation, ignored by the function."""
+
+
+class Attribute(StrEnum):
+    """Keys of `Data`, for `Fn::GetAtt`. Every reply has all of them: a missing one fails the stack."""
+
+    OUTCOME = "Outcome"
+    CLUSTER_NAME = "ClusterName"
+    REQUESTED_COUNT = "RequestedCount"
+    REMOVED_COUNT = "RemovedCount"
+    ALREADY_ABSENT_COUNT = "AlreadyAbsentCount"
+    FAILED_COUNT = "FailedCount"
+    REMOVED_NODES = "RemovedNodes"
+    ALREADY_ABSENT_NODES = "AlreadyAbsentNodes"
+    FAILED_NODES = "FailedNodes"
+    INSTANCE_GROUP_TARGET_COUNTS = "InstanceGroupTargetCounts"
+
+
+class PartialFailure(StrEnum):
+    """What a removal that fails for some, but not all, of its nodes does to the stack."""
+
+    FAIL = "FAIL"
+    """The resource fails and the stack rolls back. The default."""
+    REPORT = "REPORT"
+    """The resource succeeds; the failed nodes are in its attributes and its log."""
+
+
+class Outcome(StrEnum):
+    """Values of the `Outcome` attribute."""
+
+    COMPLETE = "COMPLETE"
+    """Every requested node has left the cluster, or was not there to begin with."""
+    PARTIAL = "PARTIAL"
+    """Some nodes left, others did not. Read with `OnPartialFailure: REPORT` only."""
+    FAILED = "FAILED"
+    """No node left. Never seen by a template: the resource fails."""
+    EMPTY = "EMPTY"
+    """The set is empty; nothing was called."""
+    ROLLED_BACK = "ROLLED_BACK"
+    """The stack is rolling back; nothing was removed and nothing was restored."""
+    DELETED = "DELETED"
+    """The resource left the stack; the cluster was not touched."""
+
+
+class FailureCode(StrEnum):
+    """Why a node was not removed, where the service gives no code of its own."""
+
+    CONTROLLER_NODE = "ControllerNode"
+    """The node runs the Slurm controller and is never asked for [guide]."""
+    REMOVAL_FAILED = "RemovalFailed"
+    """The removal was accepted, then the node turned to `Failure`."""
+    STILL_PRESENT = "StillPresent"
+    """The removal was accepted, but the node had not left when the time was up."""
+    CLUSTER_BUSY = "ClusterBusy"
+    """The cluster was being changed for as long as the removal could wait."""
+    NOT_ATTEMPTED = "NotAttempted"
+    """The time was up, or the stack had begun to roll back, before the node was asked for."""
+
+
+# Numbers -------------------------------------------------------------------------------------
+
+MAX_IDS_PER_REQUEST: Final = 99
+"""Identifiers in one BatchDeleteClusterNodes request of instance ids only [guide]."""
+MAX_IDS_PER_REQUEST_WITH_LOGICAL_IDS: Final = 50
+"""Identifiers in one BatchDeleteClusterNodes request that holds a logical id [guide]."""
+MAX_NODES: Final = 3000
+"""Identifiers in one resource: the longest `NodeIds` of the API's shape [model]."""
+RETRY_FOR_DEFAULT: Final = 600
+RETRY_FOR_MAX: Final = 3600
+"""Seconds. Beyond it CloudFormation would have given up on the resource."""
+SERVICE_TIMEOUT_DEFAULT: Final = 3600
+SERVICE_TIMEOUT_MAX: Final = 3600
+"""Seconds [cfn]."""
+RETRY_TOKEN_MAX: Final = 1024
+"""Characters. The token is compared by CloudFormation only; the function never reads it."""
+RESPONSE_MAX_BYTES: Final = 4096
+"""Bytes of a whole response body [cfn]. A longer one fails the resource and loses the reason."""
+REASON_MAX_BYTES: Final = 1000
+"""Bytes of a `Reason`. Stack events cut a reason near 1,024 and add words of their own."""
+PHYSICAL_RESOURCE_ID_MAX: Final = 1024
+"""Characters of a physical resource id [cfn]."""
+
+# Values --------------------------------------------------------------------------------------
+# Each `*_problem` takes a value of the wire and returns None, or what is wrong with it as the end
+# of a sentence: "<where> <problem>".
+
+_NODE_ID = re.compile(r"i-[a-f0-9]{8}(?:[a-f0-9]{9})?", re.ASCII)
+_KUBERNETES_NODE_NAME = re.compile(r"hyperpod-(i-[a-f0-9]{8}(?:[a-f0-9]{9})?)", re.ASCII)
+_NODE_LOGICAL_ID = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9-]{0,126}[a-zA-Z0-9]", re.ASCII)
+_CLUSTER_NAME = re.compile(r"(?=.{1,63}\Z)[a-zA-Z0-9](?:-*[a-zA-Z0-9])*", re.ASCII)
+_CLUSTER_ARN = re.compile(
+    r"arn:aws[a-z-]*:sagemaker:[a-z0-9-]+:[0-9]{12}:cluster/[a-z0-9]{12}", re.ASCII
+)
+_QUOTED_MAX: Final = 80
+
+
+def printable(text: str, limit: int | None = None) -> str:
+    """`text` with everything that is not printable ASCII escaped, cut to `limit` characters.
+
+    What it returns can stand in a log line or a stack event whatever it came from: no control
+    character, no ANSI escape, no bidirectional override.
+    """
+    head = text if limit is None else text[:limit]
+    escaped = "".join(c if " " <= c <= "~" else ascii(c)[1:-1] for c in head)
+    if limit is not None and (len(text) > limit or len(escaped) > limit):
+        return escaped[: max(0, limit - 3)] + "..."
+    return escaped
+
+
+def quoted(value: object) -> str:
+    """`value` in single quotes, safe to print and short enough for a sentence."""
+    return f"'{printable(str(value), _QUOTED_MAX)}'"
+
+
+def node_id_problem(value: str) -> str | None:
+    """An instance id: `i-` and 8 or 17 hexadecimal digits [model]."""
+    if _NODE_ID.fullmatch(value):
+        return None
+    kubernetes = _KUBERNETES_NODE_NAME.fullmatch(value.strip())
+    if kubernetes:
+        return f"{quoted(value)} is the Kubernetes name of a node; use its instance id, {kubernetes[1]}"
+    return f"{quoted(value)} is not an instance id; allowed: i- and 8 or 17 of the digits 0-9 a-f"
+
+
+def node_logical_id_problem(value: str) -> str | None:
+    """A logical id: 2 to 128 letters, digits and hyphens, no hyphen at either end [model]."""
+    if _KUBERNETES_NODE_NAME.fullmatch(value) or _NODE_ID.fullmatch(value):
+        instance_id = value.removeprefix("hyperpod-")
+        return (
+            f"{quoted(value)} names an instance; put {instance_id} into {Property.NODE_IDS} instead"
+        )
+    if _NODE_LOGICAL_ID.fullmatch(value):
+        return None
+    return (
+        f"{quoted(value)} is not a logical id; allowed: 2 to 128 letters, digits and hyphens,"
+        " with no hyphen at either end"
+    )
+
+
+def cluster_name_problem(value: str) -> str | None:
+    """A cluster name or a cluster ARN [model]."""
+    if _CLUSTER_NAME.fullmatch(value) or _CLUSTER_ARN.fullmatch(value):
+        return None
+    if value.startswith("arn:"):
+        return cluster_arn_problem(value)
+    return (
+        f"{quoted(value)} is not a cluster name; allowed: 1 to 63 letters, digits and hyphens that"
+        " begin and end with a letter or digit, or a cluster ARN"
+    )
+
+
+def cluster_arn_problem(value: str) -> str | None:
+    """A cluster ARN. It ends in a 12-character id, which is not the name [model]."""
+    if _CLUSTER_ARN.fullmatch(value):
+        return None
+    return (
+        f"{quoted(value)} is not a cluster ARN; allowed: arn:aws:sagemaker:<region>:<account>:"
+        "cluster/<id>, where <id> is 12 lower-case letters and digits (not the cluster's name)"
+    )
+
+
+def seconds_problem(value: int, least: int, most: int) -> str | None:
+    """A whole number of seconds between `least` and `most`, both allowed."""
+    if least <= value <= most:
+        return None
+    return f"{quoted(value)} is out of range; allowed: {least} to {most} seconds"
