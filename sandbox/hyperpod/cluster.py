@@ -1,0 +1,144 @@
+"""A HyperPod cluster as a test sees it: what to look at, and what to arrange."""
+
+from threading import RLock
+
+from sandbox.hyperpod.faults import Refusal
+from sandbox.hyperpod.nodes import ClusterStatus, NodeStatus, NodeView
+from sandbox.hyperpod.state import ClusterState
+
+
+class Cluster:
+    """A cluster of the model, made by `HyperPod.create_cluster`. Every method is thread-safe.
+
+    A node is named by its instance id or its logical id. A method that needs the node to be
+    listed raises KeyError when it is not.
+    """
+
+    def __init__(self, state: ClusterState, lock: RLock) -> None:
+        self._state = state
+        self._lock = lock
+
+    @property
+    def name(self) -> str:
+        return self._state.plan.name
+
+    @property
+    def arn(self) -> str:
+        """The ARN, which ends in a 12-character id and not in the name."""
+        return self._state.plan.arn
+
+    # What a test looks at ---------------------------------------------------------------------
+
+    def node_ids(self, group: str) -> tuple[str, ...]:
+        """Instance ids of the group's listed nodes, in order of creation."""
+        with self._lock:
+            nodes = self._state.listed()
+            return tuple(n.instance_id for n in nodes if n.group == group and n.instance_id)
+
+    def logical_ids(self, group: str) -> tuple[str, ...]:
+        """Logical ids of the group's listed nodes; empty unless continuous."""
+        with self._lock:
+            nodes = self._state.listed()
+            return tuple(n.logical_id for n in nodes if n.group == group and n.logical_id)
+
+    def node(self, node_id: str) -> NodeView:
+        """The listed node of this id."""
+        with self._lock:
+            return self._state.find(node_id).view()
+
+    @property
+    def nodes(self) -> tuple[NodeView, ...]:
+        """All listed nodes, in order of creation."""
+        with self._lock:
+            return tuple(node.view() for node in self._state.listed())
+
+    @property
+    def present(self) -> frozenset[str]:
+        """Instance ids that are still listed, whatever their status."""
+        return frozenset(node.instance_id for node in self.nodes if node.instance_id)
+
+    @property
+    def target_counts(self) -> dict[str, int]:
+        """`TargetCount` per group."""
+        with self._lock:
+            return {name: group.target_count for name, group in self._state.groups().items()}
+
+    @property
+    def current_counts(self) -> dict[str, int]:
+        """`CurrentCount` per group; it falls later than a node leaves the list."""
+        with self._lock:
+            groups = self._state.groups()
+            return {name: self._state.current_count(group) for name, group in groups.items()}
+
+    @property
+    def status(self) -> ClusterStatus:
+        with self._lock:
+            return self._state.cluster_status()
+
+    # What a test arranges ---------------------------------------------------------------------
+
+    def refuse(
+        self,
+        node_id: str,
+        code: str = "NodeIdInUse",
+        message: str | None = None,
+        until: float | None = None,
+        times: int | None = None,
+    ) -> None:
+        """Refuse to delete a node, listed or not; for ever by default.
+
+        `until` is a time of the model's clock, `times` a number of refusals.
+        """
+        text = message or f"Node {node_id} cannot be deleted: {code}."
+        with self._lock:
+            self._state.refusals[node_id] = Refusal(code, text, until, times)
+
+    def allow(self, node_id: str) -> None:
+        """Take back what `refuse` said of this id."""
+        with self._lock:
+            self._state.refusals.pop(node_id, None)
+
+    def fail_while_leaving(self, node_id: str, message: str = "The instance did not stop.") -> None:
+        """Let the node's next shutdown end in the status Failure."""
+        with self._lock:
+            self._state.find(node_id).leaving_fails = message
+
+    def set_status(self, status: str, until: float | None = None) -> None:
+        """Set `ClusterStatus`, until a time of the clock at which it is InService again."""
+        with self._lock:
+            self._state.set_cluster_status(ClusterStatus(status), until)
+
+    def set_group_status(self, group: str, status: str, until: float | None = None) -> None:
+        """Set an instance group's `Status`, in the same manner."""
+        with self._lock:
+            record = self._state.groups()[group]
+            record.status, record.status_until = ClusterStatus(status), until
+
+    def set_node_status(self, node_id: str, status: str, until: float | None = None) -> None:
+        """Set a node's status, until a time of the clock at which it is Running again."""
+        with self._lock:
+            node = self._state.find(node_id)
+            node.status, node.status_until, node.leaves_at = NodeStatus(status), until, None
+
+    def replace_instance(self, node_id: str) -> str:
+        """Auto-recovery: a new instance for the node. Returns its id; the logical id stays."""
+        with self._lock:
+            return self._state.renew_instance(self._state.find(node_id))
+
+    def add_pending(self, group: str) -> str:
+        """Add a node that has no instance yet. Returns its logical id.
+
+        Raises:
+            ValueError: the cluster does not provision continuously.
+        """
+        if not self._state.plan.continuous:
+            raise ValueError(f"{self.name} has no logical ids; allowed: continuous=True")
+        with self._lock:
+            self._state.groups()[group].target_count += 1
+            node = self._state.add_node(group, NodeStatus.PENDING, with_instance=False)
+            return str(node.logical_id)
+
+    def delete(self) -> None:
+        """Delete the cluster at once: every later call gets ResourceNotFound."""
+        with self._lock:
+            self._state.deleted = True

@@ -1,0 +1,209 @@
+"""The service: operations on clusters, the errors it gives, and what it has seen."""
+
+import hashlib
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from threading import RLock
+from typing import Any
+
+from sandbox.hyperpod import answers, wire
+from sandbox.hyperpod.cluster import Cluster
+from sandbox.hyperpod.deletion import DeletionRules, delete_nodes
+from sandbox.hyperpod.faults import Fault, Faults, Request, ServiceError
+from sandbox.hyperpod.state import ClusterPlan, ClusterState
+
+
+@dataclass(frozen=True)
+class DeleteRequest:
+    """A BatchDeleteClusterNodes request that reached the service, whatever came of it."""
+
+    cluster: str
+    """The cluster's name, or what was sent where no such cluster exists."""
+    node_ids: tuple[str, ...]
+    logical_ids: tuple[str, ...]
+    time: float
+    """Seconds of the model's clock."""
+
+
+class HyperPod:
+    """SageMaker HyperPod in memory, for `mock` (in this process) and `serve` (over HTTP).
+
+    Nothing happens by itself: statuses follow `clock`, in seconds, when they are looked at.
+    `sleep` is called with `latency` at every call and by default does nothing.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], object] = lambda _: None,
+        region: str = "us-east-1",
+        account: str = "123456789012",
+    ) -> None:
+        self.clock = clock
+        self.region = region
+        self.account = account
+        self.latency = 0.0
+        """Seconds per call, handed to `sleep`."""
+        self.rules = DeletionRules()
+        """What AWS's documentation leaves open about BatchDeleteClusterNodes."""
+        self.calls: Counter[str] = Counter()
+        """Calls that reached the service by operation, those that got an error included."""
+        self.delete_requests: list[DeleteRequest] = []
+        self._sleep = sleep
+        self._lock = RLock()
+        self._clusters: list[ClusterState] = []
+        self._faults = Faults()
+
+    def create_cluster(
+        self,
+        name: str,
+        groups: Mapping[str, int],
+        controller_group: str | None = None,
+        *,
+        min_counts: Mapping[str, int] | None = None,
+        continuous: bool = False,
+        orchestrator: str = "Slurm",
+        shutdown_seconds: float | tuple[float, float] = 60.0,
+        busy_while_leaving: bool = False,
+        instance_type: str = "ml.p5.48xlarge",
+        seed: int = 0,
+    ) -> Cluster:
+        """A cluster whose nodes all run; ids are the same for the same name and seed.
+
+        Args:
+            groups: instance groups and their counts.
+            controller_group: the group that runs the Slurm controller. With None no group has a
+                SlurmConfig, as in clusters made with a provisioning file.
+            min_counts: `MinCount` per group, where it has one.
+            continuous: NodeProvisioningMode Continuous, and so logical ids.
+            orchestrator: "Slurm" or "Eks".
+            shutdown_seconds: how long a node takes to leave; a pair is a range to draw from.
+            busy_while_leaving: whether ClusterStatus is Updating while nodes leave. The guide
+                says that it never is with continuous provisioning, and is silent otherwise.
+        """
+        cluster_id = hashlib.sha256(f"{seed}/{name}".encode()).hexdigest()[:12]
+        plan = ClusterPlan(
+            name=name,
+            arn=f"arn:aws:sagemaker:{self.region}:{self.account}:cluster/{cluster_id}",
+            groups=groups,
+            controller_group=controller_group,
+            min_counts=min_counts or {},
+            continuous=continuous,
+            orchestrator=orchestrator,
+            shutdown_seconds=shutdown_seconds,
+            busy_while_leaving=busy_while_leaving,
+            instance_type=instance_type,
+            seed=seed,
+        )
+        state = ClusterState(plan, self.clock)
+        with self._lock:
+            self._clusters.append(state)
+        return Cluster(state, self._lock)
+
+    @property
+    def requested_nodes(self) -> set[str]:
+        """Instance ids that a delete request ever named, by either id, accepted or not."""
+        with self._lock:
+            ids = [i for r in self.delete_requests for i in (*r.node_ids, *r.logical_ids)]
+            known = {i: node for state in self._clusters for i, node in state.ever.items()}
+            named = [known[i].instance_id if i in known else i for i in ids]
+            direct = [i for r in self.delete_requests for i in r.node_ids]
+            return {i for i in (*named, *direct) if i}
+
+    def fail_next(
+        self,
+        operation: str,
+        code: str = "ThrottlingException",
+        *,
+        status: int = 400,
+        message: str = "Rate exceeded",
+        times: int = 1,
+        after_work: bool = False,
+    ) -> None:
+        """Answer the operation's next calls with an error.
+
+        With `after_work` the service first does what it was asked for.
+        """
+        error = ServiceError(code, message, status)
+        with self._lock:
+            self._faults.add(Fault(operation, error, after_work, lambda _: True, times))
+
+    def fail_while(
+        self,
+        operation: str,
+        predicate: Callable[[Request], bool],
+        code: str = "ThrottlingException",
+        *,
+        status: int = 400,
+        message: str = "Rate exceeded",
+        after_work: bool = False,
+    ) -> None:
+        """Answer every call of the operation whose request the predicate accepts with an error."""
+        error = ServiceError(code, message, status)
+        with self._lock:
+            self._faults.add(Fault(operation, error, after_work, predicate, None))
+
+    def call(self, operation: str, request: Request) -> dict[str, Any]:
+        """One call of the service: an answer in its words, or ServiceError."""
+        with self._lock:
+            self.calls[operation] += 1
+            fault = self._faults.take(operation, request)
+            if operation == "BatchDeleteClusterNodes":
+                self._record(request)
+        if self.latency:
+            self._sleep(self.latency)
+        if fault is not None and not fault.after_work:
+            raise fault.error
+        with self._lock:
+            answer = self._answer(operation, request)
+        if fault is not None:
+            raise fault.error
+        return answer
+
+    @contextmanager
+    def mock(self) -> Iterator["HyperPod"]:
+        """Let boto3 clients made in this process reach the model, with credentials of no account.
+
+        Everything else of AWS is moto's for as long as it lasts.
+        """
+        with wire.mocked(self.call, self.region):
+            yield self
+
+    def serve(self) -> AbstractContextManager[str]:
+        """Serve the model on a free port of 127.0.0.1. Yields the endpoint URL for SageMaker."""
+        return wire.served(self.call)
+
+    def _answer(self, operation: str, request: Request) -> dict[str, Any]:
+        cluster = self._find(request.get("ClusterName", ""))
+        match operation:
+            case "BatchDeleteClusterNodes":
+                return delete_nodes(cluster, request, self.rules)
+            case "DescribeCluster":
+                return answers.describe_cluster(cluster)
+            case "DescribeClusterNode":
+                return answers.describe_node(cluster, request)
+            case "ListClusterNodes":
+                return answers.list_nodes(cluster, request)
+        raise ServiceError("UnknownOperationException", f"{operation} is not modelled.", 404)
+
+    def _find(self, name: str) -> ClusterState:
+        for cluster in self._clusters:
+            if name in (cluster.plan.name, cluster.plan.arn) and not cluster.deleted:
+                return cluster
+        raise ServiceError("ResourceNotFound", f"Cluster with name {name} not found.")
+
+    def _record(self, request: Request) -> None:
+        name = request.get("ClusterName", "")
+        names = [c.plan.name for c in self._clusters if name in (c.plan.name, c.plan.arn)]
+        self.delete_requests.append(
+            DeleteRequest(
+                cluster=names[0] if names else name,
+                node_ids=tuple(request.get("NodeIds") or ()),
+                logical_ids=tuple(request.get("NodeLogicalIds") or ()),
+                time=self.clock(),
+            )
+        )

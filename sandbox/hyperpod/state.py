@@ -1,0 +1,169 @@
+"""The state of a cluster, brought up to the clock whenever it is looked at."""
+
+import hashlib
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from sandbox.hyperpod.nodes import ClusterStatus, Group, Node, NodeStatus
+
+if TYPE_CHECKING:
+    from sandbox.hyperpod.faults import Refusal
+
+_EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+"""Wall-clock time of the clock's zero, for the timestamps in answers."""
+
+COUNT_LAG = 20.0
+"""Seconds between a node leaving ListClusterNodes and CurrentCount falling."""
+
+
+@dataclass(frozen=True)
+class ClusterPlan:
+    """What a cluster is made of. Times are in seconds."""
+
+    name: str
+    arn: str
+    groups: Mapping[str, int]
+    controller_group: str | None = None
+    min_counts: Mapping[str, int] = field(default_factory=dict)
+    continuous: bool = False
+    orchestrator: str = "Slurm"
+    shutdown_seconds: float | tuple[float, float] = 60.0
+    busy_while_leaving: bool = False
+    instance_type: str = "ml.p5.48xlarge"
+    seed: int = 0
+
+
+class ClusterState:
+    """Nodes and groups that change as the clock moves. The caller holds the lock."""
+
+    def __init__(self, plan: ClusterPlan, clock: Callable[[], float]) -> None:
+        self.plan = plan
+        self.clock = clock
+        self.deleted = False
+        self.refusals: dict[str, Refusal] = {}
+        self.ever: dict[str, Node] = {}
+        """Every identifier that ever named a node, and that node."""
+        self._random = random.Random(f"{plan.seed}/{plan.name}")
+        self._status = ClusterStatus.IN_SERVICE
+        self._status_until: float | None = None
+        self._groups: dict[str, Group] = {}
+        self._nodes: list[Node] = []
+        self._serial = 0
+        self.created = self.timestamp()
+        for group, count in plan.groups.items():
+            node_type = "Controller" if group == plan.controller_group else "Compute"
+            self._groups[group] = Group(
+                name=group,
+                instance_type=plan.instance_type,
+                target_count=count,
+                min_count=plan.min_counts.get(group),
+                slurm_node_type=node_type if plan.controller_group is not None else None,
+            )
+            for _ in range(count):
+                self.add_node(group, NodeStatus.RUNNING, with_instance=True)
+
+    def settle(self) -> None:
+        """Bring every status up to the clock."""
+        now = self.clock()
+        if self._status_until is not None and now >= self._status_until:
+            self.set_cluster_status(ClusterStatus.IN_SERVICE, None)
+        for group in self._groups.values():
+            if group.status_until is not None and now >= group.status_until:
+                group.status, group.status_until = ClusterStatus.IN_SERVICE, None
+        for node in list(self._nodes):
+            if node.status_until is not None and now >= node.status_until:
+                node.status, node.status_until = NodeStatus.RUNNING, None
+            if node.leaves_at is not None and now >= node.leaves_at:
+                self._finish_leaving(node, node.leaves_at)
+        for group in self._groups.values():
+            group.counted_until = [until for until in group.counted_until if until > now]
+
+    def listed(self) -> tuple[Node, ...]:
+        """Nodes that ListClusterNodes knows, in order of creation."""
+        self.settle()
+        return tuple(self._nodes)
+
+    def groups(self) -> dict[str, Group]:
+        self.settle()
+        return self._groups
+
+    def cluster_status(self) -> ClusterStatus:
+        leaving = any(node.status is NodeStatus.SHUTTING_DOWN for node in self.listed())
+        if leaving and self.plan.busy_while_leaving and self._status is ClusterStatus.IN_SERVICE:
+            return ClusterStatus.UPDATING
+        return self._status
+
+    def set_cluster_status(self, status: ClusterStatus, until: float | None) -> None:
+        self._status, self._status_until = status, until
+
+    def current_count(self, group: Group) -> int:
+        """Instances that are listed, and those that have left the list a moment ago."""
+        instances = [n for n in self.listed() if n.group == group.name and n.instance_id]
+        return len(instances) + len(group.counted_until)
+
+    def find(self, identifier: str) -> Node:
+        """The listed node that answers to either of its ids; KeyError when there is none."""
+        for node in self.listed():
+            if identifier in (node.instance_id, node.logical_id):
+                return node
+        raise KeyError(identifier)
+
+    def add_node(self, group: str, status: NodeStatus, *, with_instance: bool) -> Node:
+        self._serial += 1
+        continuous = self.plan.continuous
+        node = Node(
+            ordinal=self._serial,
+            group=group,
+            instance_type=self._groups[group].instance_type,
+            launched=self.timestamp(),
+            instance_id=self._digits("instance", 17, prefix="i-") if with_instance else None,
+            logical_id=self._digits("logical", 8, prefix=f"{group}-") if continuous else None,
+            status=status,
+        )
+        self._nodes.append(node)
+        self.ever.update({i: node for i in (node.instance_id, node.logical_id) if i})
+        return node
+
+    def renew_instance(self, node: Node) -> str:
+        """Give the node another instance; its logical id stays. Returns the instance's id."""
+        node.instance_id = self._digits("instance", 17, prefix="i-")
+        node.status, node.status_until, node.leaves_at = NodeStatus.RUNNING, None, None
+        node.launched = self.timestamp()
+        self.ever[node.instance_id] = node
+        return node.instance_id
+
+    def start_leaving(self, node: Node) -> None:
+        """Accept the deletion of a node: it shuts down, and its group's target falls now.
+
+        A node that is named twice in one request, by both its ids, starts once.
+        """
+        if node.leaves_at is not None:
+            return
+        seconds = self.plan.shutdown_seconds
+        took = self._random.uniform(*seconds) if isinstance(seconds, tuple) else seconds
+        node.status, node.status_until, node.message = NodeStatus.SHUTTING_DOWN, None, ""
+        node.leaves_at = self.clock() + took
+        if node.in_target_count:
+            node.in_target_count = False
+            self._groups[node.group].target_count -= 1
+
+    def timestamp(self) -> datetime:
+        return _EPOCH + timedelta(seconds=self.clock())
+
+    def _finish_leaving(self, node: Node, when: float) -> None:
+        node.leaves_at = None
+        if node.leaving_fails is not None:
+            node.status, node.message = NodeStatus.FAILURE, node.leaving_fails
+            node.leaving_fails = None
+            return
+        self._nodes.remove(node)
+        if node.instance_id:
+            self._groups[node.group].counted_until.append(when + COUNT_LAG)
+
+    def _digits(self, kind: str, count: int, *, prefix: str) -> str:
+        """A new identifier, the same for the same seed, cluster and order of creation."""
+        text = f"{self.plan.seed}/{self.plan.name}/{kind}/{len(self.ever)}"
+        return prefix + hashlib.sha256(text.encode()).hexdigest()[:count]
