@@ -28,16 +28,16 @@ class Property(StrEnum):
     """`FAIL` or `REPORT`. Default: `FAIL`."""
     RETRY_FOR = "RetryFor"
     """Seconds for which transient refusals are retried. Default: 600."""
-    RETRY_TOKEN = "RetryToken"
+    RETRY_TOKEN = "RetryToken"  # noqa: S105
     """Any text; changing it runs the same set again. Default: empty."""
     SERVICE_TIMEOUT = "ServiceTimeout"
     """Seconds CloudFormation waits for the reply [cfn]. Default: 3600."""
-    SERVICE_TOKEN = "ServiceToken"
+    SERVICE_TOKEN = "ServiceToken"  # noqa: S105
     """ARN of the function [cfn]. Required by CloudFormation, ignored by the function."""
 
 
 class Attribute(StrEnum):
-    """Keys of `Data`, for `Fn::GetAtt`. Every reply has all of them: a missing one fails the stack."""
+    """Keys of `Data`, for `Fn::GetAtt`. Every reply has them all: a missing one fails a stack."""
 
     OUTCOME = "Outcome"
     CLUSTER_NAME = "ClusterName"
@@ -153,7 +153,10 @@ def node_id_problem(value: str) -> str | None:
         return None
     kubernetes = _KUBERNETES_NODE_NAME.fullmatch(value.strip())
     if kubernetes:
-        return f"{quoted(value)} is the Kubernetes name of a node; use its instance id, {kubernetes[1]}"
+        instance_id = kubernetes[1]
+        return (
+            f"{quoted(value)} is the Kubernetes name of a node; use its instance id, {instance_id}"
+        )
     return f"{quoted(value)} is not an instance id; allowed: i- and 8 or 17 of the digits 0-9 a-f"
 
 

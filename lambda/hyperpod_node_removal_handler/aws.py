@@ -1,0 +1,126 @@
+"""AWS clients, and the errors of AWS as types.
+
+This is the one module that knows how botocore reports an error::
+
+    AwsError
+     +-- TransientError          may pass by itself: throttling, 5xx, a lost connection
+     |    +-- ConflictError      another operation on the resource is under way
+     +-- AccessDeniedError       the role lacks a permission, or it has not spread yet
+     +-- ResourceNotFoundError   the cluster or stack does not exist
+     +-- RejectedError           any other 4xx: the request as such was refused
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any, Final
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from hyperpod_node_removal_handler.contract import printable
+
+MESSAGE_MAX: Final = 300
+"""Characters kept of a message of the service."""
+
+# A call that hangs must not eat the seconds that are kept for the reply, so an attempt is short
+# and there are few. Waiting longer than that is the business of the removal's own rounds.
+_CONFIG: Final = Config(
+    connect_timeout=3,
+    read_timeout=20,
+    retries={"mode": "standard", "total_max_attempts": 3},
+    user_agent_extra="hyperpod-node-removal",
+)
+
+# The API version names the model exactly, so a newer SDK in the runtime cannot swap it.
+_API_VERSIONS: Final = {"sagemaker": "2017-07-24", "cloudformation": "2010-05-15"}
+
+_THROTTLING: Final = frozenset(
+    {
+        "LimitExceededException",
+        "PriorRequestNotComplete",
+        "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded",
+        "RequestThrottled",
+        "RequestThrottledException",
+        "SlowDown",
+        "Throttling",
+        "ThrottlingException",
+        "ThrottledException",
+        "TooManyRequestsException",
+    }
+)
+_CREDENTIALS: Final = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired"})
+_CONFLICT: Final = frozenset({"ConflictException", "ResourceInUse", "ResourceInUseException"})
+# Documented is ResourceNotFound; the suffixed spelling is what most services use.
+_NOT_FOUND: Final = frozenset({"ResourceNotFound", "ResourceNotFoundException"})
+_ACCESS_DENIED: Final = frozenset(
+    {"AccessDenied", "AccessDeniedException", "NotAuthorized", "UnauthorizedOperation"}
+)
+_SERVER_ERROR: Final = 500
+
+
+class AwsError(Exception):
+    """A call that AWS did not carry out, or whose answer was lost."""
+
+    def __init__(self, operation: str, code: str, message: str) -> None:
+        self.operation = operation
+        self.code = printable(code, 64)
+        self.message = printable(message, MESSAGE_MAX)
+        super().__init__(f"{operation}: {self.code}: {self.message}")
+
+
+class TransientError(AwsError):
+    """May pass by itself: throttling, an error of the service, a lost connection."""
+
+
+class ConflictError(TransientError):
+    """Another operation on the resource is under way."""
+
+
+class AccessDeniedError(AwsError):
+    """The role lacks a permission, or a permission just granted has not spread yet."""
+
+
+class ResourceNotFoundError(AwsError):
+    """The cluster or the stack does not exist."""
+
+
+class RejectedError(AwsError):
+    """The request as such was refused."""
+
+
+@cache
+def client(service: str) -> Any:
+    """The client of `service` for this process, made when it is first needed."""
+    return boto3.client(service, api_version=_API_VERSIONS[service], config=_CONFIG)
+
+
+@contextmanager
+def translated(operation: str) -> Iterator[None]:
+    """Raise botocore's errors as `AwsError`."""
+    try:
+        yield
+    except ClientError as error:
+        raise _typed(operation, error) from error
+    except BotoCoreError as error:
+        # Connection, timeout, parser and credential errors: nothing says the call was refused.
+        raise TransientError(operation, type(error).__name__, str(error)) from error
+
+
+def _typed(operation: str, error: ClientError) -> AwsError:
+    described = error.response.get("Error", {})
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    code = str(described.get("Code", "Unknown"))
+    message = str(described.get("Message", ""))
+    kind: type[AwsError] = RejectedError
+    if code in _NOT_FOUND:
+        kind = ResourceNotFoundError
+    elif code in _ACCESS_DENIED:
+        kind = AccessDeniedError
+    elif code in _CONFLICT:
+        kind = ConflictError
+    elif code in _THROTTLING or code in _CREDENTIALS or status >= _SERVER_ERROR:
+        kind = TransientError
+    return kind(operation, code, message)

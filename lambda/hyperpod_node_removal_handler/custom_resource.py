@@ -1,0 +1,171 @@
+"""crhelper with a reply of our own.
+
+crhelper 2.0.12 dispatches requests to the decorated functions and catches what they raise. Its
+reply is replaced: it cuts a reason to 256 characters, takes a 403 for delivered, retries without
+end and has no socket timeout. Its poller is not used: its events do not hold more than 120 ids,
+and its rules outlive a crash. See docs/adr/0003.
+"""
+
+import logging
+import threading
+import traceback
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Protocol, cast
+
+from crhelper import CfnResource
+
+from hyperpod_node_removal_handler import report as reports
+from hyperpod_node_removal_handler.contract import Outcome, Property, printable, quoted
+from hyperpod_node_removal_handler.patience import Clock, SystemClock
+from hyperpod_node_removal_handler.reply import Exchange, safe_text
+from hyperpod_node_removal_handler.report import LogPlace, Report
+from hyperpod_node_removal_handler.request import Envelope, RequestError
+
+_log = logging.getLogger(__name__)
+
+REPLY_MARGIN: Final = 15.0
+"""Seconds of an invocation kept for the report: no removal goes on into them."""
+EXPIRY_MARGIN: Final = 8.0
+"""Seconds before the end of an invocation at which a reply is sent in any case, even if a call to
+AWS has not returned by then."""
+_REQUEST_TYPES: Final = ("Create", "Update", "Delete")
+
+
+class LambdaContext(Protocol):
+    """What is used of the context that Lambda hands to a function."""
+
+    log_group_name: str
+    log_stream_name: str
+
+    def get_remaining_time_in_millis(self) -> int:
+        """Milliseconds until the invocation times out."""
+        ...
+
+
+class CustomResource(CfnResource):
+    """A custom resource that is answered with a `Report`.
+
+    `create`, `update` and `delete` are crhelper's decorators, for functions that end with
+    `return handler.answer(report)`. Whatever they do, each event is answered exactly once.
+    """
+
+    def __init__(self, clock: Clock | None = None) -> None:
+        # No wait on Delete: the log group outlives the function.
+        super().__init__(log_level="INFO", boto_level="ERROR", sleep_on_delete=0)
+        # crhelper logs the event, with the presigned URL in it.
+        logging.getLogger("crhelper").setLevel(logging.CRITICAL)
+        self._clock: Clock = clock or SystemClock()
+        # Set by crhelper for each event, declared here for the type checker.
+        self._event: Mapping[str, Any] = {}
+        self._context: Any = None
+        self._timer: threading.Timer | None = None
+        self._exchange: Exchange | None = None
+        self._report: Report | None = None
+        self.unfinished: Callable[[], Report] | None = None
+        """What to report if time runs out before the handler returns."""
+
+    @property
+    def _sam_local(self) -> bool:
+        """True: crhelper then makes no clients for its poller, 0.2 s of a cold start."""
+        return True
+
+    @_sam_local.setter
+    def _sam_local(self, value: object) -> None:
+        pass
+
+    def __call__(self, event: object, context: LambdaContext) -> None:
+        """Handle one event. Does not raise."""
+        try:
+            envelope = Envelope.from_event(event)
+        except RequestError as error:
+            _log.error("%s There is nobody to answer.", error)
+            return
+        remaining = context.get_remaining_time_in_millis() / 1000
+        self._exchange = Exchange(
+            envelope, clock=self._clock, expires_at=self._clock.now() + remaining - 1
+        )
+        self._report = self.unfinished = None
+        properties = cast("Mapping[str, Any]", event).get("ResourceProperties")
+        if envelope.request_type not in _REQUEST_TYPES:
+            problem = f"RequestType {quoted(envelope.request_type)} is unknown."
+            self._exchange.reply(
+                reports.failure(cluster_of(properties), problem, log_place(context))
+            )
+            return
+        # Nothing but what CloudFormation sends: crhelper acts on keys of its own in an event.
+        super().__call__(
+            {
+                "RequestType": envelope.request_type,
+                "StackId": envelope.stack_id,
+                "RequestId": envelope.request_id,
+                "LogicalResourceId": envelope.logical_resource_id,
+                "PhysicalResourceId": envelope.physical_resource_id,
+                "ResponseURL": envelope.response_url,
+                "ResourceProperties": properties,
+            },
+            context,
+        )
+
+    def answer(self, report: Report) -> str:
+        """Keep the report for the reply.
+
+        Returns the physical resource id, which is what crhelper expects of a handler.
+        """
+        self._report = report
+        return str(self._event["PhysicalResourceId"])
+
+    # What of crhelper is replaced ------------------------------------------------------------
+
+    def _wrap_function(self, func: Callable[[Any, Any], bool | str | None] | None) -> None:
+        try:
+            if func:
+                func(self._event, self._context)
+        except Exception as error:  # noqa: BLE001
+            # A defect of ours. What it says may come from the input.
+            _log.error("Unexpected error: %s", printable(traceback.format_exc()))
+            self._report = self._unexpected(safe_text(error))
+
+    def _set_timeout(self) -> None:
+        exchange, context = self._exchange, self._context
+        remaining = context.get_remaining_time_in_millis() / 1000
+
+        def expire() -> None:
+            unfinished = self.unfinished
+            if exchange:
+                exchange.reply(unfinished() if unfinished else self._unexpected("time ran out"))
+
+        self._timer = threading.Timer(max(0.0, remaining - EXPIRY_MARGIN), expire)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def _cfn_response(self, event: object) -> None:  # noqa: ARG002
+        self._send()
+
+    def _send(self, status: str | None = None, reason: str = "") -> None:
+        """Called by crhelper with a status and a reason where it caught an error of its own."""
+        if self._exchange:
+            self._exchange.reply(
+                self._unexpected(reason) if status or self._report is None else self._report
+            )
+
+    def _unexpected(self, what: str) -> Report:
+        cluster = cluster_of(self._event.get("ResourceProperties"))
+        failed = f"The function failed unexpectedly ({what})."
+        if self._event.get("RequestType") == "Delete":
+            # A Delete that fails leaves the stack stuck, and there is nothing to undo.
+            return reports.untouched(Outcome.DELETED, cluster, failed)
+        sentence = (
+            f"{failed} Which nodes were removed is in its log and in the cluster; a new RetryToken"
+            " runs the set again."
+        )
+        return reports.failure(cluster, sentence, log_place(self._context))
+
+
+def cluster_of(properties: object) -> object:
+    """The cluster as the properties name it, unchecked."""
+    return properties.get(Property.CLUSTER_NAME) if isinstance(properties, Mapping) else None
+
+
+def log_place(context: LambdaContext) -> LogPlace:
+    """Where the log of this invocation is."""
+    return LogPlace(str(context.log_group_name or ""), str(context.log_stream_name or ""))

@@ -1,0 +1,82 @@
+"""Waiting: a clock, growing pauses, and calls that are tried again."""
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final, Protocol, TypeVar
+
+from hyperpod_node_removal_handler.aws import AccessDeniedError, TransientError
+
+T = TypeVar("T")
+
+PROPAGATION: Final = 60.0
+"""Seconds a permission may take to spread after its policy was made. Until then a call that is
+denied is tried again."""
+OUTAGE: Final = 60.0
+"""Seconds for which a failing look at the cluster or the stack is tried again at the least. A
+removal under way is not given up for a short outage, however short `RetryFor` is."""
+_JITTER: Final = 0.2
+
+
+class Clock(Protocol):
+    """Time, as far as the function needs it."""
+
+    def now(self) -> float:
+        """Seconds since the epoch: a removal outlives a process, so no process's own clock."""
+        ...
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+        ...
+
+
+class SystemClock:
+    """The clock of the machine."""
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        return time.time()
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+        time.sleep(max(0.0, seconds))
+
+
+@dataclass
+class Backoff:
+    """Pauses in seconds: `first`, then growing by `factor` up to `most`, each 20 % more or less."""
+
+    first: float
+    factor: float
+    most: float
+    jitter: Callable[[float, float], float] = field(default=random.uniform, repr=False)
+
+    def pause(self) -> float:
+        """The next pause."""
+        pause = self.first
+        self.first = min(self.most, self.first * self.factor)
+        return pause * self.jitter(1 - _JITTER, 1 + _JITTER)
+
+
+def patiently(call: Callable[[], T], *, clock: Clock, until: float, denied_until: float) -> T:
+    """What `call` returns, trying again after a `TransientError` until `until` and after an
+    `AccessDeniedError` until `denied_until` (both as of `clock.now()`).
+
+    Raises:
+        AwsError: the last one.
+    """
+    backoff = Backoff(first=1.0, factor=2.0, most=20.0)
+    while True:
+        try:
+            return call()
+        except TransientError:
+            if clock.now() >= until:
+                raise
+            limit = until
+        except AccessDeniedError:
+            if clock.now() >= denied_until:
+                raise
+            limit = denied_until
+        # The last try is at the limit itself.
+        clock.sleep(min(backoff.pause(), limit - clock.now()))

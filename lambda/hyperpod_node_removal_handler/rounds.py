@@ -1,0 +1,244 @@
+"""The rounds of a removal: list, ask, wait, until every node is gone or has failed for good."""
+
+import logging
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final, TypeVar
+
+from hyperpod_node_removal_handler.aws import (
+    AccessDeniedError,
+    AwsError,
+    ConflictError,
+    RejectedError,
+    ResourceNotFoundError,
+    TransientError,
+)
+from hyperpod_node_removal_handler.cluster import Cluster, ClusterDescription, DeleteReply, Refusal
+from hyperpod_node_removal_handler.contract import FailureCode, quoted
+from hyperpod_node_removal_handler.patience import OUTAGE, PROPAGATION, Backoff, Clock, patiently
+from hyperpod_node_removal_handler.removal import DeleteRequest, Removal
+from hyperpod_node_removal_handler.request import RemovalRequest
+from hyperpod_node_removal_handler.requested_node import Phase
+from hyperpod_node_removal_handler.stack import Stack, StackDirection
+
+T = TypeVar("T")
+_log = logging.getLogger(__name__)
+
+# Pruning a node takes seconds to minutes: look soon at first, then rarely.
+_FIRST_POLL: Final = 2.0
+_LAST_POLL: Final = 30.0
+_FIRST_RETRY: Final = 5.0
+_LAST_RETRY: Final = 60.0
+_CUT_SHORT: Final = "the removal was cut short"
+_NOT_AGAIN: Final = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of a removal."""
+
+    cluster_name: str
+    removal: Removal
+    elapsed: float
+    """Seconds since the removal began."""
+    target_counts: Mapping[str, int] = field(default_factory=dict)
+    """Instances each group of the cluster is to have now. Empty if that is not known."""
+    interruption: str = ""
+    """Why the removal ended before its nodes did, as a sentence. Empty if it did not."""
+
+
+class StackIsGoingBackError(Exception):
+    """The stack has begun to roll back, to cancel or to be deleted: nothing more may be asked."""
+
+
+class Rounds:
+    """Drives one removal against a cluster."""
+
+    def __init__(
+        self,
+        request: RemovalRequest,
+        *,
+        cluster: Cluster,
+        stack: Stack,
+        clock: Clock,
+        deadline: float,
+    ) -> None:
+        self._request = request
+        self._cluster = cluster
+        self._stack = stack
+        self._clock = clock
+        self._deadline = deadline
+        self._started = clock.now()
+        self._retry_until = min(deadline, self._started + request.retry_for)
+        self._description: ClusterDescription | None = None
+        self._may_be_busy = False
+        self._removal = Removal.of(request.node_ids, request.node_logical_ids)
+
+    def run(self) -> Result:
+        """The removal, from the first listing to its end. Does not raise for anything AWS does."""
+        try:
+            self._until_settled()
+        except ResourceNotFoundError as error:
+            if self._description is None:
+                return self._result(_not_found(self._cluster.name, error))
+            _log.warning("The cluster was deleted during the removal, and its nodes with it.")
+            self._removal = self._removal.cluster_gone()
+        except StackIsGoingBackError:
+            return self._result("The stack began to roll back; no further node was asked for.")
+        except AwsError as error:
+            return self._result(_interrupted(error))
+        return self._result()
+
+    def result_so_far(self, interruption: str) -> Result:
+        """What is known at this moment, from any thread and without a call."""
+        return Result(
+            cluster_name=self._description.name if self._description else self._cluster.name,
+            removal=self._removal.stopped(_CUT_SHORT),
+            elapsed=self._clock.now() - self._started,
+            interruption=interruption,
+        )
+
+    # The rounds ------------------------------------------------------------------------------
+
+    def _until_settled(self) -> None:
+        self._description = self._patiently(self._cluster.describe)
+        self._may_be_busy = self._description.is_in_transition
+        self._removal = Removal.of(
+            self._request.node_ids,
+            self._request.node_logical_ids,
+            (group.name for group in self._description.groups if group.is_controller),
+        )
+        polls = Backoff(_FIRST_POLL, 1.5, _LAST_POLL)
+        retries = Backoff(_FIRST_RETRY, 2.0, _LAST_RETRY)
+        ask_at = self._clock.now()
+        while True:
+            self._removal = self._removal.observed(self._patiently(self._cluster.nodes))
+            if self._removal.count(Phase.WAITING) and self._clock.now() >= ask_at:
+                self._ask()
+                if self._clock.now() >= self._retry_until:
+                    self._removal = self._removal.given_up()
+                ask_at = self._clock.now() + retries.pause()
+                if self._clock.now() < self._retry_until:
+                    # The last try is at the very end of the time for retries.
+                    ask_at = min(ask_at, self._retry_until)
+            self._log_round()
+            if self._removal.is_settled:
+                return
+            if self._clock.now() >= self._deadline:
+                seconds = round(self._clock.now() - self._started)
+                self._removal = self._removal.stopped(f"the time was up after {seconds} s")
+                return
+            wake_at = self._deadline
+            if self._removal.count(Phase.WAITING):
+                wake_at = min(wake_at, ask_at)
+            if self._removal.count(Phase.LEAVING, Phase.UNCERTAIN):
+                wake_at = min(wake_at, self._clock.now() + polls.pause())
+            self._clock.sleep(wake_at - self._clock.now())
+
+    def _ask(self) -> None:
+        """Ask once for every waiting node, unless the stack or the cluster forbids it."""
+        if self._patiently(self._stack.direction) is StackDirection.BACKWARD:
+            raise StackIsGoingBackError
+        if self._may_be_busy and self._is_held_up():
+            return
+        requests = deque(self._removal.requests())
+        is_known_free = False
+        while requests and self._clock.now() < self._deadline:
+            request = requests.popleft()
+            try:
+                reply = self._delete(request)
+            except TransientError as error:
+                self._put_off(request, error)
+                return
+            except RejectedError as error:
+                if not is_known_free and self._is_held_up():
+                    return
+                is_known_free = True
+                if self._removal.is_explained(request):
+                    refusal = Refusal(error.code, error.message)
+                    self._removal = self._removal.rejected(request, refusal)
+                else:
+                    requests.extendleft(reversed(request.parts()))
+            else:
+                self._removal = self._removal.answered(request, reply)
+
+    def _delete(self, request: DeleteRequest) -> DeleteReply:
+        return patiently(
+            lambda: self._cluster.delete(request.node_ids, request.node_logical_ids),
+            clock=self._clock,
+            until=_NOT_AGAIN,
+            denied_until=min(self._deadline, self._started + PROPAGATION),
+        )
+
+    def _put_off(self, request: DeleteRequest, error: TransientError) -> None:
+        if isinstance(error, ConflictError):
+            self._may_be_busy = True
+            self._removal = self._removal.held_up(Refusal(FailureCode.CLUSTER_BUSY, error.message))
+        else:
+            self._removal = self._removal.postponed(request, Refusal(error.code, error.message))
+
+    def _is_held_up(self) -> bool:
+        description = self._patiently(self._cluster.describe)
+        self._may_be_busy = description.is_in_transition
+        if self._may_be_busy:
+            message = f"the cluster is in status {description.status}"
+            self._removal = self._removal.held_up(Refusal(FailureCode.CLUSTER_BUSY, message))
+        return self._may_be_busy
+
+    def _patiently(self, call: Callable[[], T]) -> T:
+        now = self._clock.now()
+        return patiently(
+            call,
+            clock=self._clock,
+            until=min(self._deadline, now + max(OUTAGE, self._request.retry_for)),
+            denied_until=min(self._deadline, self._started + PROPAGATION),
+        )
+
+    # What is told ----------------------------------------------------------------------------
+
+    def _log_round(self) -> None:
+        counts = {
+            "removed": self._removal.count(Phase.REMOVED),
+            "already_absent": self._removal.count(Phase.ABSENT),
+            "leaving": self._removal.count(Phase.LEAVING, Phase.UNCERTAIN),
+            "waiting": self._removal.count(Phase.WAITING),
+            "failed": self._removal.count(Phase.FAILED),
+            "elapsed_seconds": round(self._clock.now() - self._started),
+        }
+        text = ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in counts.items())
+        _log.info("Round: %s", text, extra=counts)
+
+    def _result(self, interruption: str = "") -> Result:
+        result = self.result_so_far(interruption)
+        try:
+            description = self._cluster.describe()
+        except AwsError:
+            return result
+        # What to write back into a template: of the groups that lost nodes first.
+        removed = self._removal.removed_by_group
+        groups = sorted(
+            description.groups, key=lambda group: (group.name not in removed, group.name)
+        )
+        return replace(result, target_counts={group.name: group.target_count for group in groups})
+
+
+def _not_found(name: str, error: AwsError) -> str:
+    return (
+        f"Cluster {quoted(name)} was not found ({error.code}); check its name or ARN, the account"
+        " and the region."
+    )
+
+
+def _interrupted(error: AwsError) -> str:
+    if isinstance(error, AccessDeniedError):
+        return (
+            f"The function may not call {error.operation} ({error.code}: {error.message}); its role"
+            " needs sagemaker:BatchDeleteClusterNodes, ListClusterNodes and DescribeCluster on the"
+            " cluster, eks:DescribeCluster on its EKS cluster, and cloudformation:DescribeStacks"
+            " on the stack."
+        )
+    return (
+        f"{error.operation} failed ({error.code}: {error.message}); set a new RetryToken to run the"
+        " set again."
+    )
