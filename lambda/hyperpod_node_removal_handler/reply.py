@@ -76,7 +76,10 @@ def put(url: str, body: bytes, timeout: float) -> None:
         DeliveryError: it is not an HTTPS URL, no answer came, or the answer was not a 2xx. A
             redirect is not followed: a presigned URL is for one place.
     """
-    split = urlsplit(url)
+    try:
+        split = urlsplit(url)
+    except ValueError:
+        split = urlsplit("")
     if split.scheme != "https" or not split.hostname:
         raise DeliveryError("the ResponseURL is not an HTTPS URL")
     # An empty content type is part of what CloudFormation signed.

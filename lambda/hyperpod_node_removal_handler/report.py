@@ -6,7 +6,7 @@ All limits on size are kept here. A cut never goes through an id, and says how m
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from hyperpod_node_removal_handler.contract import (
@@ -31,6 +31,8 @@ _FAILED_NODES_MAX: Final = 700
 _NODE_LISTS_MAX: Final = 1300
 _TARGET_COUNTS_MAX: Final = 400
 _ID_MAX: Final = 256
+# Of a reason: whatever else there is to tell, some nodes are named.
+_INTERRUPTION_MAX: Final = 320
 
 _NEXT_STEPS: Final = {
     FailureCode.CONTROLLER_NODE: "Take Slurm controllers out of the set.",
@@ -79,19 +81,24 @@ class Report:
         if len(body) <= RESPONSE_MAX_BYTES:
             return body
         # Ids longer than CloudFormation's own: nobody is listening, but the promise holds.
-        return self._encoded(envelope, data, id_limit=_ID_MAX)
+        cut = replace(
+            envelope,
+            physical_resource_id=printable(envelope.physical_resource_id, _ID_MAX),
+            stack_id=printable(envelope.stack_id, _ID_MAX),
+            request_id=printable(envelope.request_id, _ID_MAX),
+            logical_resource_id=printable(envelope.logical_resource_id, _ID_MAX),
+        )
+        return self._encoded(cut, data)
 
-    def _encoded(
-        self, envelope: Envelope, data: Mapping[str, str], id_limit: int | None = None
-    ) -> bytes:
+    def _encoded(self, envelope: Envelope, data: Mapping[str, str]) -> bytes:
         return json.dumps(
             {
                 "Status": self.status,
                 "Reason": self.reason,
-                "PhysicalResourceId": envelope.physical_resource_id[:id_limit],
-                "StackId": envelope.stack_id[:id_limit],
-                "RequestId": envelope.request_id[:id_limit],
-                "LogicalResourceId": envelope.logical_resource_id[:id_limit],
+                "PhysicalResourceId": envelope.physical_resource_id,
+                "StackId": envelope.stack_id,
+                "RequestId": envelope.request_id,
+                "LogicalResourceId": envelope.logical_resource_id,
                 "NoEcho": False,
                 "Data": data,
             },
@@ -111,8 +118,8 @@ class LogPlace:
         """With the literal by which the CDK CLI finds and opens the stream (aws-cdk-cli #1645)."""
         if not self.stream:
             return ""
-        group = f" Log group: {printable(self.group, 128)}." if self.group else ""
-        return f"{group} CloudWatch Log Stream: {printable(self.stream, 256)}"
+        group = f" Log group: {printable(self.group, 100)}." if self.group else ""
+        return f"{group} CloudWatch Log Stream: {printable(self.stream, 150)}"
 
 
 def of_result(result: Result, request: RemovalRequest, log: LogPlace) -> Report:
@@ -131,7 +138,7 @@ def of_result(result: Result, request: RemovalRequest, log: LogPlace) -> Report:
         outcome is Outcome.PARTIAL and request.on_partial_failure is PartialFailure.REPORT
     )
     head = _verdict(result, removed, absent, failed)
-    middle = f" {result.interruption}" if result.interruption else ""
+    middle = f" {_fitted(result.interruption, _INTERRUPTION_MAX)}" if result.interruption else ""
     reason = _reason(head + middle, failed, len(removed), log)
     lines = [
         *(_went_well(node, "removed") for node in removed),

@@ -48,6 +48,13 @@ class Result:
     """Why the removal ended before its nodes did, as a sentence. Empty if it did not."""
 
 
+_PERMISSIONS: Final = (
+    "sagemaker:BatchDeleteClusterNodes, ListClusterNodes and DescribeCluster on the cluster,"
+    " eks:DescribeCluster on its EKS cluster if it has one, cloudformation:DescribeStacks on the"
+    " stack"
+)
+
+
 class StackIsGoingBackError(Exception):
     """The stack has begun to roll back, to cancel or to be deleted: nothing more may be asked."""
 
@@ -233,10 +240,8 @@ def _not_found(name: str, error: AwsError) -> str:
 def _interrupted(error: AwsError) -> str:
     if isinstance(error, AccessDeniedError):
         return (
-            f"The function may not call {error.operation} ({error.code}: {error.message}); its role"
-            " needs sagemaker:BatchDeleteClusterNodes, ListClusterNodes and DescribeCluster on the"
-            " cluster, eks:DescribeCluster on its EKS cluster, and cloudformation:DescribeStacks"
-            " on the stack."
+            f"The function may not call {error.operation}: its role needs {_PERMISSIONS}."
+            f" {error.code}: {error.message}"
         )
     return (
         f"{error.operation} failed ({error.code}: {error.message}); set a new RetryToken to run the"

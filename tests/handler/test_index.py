@@ -1,0 +1,359 @@
+"""The function as CloudFormation calls it: one event in, one reply out."""
+
+import json
+import logging
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from crhelper import CfnResource
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from hyperpod_node_removal_handler import aws, index, reply
+from hyperpod_node_removal_handler.contract import Attribute
+from hyperpod_node_removal_handler.rounds import Rounds
+from sandbox.hyperpod import Cluster
+from tests.handler.endpoint import Endpoint
+from tests.handler.world import STACK_ID, World, client_error
+
+PHYSICAL_ID = "hyperpod-node-removal/ml-stack/Removal4F2A91C0/6d1f0c2e"
+NODE = "i-0123456789abcdef0"
+
+
+class Context:
+    log_group_name = "/aws/lambda/removal"
+    log_stream_name = "2026/11/23/[$LATEST]4f2a91c0"
+    function_name = "removal"
+    aws_request_id = "2f1d0b67"
+
+    def __init__(self, seconds: float = 900.0) -> None:
+        self.seconds = seconds
+
+    def get_remaining_time_in_millis(self) -> int:
+        return int(self.seconds * 1000)
+
+
+class Function:
+    """The function with its world around it, and the replies that reached CloudFormation."""
+
+    def __init__(self, world: World, endpoint: Endpoint) -> None:
+        self.world = world
+        self.endpoint = endpoint
+
+    def event(self, request_type: str, properties: Any, **more: Any) -> dict[str, Any]:
+        return {
+            "RequestType": request_type,
+            "StackId": STACK_ID,
+            "RequestId": "0d4c4f8a-3f9b-4a7c-9a41-5a6f0f5d1e11",
+            "LogicalResourceId": "Removal4F2A91C0",
+            "ResourceType": "Custom::HyperPodNodeRemoval",
+            "ResponseURL": self.endpoint.url,
+            "ResourceProperties": properties,
+            **({} if request_type == "Create" else {"PhysicalResourceId": PHYSICAL_ID}),
+            **more,
+        }
+
+    def send(self, request_type: str, *, seconds: float = 900.0, **properties: Any) -> Any:
+        """The reply to one request about `ml-cluster`."""
+        before = len(self.endpoint.requests)
+        event = self.event(request_type, {"ClusterName": "ml-cluster", **properties})
+        index.handler(event, Context(seconds))
+        (request,) = self.endpoint.requests[before:]
+        answer = json.loads(request[2])
+        assert answer["PhysicalResourceId"] == PHYSICAL_ID
+        assert set(answer["Data"]) == set(Attribute)
+        return answer
+
+    @property
+    def calls(self) -> int:
+        return self.world.hp.calls.total() + self.world.cloudformation.calls
+
+
+@pytest.fixture
+def function(
+    world: World, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Function]:
+    clients = {"sagemaker": world.sagemaker, "cloudformation": world.cloudformation}
+    monkeypatch.setattr(aws, "client", clients.__getitem__)
+    monkeypatch.setattr(index, "clock", world.clock)
+    monkeypatch.setattr(index.handler, "_clock", world.clock)
+    root = logging.getLogger()
+    level = root.level
+    yield Function(world, endpoint)
+    root.setLevel(level)
+
+
+@pytest.fixture
+def cluster(world: World) -> Cluster:
+    return world.hp.create_cluster("ml-cluster", {"workers": 8})
+
+
+@pytest.mark.parametrize("request_type", ["Create", "Update"])
+def test_create_and_update_remove_the_nodes(
+    function: Function, cluster: Cluster, request_type: str
+) -> None:
+    nodes = cluster.node_ids("workers")[:2]
+    answer = function.send(request_type, NodeIds=",".join(nodes))
+    assert answer["Status"] == "SUCCESS"
+    assert answer["Data"]["RemovedNodes"] == ",".join(nodes)
+    assert cluster.present.isdisjoint(nodes)
+
+
+@pytest.mark.parametrize("request_type", ["Create", "Update"])
+def test_a_partial_failure_fails_with_the_names_of_the_nodes(
+    function: Function, cluster: Cluster, request_type: str
+) -> None:
+    bad, good, *_ = cluster.node_ids("workers")
+    cluster.refuse(bad)
+    answer = function.send(request_type, NodeIds=[bad, good], RetryFor="0")
+    assert answer["Status"] == "FAILED"
+    assert answer["Reason"].startswith(
+        f"1 of 2 nodes not removed from ml-cluster (1 removed). NodeIdInUse: {bad}."
+    )
+    assert answer["Reason"].endswith("CloudWatch Log Stream: 2026/11/23/[$LATEST]4f2a91c0")
+
+
+def test_report_succeeds_with_the_outcome_in_the_attributes(
+    function: Function, cluster: Cluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    bad, good, *_ = cluster.node_ids("workers")
+    cluster.refuse(bad)
+    answer = function.send("Create", NodeIds=[bad, good], RetryFor="0", OnPartialFailure="REPORT")
+    assert answer["Status"] == "SUCCESS"
+    assert answer["Data"]["Outcome"] == "PARTIAL"
+    assert answer["Data"]["FailedNodes"] == bad
+    warnings = [record for record in caplog.records if record.levelno == logging.WARNING]
+    assert any(bad in record.getMessage() for record in warnings)
+
+
+def test_the_deadline_is_that_of_service_timeout_if_it_is_shorter(
+    function: Function, world: World
+) -> None:
+    world.hp.create_cluster("ml-cluster", {"workers": 1}, shutdown_seconds=10_000)
+    start = world.clock.now()
+    (node,) = [node.instance_id for node in world.hp._clusters[0].listed()]
+    answer = function.send("Create", NodeIds=[node], ServiceTimeout="300")
+    assert answer["Status"] == "FAILED"
+    assert "StillPresent" in answer["Reason"]
+    assert world.clock.now() - start == pytest.approx(285, abs=1)
+
+
+# What leaves the cluster alone ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "properties", [{"NodeIds": [NODE]}, {"ClusterName": ["?"]}, {"Unknown": "1"}]
+)
+def test_delete_calls_nothing_and_succeeds(function: Function, properties: Any) -> None:
+    answer = function.send("Delete", **properties)
+    assert answer["Status"] == "SUCCESS"
+    assert answer["Data"]["Outcome"] == "DELETED"
+    assert function.calls == 0
+
+
+@pytest.mark.parametrize("properties", [{}, {"NodeIds": [""]}, {"NodeLogicalIds": ""}])
+def test_an_empty_set_calls_nothing_and_succeeds(function: Function, properties: Any) -> None:
+    answer = function.send("Create", **properties)
+    assert answer["Status"] == "SUCCESS"
+    assert answer["Data"]["Outcome"] == "EMPTY"
+    assert function.calls == 0
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        "ROLLBACK_IN_PROGRESS",
+        "UPDATE_ROLLBACK_IN_PROGRESS",
+        "UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS",
+        "DELETE_IN_PROGRESS",
+    ],
+)
+@pytest.mark.parametrize("request_type", ["Create", "Update"])
+def test_a_rollback_removes_nothing_and_succeeds(
+    function: Function, world: World, cluster: Cluster, request_type: str, status: str
+) -> None:
+    world.cloudformation.statuses = [status]
+    answer = function.send(request_type, NodeIds=list(cluster.node_ids("workers")))
+    assert answer["Status"] == "SUCCESS"
+    assert answer["Data"]["Outcome"] == "ROLLED_BACK"
+    assert world.hp.calls.total() == 0
+
+
+def test_a_rollback_to_properties_that_are_no_longer_allowed_succeeds(
+    function: Function, world: World
+) -> None:
+    world.cloudformation.statuses = ["UPDATE_ROLLBACK_IN_PROGRESS"]
+    answer = function.send("Update", Obsolete="1")
+    assert answer["Status"] == "SUCCESS"
+    assert answer["Data"]["Outcome"] == "ROLLED_BACK"
+
+
+def test_a_stack_that_cannot_be_looked_at_means_that_nothing_is_removed(
+    function: Function, world: World, cluster: Cluster
+) -> None:
+    denied = client_error("DescribeStacks", "AccessDenied", "not authorized")
+    world.cloudformation.statuses = [denied]
+    answer = function.send("Update", NodeIds=list(cluster.node_ids("workers")))
+    assert answer["Status"] == "FAILED"
+    assert "nothing was removed" in answer["Reason"]
+    assert "cloudformation:DescribeStacks" in answer["Reason"]
+    assert world.hp.calls.total() == 0
+    assert world.cloudformation.calls > 1
+
+
+@pytest.mark.parametrize(
+    "first", [client_error("DescribeStacks", "Throttling"), "UPDATE_ROLLBACK_COMPLETE"]
+)
+def test_a_stack_that_answers_late_is_waited_for(
+    function: Function, world: World, cluster: Cluster, first: Any
+) -> None:
+    world.cloudformation.statuses = [first, first, "UPDATE_IN_PROGRESS"]
+    node = cluster.node_ids("workers")[0]
+    assert function.send("Update", NodeIds=[node])["Data"]["RemovedNodes"] == node
+
+
+def test_bad_properties_of_a_new_resource_fail_before_any_call(function: Function) -> None:
+    answer = function.send("Create", NodeIds=["i-nonsense"])
+    assert answer["Status"] == "FAILED"
+    assert "NodeIds: 'i-nonsense' is not an instance id; allowed:" in answer["Reason"]
+    assert "Nothing was removed." in answer["Reason"]
+    assert function.calls == 0
+
+
+def test_bad_properties_of_an_update_fail_before_any_call_to_the_cluster(
+    function: Function, world: World
+) -> None:
+    answer = function.send("Update", Typo="1")
+    assert answer["Status"] == "FAILED"
+    assert "Unknown property 'Typo'" in answer["Reason"]
+    assert world.hp.calls.total() == 0
+
+
+# Whatever happens, one reply -----------------------------------------------------------------
+
+
+def test_a_defect_is_a_failure_with_the_same_id(
+    function: Function, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(self: Rounds) -> None:
+        raise KeyError("\x1b[31mred\n")
+
+    monkeypatch.setattr(Rounds, "run", run)
+    answer = function.send("Create", NodeIds=[NODE])
+    assert answer["Status"] == "FAILED"
+    assert "failed unexpectedly (KeyError:" in answer["Reason"]
+
+
+def test_a_defect_does_not_fail_a_delete(
+    function: Function, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any) -> str:
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr(index.handler, "_delete_func", broken)
+    assert function.send("Delete")["Status"] == "SUCCESS"
+
+
+def test_a_call_that_hangs_does_not_keep_the_reply_back(
+    function: Function, cluster: Cluster, world: World, endpoint: Endpoint
+) -> None:
+    nodes = cluster.node_ids("workers")[:2]
+    replied = threading.Event()
+    real = world.sagemaker.list_cluster_nodes
+
+    def hang(**request: Any) -> dict[str, Any]:
+        if world.deletes:
+            assert replied.wait(20)
+        return real(**request)
+
+    world.sagemaker.list_cluster_nodes = hang  # type: ignore[method-assign]
+    endpoint.on_request = replied.set
+    context = Context(900.0)
+    event = function.event("Create", {"ClusterName": "ml-cluster", "NodeIds": list(nodes)})
+
+    def remaining(seconds: Iterator[float] = iter([900.0, 8.2])) -> int:  # noqa: B008
+        return int(next(seconds, 900.0) * 1000)
+
+    context.get_remaining_time_in_millis = remaining  # type: ignore[method-assign]
+    index.handler(event, context)
+    (request,) = endpoint.requests
+    answer = json.loads(request[2])
+    assert answer["Status"] == "FAILED"
+    assert answer["PhysicalResourceId"] == PHYSICAL_ID
+    assert f"StillPresent: {nodes[0]}, {nodes[1]}" in answer["Reason"]
+
+
+def test_an_unknown_request_type_fails(function: Function) -> None:
+    answer = function.send("Update")
+    function.endpoint.requests.clear()
+    index.handler(function.event("Rename", {}), Context())
+    ((_, _, body),) = function.endpoint.requests
+    answer = json.loads(body)
+    assert answer["Status"] == "FAILED"
+    assert "RequestType 'Rename' is unknown" in answer["Reason"]
+
+
+@pytest.mark.parametrize("missing", ["ResponseURL", "StackId", "RequestId", "LogicalResourceId"])
+def test_an_event_that_cannot_be_answered_does_not_answer_an_earlier_one(
+    function: Function, missing: str
+) -> None:
+    function.send("Delete")
+    event = function.event("Delete", {})
+    del event[missing]
+    index.handler(event, Context())
+    assert len(function.endpoint.requests) == 1
+
+
+# The log -------------------------------------------------------------------------------------
+
+
+def test_the_log_has_no_presigned_url_and_ends_with_the_summary(
+    function: Function, cluster: Cluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    bad, good, *_ = cluster.node_ids("workers")
+    cluster.refuse(bad, message="in use\x1b[2J\nby job 7")
+    function.send("Create", NodeIds=[bad, good], RetryFor="0")
+    assert "s3cret" not in caplog.text
+    messages = [record.getMessage() for record in caplog.records]
+    assert messages[-1].startswith("PARTIAL: 1 of 2 nodes not removed from ml-cluster")
+    assert not any(set(message) & {"\x1b", "\n"} for message in messages)
+
+
+def test_no_client_of_crhelpers_poller_is_made() -> None:
+    assert not hasattr(index.handler, "_lambda_client")
+    assert not hasattr(index.handler, "_events_client")
+    assert hasattr(CfnResource(), "_set_timeout"), "what is overridden exists"
+
+
+values = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.text(max_size=200)),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=4), st.dictionaries(st.text(max_size=20), inner, max_size=4)
+    ),
+    max_leaves=8,
+)
+keys = ["RequestType", "StackId", "RequestId", "LogicalResourceId", "PhysicalResourceId"]
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.dictionaries(st.sampled_from([*keys, "CrHelperPoll", "CrHelperData"]), values),
+    st.one_of(
+        values,
+        st.dictionaries(st.sampled_from(["ClusterName", "NodeIds", "RetryFor", "x"]), values),
+    ),
+)
+def test_no_input_makes_the_function_raise(
+    function: Function, monkeypatch: pytest.MonkeyPatch, given: Any, properties: Any
+) -> None:
+    bodies: list[bytes] = []
+    monkeypatch.setattr(reply, "put", lambda url, body, timeout: bodies.append(body))
+    index.handler({**function.event("Create", properties), **given}, Context())
+    assert len(bodies) <= 1
+    for body in bodies:
+        assert len(body) <= 4096
+        assert json.loads(body)["Status"] in {"SUCCESS", "FAILED"}
+    assert function.world.deletes == 0

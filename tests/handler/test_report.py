@@ -1,0 +1,216 @@
+"""What people read: Reason, Data and log lines."""
+
+import json
+import logging
+from dataclasses import replace
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hyperpod_node_removal_handler import report
+from hyperpod_node_removal_handler.cluster import Node, Refusal
+from hyperpod_node_removal_handler.contract import Attribute, Outcome, PartialFailure
+from hyperpod_node_removal_handler.removal import Removal
+from hyperpod_node_removal_handler.report import LogPlace, Report
+from hyperpod_node_removal_handler.request import Envelope, RemovalRequest
+from hyperpod_node_removal_handler.requested_node import RequestedNode
+from hyperpod_node_removal_handler.rounds import Result
+from tests.handler.world import LOG, STACK_ID
+
+ENVELOPE = Envelope(
+    request_type="Create",
+    stack_id=STACK_ID,
+    request_id="0d4c4f8a-3f9b-4a7c-9a41-5a6f0f5d1e11",
+    logical_resource_id="Removal4F2A91C0",
+    response_url="https://example.com/",
+    physical_resource_id="hyperpod-node-removal/ml-stack/Removal4F2A91C0/6d1f0c2e",
+)
+REPORT = RemovalRequest(cluster="ml-cluster", on_partial_failure=PartialFailure.REPORT)
+FAIL = RemovalRequest(cluster="ml-cluster")
+
+
+def identifier(number: int) -> str:
+    return f"i-{number:017x}"
+
+
+def removed(number: int) -> RequestedNode:
+    node = Node(identifier(number), "", "workers", "ShuttingDown")
+    return RequestedNode(node_id=node.instance_id, node=node, accepted=node, is_gone=True)
+
+
+def absent(number: int) -> RequestedNode:
+    return RequestedNode(node_id=identifier(number), is_gone=True)
+
+
+def failed(number: int, code: str = "NodeIdInUse", message: str = "in use") -> RequestedNode:
+    node = Node(identifier(number), "", "workers", "Running")
+    return RequestedNode(
+        node_id=node.instance_id,
+        node=node,
+        is_listed=True,
+        refusal=Refusal(code, message),
+        is_final=True,
+        attempts=3,
+    )
+
+
+def result(*nodes: RequestedNode, **more: Any) -> Result:
+    given = {"cluster_name": "ml-cluster", "elapsed": 63.0, **more}
+    return Result(removal=Removal(nodes), **given)
+
+
+def of(*nodes: RequestedNode, request: RemovalRequest = FAIL, **more: Any) -> Report:
+    return report.of_result(result(*nodes, **more), request, LOG)
+
+
+def test_the_reason_begins_with_verdict_and_nodes_and_ends_with_the_log_stream() -> None:
+    nodes = [removed(number) for number in range(5)]
+    told = of(*nodes, failed(5), failed(6, "InvalidNodeStatus"))
+    assert told.status == "FAILED"
+    assert told.reason.startswith(
+        "2 of 7 nodes not removed from ml-cluster (5 removed). NodeIdInUse: i-00000000000000005;"
+        " InvalidNodeStatus: i-00000000000000006."
+    )
+    assert told.reason.endswith("CloudWatch Log Stream: 2026/11/23/[$LATEST]4f2a91c0")
+    assert 'NodeIdInUse: "in use" (3 attempts).' in told.reason
+    assert "A new RetryToken asks for them again." in told.reason
+    assert "A rollback does not bring removed nodes back." in told.reason
+
+
+def test_a_reason_that_is_too_long_leaves_out_whole_ids_and_says_how_many() -> None:
+    told = of(*(failed(number) for number in range(99)))
+    assert len(told.reason.encode()) <= 1000
+    ids = told.reason.split("NodeIdInUse: ")[1].split(".")[0].split(", ")
+    *shown, rest = ids
+    assert all(shown_id == identifier(index) for index, shown_id in enumerate(shown))
+    assert rest == f"+{99 - len(shown)} more"
+    assert len(shown) > 25
+
+
+def test_no_code_is_crowded_out_by_another() -> None:
+    told = of(*(failed(number) for number in range(200)), failed(300, "InvalidNodeStatus"))
+    assert f"InvalidNodeStatus: {identifier(300)}" in told.reason
+
+
+codes = st.one_of(
+    st.sampled_from(["NodeIdInUse", "InvalidNodeStatus", "ControllerNode", "StillPresent"]),
+    st.text(alphabet=st.characters(min_codepoint=32, max_codepoint=126), min_size=1, max_size=64),
+)
+
+
+@st.composite
+def results(draw: st.DrawFn) -> Result:
+    numbers = iter(range(10**6))
+    nodes = [
+        *(removed(next(numbers)) for _ in range(draw(st.integers(0, 200)))),
+        *(absent(next(numbers)) for _ in range(draw(st.integers(0, 200)))),
+    ]
+    for code in draw(st.lists(codes, max_size=30)):
+        message = draw(st.text(alphabet='ab "\\', max_size=300))
+        count = draw(st.integers(1, 30))
+        nodes += [failed(next(numbers), code, message) for _ in range(count)]
+    if draw(st.booleans()):
+        nodes = [
+            replace(node, node_id="", logical_id="w" * 110 + identifier(index))
+            for index, node in enumerate(nodes)
+        ]
+    groups = draw(st.dictionaries(st.text(alphabet="ab-", min_size=1, max_size=63), st.integers(0)))
+    return result(
+        *(nodes or [absent(0)]),
+        target_counts=groups,
+        interruption=draw(st.sampled_from(["", "Something broke. " * 60])),
+    )
+
+
+@settings(max_examples=60)
+@given(results(), st.sampled_from([FAIL, REPORT]), st.text(max_size=2000))
+def test_no_result_breaks_a_limit(given: Result, request: RemovalRequest, name: str) -> None:
+    told = report.of_result(given, request, LogPlace("/aws/lambda/" + "g" * 500, "s" * 512))
+    body = told.body(replace(ENVELOPE, logical_resource_id=name))
+    assert len(told.reason.encode()) <= 1000
+    assert len(body) <= 4096
+    answer = json.loads(body)
+    assert set(answer["Data"]) == set(Attribute)
+    assert all(isinstance(value, str) for value in answer["Data"].values())
+    json.loads(answer["Data"]["InstanceGroupTargetCounts"])
+
+
+def test_a_body_is_short_even_if_every_id_in_it_is_not() -> None:
+    long = "x" * 10_000
+    envelope = replace(
+        ENVELOPE,
+        stack_id=long,
+        request_id=long,
+        logical_resource_id="\N{COLLISION SYMBOL}" * 10_000,
+        physical_resource_id=long,
+    )
+    body = of(*(failed(number) for number in range(300))).body(envelope)
+    assert len(body) <= 4096
+    assert json.loads(body)["Status"] == "FAILED"
+
+
+def test_every_path_has_the_same_attributes() -> None:
+    reports = [
+        of(removed(1)),
+        of(failed(1)),
+        report.untouched(Outcome.DELETED, None, "deleted"),
+        report.untouched(Outcome.EMPTY, "ml-cluster", "empty"),
+        report.failure(["not", "text"], "bad", LOG),
+    ]
+    for told in reports:
+        assert set(told.data) == set(Attribute)
+        assert all(isinstance(value, str) for value in told.data.values())
+
+
+def test_attributes_of_a_partial_removal() -> None:
+    told = of(removed(1), absent(2), failed(3), request=REPORT, target_counts={"workers": 5})
+    assert told.status == "SUCCESS"
+    assert told.data == {
+        "Outcome": "PARTIAL",
+        "ClusterName": "ml-cluster",
+        "RequestedCount": "3",
+        "RemovedCount": "1",
+        "AlreadyAbsentCount": "1",
+        "FailedCount": "1",
+        "RemovedNodes": identifier(1),
+        "AlreadyAbsentNodes": identifier(2),
+        "FailedNodes": identifier(3),
+        "InstanceGroupTargetCounts": '{"workers": 5}',
+    }
+
+
+def test_report_fails_all_the_same_if_every_node_failed() -> None:
+    assert of(failed(1), failed(2), request=REPORT).status == "FAILED"
+
+
+def test_nodes_that_were_absent_already_do_not_hide_that_the_rest_failed() -> None:
+    told = of(absent(1), failed(2), request=FAIL)
+    assert told.status == "FAILED"
+
+
+def test_lists_are_cut_at_whole_ids() -> None:
+    ids = [identifier(number) for number in range(100)]
+    shown = report.listed(ids, 200).split(",")
+    assert shown[-1] == f"+{100 - len(shown) + 1} more"
+    assert shown[:-1] == ids[: len(shown) - 1]
+    assert len(",".join(shown)) <= 200
+
+
+def test_the_log_tells_what_went_well_then_the_failures_then_the_summary() -> None:
+    told = of(
+        failed(1), removed(2), absent(3), failed(4), request=REPORT, target_counts={"workers": 5}
+    )
+    lines = [line.text for line in told.lines]
+    assert lines[0] == f"{identifier(2)}: removed (group workers)"
+    assert lines[1] == f"{identifier(3)}: already absent"
+    assert lines[2].startswith("Group workers: 1 removed; its target count is now 5.")
+    assert lines[3] == (
+        f"{identifier(1)}: not removed: NodeIdInUse: in use. Group workers, status Running."
+        " Asked for 3 times."
+    )
+    assert lines[4].startswith(identifier(4))
+    assert lines[5].startswith("PARTIAL: 2 of 4 nodes not removed from ml-cluster")
+    assert len(lines) == 6
+    warnings = [line for line in told.lines if line.level == logging.WARNING]
+    assert {line.fields.get("node") for line in warnings} >= {identifier(1), identifier(4)}

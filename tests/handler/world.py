@@ -1,0 +1,140 @@
+"""The function's surroundings under a test's control: time, a cluster, a stack."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from hyperpod_node_removal_handler import report
+from hyperpod_node_removal_handler.cluster import Cluster
+from hyperpod_node_removal_handler.report import LogPlace, Report
+from hyperpod_node_removal_handler.request import RemovalRequest
+from hyperpod_node_removal_handler.requested_node import Phase
+from hyperpod_node_removal_handler.rounds import Result, Rounds
+from hyperpod_node_removal_handler.stack import Stack
+from sandbox.hyperpod import HyperPod, ServiceError
+
+STACK_ID = (
+    "arn:aws:cloudformation:us-east-1:123456789012:stack/ml-stack/"
+    "6d1f0c2e-9a56-11ef-8d2b-0e1c5f5a7b11"
+)
+LOG = LogPlace("/aws/lambda/removal", "2026/11/23/[$LATEST]4f2a91c0")
+
+
+class VirtualClock:
+    """Time that passes only when somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.time = 1_000_000.0
+
+    def now(self) -> float:
+        return self.time
+
+    def sleep(self, seconds: float) -> None:
+        self.time += max(0.0, seconds)
+
+
+class SageMaker:
+    """A SageMaker client straight on the model: botocore's errors without its protocol."""
+
+    def __init__(self, hp: HyperPod) -> None:
+        self._hp = hp
+
+    def describe_cluster(self, **request: Any) -> dict[str, Any]:
+        return self._call("DescribeCluster", request)
+
+    def list_cluster_nodes(self, **request: Any) -> dict[str, Any]:
+        return self._call("ListClusterNodes", request)
+
+    def batch_delete_cluster_nodes(self, **request: Any) -> dict[str, Any]:
+        return self._call("BatchDeleteClusterNodes", request)
+
+    def _call(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
+        try:
+            return self._hp.call(operation, request)
+        except ServiceError as error:
+            raise client_error(operation, error.code, error.message, error.status) from error
+
+
+class CloudFormation:
+    """A CloudFormation client that shows one stack: the last status given stays."""
+
+    def __init__(self, *statuses: str | Exception) -> None:
+        self.statuses = list(statuses) or ["UPDATE_IN_PROGRESS"]
+        self.calls = 0
+
+    def describe_stacks(self, **request: Any) -> dict[str, Any]:
+        self.calls += 1
+        status = self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
+        if isinstance(status, Exception):
+            raise status
+        return {"Stacks": [{"StackId": request["StackName"], "StackStatus": status}]}
+
+
+def client_error(operation: str, code: str, message: str = "", status: int = 400) -> ClientError:
+    return ClientError(
+        {
+            "Error": {"Code": code, "Message": message},
+            "ResponseMetadata": {"HTTPStatusCode": status},
+        },
+        operation,
+    )
+
+
+@dataclass
+class World:
+    clock: VirtualClock = field(default_factory=VirtualClock)
+    cloudformation: CloudFormation = field(default_factory=CloudFormation)
+    hp: HyperPod = field(init=False)
+    sagemaker: SageMaker = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.hp = HyperPod(clock=self.clock.now, sleep=self.clock.sleep)
+        self.sagemaker = SageMaker(self.hp)
+
+    def rounds(
+        self,
+        node_ids: Iterable[str] = (),
+        node_logical_ids: Iterable[str] = (),
+        *,
+        cluster: str = "ml-cluster",
+        seconds: float = 825.0,
+        **more: Any,
+    ) -> Rounds:
+        self.request = RemovalRequest(
+            cluster=cluster,
+            node_ids=tuple(node_ids),
+            node_logical_ids=tuple(node_logical_ids),
+            **more,
+        )
+        return Rounds(
+            self.request,
+            cluster=Cluster(cluster, self.sagemaker),
+            stack=Stack(STACK_ID, self.cloudformation),
+            clock=self.clock,
+            deadline=self.clock.now() + seconds,
+        )
+
+    def remove(self, *args: Any, **more: Any) -> Result:
+        return self.rounds(*args, **more).run()
+
+    def report(self, *args: Any, **more: Any) -> Report:
+        result = self.remove(*args, **more)
+        return report.of_result(result, self.request, LOG)
+
+    @property
+    def deletes(self) -> int:
+        return self.hp.calls["BatchDeleteClusterNodes"]
+
+
+def names(result: Result, phase: Phase) -> set[str]:
+    return {node.name for node in result.removal.nodes if node.phase is phase}
+
+
+def codes(result: Result) -> dict[str, str]:
+    return {
+        node.name: str(node.refusal.code)
+        for node in result.removal.nodes
+        if node.phase is Phase.FAILED and node.refusal
+    }
