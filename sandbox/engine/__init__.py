@@ -1,0 +1,10 @@
+"""The embedded AWS: ministack in a process of its own, with the gaps filled that matter here.
+
+ministack is CloudFormation, Lambda, S3, IAM, SSM, STS and Logs. `shim` names what is changed in
+it, for exactly one version. The process is started by `sandbox.process`.
+"""
+
+from typing import Final
+
+STOP: Final = "stop"
+"""What the parent writes to the engine's standard input before it closes it."""

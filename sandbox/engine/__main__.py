@@ -1,0 +1,51 @@
+"""The child process: `python -m sandbox.engine`, started by `sandbox.process`.
+
+It serves on a socket that it inherits, keeps everything in memory, and kills itself together with
+the functions it runs as soon as its standard input ends, however the parent came to its end.
+"""
+
+import asyncio
+import os
+import shutil
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+from hypercorn.asyncio import serve
+from hypercorn.config import Config
+
+from sandbox.engine import STOP
+from sandbox.engine.internals import check_version
+
+
+def main() -> None:
+    """Serve until standard input ends. Settings are environment variables:
+
+    `SANDBOX_SOCKET` (a file descriptor that listens), `SANDBOX_DIRECTORY` (for records and the
+    functions' SDK), `MINISTACK_SSL_CERT`, `MINISTACK_SSL_KEY`, and ministack's own.
+    """
+    threading.Thread(target=_end_with_standard_input, daemon=True).start()
+    check_version()
+    # ministack reads its settings when it is imported
+    from sandbox.engine.gateway import application  # noqa: PLC0415
+
+    config = Config()
+    config.bind = [f"fd://{os.environ['SANDBOX_SOCKET']}"]
+    config.certfile = os.environ["MINISTACK_SSL_CERT"]
+    config.keyfile = os.environ["MINISTACK_SSL_KEY"]
+    app: Any = application(
+        endpoint=os.environ["AWS_ENDPOINT_URL"], directory=Path(os.environ["SANDBOX_DIRECTORY"])
+    )
+    asyncio.run(serve(app, config))
+
+
+def _end_with_standard_input() -> None:
+    """The parent says `stop`; a parent that says nothing is gone and cleans up no more."""
+    if sys.stdin.read() != STOP:
+        shutil.rmtree(os.environ["SANDBOX_DIRECTORY"], ignore_errors=True)
+    os.killpg(os.getpgrp(), signal.SIGKILL)
+
+
+main()

@@ -1,0 +1,66 @@
+"""The application that answers the engine's port: ministack behind two paths of the sandbox's."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, Final
+
+from ministack.app import app as ministack_app
+from ministack.services import lambda_svc
+
+from sandbox.engine import custom_resources, functions
+from sandbox.engine.exchange import PATH, Exchange
+
+IDLE_PATH: Final = "/sandbox/idle"
+"""Answers once no function is running: its log is complete then."""
+
+_IDLE_POLL: Final = 0.01
+
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+
+
+def application(*, endpoint: str, directory: Path) -> Any:
+    """ministack with the shim installed, as an ASGI application."""
+    exchange = Exchange(endpoint, directory)
+    custom_resources.install(exchange)
+    functions.install(directory)
+
+    async def answer(scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        path = scope.get("path", "") if scope["type"] == "http" else ""
+        if path.startswith(PATH):
+            await _respond(send, _deliver(exchange, scope, await _body(receive)))
+        elif path == IDLE_PATH:
+            while lambda_svc.executions_in_flight()[0]:
+                await asyncio.sleep(_IDLE_POLL)
+            await _respond(send, 200)
+        else:
+            await ministack_app(scope, receive, send)
+
+    return answer
+
+
+def _deliver(exchange: Exchange, scope: dict[str, Any], body: bytes) -> int:
+    headers = {name.decode().lower(): value.decode() for name, value in scope["headers"]}
+    return exchange.deliver(
+        scope["method"],
+        scope["path"],
+        scope["query_string"].decode(),
+        headers.get("content-type", ""),
+        body,
+    )
+
+
+async def _body(receive: Receive) -> bytes:
+    body = bytearray()
+    while True:
+        message = await receive()
+        body += message.get("body", b"")
+        if not message.get("more_body"):
+            return bytes(body)
+
+
+async def _respond(send: Send, status: int) -> None:
+    headers = [(b"content-length", b"0")]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": b""})

@@ -1,0 +1,91 @@
+"""A custom resource that does what its properties tell it, for trying out the sandbox.
+
+The property named like the request type (`Create`, `Update`, `Delete`) is a JSON object: `crash`
+(fail that many attempts without a reply), `sleep` (seconds before the reply), `body` (the reply as
+it is, in place of one that is made), `times` (how many replies), `connect` (hold a connection to
+that port until the end), `call` (make AWS calls and put
+what they return into `Data`), `again` (invoke this function asynchronously that many times in a
+chain before replying), and anything else for the fields of the reply. A field that is null is left
+out.
+"""
+
+import json
+import logging
+import os
+import socket
+import sys
+import tempfile
+import time
+import urllib.request
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import boto3
+
+logger = logging.getLogger("scripted")
+
+
+def handler(event: dict[str, Any], context: Any) -> None:
+    script = json.loads(event["ResourceProperties"].get(event["RequestType"], "{}"))
+    attempts = Path(tempfile.gettempdir(), event["RequestId"])
+    attempts.write_text(attempts.read_text() + "x" if attempts.exists() else "x")
+    logger.info("attempt %s", len(attempts.read_text()))
+    if len(attempts.read_text()) <= script.pop("crash", 0):
+        raise RuntimeError("a crash that was asked for")
+    links = script.pop("again", 0)
+    done = event.get("Links", 0)
+    if done < links:
+        boto3.client("lambda").invoke(
+            FunctionName=context.function_name,
+            InvocationType="Event",
+            Payload=json.dumps({**event, "Links": done + 1}),
+        )
+        return
+    port = script.pop("connect", None)
+    held = socket.create_connection(("127.0.0.1", port)) if port else None
+    time.sleep(script.pop("sleep", 0))
+    body = script.pop("body", None)
+    times = script.pop("times", 1)
+    reply = {
+        "Status": "SUCCESS",
+        "Reason": "",
+        "PhysicalResourceId": event.get("PhysicalResourceId", "scripted"),
+        "Data": {},
+        **{name: event[name] for name in ("StackId", "RequestId", "LogicalResourceId")},
+    }
+    if script.pop("call", False):
+        reply["Data"] = look_around(event, context)
+    reply.update(script)
+    text = json.dumps({k: v for k, v in reply.items() if v is not None}) if body is None else body
+    for _ in range(times):
+        put(event["ResponseURL"], text)
+    if held is not None:
+        held.close()
+
+
+def look_around(event: dict[str, Any], context: Any) -> dict[str, str]:
+    """What the function sees of its environment and of AWS."""
+    stacks = boto3.client("cloudformation").describe_stacks(StackName=event["StackId"])["Stacks"]
+    nodes = boto3.client("sagemaker").list_cluster_nodes(ClusterName="ml-cluster")
+    logger.warning("looking around", extra={"unused": 1})
+    return {
+        "StackStatus": stacks[0]["StackStatus"],
+        "Nodes": str(len(nodes["ClusterNodeSummaries"])),
+        "Links": str(event.get("Links", 0)),
+        "Greeting": os.environ.get("GREETING", ""),
+        "LogGroup": context.log_group_name,
+        "LogStream": context.log_stream_name,
+        "Memory": str(context.memory_limit_in_mb),
+        "RemainingSeconds": str(context.get_remaining_time_in_millis() // 1000),
+        "Region": os.environ["AWS_REGION"],
+        "SeesProject": "no" if find_spec("sandbox") is None else "yes",
+        "SeesItself": str(Path(os.environ.get("ITSELF", "")).is_file()),
+        "CodeFirst": str(sys.path[0] == str(Path(__file__).parent)),
+    }
+
+
+def put(url: str, text: str) -> None:
+    request = urllib.request.Request(url, text.encode(), {"Content-Type": ""}, method="PUT")
+    with urllib.request.urlopen(request, timeout=5) as answer:
+        assert answer.status == 200

@@ -1,0 +1,116 @@
+"""The engine starts on free ports, is the version it is made for, and leaves nothing behind."""
+
+import json
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import tomllib
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+from sandbox import process
+from sandbox.aws import Sandbox
+from sandbox.engine.internals import PINNED, check_version
+from sandbox.process import SandboxError
+from sandbox.project import ROOT
+from tests.sandbox.scripted_stack import ScriptedStack
+
+
+def test_the_pin_is_the_version_that_the_shim_knows() -> None:
+    """After moving the pin, go through `sandbox.engine` with ministack's changes at hand."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    pinned = [line for line in project["dependency-groups"]["dev"] if line.startswith("ministack")]
+    assert pinned == [f"ministack=={PINNED}"]
+    assert metadata.version("ministack") == PINNED
+
+
+def test_another_version_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sandbox.engine.internals.version", lambda _: "2.0.0")
+    with pytest.raises(RuntimeError, match=rf"ministack is 2\.0\.0; allowed: {PINNED}"):
+        check_version()
+
+
+def test_it_listens_on_this_machine_only_and_nowhere_else(sandbox: Sandbox) -> None:
+    assert re.fullmatch(r"https://127\.0\.0\.1:\d+", sandbox.endpoint)
+    log = (sandbox.directory / "engine.log").read_text(encoding="utf-8")
+    assert set(re.findall(r"Running on (\S+)", log)) == {sandbox.endpoint}
+
+
+def test_tools_get_nothing_of_the_machine(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not {"AWS_PROFILE", "AWS_SESSION_TOKEN", "HTTPS_PROXY"} & set(sandbox.environment)
+    assert sandbox.environment["HOME"] == str(sandbox.directory)
+    assert sandbox.client("sts").get_caller_identity()["Account"] == "000000000000"
+
+
+def test_stopping_is_prompt_and_ends_running_functions() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(30)
+        port = listener.getsockname()[1]
+        with Sandbox() as sandbox:
+            stack = ScriptedStack(sandbox, "slow")
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr("sandbox.stacks.DEPLOY_SECONDS", 0.0)
+                with pytest.raises(TimeoutError, match="CREATE_IN_PROGRESS"):
+                    stack.deploy(Create={"connect": port, "sleep": 300}, function={"Timeout": 600})
+            held, _ = listener.accept()
+            directory = sandbox.directory
+            begun = time.monotonic()
+        assert time.monotonic() - begun < 5
+        with held:
+            held.settimeout(10)
+            assert held.recv(1) == b"", "the function is gone"
+    assert not directory.exists()
+
+
+def test_it_ends_with_its_parent_however_that_ends() -> None:
+    script = (
+        "import sys, time; from sandbox.aws import Sandbox\n"
+        "with Sandbox() as sandbox:\n"
+        "    print(sandbox.directory, sandbox.endpoint, flush=True); time.sleep(300)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    ) as parent:
+        assert parent.stdout is not None
+        directory, endpoint = parent.stdout.readline().split()
+        port = int(endpoint.rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+            parent.send_signal(signal.SIGKILL)
+            connection.settimeout(10)
+            assert connection.recv(1) == b"", "the engine is gone"
+    assert not Path(directory).exists()
+
+
+def test_an_engine_that_does_not_start_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "ROOT", tmp_path)
+    with pytest.raises(SandboxError, match=r"No module named 'sandbox'"):
+        Sandbox().__enter__()
+
+
+def test_records_are_readable_while_they_grow(stack: ScriptedStack) -> None:
+    stack.deploy(Create={})
+    sandbox = stack.sandbox
+    failures: list[Exception] = []
+
+    def read() -> None:
+        try:
+            for _ in range(50):
+                json.dumps([request.event for request in sandbox.requests()])
+        except Exception as error:  # noqa: BLE001 - reported below
+            failures.append(error)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    stack.sandbox.delete(stack.name)
+    reader.join()
+    assert not failures
