@@ -17,8 +17,9 @@ from crhelper import CfnResource
 from hyperpod_node_removal_handler import report as reports
 from hyperpod_node_removal_handler.contract import Outcome, Property, printable, quoted
 from hyperpod_node_removal_handler.patience import Clock, SystemClock
+from hyperpod_node_removal_handler.reason import LogPlace
 from hyperpod_node_removal_handler.reply import Exchange, safe_text
-from hyperpod_node_removal_handler.report import LogPlace, Report
+from hyperpod_node_removal_handler.report import Report
 from hyperpod_node_removal_handler.request import Envelope, RequestError
 
 _log = logging.getLogger(__name__)

@@ -1,6 +1,7 @@
-"""From the result of a removal to what people read: `Reason`, `Data` and log lines.
+"""From the result of a removal to an answer: status, `Reason`, `Data`, and log lines.
 
-All limits on size are kept here. A cut never goes through an id, and says how much is missing.
+The limits on size of a body are kept here, those of its reason in `reason`. A cut never goes
+through an id, and says how much is missing.
 """
 
 import json
@@ -13,11 +14,11 @@ from hyperpod_node_removal_handler.contract import (
     REASON_MAX_BYTES,
     RESPONSE_MAX_BYTES,
     Attribute,
-    FailureCode,
     Outcome,
     PartialFailure,
     printable,
 )
+from hyperpod_node_removal_handler.reason import LogPlace, code_of, fitted, reason, verdict
 from hyperpod_node_removal_handler.request import Envelope, RemovalRequest
 from hyperpod_node_removal_handler.requested_node import Phase, RequestedNode
 from hyperpod_node_removal_handler.rounds import Result
@@ -31,17 +32,6 @@ _FAILED_NODES_MAX: Final = 700
 _NODE_LISTS_MAX: Final = 1300
 _TARGET_COUNTS_MAX: Final = 400
 _ID_MAX: Final = 256
-# Of a reason: whatever else there is to tell, some nodes are named.
-_INTERRUPTION_MAX: Final = 320
-
-_NEXT_STEPS: Final = {
-    FailureCode.CONTROLLER_NODE: "Take Slurm controllers out of the set.",
-    FailureCode.STILL_PRESENT: (
-        "Accepted removals go on by themselves; a new RetryToken checks on them."
-    ),
-}
-_NEXT_STEP: Final = "A new RetryToken asks for them again."
-"""What to do about every other code."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,22 +96,6 @@ class Report:
         ).encode("ascii")
 
 
-@dataclass(frozen=True, slots=True)
-class LogPlace:
-    """Where the log of this invocation is."""
-
-    group: str = ""
-    stream: str = ""
-
-    @property
-    def sentence(self) -> str:
-        """With the literal by which the CDK CLI finds and opens the stream (aws-cdk-cli #1645)."""
-        if not self.stream:
-            return ""
-        group = f" Log group: {printable(self.group, 100)}." if self.group else ""
-        return f"{group} CloudWatch Log Stream: {printable(self.stream, 150)}"
-
-
 def of_result(result: Result, request: RemovalRequest, log: LogPlace) -> Report:
     """The report on a removal that was carried out, wholly or in part."""
     nodes = result.removal.nodes
@@ -137,9 +111,14 @@ def of_result(result: Result, request: RemovalRequest, log: LogPlace) -> Report:
     is_success = outcome is Outcome.COMPLETE or (
         outcome is Outcome.PARTIAL and request.on_partial_failure is PartialFailure.REPORT
     )
-    head = _verdict(result, removed, absent, failed)
-    middle = f" {_fitted(result.interruption, _INTERRUPTION_MAX)}" if result.interruption else ""
-    reason = _reason(head + middle, failed, len(removed), log)
+    head = verdict(
+        result.cluster_name,
+        removed=len(removed),
+        absent=len(absent),
+        failed=len(failed),
+        seconds=result.elapsed,
+        interruption=result.interruption,
+    )
     lines = [
         *(_went_well(node, "removed") for node in removed),
         *(_went_well(node, "already absent") for node in absent),
@@ -147,7 +126,7 @@ def of_result(result: Result, request: RemovalRequest, log: LogPlace) -> Report:
         *(_failure_line(node) for node in failed),
         LogLine(
             logging.INFO if outcome is Outcome.COMPLETE else logging.WARNING,
-            f"{outcome}: {head}{middle}",
+            f"{outcome}: {head}",
         ),
     ]
     room = _NODE_LISTS_MAX
@@ -157,7 +136,7 @@ def of_result(result: Result, request: RemovalRequest, log: LogPlace) -> Report:
     room -= len(removed_nodes)
     return Report(
         status=SUCCESS if is_success else FAILED,
-        reason=reason,
+        reason=reason(head, failed, removed=len(removed), log=log),
         data=_data(
             outcome,
             result.cluster_name,
@@ -176,13 +155,13 @@ def of_result(result: Result, request: RemovalRequest, log: LogPlace) -> Report:
     )
 
 
-def untouched(outcome: Outcome, cluster: object, reason: str) -> Report:
+def untouched(outcome: Outcome, cluster: object, sentence: str) -> Report:
     """The report on a request that leaves the cluster alone, and succeeds."""
     return Report(
         status=SUCCESS,
-        reason=reason,
+        reason=sentence,
         data=_data(outcome, cluster),
-        lines=(LogLine(logging.INFO, f"{outcome}: {reason}"),),
+        lines=(LogLine(logging.INFO, f"{outcome}: {sentence}"),),
     )
 
 
@@ -191,7 +170,7 @@ def failure(cluster: object, sentence: str, log: LogPlace) -> Report:
     text = printable(sentence)
     return Report(
         status=FAILED,
-        reason=_fitted(text, REASON_MAX_BYTES - len(log.sentence)) + log.sentence,
+        reason=fitted(text, REASON_MAX_BYTES - len(log.sentence)) + log.sentence,
         data=_data(Outcome.FAILED, cluster),
         lines=(LogLine(logging.ERROR, f"{Outcome.FAILED}: {text}"),),
     )
@@ -212,94 +191,6 @@ def listed(ids: Sequence[str], room: int) -> str:
         shown.append(identifier)
         length += len(identifier) + 1
     return ",".join(shown)
-
-
-# The reason ----------------------------------------------------------------------------------
-
-
-def _verdict(
-    result: Result,
-    removed: Sequence[RequestedNode],
-    absent: Sequence[RequestedNode],
-    failed: Sequence[RequestedNode],
-) -> str:
-    total = len(result.removal.nodes)
-    cluster = printable(result.cluster_name)
-    also = f", {len(absent)} already absent" if absent else ""
-    if failed:
-        nodes = "node" if total == 1 else "nodes"
-        counts = f"({len(removed)} removed{also})"
-        return f"{len(failed)} of {total} {nodes} not removed from {cluster} {counts}."
-    nodes = "node" if len(removed) == 1 else "nodes"
-    return f"{len(removed)} {nodes} removed from {cluster}{also} in {round(result.elapsed)} s."
-
-
-def _reason(head: str, failed: Sequence[RequestedNode], removed_count: int, log: LogPlace) -> str:
-    """Verdict, nodes by code, the log stream; in what is left, what the service said and what to
-    do next."""
-    room = REASON_MAX_BYTES - len(log.sentence)
-    head = _fitted(head, room)
-    if not failed:
-        return head + log.sentence
-    by_code: dict[str, list[RequestedNode]] = {}
-    for node in failed:
-        by_code.setdefault(_code(node), []).append(node)
-    groups = {code: [node.name for node in nodes] for code, nodes in by_code.items()}
-    text = head + _by_code(groups, room - len(head))
-    for extra in _extras(by_code, removed_count):
-        if len(text) + len(extra) <= room:
-            text += extra
-    return text + log.sentence
-
-
-def _by_code(groups: Mapping[str, Sequence[str]], room: int) -> str:
-    """` Code: i-1, i-2; Code: i-3, +31 more.`, with as many ids of each code as there is room."""
-
-    def text(most: int) -> str:
-        return " " + "; ".join(_group(code, ids, most) for code, ids in groups.items()) + "."
-
-    least, most = 0, max(len(ids) for ids in groups.values())
-    while least < most:
-        middle = (least + most + 1) // 2
-        if len(text(middle)) <= room:
-            least = middle
-        else:
-            most = middle - 1
-    shortest = text(least)
-    if len(shortest) <= room:
-        return shortest
-    # More codes than there is room for.
-    return _fitted(shortest, room)
-
-
-def _group(code: str, ids: Sequence[str], most: int) -> str:
-    if most == 0:
-        return f"{code}: {len(ids)} nodes" if len(ids) > 1 else f"{code}: 1 node"
-    rest = [f"+{len(ids) - most} more"] if len(ids) > most else []
-    return f"{code}: {', '.join([*ids[:most], *rest])}"
-
-
-def _extras(by_code: Mapping[str, Sequence[RequestedNode]], removed_count: int) -> list[str]:
-    extras = []
-    for code, nodes in by_code.items():
-        first = nodes[0]
-        if first.refusal and first.refusal.message and code not in set(FailureCode):
-            tries = f" ({first.attempts} attempts)" if first.attempts > 1 else ""
-            extras.append(f' {code}: "{first.refusal.message}"{tries}.')
-    steps = dict.fromkeys(
-        _NEXT_STEPS[FailureCode(code)]
-        if code in set(FailureCode) and FailureCode(code) in _NEXT_STEPS
-        else _NEXT_STEP
-        for code in by_code
-    )
-    extras += [f" {step}" for step in steps]
-    if removed_count:
-        extras.append(" A rollback does not bring removed nodes back.")
-    return extras
-
-
-def _fitted(text: str, room: int) -> str:
-    return text if len(text) <= room else text[: max(0, room - 3)] + "..."
 
 
 # Data ----------------------------------------------------------------------------------------
@@ -347,8 +238,8 @@ def _failure_line(node: RequestedNode) -> LogLine:
     tries = f" Asked for {node.attempts} times." if node.attempts > 1 else ""
     return LogLine(
         logging.WARNING,
-        f"{node.name}: not removed: {_code(node)}: {message}.{where}{tries}",
-        {"node": node.name, "code": _code(node), "attempts": node.attempts},
+        f"{node.name}: not removed: {code_of(node)}: {message}.{where}{tries}",
+        {"node": node.name, "code": code_of(node), "attempts": node.attempts},
     )
 
 
@@ -365,7 +256,3 @@ def _target_count_lines(result: Result) -> list[LogLine]:
         for group, count in removed.items()
         if (target := result.target_counts.get(group)) is not None
     ]
-
-
-def _code(node: RequestedNode) -> str:
-    return str(node.refusal.code) if node.refusal else "Unknown"

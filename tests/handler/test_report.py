@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from hyperpod_node_removal_handler import report
 from hyperpod_node_removal_handler.cluster import Node, Refusal
 from hyperpod_node_removal_handler.contract import Attribute, Outcome, PartialFailure
+from hyperpod_node_removal_handler.reason import LogPlace
 from hyperpod_node_removal_handler.removal import Removal
-from hyperpod_node_removal_handler.report import LogPlace, Report
+from hyperpod_node_removal_handler.report import Report
 from hyperpod_node_removal_handler.request import Envelope, RemovalRequest
 from hyperpod_node_removal_handler.requested_node import RequestedNode
 from hyperpod_node_removal_handler.rounds import Result

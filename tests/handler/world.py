@@ -8,7 +8,8 @@ from botocore.exceptions import ClientError
 
 from hyperpod_node_removal_handler import report
 from hyperpod_node_removal_handler.cluster import Cluster
-from hyperpod_node_removal_handler.report import LogPlace, Report
+from hyperpod_node_removal_handler.reason import LogPlace
+from hyperpod_node_removal_handler.report import Report
 from hyperpod_node_removal_handler.request import RemovalRequest
 from hyperpod_node_removal_handler.requested_node import Phase
 from hyperpod_node_removal_handler.rounds import Result, Rounds

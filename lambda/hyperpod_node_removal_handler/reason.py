@@ -1,0 +1,128 @@
+"""The `Reason`: one text of at most 1,000 bytes that people read in a stack event."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from hyperpod_node_removal_handler.contract import REASON_MAX_BYTES, FailureCode, printable
+from hyperpod_node_removal_handler.requested_node import RequestedNode
+
+# Of a reason: whatever else there is to tell, some nodes are named.
+_INTERRUPTION_MAX: Final = 320
+
+_OUR_CODES: Final = frozenset(str(code) for code in FailureCode)
+_NEXT_STEPS: Final[Mapping[str, str]] = {
+    FailureCode.CONTROLLER_NODE: "Take Slurm controllers out of the set.",
+    FailureCode.STILL_PRESENT: (
+        "Accepted removals go on by themselves; a new RetryToken checks on them."
+    ),
+}
+_NEXT_STEP: Final = "A new RetryToken asks for them again."
+"""What to do about every other code."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogPlace:
+    """Where the log of this invocation is."""
+
+    group: str = ""
+    stream: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """With the literal by which the CDK CLI finds and opens the stream (aws-cdk-cli #1645)."""
+        if not self.stream:
+            return ""
+        group = f" Log group: {printable(self.group, 100)}." if self.group else ""
+        return f"{group} CloudWatch Log Stream: {printable(self.stream, 150)}"
+
+
+def verdict(
+    cluster: str,
+    *,
+    removed: int,
+    absent: int,
+    failed: int,
+    seconds: float,
+    interruption: str = "",
+) -> str:
+    """What came of it, with the counts. For example
+    `2 of 7 nodes not removed from ml-cluster (5 removed).`"""
+    also = f", {absent} already absent" if absent else ""
+    if failed:
+        total = removed + absent + failed
+        counts = f"{failed} of {total} {'node' if total == 1 else 'nodes'}"
+        text = f"{counts} not removed from {printable(cluster)} ({removed} removed{also})."
+    else:
+        counts = f"{removed} {'node' if removed == 1 else 'nodes'}"
+        text = f"{counts} removed from {printable(cluster)}{also} in {round(seconds)} s."
+    return f"{text} {fitted(interruption, _INTERRUPTION_MAX)}" if interruption else text
+
+
+def reason(head: str, failed: Sequence[RequestedNode], *, removed: int, log: LogPlace) -> str:
+    """`head`, the failed nodes by code, the log stream; in the room that is left, what the service
+    said and what to do next."""
+    room = REASON_MAX_BYTES - len(log.sentence)
+    head = fitted(head, room)
+    if not failed:
+        return head + log.sentence
+    by_code: dict[str, list[RequestedNode]] = {}
+    for node in failed:
+        by_code.setdefault(code_of(node), []).append(node)
+    groups = {code: [node.name for node in nodes] for code, nodes in by_code.items()}
+    text = head + _by_code(groups, room - len(head))
+    for extra in _extras(by_code, removed):
+        if len(text) + len(extra) <= room:
+            text += extra
+    return text + log.sentence
+
+
+def _by_code(groups: Mapping[str, Sequence[str]], room: int) -> str:
+    """` Code: i-1, i-2; Code: i-3, +31 more.`, with as many ids of each code as there is room."""
+
+    def text(most: int) -> str:
+        return " " + "; ".join(_group(code, ids, most) for code, ids in groups.items()) + "."
+
+    least, most = 0, max(len(ids) for ids in groups.values())
+    while least < most:
+        middle = (least + most + 1) // 2
+        if len(text(middle)) <= room:
+            least = middle
+        else:
+            most = middle - 1
+    shortest = text(least)
+    if len(shortest) <= room:
+        return shortest
+    # More codes than there is room for.
+    return fitted(shortest, room)
+
+
+def _group(code: str, ids: Sequence[str], most: int) -> str:
+    if most == 0:
+        return f"{code}: {len(ids)} nodes" if len(ids) > 1 else f"{code}: 1 node"
+    rest = [f"+{len(ids) - most} more"] if len(ids) > most else []
+    return f"{code}: {', '.join([*ids[:most], *rest])}"
+
+
+def _extras(by_code: Mapping[str, Sequence[RequestedNode]], removed: int) -> list[str]:
+    extras = []
+    for code, nodes in by_code.items():
+        first = nodes[0]
+        if first.refusal and first.refusal.message and code not in _OUR_CODES:
+            tries = f" ({first.attempts} attempts)" if first.attempts > 1 else ""
+            extras.append(f' {code}: "{first.refusal.message}"{tries}.')
+    steps = dict.fromkeys(_NEXT_STEPS.get(code, _NEXT_STEP) for code in by_code)
+    extras += [f" {step}" for step in steps]
+    if removed:
+        extras.append(" A rollback does not bring removed nodes back.")
+    return extras
+
+
+def fitted(text: str, room: int) -> str:
+    """`text`, cut with an ellipsis if it is longer than `room`."""
+    return text if len(text) <= room else text[: max(0, room - 3)] + "..."
+
+
+def code_of(node: RequestedNode) -> str:
+    """The code under which a node failed."""
+    return str(node.refusal.code) if node.refusal else "Unknown"
