@@ -1,1 +1,33 @@
-"""Remove nodes from an Amazon SageMaker HyperPod cluster."""
+"""Remove nodes from an Amazon SageMaker HyperPod cluster as infrastructure code.
+
+::
+
+    from aws_cdk import App, CfnOutput, Stack
+    from hyperpod_node_removal import NodeRemoval
+
+    app = App()
+    stack = Stack(app, "MaintenanceOfMlCluster")
+    removal = NodeRemoval(
+        stack,
+        "FaultyNodes",
+        cluster_arn="arn:aws:sagemaker:us-west-2:111122223333:cluster/a1b2c3d4e5f6",
+        node_ids=["i-0123456789abcdef0", "i-0123456789abcdef1"],
+    )
+    CfnOutput(stack, "RemovedNodes", value=removal.removed_nodes)
+    app.synth()
+"""
+
+from hyperpod_node_removal._errors import AssetError, InvalidPropertyError, NodeRemovalError
+from hyperpod_node_removal._provider import NodeRemovalProvider
+from hyperpod_node_removal._removal import NodeRemoval
+from hyperpod_node_removal_handler.contract import Outcome, PartialFailure
+
+__all__ = [
+    "AssetError",
+    "InvalidPropertyError",
+    "NodeRemoval",
+    "NodeRemovalError",
+    "NodeRemovalProvider",
+    "Outcome",
+    "PartialFailure",
+]

@@ -1,0 +1,72 @@
+"""The function's code, collected from the packages that are installed.
+
+The handler and crhelper are pure Python, so collecting them is copying them: no Docker, no
+network. Only sources and data are taken and every file gets the same mode. So the asset and its
+hash are the same from a checkout or a wheel, compiled or not, and under any umask. A mode matters
+beyond the hash: Lambda cannot read a file that only its owner can.
+"""
+
+import atexit
+import shutil
+import tempfile
+from collections.abc import Iterator
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
+
+from hyperpod_node_removal._errors import AssetError
+
+HANDLER_PACKAGE: Final = "hyperpod_node_removal_handler"
+PACKAGES: Final = (HANDLER_PACKAGE, "crhelper")
+"""Import packages the function consists of. boto3 comes with the Lambda runtime."""
+
+_SUFFIXES: Final = frozenset({".json", ".py"})
+_FILE_MODE: Final = 0o644
+_FOLDER_MODE: Final = 0o755
+
+
+@cache
+def staged_code() -> Path:
+    """Folder with the function's code, made once per process and removed when it exits.
+
+    Raises:
+        AssetError: a package is not installed as files.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="hyperpod-node-removal-"))
+    # The CDK copies an asset when the construct is made, so nothing reads the folder at exit.
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    folder.chmod(_FOLDER_MODE)
+    for name in PACKAGES:
+        _copy(package_folder(name), folder / name)
+    return folder
+
+
+def package_folder(name: str) -> Path:
+    """Where an import package is installed.
+
+    Raises:
+        AssetError: it is not installed, or not as a folder of files.
+    """
+    spec = find_spec(name)
+    for location in (spec and spec.submodule_search_locations) or ():
+        if Path(location, "__init__.py").is_file():
+            return Path(location)
+    raise AssetError(
+        f"The package '{name}', a part of the Lambda function, is not installed as files;"
+        " install hyperpod-node-removal with pip, which brings it along"
+    )
+
+
+def _copy(source: Path, target: Path) -> None:
+    for path in _code_below(source):
+        copy = target / path.relative_to(source)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(path.read_bytes())
+        copy.chmod(_FILE_MODE)
+    for folder in (target, *(path for path in target.rglob("*") if path.is_dir())):
+        folder.chmod(_FOLDER_MODE)
+
+
+def _code_below(folder: Path) -> Iterator[Path]:
+    return (path for path in sorted(folder.rglob("*")) if path.suffix in _SUFFIXES)

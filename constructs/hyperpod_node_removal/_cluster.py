@@ -1,0 +1,108 @@
+"""The cluster a removal names, in one of three ways."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from aws_cdk import Stack
+from aws_cdk.aws_sagemaker import CfnCluster
+from aws_cdk.interfaces.aws_sagemaker import IClusterRef
+
+from hyperpod_node_removal._errors import InvalidPropertyError
+from hyperpod_node_removal._validation import check_text, is_token
+from hyperpod_node_removal_handler import contract
+
+_ARN_REGION: Final = 3
+"""Field of an ARN, counted from 0."""
+
+
+@dataclass(frozen=True)
+class NamedCluster:
+    """What the template says about a cluster."""
+
+    name: str
+    """Name or ARN: the `ClusterName` property of the resource. May be a token."""
+    arn: str | None
+    """ARN for the permissions, or None if only the name is known. May be a token."""
+    resource: CfnCluster | None = None
+    """The cluster's resource, if the same app manages it."""
+
+
+def named_cluster(
+    path: str,
+    stack: Stack,
+    *,
+    cluster: IClusterRef | None,
+    cluster_arn: str | None,
+    cluster_name: str | None,
+) -> NamedCluster:
+    """The cluster of a removal at `path` in `stack`, checked.
+
+    Raises:
+        InvalidPropertyError: not exactly one way is given, or its value is not allowed.
+    """
+    match cluster, cluster_arn, cluster_name:
+        case _, None, None if cluster is not None:
+            return _of_construct(path, stack, cluster)
+        case None, _, None if cluster_arn is not None:
+            return _of_arn(path, "cluster_arn", stack, cluster_arn)
+        case None, None, _ if cluster_name is not None:
+            check_text(path, "cluster_name", cluster_name, _name_problem)
+            return NamedCluster(name=cluster_name, arn=None)
+    ways = {"cluster": cluster, "cluster_arn": cluster_arn, "cluster_name": cluster_name}
+    given = ", ".join(way for way, value in ways.items() if value is not None)
+    raise InvalidPropertyError(
+        path, "cluster", f"give exactly one of {', '.join(ways)}; given: {given or 'none of them'}"
+    )
+
+
+def _name_problem(value: str) -> str | None:
+    if value.startswith("arn:"):
+        return f"{contract.quoted(value)} is an ARN; give it as cluster_arn"
+    return contract.cluster_name_problem(value)
+
+
+def _of_arn(path: str, way: str, stack: Stack, arn: str) -> NamedCluster:
+    check_text(path, way, arn, contract.cluster_arn_problem)
+    if not is_token(arn) and not is_token(stack.region):
+        region = arn.split(":")[_ARN_REGION]
+        if region != stack.region:
+            raise InvalidPropertyError(
+                path,
+                way,
+                f"{contract.quoted(arn)} is in {region}, but the stack is in {stack.region};"
+                " allowed: a cluster in the stack's region, where the function looks for it",
+            )
+    return NamedCluster(name=arn, arn=arn)
+
+
+def _of_construct(path: str, stack: Stack, cluster: IClusterRef) -> NamedCluster:
+    resource = _managed_resource(cluster)
+    if resource is None:
+        if not hasattr(cluster, "cluster_ref"):
+            shown = contract.quoted(f"{cluster} ({type(cluster).__name__})")
+            raise InvalidPropertyError(
+                path, "cluster", f"{shown} is not a cluster; allowed: an IClusterRef"
+            )
+        return _of_arn(path, "cluster", stack, cluster.cluster_ref.cluster_arn)
+    name = resource.cluster_name
+    # A reference to the resource would make CloudFormation update the cluster first, and a lowered
+    # InstanceCount would remove other nodes than the ones that are named here.
+    if name is None or is_token(name):
+        raise InvalidPropertyError(
+            path,
+            "cluster",
+            f"the cluster '{resource.node.path}' has no literal name, so the removal could not run"
+            " before a change of the cluster; set its cluster_name to a literal string, or remove"
+            " the nodes in a deployment of its own, with cluster_arn",
+        )
+    check_text(path, "cluster", name, _name_problem)
+    return NamedCluster(name=name, arn=None, resource=resource)
+
+
+def _managed_resource(cluster: IClusterRef) -> CfnCluster | None:
+    """The AWS::SageMaker::Cluster behind a construct, or None if this app does not manage it."""
+    node = getattr(cluster, "node", None)
+    for candidate in (cluster, node and node.default_child):
+        if isinstance(candidate, CfnCluster):
+            return candidate
+    return None

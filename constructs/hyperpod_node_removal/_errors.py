@@ -1,0 +1,27 @@
+"""What can be wrong at synth::
+
+NodeRemovalError
+ +-- InvalidPropertyError   a property of a construct has a value that is not allowed (ValueError)
+ +-- AssetError             the function's code cannot be collected from the installed packages
+
+Every text is a sentence for the person who runs `cdk synth`: where, what was given and what is
+allowed.
+"""
+
+
+class NodeRemovalError(Exception):
+    """Base of all errors this package raises."""
+
+
+class InvalidPropertyError(NodeRemovalError, ValueError):
+    """A property has a value that is not allowed."""
+
+    def __init__(self, path: str, name: str, problem: str) -> None:
+        """Args: the construct's path, the property's name, and the rest of the sentence."""
+        super().__init__(f"{path}: {name}: {problem}")
+        self.path = path
+        self.name = name
+
+
+class AssetError(NodeRemovalError):
+    """The code of the function cannot be collected from the installed packages."""

@@ -1,0 +1,147 @@
+"""What every removal of a stack shares: the Lambda function, its role and its log group."""
+
+from typing import Final, Self
+
+from aws_cdk import Duration, RemovalPolicy, Stack
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_logs as logs
+
+from constructs import Construct
+from hyperpod_node_removal._asset import HANDLER_PACKAGE, staged_code
+from hyperpod_node_removal._errors import NodeRemovalError
+from hyperpod_node_removal._role_size import RoleSize
+from hyperpod_node_removal_handler import contract
+
+FUNCTION_TIMEOUT_SECONDS: Final = 900
+"""The longest a Lambda function can run."""
+MEMORY_MEGABYTES: Final = 256
+"""CPU comes with memory, and start-up, mostly imports, is what takes CPU here."""
+MODELS_PATH: Final = f"/var/task/{HANDLER_PACKAGE}/data"
+"""Where the function finds the botocore models it carries (`scripts/prune_botocore_models.py`)."""
+
+
+class NodeRemovalProvider(Construct):
+    """The function that removes nodes, with its role and its log group. One per stack.
+
+    A removal makes it when its stack has none yet. Made by hand it can be configured, and shared
+    with removals of other stacks of the same account and region::
+
+        provider = NodeRemovalProvider(stack, "NodeRemoval", log_retention=RetentionDays.ONE_MONTH)
+        NodeRemoval(other_stack, "Removal", provider=provider, ...)
+
+    The logical ids of its resources stay the same from version to version: CloudFormation refuses
+    a custom resource whose function (`ServiceToken`) changes. For the same reason a removal that
+    is deployed cannot move to another provider.
+    """
+
+    DEFAULT_ID: Final = "HyperPodNodeRemovalProvider"
+    """Construct id of the provider that `get_or_create` finds or makes."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str = DEFAULT_ID,
+        *,
+        log_retention: logs.RetentionDays = logs.RetentionDays.ONE_YEAR,
+    ) -> None:
+        """Make the function, its role and its log group.
+
+        Args:
+            scope: the stack, or a construct in it.
+            construct_id: with the default, removals of the stack find this provider.
+            log_retention: how long log events are kept. Default: one year. The log group itself
+                stays when the stack is deleted, as the record of what was removed.
+        """
+        code = lambda_.Code.from_asset(str(staged_code()))
+        super().__init__(scope, construct_id)
+        self._log_group = logs.LogGroup(
+            self, "LogGroup", retention=log_retention, removal_policy=RemovalPolicy.RETAIN
+        )
+        self._role = iam.Role(
+            self,
+            "Role",
+            assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"),
+            description=f"Role of the function behind {contract.RESOURCE_TYPE}",
+            inline_policies={"Logs": self._log_permissions()},
+        )
+        self._function = lambda_.Function(
+            self,
+            "Function",
+            description=f"Removes nodes from SageMaker HyperPod ({contract.RESOURCE_TYPE})",
+            runtime=lambda_.Runtime.PYTHON_3_14,
+            architecture=lambda_.Architecture.ARM_64,
+            code=code,
+            handler=f"{HANDLER_PACKAGE}.index.handler",
+            environment={"AWS_DATA_PATH": MODELS_PATH},
+            role=self._role,
+            timeout=Duration.seconds(FUNCTION_TIMEOUT_SECONDS),
+            memory_size=MEMORY_MEGABYTES,
+            log_group=self._log_group,
+            logging_format=lambda_.LoggingFormat.JSON,
+        )
+        # CloudFormation invokes asynchronously, and by default Lambda would run a request that
+        # crashed twice more.
+        self._invocation = lambda_.EventInvokeConfig(
+            self, "Invocation", function=self._function, retry_attempts=0
+        )
+        self._policies: list[iam.Policy] = []
+        self.node.add_validation(RoleSize(self, self._policies))
+
+    @classmethod
+    def get_or_create(cls, scope: Construct) -> Self:
+        """The provider of the stack that `scope` is in, made if the stack has none.
+
+        Raises:
+            NodeRemovalError: something else in the stack has the provider's construct id.
+        """
+        stack = Stack.of(scope)
+        found = stack.node.try_find_child(cls.DEFAULT_ID)
+        if found is None:
+            return cls(stack)
+        if not isinstance(found, cls):
+            raise NodeRemovalError(
+                f"{found.node.path} is not a {cls.__name__}; give it another construct id,"
+                f" '{cls.DEFAULT_ID}' is the provider's"
+            )
+        return found
+
+    @property
+    def service_token(self) -> str:
+        """ARN of the function. A token."""
+        return self._function.function_arn
+
+    @property
+    def function(self) -> lambda_.Function:
+        """The function."""
+        return self._function
+
+    @property
+    def role(self) -> iam.Role:
+        """The role of the function. It may write its logs; each removal adds what it needs."""
+        return self._role
+
+    @property
+    def log_group(self) -> logs.LogGroup:
+        """Where the function tells what happened to each node."""
+        return self._log_group
+
+    def attach(self, policy: iam.Policy) -> None:
+        """Give the function the rights of a policy, which may be in another stack."""
+        policy.attach_to_role(self._role)
+        self._policies.append(policy)
+
+    def run_before(self, resource: Construct) -> None:
+        """Have everything about the function in place before `resource` invokes it."""
+        resource.node.add_dependency(self._invocation)
+
+    def _log_permissions(self) -> iam.PolicyDocument:
+        return iam.PolicyDocument(
+            statements=[
+                iam.PolicyStatement(
+                    actions=["logs:CreateLogStream", "logs:PutLogEvents"],
+                    # Ends in ":*", the streams of this group.
+                    resources=[self._log_group.log_group_arn],
+                )
+            ]
+        )

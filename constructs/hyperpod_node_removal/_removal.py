@@ -1,0 +1,228 @@
+"""The construct: a set of nodes that a deployment removes from a cluster."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from aws_cdk import Annotations, CustomResource, Duration, Stack
+from aws_cdk.aws_sagemaker import CfnCluster
+from aws_cdk.interfaces.aws_sagemaker import IClusterRef
+
+from constructs import Construct
+from hyperpod_node_removal._cluster import named_cluster
+from hyperpod_node_removal._permissions import RemovalPermissions
+from hyperpod_node_removal._provider import FUNCTION_TIMEOUT_SECONDS, NodeRemovalProvider
+from hyperpod_node_removal._validation import (
+    check_count,
+    check_text,
+    checked_ids,
+    checked_seconds,
+    eks_cluster_arn_problem,
+    retry_token_problem,
+)
+from hyperpod_node_removal_handler import contract
+from hyperpod_node_removal_handler.contract import Attribute, PartialFailure, Property
+
+SERVICE_TIMEOUT_MIN_SECONDS: Final = 60
+"""Room for a cold start, a look at the cluster and the reply."""
+SERVICE_TIMEOUT_MAX_SECONDS: Final = FUNCTION_TIMEOUT_SECONDS
+"""A removal runs in one invocation of the function. CloudFormation itself allows an hour."""
+
+_DRIFT_WARNING: Final = "hyperpod-node-removal:InstanceCountDrift"
+
+
+class NodeRemoval(Construct):
+    """Removes a set of nodes from a SageMaker HyperPod cluster when it is deployed.
+
+    The deployment is complete when every node of the set has left the cluster, or was not there to
+    begin with. A changed set is removed anew; the nodes it no longer lists stay removed. Nothing
+    is ever added back: neither a rollback nor deleting the removal touches the cluster.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        cluster: IClusterRef | None = None,
+        cluster_arn: str | None = None,
+        cluster_name: str | None = None,
+        node_ids: Sequence[str] = (),
+        node_logical_ids: Sequence[str] = (),
+        on_partial_failure: PartialFailure = PartialFailure.FAIL,
+        retry_for: Duration | None = None,
+        retry_token: str | None = None,
+        service_timeout: Duration | None = None,
+        eks_cluster_arn: str | None = None,
+        provider: NodeRemovalProvider | None = None,
+    ) -> None:
+        """Name the cluster in exactly one way, and the nodes.
+
+        Args:
+            scope: the stack, or a construct in it.
+            construct_id: unique within `scope`.
+            cluster: the cluster's construct. A cluster that the same app manages must have a
+                literal name and is changed after the removal only, so that a lowered InstanceCount
+                finds the named nodes gone.
+            cluster_arn: the cluster's ARN, which narrows the function's permissions to it.
+            cluster_name: the cluster's name. The function may then remove nodes of any cluster of
+                the account and region, because an ARN cannot be told from a name.
+            node_ids: instance ids (`i-0123456789abcdef0`). Default: none.
+            node_logical_ids: logical ids, in a cluster with continuous provisioning. Default: none.
+            on_partial_failure: whether the deployment fails, and the stack rolls back, if some of
+                the nodes cannot be removed. If all fail, it fails. Default: it fails.
+            retry_for: how long a node that is in use or changing is tried again, in whole seconds
+                up to an hour and as far as `service_timeout` allows. Default: 10 minutes.
+            retry_token: any text of up to 1,024 characters; changing it runs the same set again.
+                Default: none.
+            service_timeout: how long the removal may take, from 1 to 15 minutes.
+                Default: 15 minutes.
+            eks_cluster_arn: the EKS cluster that orchestrates this one, if any: the service checks
+                that the caller may describe it. Default: a cluster without EKS.
+            provider: the function. Default: one that all removals of the stack share.
+
+        Raises:
+            InvalidPropertyError: the text names the property, its value and what is allowed.
+        """
+        path = f"{scope.node.path}/{construct_id}".lstrip("/")
+        named = named_cluster(
+            path,
+            Stack.of(scope),
+            cluster=cluster,
+            cluster_arn=cluster_arn,
+            cluster_name=cluster_name,
+        )
+        ids = checked_ids(path, "node_ids", node_ids, contract.node_id_problem)
+        logical_ids = checked_ids(
+            path, "node_logical_ids", node_logical_ids, contract.node_logical_id_problem
+        )
+        check_count(path, ids, logical_ids)
+        check_text(path, "on_partial_failure", on_partial_failure, _partial_failure_problem)
+        retry_seconds = checked_seconds(
+            path,
+            "retry_for",
+            retry_for or Duration.seconds(contract.RETRY_FOR_DEFAULT),
+            0,
+            contract.RETRY_FOR_MAX,
+        )
+        if retry_token is not None:
+            check_text(path, "retry_token", retry_token, retry_token_problem)
+        timeout = service_timeout or Duration.seconds(SERVICE_TIMEOUT_MAX_SECONDS)
+        checked_seconds(
+            path,
+            "service_timeout",
+            timeout,
+            SERVICE_TIMEOUT_MIN_SECONDS,
+            SERVICE_TIMEOUT_MAX_SECONDS,
+        )
+        if eks_cluster_arn is not None:
+            check_text(path, "eks_cluster_arn", eks_cluster_arn, eks_cluster_arn_problem)
+
+        super().__init__(scope, construct_id)
+        self._provider = provider or NodeRemovalProvider.get_or_create(self)
+        properties: dict[str, Any] = {
+            Property.CLUSTER_NAME.value: named.name,
+            Property.ON_PARTIAL_FAILURE.value: str(on_partial_failure),
+            Property.RETRY_FOR.value: retry_seconds,
+        }
+        optional = {
+            Property.NODE_IDS: ids,
+            Property.NODE_LOGICAL_IDS: logical_ids,
+            Property.RETRY_TOKEN: retry_token,
+        }
+        properties |= {name.value: value for name, value in optional.items() if value}
+        self._resource = CustomResource(
+            self,
+            "Resource",
+            resource_type=contract.RESOURCE_TYPE,
+            service_token=self._provider.service_token,
+            service_timeout=timeout,
+            properties=properties,
+        )
+        permissions = RemovalPermissions.get_or_create(self, self._provider)
+        permissions.allow(named, eks_cluster_arn)
+        self._resource.node.add_dependency(permissions)
+        self._provider.run_before(self._resource)
+        if named.resource is not None:
+            self._run_before(named.resource)
+
+    @property
+    def resource(self) -> CustomResource:
+        """The custom resource."""
+        return self._resource
+
+    @property
+    def provider(self) -> NodeRemovalProvider:
+        """The function that does the removal, with its role and log group."""
+        return self._provider
+
+    # The attributes are strings on the wire and so they are here: a number token could neither be
+    # an Output nor be compared in a condition without being turned into a string again.
+
+    @property
+    def outcome(self) -> str:
+        """What came of the removal, one of `hyperpod_node_removal.Outcome`. A token."""
+        return self._attribute(Attribute.OUTCOME)
+
+    @property
+    def cluster_name(self) -> str:
+        """Name of the cluster, also if it was given by ARN. A token."""
+        return self._attribute(Attribute.CLUSTER_NAME)
+
+    @property
+    def requested_count(self) -> str:
+        """How many nodes the set names, as decimal digits. A token."""
+        return self._attribute(Attribute.REQUESTED_COUNT)
+
+    @property
+    def removed_count(self) -> str:
+        """How many nodes this deployment removed, as decimal digits. A token."""
+        return self._attribute(Attribute.REMOVED_COUNT)
+
+    @property
+    def already_absent_count(self) -> str:
+        """How many nodes were gone before, as decimal digits. A token."""
+        return self._attribute(Attribute.ALREADY_ABSENT_COUNT)
+
+    @property
+    def failed_count(self) -> str:
+        """How many nodes could not be removed, as decimal digits. A token."""
+        return self._attribute(Attribute.FAILED_COUNT)
+
+    @property
+    def removed_nodes(self) -> str:
+        """The nodes this deployment removed, joined by commas. A token."""
+        return self._attribute(Attribute.REMOVED_NODES)
+
+    @property
+    def already_absent_nodes(self) -> str:
+        """The nodes that were gone before, joined by commas. A token."""
+        return self._attribute(Attribute.ALREADY_ABSENT_NODES)
+
+    @property
+    def failed_nodes(self) -> str:
+        """The nodes that could not be removed, joined by commas. A token."""
+        return self._attribute(Attribute.FAILED_NODES)
+
+    @property
+    def instance_group_target_counts(self) -> str:
+        """The counts to write back into the cluster's template, by group, as JSON. A token."""
+        return self._attribute(Attribute.INSTANCE_GROUP_TARGET_COUNTS)
+
+    def _attribute(self, attribute: Attribute) -> str:
+        return self._resource.get_att_string(attribute.value)
+
+    def _run_before(self, cluster: CfnCluster) -> None:
+        cluster.node.add_dependency(self)
+        Annotations.of(self).add_warning_v2(
+            _DRIFT_WARNING,
+            f"Removing nodes lowers the counts of the instance groups of {cluster.node.path}, but"
+            " its template keeps the old InstanceCount, and the next update of the cluster would"
+            " add as many new nodes again. After the removal, write the counts of"
+            " instance_group_target_counts into the template.",
+        )
+
+
+def _partial_failure_problem(value: str) -> str | None:
+    if value in frozenset(PartialFailure):
+        return None
+    return f"{contract.quoted(value)} is unknown; allowed: {' or '.join(PartialFailure)}"

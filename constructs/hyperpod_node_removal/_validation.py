@@ -1,0 +1,144 @@
+"""Checks of property values at synth.
+
+A token is a value that is known at deployment only. It passes every check untouched; the function
+checks it with the same rules (`hyperpod_node_removal_handler.contract`) when it arrives.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from aws_cdk import Duration, Token
+
+from hyperpod_node_removal._errors import InvalidPropertyError
+from hyperpod_node_removal_handler import contract
+
+# How the CDK writes a token into a string, and into a string that stands for a whole list.
+_ENCODED: Final = "Token["
+_ENCODED_LIST: Final = "#{Token["
+
+_EKS_CLUSTER_ARN: Final = re.compile(
+    r"arn:aws[a-z-]*:eks:[a-z0-9-]+:[0-9]{12}:cluster/[A-Za-z0-9][A-Za-z0-9_-]{0,99}", re.ASCII
+)
+
+Problem = Callable[[str], str | None]
+"""Says what is wrong with a value, as the end of a sentence, or None."""
+
+
+def is_token(value: Any) -> bool:
+    """Whether a value, or a list as a whole, is known at deployment only."""
+    # Asking the CDK costs a round trip to Node.js, too much for each of 3,000 ids.
+    if isinstance(value, str):
+        return _ENCODED in value and Token.is_unresolved(value)
+    if isinstance(value, list):
+        return any(_is_list_token_text(item) for item in value) and Token.is_unresolved(value)
+    if isinstance(value, float) or hasattr(value, "resolve"):
+        return Token.is_unresolved(value)
+    return False
+
+
+def check_text(path: str, name: str, value: object, problem: Problem) -> None:
+    """Raise `InvalidPropertyError` unless `value` is a token or a string without a problem."""
+    if is_token(value):
+        return
+    if not isinstance(value, str):
+        raise InvalidPropertyError(path, name, f"{_shown(value)} is not a string")
+    if sentence := problem(value):
+        raise InvalidPropertyError(path, name, sentence)
+
+
+def checked_ids(path: str, name: str, ids: Sequence[str], problem: Problem) -> list[str]:
+    """The ids as a list, each a token or distinct and without a problem.
+
+    Raises:
+        InvalidPropertyError: names the first id that is not allowed.
+    """
+    if is_token(ids):
+        return ids  # type: ignore[return-value]  # Fn.get_att() and the like, resolved to a list
+    if isinstance(ids, str) or not isinstance(ids, Sequence):
+        raise InvalidPropertyError(
+            path, name, f"{_shown(ids)} is not a list of ids; allowed: a list of strings"
+        )
+    given = list(ids)
+    if is_token(given):
+        return given
+    seen: set[str] = set()
+    for item in given:
+        if _is_list_token_text(item):
+            raise InvalidPropertyError(
+                path,
+                name,
+                "a list that is known at deployment only stands among other ids;"
+                " allowed: such a list alone, or literal ids",
+            )
+        check_text(path, name, item, problem)
+        if item in seen and not is_token(item):
+            raise InvalidPropertyError(
+                path, name, f"{contract.quoted(item)} is listed twice; allowed: each id once"
+            )
+        seen.add(item)
+    return given
+
+
+def check_count(path: str, node_ids: list[str], node_logical_ids: list[str]) -> None:
+    """Raise `InvalidPropertyError` if one removal has more ids than the contract allows."""
+    lists = (ids for ids in (node_ids, node_logical_ids) if not is_token(ids))
+    count = sum(not is_token(identifier) for ids in lists for identifier in ids)
+    if count > contract.MAX_NODES:
+        raise InvalidPropertyError(
+            path,
+            "node_ids, node_logical_ids",
+            f"{count} nodes are listed; allowed: {contract.MAX_NODES} in one removal",
+        )
+
+
+def checked_seconds(path: str, name: str, value: Duration, least: int, most: int) -> int | float:
+    """Whole seconds of a duration between `least` and `most`, or a number token.
+
+    Raises:
+        InvalidPropertyError: it is out of range or has a fraction of a second.
+    """
+    if not isinstance(value, Duration):
+        raise InvalidPropertyError(path, name, f"{_shown(value)} is not an aws_cdk.Duration")
+    if value.is_unresolved():
+        return _token_seconds(path, name, value)
+    seconds = value.to_seconds(integral=False)
+    problem = contract.seconds_problem(int(seconds), least, most)
+    if seconds != int(seconds):
+        problem = f"{contract.quoted(seconds)} is not a whole number of seconds"
+    if problem:
+        raise InvalidPropertyError(path, name, problem)
+    return int(seconds)
+
+
+def _token_seconds(path: str, name: str, value: Duration) -> int | float:
+    try:
+        return value.to_seconds()
+    except RuntimeError as error:  # how jsii reports an error of the CDK
+        problem = "a token in this unit cannot be converted; allowed: Duration.seconds(token)"
+        raise InvalidPropertyError(path, name, problem) from error
+
+
+def _is_list_token_text(value: object) -> bool:
+    return isinstance(value, str) and value.startswith(_ENCODED_LIST)
+
+
+def _shown(value: object) -> str:
+    return f"{contract.quoted(value)} ({type(value).__name__})"
+
+
+def retry_token_problem(value: str) -> str | None:
+    """Any text that is not too long."""
+    if len(value) <= contract.RETRY_TOKEN_MAX:
+        return None
+    return f"has {len(value)} characters; allowed: {contract.RETRY_TOKEN_MAX}"
+
+
+def eks_cluster_arn_problem(value: str) -> str | None:
+    """The ARN of an EKS cluster. It is used for permissions only and never on the wire."""
+    if _EKS_CLUSTER_ARN.fullmatch(value):
+        return None
+    return (
+        f"{contract.quoted(value)} is not the ARN of an EKS cluster; allowed:"
+        " arn:aws:eks:<region>:<account>:cluster/<name>"
+    )
