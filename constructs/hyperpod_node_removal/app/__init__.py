@@ -1,0 +1,31 @@
+"""What `app.py` deploys: a stack that removes the nodes named on the command line or in a file.
+
+::
+
+    cdk deploy -c cluster=ml-cluster -c node_ids=i-0123456789abcdef0,i-0123456789abcdef1
+    cdk deploy -c removals=removals.yaml
+
+The keys are those of `settings.Key`, in the file and on the command line alike.
+"""
+
+import sys
+from pathlib import Path
+
+from aws_cdk import App
+
+from hyperpod_node_removal._errors import NodeRemovalError
+from hyperpod_node_removal.app.context import settings_from_context
+from hyperpod_node_removal.app.stack import NodeRemovalStack
+
+__all__ = ["NodeRemovalStack", "main", "settings_from_context"]
+
+
+def main() -> None:
+    """Synthesize the stack that the context asks for, or say in one line why not and exit."""
+    app = App()
+    try:
+        settings = settings_from_context(app.node.get_all_context(), Path.cwd())
+        NodeRemovalStack(app, settings)
+    except NodeRemovalError as error:
+        sys.exit(f"error: {error}")
+    app.synth()

@@ -1,0 +1,60 @@
+"""What `-c key=value` on the command line asks for."""
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Final
+
+from hyperpod_node_removal.app.given import SettingsError, given_values
+from hyperpod_node_removal.app.settings import Key, Settings, settings_from
+from hyperpod_node_removal.app.settings_file import read_settings_file
+from hyperpod_node_removal_handler import contract
+
+REMOVALS: Final = "removals"
+"""Context key of a file that holds all the others."""
+
+_NEAR: Final = 0.7
+"""Similarity from which a context key counts as a misspelled one of ours."""
+
+
+def settings_from_context(context: Mapping[str, Any], folder: Path) -> Settings:
+    """The settings that the context of an app describes. A file is looked for from `folder`.
+
+    Raises:
+        SettingsError: it does not describe a removal.
+    """
+    _refuse_misspelled_keys(context)
+    keys = [key for key in Key if context.get(key) is not None]
+    file = context.get(REMOVALS)
+    if file is None:
+        if not keys:
+            raise SettingsError(
+                "nothing to deploy; give -c cluster=NAME -c node_ids=ID,ID or -c removals=FILE"
+            )
+        given = given_values({key.value: context[key] for key in keys}, "-c ")
+        return settings_from(given, "the command line")
+    if keys:
+        raise SettingsError(
+            f"-c {REMOVALS} names a file, so every key stands in it; also given:"
+            f" {', '.join(f'-c {key}' for key in keys)}; allowed: the file or the keys, not both"
+        )
+    if not isinstance(file, str) or not file:
+        raise SettingsError(f"-c {REMOVALS}: {contract.quoted(file)} is not the path of a file")
+    name = contract.printable(file)
+    return settings_from(read_settings_file(folder / file, name), name)
+
+
+def _refuse_misspelled_keys(context: Mapping[str, Any]) -> None:
+    """Refuse what is nearly one of our keys.
+
+    The context is shared with the CDK and with a user's `~/.cdk.json`, so an unknown key alone is
+    no mistake. A list of nodes that is ignored because of a typing error is one.
+    """
+    known = [REMOVALS, *(key.value for key in Key)]
+    for key in context:
+        near = get_close_matches(key.lower(), known, n=1, cutoff=_NEAR)
+        if near and key not in known:
+            raise SettingsError(
+                f"-c {contract.printable(key, 80)}: unknown key, perhaps {near[0]};"
+                f" allowed: {', '.join(known)}"
+            )

@@ -1,0 +1,61 @@
+"""The stack: one removal, its attributes as Outputs."""
+
+from typing import Final
+
+from aws_cdk import CfnOutput, Duration, Stack
+
+from constructs import Construct
+from hyperpod_node_removal._removal import NodeRemoval
+from hyperpod_node_removal.app.settings import Settings
+from hyperpod_node_removal_handler.contract import Attribute
+
+OUTPUTS: Final = {
+    Attribute.OUTCOME: "What came of the removal",
+    Attribute.CLUSTER_NAME: "The cluster",
+    Attribute.REQUESTED_COUNT: "Nodes in the set",
+    Attribute.REMOVED_COUNT: "Nodes this deployment removed",
+    Attribute.ALREADY_ABSENT_COUNT: "Nodes that were gone before",
+    Attribute.FAILED_COUNT: "Nodes that could not be removed",
+    Attribute.REMOVED_NODES: "Nodes this deployment removed",
+    Attribute.ALREADY_ABSENT_NODES: "Nodes that were gone before",
+    Attribute.FAILED_NODES: "Nodes that could not be removed",
+    Attribute.INSTANCE_GROUP_TARGET_COUNTS: "Counts to write back into the cluster's template",
+}
+"""Descriptions of the Outputs, which are named as the attributes are."""
+
+
+class NodeRemovalStack(Stack):
+    """A stack that removes one set of nodes. It is deployed to the environment of the CLI."""
+
+    def __init__(self, scope: Construct, settings: Settings) -> None:
+        super().__init__(
+            scope,
+            settings.stack_name,
+            description=f"Removes nodes from the SageMaker HyperPod cluster {settings.cluster}",
+        )
+        is_arn = settings.cluster.startswith("arn:")
+        self.removal = NodeRemoval(
+            self,
+            "Removal",
+            cluster_arn=settings.cluster if is_arn else None,
+            cluster_name=None if is_arn else settings.cluster,
+            node_ids=settings.node_ids,
+            node_logical_ids=settings.node_logical_ids,
+            on_partial_failure=settings.on_partial_failure,
+            retry_for=Duration.seconds(settings.retry_for),
+            retry_token=settings.retry_token,
+            eks_cluster_arn=settings.eks_cluster_arn,
+        )
+        for attribute, description in OUTPUTS.items():
+            CfnOutput(
+                self,
+                attribute.value,
+                description=description,
+                value=self.removal.resource.get_att_string(attribute.value),
+            )
+        CfnOutput(
+            self,
+            "LogGroup",
+            description="What happened to each node",
+            value=self.removal.provider.log_group.log_group_name,
+        )
