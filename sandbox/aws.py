@@ -19,7 +19,7 @@ from sandbox.cdk import run_cdk
 from sandbox.certificates import Certificates, make_certificates
 from sandbox.hyperpod import HyperPod
 from sandbox.process import SandboxError, log_tail, running_engine
-from sandbox.project import PATH
+from sandbox.project import PATH, ROOT
 from sandbox.record import ReceivedReply, SentRequest, read_replies, read_requests
 from sandbox.stacks import Deployment, StackEvent, Stacks
 
@@ -71,6 +71,8 @@ class Sandbox:
                 "CDK_DEFAULT_REGION": REGION,
                 "CDK_DISABLE_CLI_TELEMETRY": "1",
                 "CDK_DISABLE_VERSION_CHECK": "1",
+                # unpacking the CDK takes ten seconds, so it is kept from one sandbox to the next
+                "JSII_RUNTIME_PACKAGE_CACHE_ROOT": str(ROOT / ".sandbox" / "jsii"),
                 "CI": "true",
             }
             self._stacks = Stacks(self.client("cloudformation"), self.client("s3"))

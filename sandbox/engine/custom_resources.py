@@ -3,7 +3,8 @@
 Filled in: the function gets its event by an asynchronous invocation, and so up to two more
 attempts when it fails; the reply is read as AWS reads it, and its failure is worded as AWS words
 it; a resource whose Create failed gets a Delete in the rollback or when the stack is deleted; a
-stack event's reason is cut at 1,024 characters.
+stack event's reason is cut at 1,024 characters; DescribeStackResources still knows the resources
+of a create that was rolled back (the CDK CLI finds the function's log by it).
 
 Still not as on AWS: attempts follow each other in a fraction of a second instead of one and two
 minutes; resources are made one after the other; Deletes after a successful update are sent while
@@ -27,6 +28,8 @@ from sandbox.engine.replies import Accepted, CustomResourceFailed, no_reply, rea
 REASON_SHOWN: Final = 1024
 """Characters of a reason that a stack event keeps, as practitioners report."""
 _SERVICE_TIMEOUT: Final = 3600
+_ROLLED_BACK: Final = "_rolled_back"
+"""Where a stack's record keeps what a rollback deleted."""
 
 
 @dataclass
@@ -71,6 +74,8 @@ def install(exchange: Exchange) -> None:
         replace(module, "_add_event", lambda add: _event_adder(add, failed_creates))
         replace(module, "_roll_back_operation", lambda run: _roller_back(run, failed_creates))
         replace(module, "_delete_stack_async", lambda run: _deleter(run, failed_creates))
+    actions = internal(handlers, "_ACTION_HANDLERS")
+    actions["DescribeStackResources"] = _describer(actions["DescribeStackResources"])
 
 
 def _requester(exchange: Exchange, failed_creates: FailedCreates) -> Any:
@@ -177,11 +182,34 @@ def _roller_back(roll_back: Any, failed_creates: FailedCreates) -> Any:
         operation: dict[str, Any],
         reason_override: str = "",
     ) -> None:
-        added = failed_creates.hand_over(stack_id, stack.setdefault("_resources", {}))
+        resources = stack.setdefault("_resources", {})
+        added = failed_creates.hand_over(stack_id, resources)
         operation["created"] = [*operation.get("created", ()), *added]
+        before = dict(resources)
         await roll_back(stack_name, stack_id, stack, operation, reason_override)
+        stack[_ROLLED_BACK] = {
+            logical_id: {**record, "ResourceStatus": "DELETE_COMPLETE"}
+            for logical_id, record in before.items()
+        }
 
     return roll_back_all
+
+
+def _describer(describe: Any) -> Any:
+    resolve = internal(handlers, "_resolve_stack")
+
+    def describe_all(params: dict[str, Any]) -> Any:
+        stack = resolve((params.get("StackName") or [""])[0])
+        if not stack or stack.get("StackStatus") != "ROLLBACK_COMPLETE":
+            return describe(params)
+        resources = stack.get("_resources", {})
+        stack["_resources"] = {**stack.get(_ROLLED_BACK, {}), **resources}
+        try:
+            return describe(params)
+        finally:
+            stack["_resources"] = resources
+
+    return describe_all
 
 
 def _deleter(delete_stack: Any, failed_creates: FailedCreates) -> Any:

@@ -67,6 +67,16 @@ def test_a_failed_create_is_deleted_with_the_id_of_its_reply(stack: ScriptedStac
     assert stack.deploy(Create={}).status == "CREATE_COMPLETE", "as the CDK CLI deploys again"
 
 
+def test_what_a_rollback_deleted_can_still_be_described(stack: ScriptedStack) -> None:
+    created = stack.deploy(Create=FAILED)
+    client = stack.sandbox.client("cloudformation")
+    (function,) = client.describe_stack_resources(
+        StackName=created.stack_id, LogicalResourceId="Function"
+    )["StackResources"]
+    assert function["ResourceStatus"] == "DELETE_COMPLETE"
+    assert function["PhysicalResourceId"] in [event.physical_id for event in created.events]
+
+
 def test_a_failed_delete_after_a_failed_create_fails_the_rollback(stack: ScriptedStack) -> None:
     assert stack.deploy(Create=FAILED, Delete=FAILED).status == "ROLLBACK_FAILED"
 
