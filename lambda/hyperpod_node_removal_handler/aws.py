@@ -34,7 +34,11 @@ _CONFIG: Final = Config(
 )
 
 # The API version names the model exactly, so a newer SDK in the runtime cannot swap it.
-_API_VERSIONS: Final = {"sagemaker": "2017-07-24", "cloudformation": "2010-05-15"}
+_API_VERSIONS: Final = {
+    "sagemaker": "2017-07-24",
+    "cloudformation": "2010-05-15",
+    "lambda": "2015-03-31",
+}
 
 _THROTTLING: Final = frozenset(
     {

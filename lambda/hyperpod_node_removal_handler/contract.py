@@ -26,6 +26,8 @@ class Property(StrEnum):
     """Logical ids to remove (clusters with continuous provisioning). Default: none."""
     ON_PARTIAL_FAILURE = "OnPartialFailure"
     """`FAIL` or `REPORT`. Default: `FAIL`."""
+    WAIT_FOR = "WaitFor"
+    """`REMOVED` or `ACCEPTED`. Default: `REMOVED`."""
     RETRY_FOR = "RetryFor"
     """Seconds for which transient refusals are retried. Default: 600."""
     RETRY_TOKEN = "RetryToken"  # noqa: S105
@@ -43,9 +45,11 @@ class Attribute(StrEnum):
     CLUSTER_NAME = "ClusterName"
     REQUESTED_COUNT = "RequestedCount"
     REMOVED_COUNT = "RemovedCount"
+    ACCEPTED_COUNT = "AcceptedCount"
     ALREADY_ABSENT_COUNT = "AlreadyAbsentCount"
     FAILED_COUNT = "FailedCount"
     REMOVED_NODES = "RemovedNodes"
+    ACCEPTED_NODES = "AcceptedNodes"
     ALREADY_ABSENT_NODES = "AlreadyAbsentNodes"
     FAILED_NODES = "FailedNodes"
     INSTANCE_GROUP_TARGET_COUNTS = "InstanceGroupTargetCounts"
@@ -60,9 +64,20 @@ class PartialFailure(StrEnum):
     """The resource succeeds; the failed nodes are in its attributes and its log."""
 
 
+class RemovalStage(StrEnum):
+    """How far a removal must get before the resource is complete."""
+
+    REMOVED = "REMOVED"
+    """Every node has left the cluster. The default."""
+    ACCEPTED = "ACCEPTED"
+    """The service has accepted the removal of every node; whether they leave is not waited for."""
+
+
 class Outcome(StrEnum):
     """Values of the `Outcome` attribute."""
 
+    ACCEPTED = "ACCEPTED"
+    """Every removal was accepted, and some nodes are still leaving. With `WaitFor: ACCEPTED`."""
     COMPLETE = "COMPLETE"
     """Every requested node has left the cluster, or was not there to begin with."""
     PARTIAL = "PARTIAL"

@@ -9,7 +9,7 @@ and its rules outlive a crash. See docs/adr/0003.
 import logging
 import threading
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, Protocol, cast
 
 from crhelper import CfnResource
@@ -37,6 +37,7 @@ class LambdaContext(Protocol):
 
     log_group_name: str
     log_stream_name: str
+    invoked_function_arn: str
 
     def get_remaining_time_in_millis(self) -> int:
         """Milliseconds until the invocation times out."""
@@ -50,18 +51,21 @@ class CustomResource(CfnResource):
     `return handler.answer(report)`. Whatever they do, each event is answered exactly once.
     """
 
-    def __init__(self, clock: Clock | None = None) -> None:
+    def __init__(self, clock: Clock | None = None, passed: Iterable[str] = ()) -> None:
+        """`passed` are keys that events may have beside those of CloudFormation."""
         # No wait on Delete: the log group outlives the function.
         super().__init__(log_level="INFO", boto_level="ERROR", sleep_on_delete=0)
         # crhelper logs the event, with the presigned URL in it.
         logging.getLogger("crhelper").setLevel(logging.CRITICAL)
         self._clock: Clock = clock or SystemClock()
+        self._passed = tuple(passed)
         # Set by crhelper for each event, declared here for the type checker.
         self._event: Mapping[str, Any] = {}
         self._context: Any = None
         self._timer: threading.Timer | None = None
         self._exchange: Exchange | None = None
         self._report: Report | None = None
+        self._is_passed_on = False
         self.unfinished: Callable[[], Report] | None = None
         """What to report if time runs out before the handler returns."""
 
@@ -86,7 +90,9 @@ class CustomResource(CfnResource):
             envelope, clock=self._clock, expires_at=self._clock.now() + remaining - 1
         )
         self._report = self.unfinished = None
-        properties = cast("Mapping[str, Any]", event).get("ResourceProperties")
+        self._is_passed_on = False
+        event = cast("Mapping[str, Any]", event)
+        properties = event.get("ResourceProperties")
         if envelope.request_type not in _REQUEST_TYPES:
             problem = f"RequestType {quoted(envelope.request_type)} is unknown."
             self._exchange.reply(
@@ -103,6 +109,7 @@ class CustomResource(CfnResource):
                 "PhysicalResourceId": envelope.physical_resource_id,
                 "ResponseURL": envelope.response_url,
                 "ResourceProperties": properties,
+                **{key: event[key] for key in self._passed if key in event},
             },
             context,
         )
@@ -113,6 +120,18 @@ class CustomResource(CfnResource):
         Returns the physical resource id, which is what crhelper expects of a handler.
         """
         self._report = report
+        return str(self._event["PhysicalResourceId"])
+
+    def pass_on(self, hand_over: Callable[[], None]) -> str:
+        """Let another invocation answer, which `hand_over` starts.
+
+        Until it has returned, nothing answers in this invocation either. What it raises is
+        raised, and then the answer is owed here again.
+        """
+        if self._exchange:
+            with self._exchange.withheld():
+                hand_over()
+        self._is_passed_on = True
         return str(self._event["PhysicalResourceId"])
 
     # What of crhelper is replaced ------------------------------------------------------------
@@ -144,7 +163,7 @@ class CustomResource(CfnResource):
 
     def _send(self, status: str | None = None, reason: str = "") -> None:
         """Called by crhelper with a status and a reason where it caught an error of its own."""
-        if self._exchange:
+        if self._exchange and not self._is_passed_on:
             self._exchange.reply(
                 self._unexpected(reason) if status or self._report is None else self._report
             )

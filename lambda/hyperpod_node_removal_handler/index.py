@@ -4,10 +4,14 @@ Create and Update run the removal. Delete, and everything a rollback sends, leav
 and succeed: a removal cannot be undone, and a failure here would leave the stack stuck.
 """
 
+import logging
+import math
 from collections.abc import Mapping
-from typing import Any
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any, Final
 
-from hyperpod_node_removal_handler import aws, report
+from hyperpod_node_removal_handler import aws, handover, report
 from hyperpod_node_removal_handler.cluster import Cluster
 from hyperpod_node_removal_handler.contract import Outcome
 from hyperpod_node_removal_handler.custom_resource import (
@@ -17,43 +21,40 @@ from hyperpod_node_removal_handler.custom_resource import (
     cluster_of,
     log_place,
 )
+from hyperpod_node_removal_handler.handover import Continuation
 from hyperpod_node_removal_handler.patience import OUTAGE, PROPAGATION, SystemClock, patiently
+from hyperpod_node_removal_handler.removal import Removal
 from hyperpod_node_removal_handler.report import Report
-from hyperpod_node_removal_handler.request import RemovalRequest, RequestError
-from hyperpod_node_removal_handler.rounds import Rounds
+from hyperpod_node_removal_handler.request import Envelope, RemovalRequest, RequestError
+from hyperpod_node_removal_handler.rounds import Rounds, Span
 from hyperpod_node_removal_handler.stack import Stack, StackDirection
 
+_log = logging.getLogger(__name__)
+
+_HAND_OVER_TRIES: Final = 30.0
+"""Seconds for which a hand-over that fails is tried again."""
+_SHARE: Final = 0.9
+"""Share of an invocation after which a longer removal is handed over: 95 s before the end of 15
+minutes, with the margin for the reply."""
+
 clock = SystemClock()
-handler = CustomResource(clock)
+handler = CustomResource(clock, passed=[handover.KEY])
 
 
 @handler.create
-def create(event: Mapping[str, Any], context: LambdaContext) -> str:
-    """Remove the nodes of a new resource. Bad properties fail before any call is made."""
+@handler.update
+def remove(event: Mapping[str, Any], context: LambdaContext) -> str:
+    """Remove the nodes of a new or changed resource, or go on with an earlier invocation's."""
     try:
-        request = RemovalRequest.from_properties(event["ResourceProperties"])
+        work = _work(event)
     except RequestError as error:
         return handler.answer(_refused(event, context, error))
-    return handler.answer(_removed(request, event, context))
-
-
-@handler.update
-def update(event: Mapping[str, Any], context: LambdaContext) -> str:
-    """Remove the nodes of a changed resource.
-
-    Properties that an older version of the function accepted may come back in a rollback. They
-    must not make it fail, so the stack is asked before bad properties are refused.
-    """
-    try:
-        request = RemovalRequest.from_properties(event["ResourceProperties"])
-    except RequestError as error:
-        try:
-            is_going_back = _direction(event, context) is StackDirection.BACKWARD
-        except aws.AwsError:
-            is_going_back = False
-        refused = _refused(event, context, error)
-        return handler.answer(_rolled_back(event) if is_going_back else refused)
-    return handler.answer(_removed(request, event, context))
+    if work.request.is_empty:
+        sentence = "The set of nodes is empty; nothing was called."
+        return handler.answer(report.untouched(Outcome.EMPTY, work.request.cluster, sentence))
+    if work.link == 1 and (reason_not_to := _reason_not_to(event, context)):
+        return handler.answer(reason_not_to)
+    return _carry_on(work, event, context)
 
 
 @handler.delete
@@ -64,37 +65,88 @@ def delete(event: Mapping[str, Any], context: LambdaContext) -> str:  # noqa: AR
     return handler.answer(report.untouched(Outcome.DELETED, cluster, sentence))
 
 
-def _removed(request: RemovalRequest, event: Mapping[str, Any], context: LambdaContext) -> Report:
-    if request.is_empty:
-        return report.untouched(
-            Outcome.EMPTY, request.cluster, "The set of nodes is empty; nothing was called."
-        )
-    log = log_place(context)
-    try:
-        direction = _direction(event, context)
-    except aws.AwsError as error:
-        return report.failure(
-            request.cluster,
-            "Whether the stack is rolling back could not be found out, so nothing was removed"
-            f" ({error}). The function's role needs cloudformation:DescribeStacks on the stack; a"
-            " new RetryToken runs the set again.",
-            log,
-        )
-    if direction is StackDirection.BACKWARD:
-        return _rolled_back(event)
+def _work(event: Mapping[str, Any]) -> Continuation:
+    if handover.KEY in event:
+        return Continuation.from_text(event[handover.KEY])
+    request = RemovalRequest.from_properties(event["ResourceProperties"])
+    return Continuation(
+        request=request,
+        removal=Removal.of(request.node_ids, request.node_logical_ids),
+        started=clock.now(),
+        link=1,
+    )
+
+
+def _carry_on(work: Continuation, event: Mapping[str, Any], context: LambdaContext) -> str:
+    """The rounds of this invocation, and then a report or a successor."""
+    request, log = work.request, log_place(context)
+    now, remaining = clock.now(), _remaining(context)
+    deadline = work.started + request.service_timeout - REPLY_MARGIN
+    is_enough = deadline <= now + remaining - REPLY_MARGIN
     rounds = Rounds(
         request,
         cluster=Cluster(request.cluster, aws.client("sagemaker")),
         stack=_stack(event),
         clock=clock,
-        deadline=clock.now() + min(_remaining(context), request.service_timeout) - REPLY_MARGIN,
+        span=Span(
+            started=work.started,
+            deadline=deadline,
+            pause_at=math.inf if is_enough else now + remaining * _SHARE - REPLY_MARGIN,
+        ),
+        removal=work.removal,
+        is_resumed=work.link > 1,
     )
-    handler.unfinished = lambda: report.of_result(
-        rounds.result_so_far("A call to AWS did not return before the function's time was up."),
-        request,
-        log,
+
+    def report_so_far(interruption: str) -> Report:
+        return report.of_result(rounds.result_so_far(interruption), request, log)
+
+    handler.unfinished = lambda: report_so_far(
+        "A call to AWS did not return before the function's time was up."
     )
-    return report.of_result(rounds.run(), request, log)
+    result = rounds.run()
+    if result is not None:
+        return handler.answer(report.of_result(result, request, log))
+    if work.link >= handover.MAX_LINKS:
+        return handler.answer(
+            report_so_far(f"It was handed over {work.link - 1} times, which is the limit.")
+        )
+    successor = replace(work, removal=rounds.removal, link=work.link + 1)
+    try:
+        return handler.pass_on(lambda: _hand_over(successor, event, context))
+    except aws.AwsError as error:
+        return handler.answer(
+            report_so_far(f"The removal could not be handed over to a fresh invocation ({error}).")
+        )
+
+
+def _hand_over(successor: Continuation, event: Mapping[str, Any], context: LambdaContext) -> None:
+    _log.info("Handing over to invocation %d of this removal.", successor.link)
+    patiently(
+        lambda: handover.hand_over(
+            aws.client("lambda"),
+            context.invoked_function_arn,
+            Envelope.from_event(event),
+            successor,
+        ),
+        clock=clock,
+        until=clock.now() + _HAND_OVER_TRIES,
+        denied_until=clock.now() + _HAND_OVER_TRIES,
+    )
+
+
+def _reason_not_to(event: Mapping[str, Any], context: LambdaContext) -> Report | None:
+    """What to report instead of removing anything. None: go ahead."""
+    try:
+        direction = _direction(event, context)
+    except aws.AwsError as error:
+        return report.failure(
+            cluster_of(event["ResourceProperties"]),
+            "Whether the stack is rolling back could not be found out, so nothing was removed"
+            f" ({error}). The function's role needs cloudformation:DescribeStacks on the stack; a"
+            " new RetryToken runs the set again.",
+            log_place(context),
+        )
+    return _rolled_back(event) if direction is StackDirection.BACKWARD else None
 
 
 def _rolled_back(event: Mapping[str, Any]) -> Report:
@@ -106,6 +158,15 @@ def _rolled_back(event: Mapping[str, Any]) -> Report:
 
 
 def _refused(event: Mapping[str, Any], context: LambdaContext, error: RequestError) -> Report:
+    """The report on properties that do not describe a removal.
+
+    A rollback may bring back properties that an older version of the function accepted. They must
+    not make it fail, so before an Update is refused the stack is asked.
+    """
+    if event["RequestType"] == "Update":
+        with suppress(aws.AwsError):
+            if _direction(event, context) is StackDirection.BACKWARD:
+                return _rolled_back(event)
     return report.failure(
         cluster_of(event["ResourceProperties"]), f"{error} Nothing was removed.", log_place(context)
     )

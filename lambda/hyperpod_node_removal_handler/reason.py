@@ -41,6 +41,7 @@ def verdict(
     cluster: str,
     *,
     removed: int,
+    accepted: int,
     absent: int,
     failed: int,
     seconds: float,
@@ -48,9 +49,10 @@ def verdict(
 ) -> str:
     """What came of it, with the counts. For example
     `2 of 7 nodes not removed from ml-cluster (5 removed).`"""
-    also = f", {absent} already absent" if absent else ""
+    leaving = f", {accepted} accepted and leaving" if accepted else ""
+    also = leaving + (f", {absent} already absent" if absent else "")
     if failed:
-        total = removed + absent + failed
+        total = removed + accepted + absent + failed
         counts = f"{failed} of {total} {'node' if total == 1 else 'nodes'}"
         text = f"{counts} not removed from {printable(cluster)} ({removed} removed{also})."
     else:

@@ -14,6 +14,7 @@ from hyperpod_node_removal_handler.cluster import DeleteReply, Listing, Refusal
 from hyperpod_node_removal_handler.contract import (
     MAX_IDS_PER_REQUEST,
     MAX_IDS_PER_REQUEST_WITH_LOGICAL_IDS,
+    RemovalStage,
 )
 from hyperpod_node_removal_handler.requested_node import Phase, RequestedNode
 
@@ -58,12 +59,7 @@ class Removal:
     """Instance groups that run the Slurm controller."""
 
     @classmethod
-    def of(
-        cls,
-        node_ids: Iterable[str],
-        node_logical_ids: Iterable[str],
-        controller_groups: Iterable[str] = (),
-    ) -> Self:
+    def of(cls, node_ids: Iterable[str], node_logical_ids: Iterable[str]) -> Self:
         """A removal that has not begun."""
         return cls(
             nodes=tuple(
@@ -71,14 +67,25 @@ class Removal:
                     (RequestedNode(node_id=node_id) for node_id in node_ids),
                     (RequestedNode(logical_id=logical_id) for logical_id in node_logical_ids),
                 )
-            ),
-            controller_groups=frozenset(controller_groups),
+            )
+        )
+
+    def with_controllers(self, groups: Iterable[str]) -> Self:
+        """The same, with the instance groups whose nodes are never asked for."""
+        return replace(self, controller_groups=frozenset(groups))
+
+    def has_reached(self, stage: RemovalStage) -> bool:
+        """Whether every node is gone, has failed for good or, for `ACCEPTED`, is leaving."""
+        return all(
+            node.phase.is_settled
+            or (stage is RemovalStage.ACCEPTED and node.phase is Phase.LEAVING)
+            for node in self.nodes
         )
 
     @property
     def is_settled(self) -> bool:
         """Whether every node is gone or has failed for good."""
-        return all(node.phase.is_settled for node in self.nodes)
+        return self.has_reached(RemovalStage.REMOVED)
 
     @property
     def removed_by_group(self) -> Mapping[str, int]:
@@ -166,11 +173,12 @@ class Removal:
             lambda node: node.failed(node.why_waiting) if node.why_waiting else node,
         )
 
-    def stopped(self, why: str) -> Self:
-        """The removal ends here. What has not left the cluster has failed, because `why`."""
-        return self._each(
-            {Phase.UNCERTAIN, Phase.WAITING, Phase.LEAVING}, lambda node: node.stopped(why)
-        )
+    def stopped(self, why: str, stage: RemovalStage) -> Self:
+        """The removal ends here. What has not reached `stage` has failed, because `why`."""
+        unfinished = {Phase.UNCERTAIN, Phase.WAITING}
+        if stage is RemovalStage.REMOVED:
+            unfinished |= {Phase.LEAVING}
+        return self._each(unfinished, lambda node: node.stopped(why))
 
     def cluster_gone(self) -> Self:
         """The cluster was deleted meanwhile, and its nodes with it."""

@@ -4,6 +4,8 @@ import http.client
 import logging
 import ssl
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 from urllib.parse import urlsplit, urlunsplit
 
@@ -22,6 +24,10 @@ SOCKET_TIMEOUT: Final = 10.0
 
 class DeliveryError(Exception):
     """The reply did not arrive. Its text holds no part of the URL."""
+
+
+class RepliedError(Exception):
+    """The request has been answered already."""
 
 
 class Exchange:
@@ -53,6 +59,21 @@ class Exchange:
                 error,
                 body.decode("ascii"),
             )
+
+    @contextmanager
+    def withheld(self) -> Iterator[None]:
+        """Keep anyone from replying, for good unless the block raises.
+
+        Raises:
+            RepliedError: somebody has replied already.
+        """
+        if not self._unanswered.acquire(blocking=False):
+            raise RepliedError
+        try:
+            yield
+        except BaseException:
+            self._unanswered.release()
+            raise
 
     def _deliver(self, body: bytes) -> None:
         backoff = Backoff(first=1.0, factor=2.0, most=30.0)

@@ -57,6 +57,7 @@ class Report:
         data = dict(self.data)
         droppable = [
             (Attribute.REMOVED_NODES, ""),
+            (Attribute.ACCEPTED_NODES, ""),
             (Attribute.ALREADY_ABSENT_NODES, ""),
             (Attribute.INSTANCE_GROUP_TARGET_COUNTS, "{}"),
             (Attribute.FAILED_NODES, ""),
@@ -102,18 +103,20 @@ def of_result(result: Result, request: RemovalRequest, log: LogPlace) -> Report:
     removed = [node for node in nodes if node.phase is Phase.REMOVED]
     absent = [node for node in nodes if node.phase is Phase.ABSENT]
     failed = [node for node in nodes if node.phase is Phase.FAILED]
+    accepted = [node for node in nodes if node.phase is Phase.LEAVING]
     if not failed:
-        outcome = Outcome.COMPLETE
+        outcome = Outcome.ACCEPTED if accepted else Outcome.COMPLETE
     elif len(failed) < len(nodes):
         outcome = Outcome.PARTIAL
     else:
         outcome = Outcome.FAILED
-    is_success = outcome is Outcome.COMPLETE or (
+    is_success = not failed or (
         outcome is Outcome.PARTIAL and request.on_partial_failure is PartialFailure.REPORT
     )
     head = verdict(
         result.cluster_name,
         removed=len(removed),
+        accepted=len(accepted),
         absent=len(absent),
         failed=len(failed),
         seconds=result.elapsed,
@@ -121,19 +124,22 @@ def of_result(result: Result, request: RemovalRequest, log: LogPlace) -> Report:
     )
     lines = [
         *(_went_well(node, "removed") for node in removed),
+        *(_went_well(node, "accepted, leaving") for node in accepted),
         *(_went_well(node, "already absent") for node in absent),
         *_target_count_lines(result),
         *(_failure_line(node) for node in failed),
         LogLine(
-            logging.INFO if outcome is Outcome.COMPLETE else logging.WARNING,
+            logging.WARNING if failed else logging.INFO,
             f"{outcome}: {head}",
         ),
     ]
     room = _NODE_LISTS_MAX
     failed_nodes = listed([node.name for node in failed], _FAILED_NODES_MAX)
     room -= len(failed_nodes)
-    removed_nodes = listed([node.name for node in removed], room * 2 // 3)
+    removed_nodes = listed([node.name for node in removed], room // 2)
     room -= len(removed_nodes)
+    accepted_nodes = listed([node.name for node in accepted], room // 2)
+    room -= len(accepted_nodes)
     return Report(
         status=SUCCESS if is_success else FAILED,
         reason=reason(head, failed, removed=len(removed), log=log),
@@ -143,9 +149,11 @@ def of_result(result: Result, request: RemovalRequest, log: LogPlace) -> Report:
             {
                 Attribute.REQUESTED_COUNT: str(len(nodes)),
                 Attribute.REMOVED_COUNT: str(len(removed)),
+                Attribute.ACCEPTED_COUNT: str(len(accepted)),
                 Attribute.ALREADY_ABSENT_COUNT: str(len(absent)),
                 Attribute.FAILED_COUNT: str(len(failed)),
                 Attribute.REMOVED_NODES: removed_nodes,
+                Attribute.ACCEPTED_NODES: accepted_nodes,
                 Attribute.ALREADY_ABSENT_NODES: listed([node.name for node in absent], room),
                 Attribute.FAILED_NODES: failed_nodes,
                 Attribute.INSTANCE_GROUP_TARGET_COUNTS: _target_counts(result.target_counts),
@@ -202,6 +210,7 @@ def _data(
     zero = dict.fromkeys(Attribute, "") | {
         Attribute.REQUESTED_COUNT: "0",
         Attribute.REMOVED_COUNT: "0",
+        Attribute.ACCEPTED_COUNT: "0",
         Attribute.ALREADY_ABSENT_COUNT: "0",
         Attribute.FAILED_COUNT: "0",
         Attribute.INSTANCE_GROUP_TARGET_COUNTS: "{}",

@@ -3,7 +3,8 @@
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Final, Self
+from enum import StrEnum
+from typing import Final, Self, TypeVar
 
 from hyperpod_node_removal_handler.contract import (
     MAX_NODES,
@@ -15,6 +16,7 @@ from hyperpod_node_removal_handler.contract import (
     SERVICE_TIMEOUT_MAX,
     PartialFailure,
     Property,
+    RemovalStage,
     cluster_name_problem,
     node_id_problem,
     node_logical_id_problem,
@@ -22,6 +24,8 @@ from hyperpod_node_removal_handler.contract import (
     quoted,
     seconds_problem,
 )
+
+Choice = TypeVar("Choice", bound=StrEnum)
 
 _ENVELOPE: Final = ("StackId", "RequestId", "LogicalResourceId", "ResponseURL")
 _STACK_ID: Final = re.compile(r"arn:[a-z-]+:cloudformation:[^:/]*:[^:/]*:stack/([^/]+)/([^/]+)")
@@ -96,6 +100,8 @@ class RemovalRequest:
     node_logical_ids: tuple[str, ...] = ()
     """Logical ids, each once, in the template's order."""
     on_partial_failure: PartialFailure = PartialFailure.FAIL
+    wait_for: RemovalStage = RemovalStage.REMOVED
+    """How far the removal must get."""
     retry_for: int = RETRY_FOR_DEFAULT
     """Seconds for which transient refusals are retried."""
     service_timeout: int = SERVICE_TIMEOUT_DEFAULT
@@ -127,7 +133,10 @@ class RemovalRequest:
             cluster=_cluster(properties),
             node_ids=_ids(properties, Property.NODE_IDS, node_id_problem),
             node_logical_ids=_ids(properties, Property.NODE_LOGICAL_IDS, node_logical_id_problem),
-            on_partial_failure=_on_partial_failure(properties),
+            on_partial_failure=_choice(
+                properties, Property.ON_PARTIAL_FAILURE, PartialFailure, PartialFailure.FAIL
+            ),
+            wait_for=_choice(properties, Property.WAIT_FOR, RemovalStage, RemovalStage.REMOVED),
             retry_for=_seconds(properties, Property.RETRY_FOR, RETRY_FOR_DEFAULT, 0, RETRY_FOR_MAX),
             service_timeout=_seconds(
                 properties,
@@ -159,15 +168,15 @@ def _cluster(properties: Mapping[str, object]) -> str:
     return name
 
 
-def _on_partial_failure(properties: Mapping[str, object]) -> PartialFailure:
-    value = _text(properties, Property.ON_PARTIAL_FAILURE, PartialFailure.FAIL)
+def _choice(
+    properties: Mapping[str, object], name: Property, kind: type[Choice], default: Choice
+) -> Choice:
+    value = _text(properties, name, default)
     try:
-        return PartialFailure(value)
+        return kind(value)
     except ValueError:
-        allowed = " or ".join(PartialFailure)
-        raise RequestError(
-            f"{Property.ON_PARTIAL_FAILURE}: {quoted(value)} is unknown; allowed: {allowed}."
-        ) from None
+        allowed = " or ".join(kind)
+        raise RequestError(f"{name}: {quoted(value)} is unknown; allowed: {allowed}.") from None
 
 
 def _seconds(

@@ -1,6 +1,7 @@
 """The rounds of a removal: list, ask, wait, until every node is gone or has failed for good."""
 
 import logging
+import math
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -55,6 +56,22 @@ _PERMISSIONS: Final = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The time a removal has, in seconds of the clock."""
+
+    started: float
+    """When the removal began, in whatever invocation."""
+    deadline: float
+    """When it ends, done or not."""
+    pause_at: float = math.inf
+    """When this invocation has to hand it over."""
+
+
+class _Pause(Exception):  # noqa: N818 (no error)
+    """The invocation's share of the time is over."""
+
+
 class StackIsGoingBackError(Exception):
     """The stack has begun to roll back, to cancel or to be deleted: nothing more may be asked."""
 
@@ -69,31 +86,42 @@ class Rounds:
         cluster: Cluster,
         stack: Stack,
         clock: Clock,
-        deadline: float,
+        span: Span,
+        removal: Removal,
+        is_resumed: bool = False,
     ) -> None:
+        """`removal` is where it begins or, if `is_resumed`, how far an earlier invocation got."""
         self._request = request
         self._cluster = cluster
         self._stack = stack
         self._clock = clock
-        self._deadline = deadline
-        self._started = clock.now()
-        self._retry_until = min(deadline, self._started + request.retry_for)
+        self._span = span
+        self._retry_until = min(span.deadline, span.started + request.retry_for)
         self._description: ClusterDescription | None = None
         self._may_be_busy = False
-        self._removal = Removal.of(request.node_ids, request.node_logical_ids)
+        self._is_resumed = is_resumed
+        self.removal = removal
+        """How far it has got."""
 
-    def run(self) -> Result:
-        """The removal, from the first listing to its end. Does not raise for anything AWS does."""
+    def run(self) -> Result | None:
+        """The removal, from the first listing to its end. Does not raise for anything AWS does.
+
+        Returns None if the time to hand over has come before the end.
+        """
         try:
             self._until_settled()
+        except _Pause:
+            return None
         except ResourceNotFoundError as error:
-            if self._description is None:
+            if self._description is None and not self._is_resumed:
                 return self._result(_not_found(self._cluster.name, error))
             _log.warning("The cluster was deleted during the removal, and its nodes with it.")
-            self._removal = self._removal.cluster_gone()
+            self.removal = self.removal.cluster_gone()
         except StackIsGoingBackError:
             return self._result("The stack began to roll back; no further node was asked for.")
         except AwsError as error:
+            if isinstance(error, TransientError) and self._clock.now() >= self._span.pause_at:
+                return None
             return self._result(_interrupted(error))
         return self._result()
 
@@ -101,45 +129,54 @@ class Rounds:
         """What is known at this moment, from any thread and without a call."""
         return Result(
             cluster_name=self._description.name if self._description else self._cluster.name,
-            removal=self._removal.stopped(_CUT_SHORT),
-            elapsed=self._clock.now() - self._started,
+            removal=self.removal.stopped(_CUT_SHORT, self._request.wait_for)
+            if interruption
+            else self.removal,
+            elapsed=self._clock.now() - self._span.started,
             interruption=interruption,
         )
+
+    @property
+    def _end(self) -> float:
+        """When this invocation has to stop waiting."""
+        return min(self._span.deadline, self._span.pause_at)
 
     # The rounds ------------------------------------------------------------------------------
 
     def _until_settled(self) -> None:
         self._description = self._patiently(self._cluster.describe)
         self._may_be_busy = self._description.is_in_transition
-        self._removal = Removal.of(
-            self._request.node_ids,
-            self._request.node_logical_ids,
-            (group.name for group in self._description.groups if group.is_controller),
+        self.removal = self.removal.with_controllers(
+            group.name for group in self._description.groups if group.is_controller
         )
         polls = Backoff(_FIRST_POLL, 1.5, _LAST_POLL)
         retries = Backoff(_FIRST_RETRY, 2.0, _LAST_RETRY)
         ask_at = self._clock.now()
         while True:
-            self._removal = self._removal.observed(self._patiently(self._cluster.nodes))
-            if self._removal.count(Phase.WAITING) and self._clock.now() >= ask_at:
+            self.removal = self.removal.observed(self._patiently(self._cluster.nodes))
+            if self.removal.count(Phase.WAITING) and self._clock.now() >= ask_at:
                 self._ask()
                 if self._clock.now() >= self._retry_until:
-                    self._removal = self._removal.given_up()
+                    self.removal = self.removal.given_up()
                 ask_at = self._clock.now() + retries.pause()
                 if self._clock.now() < self._retry_until:
                     # The last try is at the very end of the time for retries.
                     ask_at = min(ask_at, self._retry_until)
             self._log_round()
-            if self._removal.is_settled:
+            if self.removal.has_reached(self._request.wait_for):
                 return
-            if self._clock.now() >= self._deadline:
-                seconds = round(self._clock.now() - self._started)
-                self._removal = self._removal.stopped(f"the time was up after {seconds} s")
+            if self._clock.now() >= self._span.deadline:
+                seconds = round(self._clock.now() - self._span.started)
+                self.removal = self.removal.stopped(
+                    f"the time was up after {seconds} s", self._request.wait_for
+                )
                 return
-            wake_at = self._deadline
-            if self._removal.count(Phase.WAITING):
+            if self._clock.now() >= self._span.pause_at:
+                raise _Pause
+            wake_at = self._end
+            if self.removal.count(Phase.WAITING):
                 wake_at = min(wake_at, ask_at)
-            if self._removal.count(Phase.LEAVING, Phase.UNCERTAIN):
+            if self.removal.count(Phase.LEAVING, Phase.UNCERTAIN):
                 wake_at = min(wake_at, self._clock.now() + polls.pause())
             self._clock.sleep(wake_at - self._clock.now())
 
@@ -149,9 +186,9 @@ class Rounds:
             raise StackIsGoingBackError
         if self._may_be_busy and self._is_held_up():
             return
-        requests = deque(self._removal.requests())
+        requests = deque(self.removal.requests())
         is_known_free = False
-        while requests and self._clock.now() < self._deadline:
+        while requests and self._clock.now() < self._end:
             request = requests.popleft()
             try:
                 reply = self._delete(request)
@@ -162,35 +199,35 @@ class Rounds:
                 if not is_known_free and self._is_held_up():
                     return
                 is_known_free = True
-                if self._removal.is_explained(request):
+                if self.removal.is_explained(request):
                     refusal = Refusal(error.code, error.message)
-                    self._removal = self._removal.rejected(request, refusal)
+                    self.removal = self.removal.rejected(request, refusal)
                 else:
                     requests.extendleft(reversed(request.parts()))
             else:
-                self._removal = self._removal.answered(request, reply)
+                self.removal = self.removal.answered(request, reply)
 
     def _delete(self, request: DeleteRequest) -> DeleteReply:
         return patiently(
             lambda: self._cluster.delete(request.node_ids, request.node_logical_ids),
             clock=self._clock,
             until=_NOT_AGAIN,
-            denied_until=min(self._deadline, self._started + PROPAGATION),
+            denied_until=min(self._end, self._span.started + PROPAGATION),
         )
 
     def _put_off(self, request: DeleteRequest, error: TransientError) -> None:
         if isinstance(error, ConflictError):
             self._may_be_busy = True
-            self._removal = self._removal.held_up(Refusal(FailureCode.CLUSTER_BUSY, error.message))
+            self.removal = self.removal.held_up(Refusal(FailureCode.CLUSTER_BUSY, error.message))
         else:
-            self._removal = self._removal.postponed(request, Refusal(error.code, error.message))
+            self.removal = self.removal.postponed(request, Refusal(error.code, error.message))
 
     def _is_held_up(self) -> bool:
         description = self._patiently(self._cluster.describe)
         self._may_be_busy = description.is_in_transition
         if self._may_be_busy:
             message = f"the cluster is in status {description.status}"
-            self._removal = self._removal.held_up(Refusal(FailureCode.CLUSTER_BUSY, message))
+            self.removal = self.removal.held_up(Refusal(FailureCode.CLUSTER_BUSY, message))
         return self._may_be_busy
 
     def _patiently(self, call: Callable[[], T]) -> T:
@@ -198,20 +235,20 @@ class Rounds:
         return patiently(
             call,
             clock=self._clock,
-            until=min(self._deadline, now + max(OUTAGE, self._request.retry_for)),
-            denied_until=min(self._deadline, self._started + PROPAGATION),
+            until=min(self._end, now + max(OUTAGE, self._request.retry_for)),
+            denied_until=min(self._end, self._span.started + PROPAGATION),
         )
 
     # What is told ----------------------------------------------------------------------------
 
     def _log_round(self) -> None:
         counts = {
-            "removed": self._removal.count(Phase.REMOVED),
-            "already_absent": self._removal.count(Phase.ABSENT),
-            "leaving": self._removal.count(Phase.LEAVING, Phase.UNCERTAIN),
-            "waiting": self._removal.count(Phase.WAITING),
-            "failed": self._removal.count(Phase.FAILED),
-            "elapsed_seconds": round(self._clock.now() - self._started),
+            "removed": self.removal.count(Phase.REMOVED),
+            "already_absent": self.removal.count(Phase.ABSENT),
+            "leaving": self.removal.count(Phase.LEAVING, Phase.UNCERTAIN),
+            "waiting": self.removal.count(Phase.WAITING),
+            "failed": self.removal.count(Phase.FAILED),
+            "elapsed_seconds": round(self._clock.now() - self._span.started),
         }
         text = ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in counts.items())
         _log.info("Round: %s", text, extra=counts)
@@ -223,7 +260,7 @@ class Rounds:
         except AwsError:
             return result
         # What to write back into a template: of the groups that lost nodes first.
-        removed = self._removal.removed_by_group
+        removed = self.removal.removed_by_group
         groups = sorted(
             description.groups, key=lambda group: (group.name not in removed, group.name)
         )

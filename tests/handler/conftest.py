@@ -1,13 +1,16 @@
 """Fixtures of the handler's tests."""
 
 import contextlib
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import trustme
 
+from hyperpod_node_removal_handler import aws, index
 from tests.handler.endpoint import Endpoint
+from tests.handler.function import Function
 from tests.handler.world import World
 
 
@@ -32,3 +35,22 @@ def endpoint(
     monkeypatch.setenv("SSL_CERT_FILE", str(path))
     with contextlib.closing(Endpoint(ca)) as endpoint:
         yield endpoint
+
+
+@pytest.fixture
+def function(
+    world: World, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Function]:
+    function = Function(world, endpoint)
+    clients = {
+        "sagemaker": world.sagemaker,
+        "cloudformation": world.cloudformation,
+        "lambda": function.lambda_client,
+    }
+    monkeypatch.setattr(aws, "client", clients.__getitem__)
+    monkeypatch.setattr(index, "clock", world.clock)
+    monkeypatch.setattr(index.handler, "_clock", world.clock)
+    root = logging.getLogger()
+    level = root.level
+    yield function
+    root.setLevel(level)

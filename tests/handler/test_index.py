@@ -11,78 +11,14 @@ from crhelper import CfnResource
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hyperpod_node_removal_handler import aws, index, reply
-from hyperpod_node_removal_handler.contract import Attribute
+from hyperpod_node_removal_handler import index, reply
 from hyperpod_node_removal_handler.rounds import Rounds
 from sandbox.hyperpod import Cluster
 from tests.handler.endpoint import Endpoint
-from tests.handler.world import STACK_ID, World, client_error
+from tests.handler.function import PHYSICAL_ID, Context, Function
+from tests.handler.world import World, client_error
 
-PHYSICAL_ID = "hyperpod-node-removal/ml-stack/Removal4F2A91C0/6d1f0c2e"
 NODE = "i-0123456789abcdef0"
-
-
-class Context:
-    log_group_name = "/aws/lambda/removal"
-    log_stream_name = "2026/11/23/[$LATEST]4f2a91c0"
-    function_name = "removal"
-    aws_request_id = "2f1d0b67"
-
-    def __init__(self, seconds: float = 900.0) -> None:
-        self.seconds = seconds
-
-    def get_remaining_time_in_millis(self) -> int:
-        return int(self.seconds * 1000)
-
-
-class Function:
-    """The function with its world around it, and the replies that reached CloudFormation."""
-
-    def __init__(self, world: World, endpoint: Endpoint) -> None:
-        self.world = world
-        self.endpoint = endpoint
-
-    def event(self, request_type: str, properties: Any, **more: Any) -> dict[str, Any]:
-        return {
-            "RequestType": request_type,
-            "StackId": STACK_ID,
-            "RequestId": "0d4c4f8a-3f9b-4a7c-9a41-5a6f0f5d1e11",
-            "LogicalResourceId": "Removal4F2A91C0",
-            "ResourceType": "Custom::HyperPodNodeRemoval",
-            "ResponseURL": self.endpoint.url,
-            "ResourceProperties": properties,
-            **({} if request_type == "Create" else {"PhysicalResourceId": PHYSICAL_ID}),
-            **more,
-        }
-
-    def send(self, request_type: str, *, seconds: float = 900.0, **properties: Any) -> Any:
-        """The reply to one request about `ml-cluster`."""
-        before = len(self.endpoint.requests)
-        event = self.event(request_type, {"ClusterName": "ml-cluster", **properties})
-        index.handler(event, Context(seconds))
-        (request,) = self.endpoint.requests[before:]
-        answer = json.loads(request[2])
-        assert answer["PhysicalResourceId"] == PHYSICAL_ID
-        assert set(answer["Data"]) == set(Attribute)
-        return answer
-
-    @property
-    def calls(self) -> int:
-        return self.world.hp.calls.total() + self.world.cloudformation.calls
-
-
-@pytest.fixture
-def function(
-    world: World, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Function]:
-    clients = {"sagemaker": world.sagemaker, "cloudformation": world.cloudformation}
-    monkeypatch.setattr(aws, "client", clients.__getitem__)
-    monkeypatch.setattr(index, "clock", world.clock)
-    monkeypatch.setattr(index.handler, "_clock", world.clock)
-    root = logging.getLogger()
-    level = root.level
-    yield Function(world, endpoint)
-    root.setLevel(level)
 
 
 @pytest.fixture

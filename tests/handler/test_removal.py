@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hyperpod_node_removal_handler.cluster import DeleteReply, Listing, Node, Refusal
-from hyperpod_node_removal_handler.contract import FailureCode
+from hyperpod_node_removal_handler.contract import FailureCode, RemovalStage
 from hyperpod_node_removal_handler.removal import DeleteRequest, Removal
 from hyperpod_node_removal_handler.requested_node import Phase
 
@@ -86,7 +86,7 @@ def test_stopping_names_what_had_been_accepted_and_what_had_not() -> None:
     removal = removal.observed(Listing((accepted, waiting)))
     (request,) = removal.requests()
     removal = removal.answered(request, DeleteReply(frozenset({accepted.instance_id})))
-    stopped = removal.stopped("the time was up")
+    stopped = removal.stopped("the time was up", RemovalStage.REMOVED)
     codes = [requested.refusal.code for requested in stopped.nodes if requested.refusal]
     assert codes == [FailureCode.STILL_PRESENT, FailureCode.NOT_ATTEMPTED]
     assert stopped.is_settled

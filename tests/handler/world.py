@@ -9,10 +9,11 @@ from botocore.exceptions import ClientError
 from hyperpod_node_removal_handler import report
 from hyperpod_node_removal_handler.cluster import Cluster
 from hyperpod_node_removal_handler.reason import LogPlace
+from hyperpod_node_removal_handler.removal import Removal
 from hyperpod_node_removal_handler.report import Report
 from hyperpod_node_removal_handler.request import RemovalRequest
 from hyperpod_node_removal_handler.requested_node import Phase
-from hyperpod_node_removal_handler.rounds import Result, Rounds
+from hyperpod_node_removal_handler.rounds import Result, Rounds, Span
 from hyperpod_node_removal_handler.stack import Stack
 from sandbox.hyperpod import HyperPod, ServiceError
 
@@ -114,11 +115,14 @@ class World:
             cluster=Cluster(cluster, self.sagemaker),
             stack=Stack(STACK_ID, self.cloudformation),
             clock=self.clock,
-            deadline=self.clock.now() + seconds,
+            span=Span(started=self.clock.now(), deadline=self.clock.now() + seconds),
+            removal=Removal.of(self.request.node_ids, self.request.node_logical_ids),
         )
 
     def remove(self, *args: Any, **more: Any) -> Result:
-        return self.rounds(*args, **more).run()
+        result = self.rounds(*args, **more).run()
+        assert result
+        return result
 
     def report(self, *args: Any, **more: Any) -> Report:
         result = self.remove(*args, **more)

@@ -1,0 +1,129 @@
+"""Handing a removal over to a fresh invocation of the function, when its own time is running out.
+
+The successor gets the request's envelope and a `Continuation`: all it needs to go on, compressed,
+since 3,000 nodes in plain JSON would not fit the payload of an asynchronous invocation.
+"""
+
+import base64
+import binascii
+import json
+import zlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Final, Protocol, Self
+
+from hyperpod_node_removal_handler import aws
+from hyperpod_node_removal_handler.cluster import Node, Refusal
+from hyperpod_node_removal_handler.contract import PartialFailure, Property, RemovalStage
+from hyperpod_node_removal_handler.removal import Removal
+from hyperpod_node_removal_handler.request import Envelope, RemovalRequest, RequestError
+from hyperpod_node_removal_handler.requested_node import RequestedNode
+
+KEY: Final = "Continuation"
+"""Key of the event that marks a successor's. A template cannot set it: what comes from a template
+is below `ResourceProperties`."""
+MAX_LINKS: Final = 10
+"""Invocations in one chain. Lambda stops a function that goes on invoking itself after about 16
+(recursive loop detection); an hour takes 5."""
+_MAX_BYTES: Final = 16 * 1024 * 1024
+"""Bytes a continuation may unfold to. 3,000 nodes take about 1 MB."""
+
+
+class LambdaClient(Protocol):
+    """The call that is used of botocore's Lambda client."""
+
+    def invoke(self, **kwargs: Any) -> dict[str, Any]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Continuation:
+    """A removal between two invocations."""
+
+    request: RemovalRequest
+    removal: Removal
+    started: float
+    """When the removal began, in seconds since the epoch."""
+    link: int
+    """The invocation this is for; the first of a chain is 1."""
+
+    def to_text(self) -> str:
+        """As text for an event."""
+        plain = {
+            "request": asdict(self.request),
+            "nodes": [asdict(node) for node in self.removal.nodes],
+            "started": self.started,
+            "link": self.link,
+        }
+        packed = zlib.compress(json.dumps(plain, separators=(",", ":")).encode("ascii"))
+        return base64.b64encode(packed).decode("ascii")
+
+    @classmethod
+    def from_text(cls, text: object) -> Self:
+        """What `to_text` gave.
+
+        Raises:
+            RequestError: it is something else.
+        """
+        try:
+            packed = base64.b64decode(str(text).encode("ascii"), validate=True)
+            plain = json.loads(zlib.decompressobj().decompress(packed, _MAX_BYTES))
+            request = plain["request"]
+            return cls(
+                request=RemovalRequest(
+                    **{
+                        **request,
+                        "node_ids": tuple(request["node_ids"]),
+                        "node_logical_ids": tuple(request["node_logical_ids"]),
+                        "on_partial_failure": PartialFailure(request["on_partial_failure"]),
+                        "wait_for": RemovalStage(request["wait_for"]),
+                    }
+                ),
+                removal=Removal(tuple(_requested_node(node) for node in plain["nodes"])),
+                started=float(plain["started"]),
+                link=int(plain["link"]),
+            )
+        except (binascii.Error, zlib.error, KeyError, TypeError, ValueError) as error:
+            raise RequestError(
+                f"The event's {KEY} is not one of this function's ({type(error).__name__})."
+            ) from error
+
+
+def hand_over(
+    client: LambdaClient, function: str, envelope: Envelope, continuation: Continuation
+) -> None:
+    """Invoke `function` (an ARN) asynchronously with all it needs to go on.
+
+    Raises:
+        aws.AwsError: it was not invoked, or that is not known.
+    """
+    event = {
+        "RequestType": envelope.request_type,
+        "StackId": envelope.stack_id,
+        "RequestId": envelope.request_id,
+        "LogicalResourceId": envelope.logical_resource_id,
+        "PhysicalResourceId": envelope.physical_resource_id,
+        "ResponseURL": envelope.response_url,
+        "ResourceProperties": {str(Property.CLUSTER_NAME): continuation.request.cluster},
+        KEY: continuation.to_text(),
+    }
+    with aws.translated("Invoke"):
+        client.invoke(
+            FunctionName=function,
+            InvocationType="Event",
+            Payload=json.dumps(event, separators=(",", ":")).encode("ascii"),
+        )
+
+
+def _requested_node(plain: Mapping[str, Any]) -> RequestedNode:
+    def rebuilt(kind: type[Any], key: str) -> Any:
+        return kind(**plain[key]) if plain[key] is not None else None
+
+    return RequestedNode(
+        **{
+            **plain,
+            "node": rebuilt(Node, "node"),
+            "accepted": rebuilt(Node, "accepted"),
+            "refusal": rebuilt(Refusal, "refusal"),
+            "obstacle": rebuilt(Refusal, "obstacle"),
+        }
+    )

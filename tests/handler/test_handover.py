@@ -1,0 +1,230 @@
+"""A removal that takes longer than one invocation."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hyperpod_node_removal_handler.cluster import Node, Refusal
+from hyperpod_node_removal_handler.contract import PartialFailure, RemovalStage
+from hyperpod_node_removal_handler.handover import KEY, Continuation
+from hyperpod_node_removal_handler.removal import Removal
+from hyperpod_node_removal_handler.request import RemovalRequest, RequestError
+from hyperpod_node_removal_handler.requested_node import RequestedNode
+from tests.handler.function import Function
+from tests.handler.world import World, client_error
+
+text = st.text(max_size=20)
+nodes = st.builds(Node, text, text, text, text, text)
+refusals = st.one_of(st.none(), st.builds(Refusal, text, text))
+requested = st.builds(
+    RequestedNode,
+    node_id=text,
+    logical_id=text,
+    node=st.one_of(st.none(), nodes),
+    is_listed=st.booleans(),
+    is_missed=st.booleans(),
+    is_gone=st.booleans(),
+    is_denied=st.booleans(),
+    accepted=st.one_of(st.none(), nodes),
+    attempts=st.integers(0, 100),
+    refusal=refusals,
+    obstacle=refusals,
+    is_final=st.booleans(),
+)
+requests = st.builds(
+    RemovalRequest,
+    cluster=text,
+    node_ids=st.lists(text, max_size=3).map(tuple),
+    node_logical_ids=st.lists(text, max_size=3).map(tuple),
+    on_partial_failure=st.sampled_from(PartialFailure),
+    wait_for=st.sampled_from(RemovalStage),
+    retry_for=st.integers(0, 3600),
+    service_timeout=st.integers(1, 3600),
+)
+
+
+@given(requests, st.lists(requested, max_size=5), st.floats(0, 1e10), st.integers(1, 10))
+def test_nothing_is_lost_on_the_way_to_the_successor(
+    request: RemovalRequest, nodes: list[RequestedNode], started: float, link: int
+) -> None:
+    continuation = Continuation(request, Removal(tuple(nodes)), started, link)
+    assert Continuation.from_text(continuation.to_text()) == continuation
+
+
+@given(st.one_of(st.text(), st.none(), st.binary().map(lambda raw: raw.hex())))
+def test_what_is_not_a_continuation_is_refused(given: object) -> None:
+    with pytest.raises(RequestError, match="is not one of this function's"):
+        Continuation.from_text(given)
+
+
+def test_an_hour_takes_five_invocations_and_one_reply(function: Function, world: World) -> None:
+    cluster = world.hp.create_cluster("ml-cluster", {"workers": 4}, shutdown_seconds=3400)
+    nodes = cluster.node_ids("workers")[:2]
+    answer = function.send("Create", NodeIds=list(nodes), ServiceTimeout="3600")
+    assert answer["Status"] == "SUCCESS"
+    assert answer["Data"]["RemovedNodes"] == ",".join(nodes)
+    assert function.links == 5
+    assert world.deletes == 1
+
+
+def test_the_chain_has_a_deadline_of_its_own(function: Function, world: World) -> None:
+    cluster = world.hp.create_cluster("ml-cluster", {"workers": 4}, shutdown_seconds=10_000)
+    start = world.clock.now()
+    node = cluster.node_ids("workers")[0]
+    answer = function.send("Create", NodeIds=[node], ServiceTimeout="2000")
+    assert answer["Status"] == "FAILED"
+    assert f"StillPresent: {node}" in answer["Reason"]
+    assert world.clock.now() - start == pytest.approx(1985, abs=1)
+
+
+def test_refusals_are_retried_across_invocations(function: Function, world: World) -> None:
+    cluster = world.hp.create_cluster("ml-cluster", {"workers": 4})
+    bad, good, *_ = cluster.node_ids("workers")
+    cluster.refuse(bad, until=world.clock.now() + 2000)
+    answer = function.send("Create", NodeIds=[bad, good], RetryFor="2500", ServiceTimeout="3600")
+    assert answer["Status"] == "SUCCESS"
+    assert set(answer["Data"]["RemovedNodes"].split(",")) == {bad, good}
+    assert function.links > 2
+
+
+def test_an_outage_at_the_time_of_a_hand_over_is_no_end(function: Function, world: World) -> None:
+    cluster = world.hp.create_cluster("ml-cluster", {"workers": 4}, shutdown_seconds=1000)
+    nodes = cluster.node_ids("workers")[:1]
+    start = world.clock.now()
+    world.hp.fail_while(
+        "ListClusterNodes", lambda _: 600 < world.clock.now() - start < 1000, status=500
+    )
+    assert function.send("Create", NodeIds=list(nodes))["Status"] == "SUCCESS"
+
+
+def test_3000_nodes_fit_the_payload_of_an_asynchronous_invocation(
+    function: Function, world: World
+) -> None:
+    cluster = world.hp.create_cluster("ml-cluster", {"workers": 3000}, shutdown_seconds=1500)
+    for node in cluster.node_ids("workers")[:200]:
+        cluster.refuse(node, "NodeIdInUse", f"Node {node} is used by a job of team {node[-4:]}.")
+    sizes = []
+    invoke = function.lambda_client.invoke
+
+    def measured(**request: bytes) -> dict[str, object]:
+        sizes.append(len(request["Payload"]))
+        return invoke(**request)
+
+    function.lambda_client.invoke = measured  # type: ignore[method-assign]
+    answer = function.send("Create", NodeIds=list(cluster.node_ids("workers")), RetryFor="3000")
+    assert answer["Data"]["FailedCount"] == "200"
+    assert answer["Data"]["RemovedCount"] == "2800"
+    assert sizes
+    assert max(sizes) < 256 * 1024
+
+
+def test_a_hand_over_that_fails_is_a_failure_with_the_outcome_so_far(
+    function: Function, world: World
+) -> None:
+    cluster = world.hp.create_cluster("ml-cluster", {"workers": 4}, shutdown_seconds=3000)
+    node = cluster.node_ids("workers")[0]
+    denied = client_error("Invoke", "AccessDeniedException", "not authorized")
+    function.lambda_client.errors = [denied] * 100
+    answer = function.send("Create", NodeIds=[node])
+    assert answer["Status"] == "FAILED"
+    assert "could not be handed over" in answer["Reason"]
+    assert f"StillPresent: {node}" in answer["Reason"]
+
+
+def test_a_hand_over_that_stutters_goes_through(function: Function, world: World) -> None:
+    cluster = world.hp.create_cluster("ml-cluster", {"workers": 4}, shutdown_seconds=1000)
+    node = cluster.node_ids("workers")[0]
+    function.lambda_client.errors = [client_error("Invoke", "TooManyRequestsException")] * 2
+    assert function.send("Create", NodeIds=[node])["Status"] == "SUCCESS"
+
+
+def test_a_successor_asks_for_nothing_once_the_stack_goes_back(
+    function: Function, world: World
+) -> None:
+    cluster = world.hp.create_cluster("ml-cluster", {"workers": 4}, shutdown_seconds=3000)
+    bad, good, *_ = cluster.node_ids("workers")
+    cluster.refuse(bad, until=world.clock.now() + 900)
+    start = world.clock.now()
+    real = world.cloudformation.describe_stacks
+
+    def describe_stacks(**request: object) -> dict[str, object]:
+        if world.clock.now() - start > 800:
+            world.cloudformation.statuses = ["UPDATE_ROLLBACK_IN_PROGRESS"]
+        return real(**request)
+
+    world.cloudformation.describe_stacks = describe_stacks  # type: ignore[method-assign]
+    answer = function.send("Update", NodeIds=[bad, good], RetryFor="3000")
+    assert answer["Status"] == "FAILED"
+    assert "began to roll back" in answer["Reason"]
+    assert function.links == 2
+    assert all(r.time - start <= 800 for r in world.hp.delete_requests)
+    assert bad in cluster.present
+
+
+def test_a_cluster_deleted_between_two_invocations_took_its_nodes_with_it(
+    function: Function, world: World
+) -> None:
+    cluster = world.hp.create_cluster("ml-cluster", {"workers": 4}, shutdown_seconds=3000)
+    nodes = cluster.node_ids("workers")[:2]
+    invoke = function.lambda_client.invoke
+
+    def then_gone(**request: bytes) -> dict[str, object]:
+        cluster.delete()
+        return invoke(**request)
+
+    function.lambda_client.invoke = then_gone  # type: ignore[method-assign]
+    answer = function.send("Create", NodeIds=list(nodes))
+    assert answer["Status"] == "SUCCESS"
+    assert answer["Data"]["RemovedCount"] == "2"
+
+
+def test_the_chain_is_shorter_than_lambdas_limit_on_recursion(
+    function: Function, world: World
+) -> None:
+    cluster = world.hp.create_cluster("ml-cluster", {"workers": 4}, shutdown_seconds=3000)
+    node = cluster.node_ids("workers")[0]
+    answer = function.send("Create", seconds=120, NodeIds=[node])
+    assert answer["Status"] == "FAILED"
+    assert "handed over 9 times, which is the limit" in answer["Reason"]
+    assert function.links == 10
+
+
+def test_a_template_cannot_pose_as_a_continuation(function: Function, world: World) -> None:
+    function.run(function.event("Create", {"ClusterName": "ml-cluster", KEY: "eNoDAAAAAAE="}))
+    ((_, _, body),) = function.endpoint.requests
+    assert f"Unknown property '{KEY}'" in json.loads(body)["Reason"]
+
+
+def test_a_continuation_that_is_none_is_a_failure(function: Function, world: World) -> None:
+    event = function.event("Create", {"ClusterName": "ml-cluster"}, **{KEY: "nonsense"})
+    function.run(event)
+    ((_, _, body),) = function.endpoint.requests
+    assert json.loads(body)["Status"] == "FAILED"
+
+
+def test_with_wait_for_accepted_the_nodes_need_not_have_left(
+    function: Function, world: World
+) -> None:
+    cluster = world.hp.create_cluster("ml-cluster", {"workers": 4}, shutdown_seconds=3000)
+    nodes = cluster.node_ids("workers")[:2]
+    answer = function.send("Create", NodeIds=list(nodes), WaitFor="ACCEPTED")
+    assert answer["Status"] == "SUCCESS"
+    assert answer["Data"]["Outcome"] == "ACCEPTED"
+    assert answer["Data"]["AcceptedNodes"] == ",".join(nodes)
+    assert answer["Data"]["RemovedCount"] == "0"
+    assert function.links == 1
+
+
+def test_with_wait_for_accepted_a_refusal_still_fails(function: Function, world: World) -> None:
+    cluster = world.hp.create_cluster("ml-cluster", {"workers": 4}, shutdown_seconds=3000)
+    bad, good, *_ = cluster.node_ids("workers")
+    cluster.refuse(bad)
+    answer = function.send("Create", NodeIds=[bad, good], WaitFor="ACCEPTED", RetryFor="60")
+    assert answer["Status"] == "FAILED"
+    assert answer["Reason"].startswith(
+        "1 of 2 nodes not removed from ml-cluster (0 removed, 1 accepted and leaving)."
+        f" NodeIdInUse: {bad}."
+    )
+    assert answer["Data"]["AcceptedNodes"] == good
