@@ -151,6 +151,10 @@ class Sandbox:
         """The stack's status, or None when there is no such stack (any more)."""
         return self._stacks.status(stack_name)
 
+    def stack_id(self, stack_name: str) -> str | None:
+        """The stack's ARN, or None when there is no such stack (any more)."""
+        return self._stacks.stack_id(stack_name)
+
     def outputs(self, stack_name: str) -> dict[str, str]:
         """The stack's outputs by key."""
         return self._stacks.outputs(stack_name)

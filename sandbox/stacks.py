@@ -122,6 +122,11 @@ class Stacks:
         stack = self._find(stack_name)
         return None if stack is None else str(stack["StackStatus"])
 
+    def stack_id(self, stack_name: str) -> str | None:
+        """The stack's ARN, or None when there is no such stack (any more)."""
+        stack = self._find(stack_name)
+        return None if stack is None else str(stack["StackId"])
+
     def outputs(self, stack_name: str) -> dict[str, str]:
         """The stack's outputs by key."""
         stack = self._find(stack_name) or {}

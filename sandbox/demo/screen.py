@@ -1,0 +1,114 @@
+"""What the demo looks like: text and tables of at most 100 columns."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Final
+
+from rich import box
+from rich.console import Console, RenderableType
+from rich.padding import Padding
+from rich.rule import Rule
+from rich.table import Table
+from rich.text import Text
+
+from sandbox.hyperpod import NodeStatus, NodeView
+from sandbox.stacks import StackEvent
+
+WIDTH: Final = 100
+STACK: Final = "AWS::CloudFormation::Stack"
+
+_STATUS_STYLES: Final = {
+    NodeStatus.RUNNING: "green",
+    NodeStatus.SYSTEM_UPDATING: "yellow",
+    NodeStatus.SHUTTING_DOWN: "yellow",
+    NodeStatus.FAILURE: "red",
+}
+
+
+class Screen:
+    """A console that the demo is told on."""
+
+    def __init__(self) -> None:
+        self._console = Console(highlight=False)
+        self._console.width = min(
+            WIDTH, self._console.width if self._console.is_terminal else WIDTH
+        )
+
+    def heading(self, text: str) -> None:
+        self._console.print()
+        self._console.print(Rule(Text(text, style="bold cyan"), align="left", style="cyan"))
+
+    def say(self, text: str) -> None:
+        """A paragraph of the narration. `[bold]` and the like are markup."""
+        self._console.print(text)
+
+    def command(self, text: str) -> None:
+        """A command line, as one would type it."""
+        self._console.print(_indented(Text(f"$ {text}", style="bold"), 2, around=1))
+
+    def told(self, text: str) -> None:
+        """Something that was checked and is so."""
+        self._console.print(Text.assemble(("  ✔ ", "bold green"), text))
+
+    def waiting(self, text: str) -> AbstractContextManager[object]:
+        """Show that something is going on, on a terminal."""
+        return self._console.status(text)
+
+    def lines(self, lines: Iterable[str]) -> None:
+        """Output of another program."""
+        for line in lines:
+            self._console.print(_indented(Text(line.strip(), style="dim"), 4))
+
+    def event(self, event: StackEvent) -> None:
+        """One stack event; its reason goes below it when it has one."""
+        status = event.status
+        style = "green" if status.endswith("_COMPLETE") else "default"
+        if "FAILED" in status:
+            style = "bold red"
+        elif "ROLLBACK" in status or status == "DELETE_SKIPPED":
+            style = "yellow"
+        row = Table.grid(padding=(0, 2))
+        for width in (8, 28, 34):
+            row.add_column(width=width, no_wrap=True)
+        kind = Text(event.resource_type, style="bold" if event.resource_type == STACK else "")
+        row.add_row(Text(f"{event.time:%H:%M:%S}", style="dim"), Text(status, style=style), kind)
+        self._console.print(_indented(row, 2))
+        if event.reason and "FAILED" in status:
+            self._console.print(_indented(Text(event.reason, style="red"), 12))
+
+    def cluster(self, nodes: Sequence[NodeView], notes: Mapping[str, str]) -> None:
+        """Nodes by group; `notes` says something about some, by instance id."""
+        table = _table("Group", "Node", "Status", "")
+        for node in nodes:
+            instance = node.instance_id or ""
+            status = Text(node.status, style=_STATUS_STYLES.get(node.status, ""))
+            table.add_row(node.group, instance, status, notes.get(instance, ""))
+        self._console.print(_indented(table, 2))
+
+    def comparison(self, before: Sequence[NodeView], after: frozenset[str]) -> None:
+        """Which nodes are left of those that there were."""
+        table = _table("Group", "Node", "Before", "After")
+        for node in before:
+            left = node.instance_id in after
+            now = Text("Running", style="green") if left else Text("removed", style="dim")
+            table.add_row(node.group, node.instance_id, node.status, now)
+        self._console.print(_indented(table, 2))
+
+    def values(self, title: str, values: Mapping[str, str]) -> None:
+        """Names and values."""
+        table = _table(title, "Value")
+        for name, value in values.items():
+            table.add_row(name, Text(value.replace(",i-", ", i-")) if value else Text("-", "dim"))
+        self._console.print(_indented(table, 2))
+
+
+def _table(*headings: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    for heading in headings:
+        table.add_column(heading, header_style="bold", overflow="fold")
+    return table
+
+
+def _indented(what: RenderableType, columns: int, around: int = 0) -> Padding:
+    """`what` behind some columns, with empty lines around it."""
+    return Padding(what, (around, 0, around, columns), expand=False)

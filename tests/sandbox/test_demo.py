@@ -1,0 +1,54 @@
+"""The demo tells a true story, and says so when it would not."""
+
+import os
+import subprocess
+import sys
+import time
+from typing import Any
+
+import pytest
+
+from sandbox.demo.screen import Screen
+from sandbox.demo.story import Unexpected, tell
+from sandbox.project import ROOT
+
+BUDGET_SECONDS = 90
+
+
+def test_the_demo_in_time_and_in_100_columns() -> None:
+    begun = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-m", "sandbox.demo"],
+        cwd=ROOT,
+        env={**os.environ, "COLUMNS": "200", "PYTHONIOENCODING": "utf-8"},
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert time.monotonic() - begun < BUDGET_SECONDS
+    assert max(len(line) for line in done.stdout.splitlines()) <= 100
+
+    story = " ".join(done.stdout.split())
+    told = [
+        "CREATE_FAILED Custom::HyperPodNodeRemoval Received response status [FAILED]",
+        "2 of 5 nodes not removed from ml-cluster (3 removed).",
+        "ROLLBACK_COMPLETE AWS::CloudFormation::Stack",
+        "prints the end of the function's log: INFO",
+        "✔ the stack was rolled back",
+        "Outcome COMPLETE",
+        "✔ exactly the five nodes are gone",
+        "✔ no other node was ever asked for",
+    ]
+    places = [story.find(text) for text in told]
+    assert -1 not in places, dict(zip(told, places, strict=True))
+    assert places == sorted(places)
+
+
+def test_the_demo_says_when_something_is_not_as_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def does_nothing(*args: str, **_: Any) -> subprocess.CompletedProcess[str]:
+        return subprocess.CompletedProcess(args, 0, "")
+
+    monkeypatch.setattr("sandbox.aws.run_cdk", does_nothing)
+    with pytest.raises(Unexpected, match="the account is bootstrapped"):
+        tell(Screen())
