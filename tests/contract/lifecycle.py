@@ -1,0 +1,81 @@
+"""A removal in the sandbox: the real template, the real asset, a stack and a cluster of its own."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from aws_cdk import App, CfnOutput, CfnParameter, Duration, Stack
+
+from hyperpod_node_removal import NodeRemoval, PartialFailure
+from hyperpod_node_removal_handler.contract import Attribute
+from sandbox.assembly import read_assembly
+from sandbox.aws import Sandbox
+from sandbox.hyperpod import Cluster
+from sandbox.stacks import Deployment
+
+STACK = "Removal"
+"""Name of the stack in the assembly; each test deploys it under a name of its own."""
+
+
+def synthesize(directory: Path) -> None:
+    """An app whose removal takes everything from parameters, so that one synthesis does for all."""
+    app = App(outdir=str(directory))
+    stack = Stack(app, STACK)
+    removal = NodeRemoval(
+        stack,
+        "Nodes",
+        cluster_name=CfnParameter(stack, "Cluster").value_as_string,
+        node_ids=CfnParameter(stack, "NodeIds", type="CommaDelimitedList").value_as_list,
+        node_logical_ids=CfnParameter(
+            stack, "NodeLogicalIds", type="CommaDelimitedList", default=""
+        ).value_as_list,
+        on_partial_failure=CfnParameter(  # type: ignore[arg-type] # a token passes
+            stack, "OnPartialFailure", default=str(PartialFailure.FAIL)
+        ).value_as_string,
+        retry_for=Duration.seconds(
+            CfnParameter(stack, "RetryFor", type="Number", default=0).value_as_number
+        ),
+        retry_token=CfnParameter(stack, "RetryToken", default="").value_as_string,
+    )
+    for attribute in Attribute:
+        CfnOutput(stack, attribute.value, value=removal.resource.get_att_string(attribute.value))
+    app.synth()
+
+
+@dataclass
+class Removal:
+    """One stack, and the cluster it removes nodes from."""
+
+    sandbox: Sandbox
+    assembly: Path
+    name: str = field(default_factory=lambda: f"removal-{uuid4().hex[:8]}")
+
+    def cluster(self, **more: Any) -> Cluster:
+        given: dict[str, Any] = {"groups": {"workers": 8}, "shutdown_seconds": 0.5, **more}
+        return self.sandbox.hyperpod.create_cluster(self.name, seed=len(self.name), **given)
+
+    def deploy(self, *node_ids: str, **parameters: str) -> Deployment:
+        stack = read_assembly(self.assembly, STACK)
+        return self.sandbox.deploy(
+            self.name,
+            stack.template,
+            assets=stack.assets,
+            parameters={"Cluster": self.name, "NodeIds": ",".join(node_ids), **parameters},
+        )
+
+    def delete(self) -> Deployment:
+        return self.sandbox.delete(self.name)
+
+    def requests(self) -> list[dict[str, Any]]:
+        """What CloudFormation asked of the function, in order."""
+        sent = [request.event for request in self.sandbox.requests()]
+        return [event for event in sent if f":stack/{self.name}/" in event["StackId"]]
+
+    def replies(self) -> list[dict[str, Any]]:
+        """What the function answered, in order."""
+        ids = {event["RequestId"] for event in self.requests()}
+        received = [reply for reply in self.sandbox.replies() if reply.request_id in ids]
+        assert all(reply.status == 200 for reply in received)
+        assert all(len(reply.body) <= 4096 for reply in received)
+        return [reply.json() for reply in received]
