@@ -4,6 +4,7 @@ Everything that is told is checked as well.
 """
 
 import time
+from contextlib import ExitStack
 from typing import Final
 
 from sandbox.aws import Sandbox
@@ -34,7 +35,9 @@ def tell(screen: Screen) -> None:
         "CloudFormation, Lambda, S3 and SageMaker run in a sandbox on 127.0.0.1. The CDK CLI, the"
         " template and the Lambda function are the real ones. No AWS account is involved."
     )
-    with screen.waiting("starting the sandbox"), Sandbox() as sandbox:
+    with ExitStack() as exit_stack:
+        with screen.waiting("starting the sandbox"):
+            sandbox = exit_stack.enter_context(Sandbox())
         cluster = sandbox.hyperpod.create_cluster(
             CLUSTER,
             {"controller": 1, "training": 6, "inference": 4},
