@@ -22,6 +22,11 @@ from hyperpod_node_removal._provider import NodeRemovalProvider
 from hyperpod_node_removal._removal import NodeRemoval
 from hyperpod_node_removal_handler.contract import Outcome, PartialFailure
 
+# Where a folder named constructs is on the path, the PyPI package of that name offers what is in
+# it as its own submodules. A second copy of these classes would not be equal to the first.
+if __name__ != "hyperpod_node_removal":
+    raise ImportError(f"import hyperpod_node_removal, not {__name__}")
+
 __all__ = [
     "AssetError",
     "InvalidPropertyError",

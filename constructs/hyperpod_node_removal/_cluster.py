@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from aws_cdk import Stack
+from aws_cdk import Reference, Stack, Tokenization
 from aws_cdk.aws_sagemaker import CfnCluster
 from aws_cdk.interfaces.aws_sagemaker import IClusterRef
 
@@ -23,8 +23,10 @@ class NamedCluster:
     """Name or ARN: the `ClusterName` property of the resource. May be a token."""
     arn: str | None
     """ARN for the permissions, or None if only the name is known. May be a token."""
-    resource: CfnCluster | None = None
-    """The cluster's resource, if the same app manages it."""
+    managed: CfnCluster | None = None
+    """The cluster's resource, if it was given as a construct that this app manages."""
+    referred: CfnCluster | None = None
+    """The cluster's resource, if the name or ARN refers to it: a dependency on the resource."""
 
 
 def named_cluster(
@@ -47,7 +49,7 @@ def named_cluster(
             return _of_arn(path, "cluster_arn", stack, cluster_arn)
         case None, None, _ if cluster_name is not None:
             check_text(path, "cluster_name", cluster_name, _name_problem)
-            return NamedCluster(name=cluster_name, arn=None)
+            return NamedCluster(cluster_name, arn=None, referred=_referred(cluster_name))
     ways = {"cluster": cluster, "cluster_arn": cluster_arn, "cluster_name": cluster_name}
     given = ", ".join(way for way, value in ways.items() if value is not None)
     raise InvalidPropertyError(
@@ -72,7 +74,7 @@ def _of_arn(path: str, way: str, stack: Stack, arn: str) -> NamedCluster:
                 f"{contract.quoted(arn)} is in {region}, but the stack is in {stack.region};"
                 " allowed: a cluster in the stack's region, where the function looks for it",
             )
-    return NamedCluster(name=arn, arn=arn)
+    return NamedCluster(arn, arn=arn, referred=_referred(arn))
 
 
 def _of_construct(path: str, stack: Stack, cluster: IClusterRef) -> NamedCluster:
@@ -96,7 +98,7 @@ def _of_construct(path: str, stack: Stack, cluster: IClusterRef) -> NamedCluster
             " the nodes in a deployment of its own, with cluster_arn",
         )
     check_text(path, "cluster", name, _name_problem)
-    return NamedCluster(name=name, arn=None, resource=resource)
+    return NamedCluster(name, arn=None, managed=resource)
 
 
 def _managed_resource(cluster: IClusterRef) -> CfnCluster | None:
@@ -106,3 +108,10 @@ def _managed_resource(cluster: IClusterRef) -> CfnCluster | None:
         if isinstance(candidate, CfnCluster):
             return candidate
     return None
+
+
+def _referred(value: str) -> CfnCluster | None:
+    """The cluster resource that a token refers to."""
+    token = Tokenization.reverse(value, fail_concat=False) if is_token(value) else None
+    target = token.target if isinstance(token, Reference) else None
+    return target if isinstance(target, CfnCluster) else None

@@ -22,12 +22,13 @@ from hyperpod_node_removal._validation import (
 from hyperpod_node_removal_handler import contract
 from hyperpod_node_removal_handler.contract import Attribute, PartialFailure, Property
 
-SERVICE_TIMEOUT_MIN_SECONDS: Final = 60
+TIMEOUT_MIN_SECONDS: Final = 60
 """Room for a cold start, a look at the cluster and the reply."""
-SERVICE_TIMEOUT_MAX_SECONDS: Final = FUNCTION_TIMEOUT_SECONDS
+TIMEOUT_MAX_SECONDS: Final = FUNCTION_TIMEOUT_SECONDS
 """A removal runs in one invocation of the function. CloudFormation itself allows an hour."""
 
 _DRIFT_WARNING: Final = "hyperpod-node-removal:InstanceCountDrift"
+_ORDER_WARNING: Final = "hyperpod-node-removal:ClusterChangesFirst"
 
 
 class NodeRemoval(Construct):
@@ -51,7 +52,7 @@ class NodeRemoval(Construct):
         on_partial_failure: PartialFailure = PartialFailure.FAIL,
         retry_for: Duration | None = None,
         retry_token: str | None = None,
-        service_timeout: Duration | None = None,
+        timeout: Duration | None = None,
         eks_cluster_arn: str | None = None,
         provider: NodeRemovalProvider | None = None,
     ) -> None:
@@ -71,10 +72,10 @@ class NodeRemoval(Construct):
             on_partial_failure: whether the deployment fails, and the stack rolls back, if some of
                 the nodes cannot be removed. If all fail, it fails. Default: it fails.
             retry_for: how long a node that is in use or changing is tried again, in whole seconds
-                up to an hour and as far as `service_timeout` allows. Default: 10 minutes.
+                up to an hour and as far as `timeout` allows. Default: 10 minutes.
             retry_token: any text of up to 1,024 characters; changing it runs the same set again.
                 Default: none.
-            service_timeout: how long the removal may take, from 1 to 15 minutes.
+            timeout: how long the removal may take, from 1 to 15 minutes.
                 Default: 15 minutes.
             eks_cluster_arn: the EKS cluster that orchestrates this one, if any: the service checks
                 that the caller may describe it. Default: a cluster without EKS.
@@ -97,22 +98,19 @@ class NodeRemoval(Construct):
         )
         check_count(path, ids, logical_ids)
         check_text(path, "on_partial_failure", on_partial_failure, _partial_failure_problem)
-        retry_seconds = checked_seconds(
-            path,
-            "retry_for",
-            retry_for or Duration.seconds(contract.RETRY_FOR_DEFAULT),
-            0,
-            contract.RETRY_FOR_MAX,
-        )
+        if retry_for is None:
+            retry_for = Duration.seconds(contract.RETRY_FOR_DEFAULT)
+        retry_seconds = checked_seconds(path, "retry_for", retry_for, 0, contract.RETRY_FOR_MAX)
         if retry_token is not None:
             check_text(path, "retry_token", retry_token, retry_token_problem)
-        timeout = service_timeout or Duration.seconds(SERVICE_TIMEOUT_MAX_SECONDS)
+        if timeout is None:
+            timeout = Duration.seconds(TIMEOUT_MAX_SECONDS)
         checked_seconds(
             path,
-            "service_timeout",
+            "timeout",
             timeout,
-            SERVICE_TIMEOUT_MIN_SECONDS,
-            SERVICE_TIMEOUT_MAX_SECONDS,
+            TIMEOUT_MIN_SECONDS,
+            TIMEOUT_MAX_SECONDS,
         )
         if eks_cluster_arn is not None:
             check_text(path, "eks_cluster_arn", eks_cluster_arn, eks_cluster_arn_problem)
@@ -142,8 +140,10 @@ class NodeRemoval(Construct):
         permissions.allow(named, eks_cluster_arn)
         self._resource.node.add_dependency(permissions)
         self._provider.run_before(self._resource)
-        if named.resource is not None:
-            self._run_before(named.resource)
+        if named.managed is not None:
+            self._run_before(named.managed)
+        if named.referred is not None:
+            self._warn_of_order(named.referred)
 
     @property
     def resource(self) -> CustomResource:
@@ -219,6 +219,14 @@ class NodeRemoval(Construct):
             " its template keeps the old InstanceCount, and the next update of the cluster would"
             " add as many new nodes again. After the removal, write the counts of"
             " instance_group_target_counts into the template.",
+        )
+
+    def _warn_of_order(self, cluster: CfnCluster) -> None:
+        Annotations.of(self).add_warning_v2(
+            _ORDER_WARNING,
+            f"cluster_arn or cluster_name refers to {cluster.node.path}, so CloudFormation changes"
+            " the cluster before the removal, and a lowered InstanceCount removes nodes of the"
+            " service's choice. Pass the construct as cluster, which puts the removal first.",
         )
 
 

@@ -1,0 +1,157 @@
+"""The function's code is the same wherever and however the package is installed."""
+
+import os
+import stat
+import subprocess
+import sys
+import zipfile
+from io import BytesIO
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from hyperpod_node_removal import AssetError
+from hyperpod_node_removal._asset import _copy, package_folder, staged_code
+
+pytestmark = pytest.mark.xdist_group("construct-asset")
+
+PROJECT: Final = Path(__file__).resolve().parents[2]
+SIZE_MAX: Final = 60_000
+"""Bytes of the zipped code."""
+
+# What `cdk synth` does with the code, in a process of its own: stages it below its working folder
+# and prints the asset's hash.
+SYNTH: Final = """
+import os, sys
+os.umask(int(sys.argv[1], 8))
+from aws_cdk import App, Stack
+from hyperpod_node_removal import NodeRemovalProvider
+app = App(outdir="cdk.out")
+NodeRemovalProvider(Stack(app, "Stack"))
+app.synth()
+import hyperpod_node_removal
+print(hyperpod_node_removal.__file__)
+"""
+
+
+def synthesized_asset(folder: Path, umask: str, *, path: str = "") -> Path:
+    """The staged asset of an app that runs in `folder`, packages from `path` first."""
+    folder.mkdir()
+    done = subprocess.run(
+        [sys.executable, "-c", SYNTH, umask],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip().startswith(path)
+    (asset,) = folder.glob("cdk.out/asset.*")
+    return asset
+
+
+@pytest.fixture(scope="module")
+def from_checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return synthesized_asset(tmp_path_factory.mktemp("checkout") / "app", "022")
+
+
+@pytest.fixture(scope="module")
+def from_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The asset of a fresh installation, under a umask that keeps everything to its owner."""
+    folder = tmp_path_factory.mktemp("wheel")
+    wheels, installed = folder / "wheels", folder / "installed"
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    offline = ["--no-deps", "--no-index"]
+    build = [*pip, "wheel", *offline, "--no-build-isolation", "--wheel-dir", str(wheels), "."]
+    subprocess.run(build, cwd=PROJECT, check=True)
+    (wheel,) = wheels.glob("*.whl")
+    subprocess.run([*pip, "install", *offline, "--target", str(installed), wheel], check=True)
+    return synthesized_asset(folder / "app", "077", path=str(installed))
+
+
+def test_the_hash_is_the_same_from_a_wheel_and_under_a_strict_umask(
+    from_checkout: Path, from_wheel: Path
+) -> None:
+    assert from_wheel.name == from_checkout.name
+
+
+@pytest.mark.skipif(os.name == "nt", reason="modes of POSIX")
+def test_lambda_can_read_every_file_under_any_umask(from_wheel: Path) -> None:
+    files = [path for path in from_wheel.rglob("*") if path.is_file()]
+    assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o644}
+
+
+def test_the_asset_holds_the_handler_and_crhelper_and_nothing_else(from_checkout: Path) -> None:
+    files = {path.relative_to(from_checkout).as_posix() for path in from_checkout.rglob("*.*")}
+    assert "hyperpod_node_removal_handler/index.py" in files
+    assert "hyperpod_node_removal_handler/contract.py" in files
+    assert "hyperpod_node_removal_handler/data/sagemaker/2017-07-24/service-2.json" in files
+    assert "crhelper/resource_helper.py" in files
+    assert {file.partition("/")[0] for file in files} == {
+        "hyperpod_node_removal_handler",
+        "crhelper",
+    }
+    assert {Path(file).suffix for file in files if Path(from_checkout, file).is_file()} == {
+        ".py",
+        ".json",
+    }
+
+
+def test_the_asset_is_small(from_checkout: Path) -> None:
+    buffer = BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in sorted(from_checkout.rglob("*")):
+            archive.write(path, path.relative_to(from_checkout))
+    assert len(buffer.getvalue()) < SIZE_MAX
+
+
+def test_the_staged_handler_imports_by_itself(from_checkout: Path) -> None:
+    """With the asset as Lambda sees it: no other copy of its packages, nor of the CDK, around."""
+    index = from_checkout / "hyperpod_node_removal_handler" / "index.py"
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]);"
+        " import hyperpod_node_removal_handler.index as index;"
+        " print(index.__file__, callable(index.handler), 'aws_cdk' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-B", "-c", code, str(from_checkout)],
+        env={**os.environ, "AWS_DEFAULT_REGION": "us-west-2"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.strip() == f"{index} True False", done.stderr
+
+
+def test_only_sources_and_data_are_staged(tmp_path: Path) -> None:
+    package = tmp_path / "package"
+    for name in (
+        "__init__.py",
+        "__init__.pyi",
+        "__pycache__/__init__.cpython-314.pyc",
+        "data/model.json",
+        "data/model.json~",
+        "py.typed",
+    ):
+        path = package / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("")
+    _copy(package, tmp_path / "staged")
+    staged = [path for path in (tmp_path / "staged").rglob("*") if path.is_file()]
+    assert {path.relative_to(tmp_path / "staged").as_posix() for path in staged} == {
+        "__init__.py",
+        "data/model.json",
+    }
+
+
+def test_the_code_is_staged_once_per_process() -> None:
+    assert staged_code() is staged_code()
+
+
+def test_a_missing_package_is_named() -> None:
+    with pytest.raises(AssetError, match="The package 'no_such_package'"):
+        package_folder("no_such_package")
+    with pytest.raises(AssetError, match="is not installed as files"):
+        package_folder("json.decoder")

@@ -1,0 +1,55 @@
+"""What the package exports, and that its folder stays a source root."""
+
+import importlib
+import importlib.util
+import sys
+from importlib.resources import files
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+import hyperpod_node_removal
+from hyperpod_node_removal_handler import contract
+
+PROJECT: Final = Path(__file__).resolve().parents[2]
+
+
+def test_exported_members_are_sorted_and_complete() -> None:
+    assert hyperpod_node_removal.__all__ == sorted(hyperpod_node_removal.__all__)
+    public = {
+        name
+        for name, value in vars(hyperpod_node_removal).items()
+        if isinstance(value, type) and not name.startswith("_")
+    }
+    assert set(hyperpod_node_removal.__all__) == public
+
+
+def test_enums_are_those_of_the_contract() -> None:
+    assert hyperpod_node_removal.PartialFailure is contract.PartialFailure
+    assert hyperpod_node_removal.Outcome is contract.Outcome
+
+
+def test_the_package_is_typed() -> None:
+    assert files("hyperpod_node_removal").joinpath("py.typed").is_file()
+
+
+def test_source_roots_are_no_packages() -> None:
+    """With an __init__.py, constructs/ would hide the PyPI package and break every CDK import."""
+    for root in ("constructs", "lambda"):
+        assert (PROJECT / root).is_dir()
+        assert not (PROJECT / root / "__init__.py").exists()
+
+
+def test_constructs_is_the_one_from_pypi() -> None:
+    spec = importlib.util.find_spec("constructs")
+    assert spec is not None
+    assert spec.origin is not None
+    assert PROJECT / "constructs" not in Path(spec.origin).parents
+
+
+def test_the_package_does_not_import_a_second_time_below_constructs() -> None:
+    """PyPI's constructs extends its path over folders of the same name: classes would differ."""
+    with pytest.raises(ImportError):
+        importlib.import_module("constructs.hyperpod_node_removal")
+    assert "constructs.hyperpod_node_removal" not in sys.modules

@@ -1,0 +1,123 @@
+"""What does not fit into a role, and what cdk-nag says."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aws_cdk import App, Environment, Stack, Validations
+from aws_cdk.aws_iam import PolicyStatement
+from cdk_nag import AwsSolutionsChecks
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hyperpod_node_removal import NodeRemoval, NodeRemovalProvider
+from hyperpod_node_removal._role_size import INLINE_POLICIES_MAX, least_size
+
+pytestmark = pytest.mark.xdist_group("construct-permissions")
+
+
+def arn(number: int) -> str:
+    return f"arn:aws:sagemaker:us-west-2:111122223333:cluster/{number:012d}"
+
+
+class Nagged:
+    """An app that ran the AWS Solutions rules, and what they found."""
+
+    def __init__(self, env: Environment | None = None, **properties: Any) -> None:
+        app = App(analytics_reporting=False)
+        Validations.of(app).add_plugins(AwsSolutionsChecks(app))
+        stack = Stack(app, "Stack", env=env)
+        NodeRemoval(stack, "Removal", node_ids=["i-01234567"], **properties)
+        NodeRemoval(stack, "Another", node_ids=["i-01234567"], **properties)
+        assembly = app.synth()  # fails if a finding is not acknowledged
+        report = json.loads(Path(assembly.directory, "validation-report.json").read_text())
+        plugins = report["pluginReports"]
+        self.findings = [found for plugin in plugins for found in plugin["violations"]]
+        self.acknowledged = [
+            found for plugin in plugins for found in plugin.get("suppressedViolations", ())
+        ]
+
+
+def test_cdk_nag_finds_nothing_with_an_arn() -> None:
+    nagged = Nagged(
+        cluster_arn=arn(1), eks_cluster_arn="arn:aws:eks:us-west-2:111122223333:cluster/a"
+    )
+    assert nagged.findings == []
+    assert nagged.acknowledged == []
+
+
+@pytest.mark.parametrize(
+    ("env", "place"),
+    [
+        (None, "<AWS::Region>:<AWS::AccountId>"),
+        (Environment(account="111122223333", region="us-west-2"), "us-west-2:111122223333"),
+    ],
+)
+def test_cdk_nag_finds_one_acknowledged_wildcard_with_a_name(
+    env: Environment | None, place: str
+) -> None:
+    nagged = Nagged(env, cluster_name="ml-cluster")
+    assert nagged.findings == []
+    (finding,) = nagged.acknowledged
+    assert finding["ruleName"] == (
+        f"AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:sagemaker:{place}:cluster/*]"
+    )
+    assert "Give cluster_arn instead" in finding["reason"]
+    assert len(finding["violatingConstructs"]) == 1
+
+
+def test_the_rule_pack_is_awake() -> None:
+    """Without a finding of its own, silence about ours would prove nothing."""
+    app = App(analytics_reporting=False)
+    Validations.of(app).add_plugins(AwsSolutionsChecks(app))
+    stack = Stack(app, "Stack")
+    removal = NodeRemoval(stack, "Removal", cluster_arn=arn(1))
+    removal.provider.role.add_to_policy(PolicyStatement(actions=["s3:*"], resources=["*"]))
+    with pytest.raises(RuntimeError, match=r"AwsSolutions-IAM5\[Action::s3:\*\]"):
+        app.synth()
+
+
+def test_a_hundred_clusters_fit_into_one_role() -> None:
+    app = App(analytics_reporting=False)
+    provider = NodeRemovalProvider(Stack(app, "Stack"))
+    for number in range(100):
+        NodeRemoval(provider, f"Removal{number}", cluster_arn=arn(number))
+    app.synth()
+
+
+def test_permissions_that_cannot_fit_fail_the_synth_with_a_way_out() -> None:
+    app = App(analytics_reporting=False)
+    provider = NodeRemovalProvider(Stack(app, "Owner"))
+    for half in range(2):
+        stack = Stack(app, f"User{half}")
+        for number in range(90):
+            NodeRemoval(stack, f"Removal{number}", cluster_arn=arn(number), provider=provider)
+    with pytest.raises(RuntimeError) as caught:
+        app.synth()
+    text = str(caught.value)
+    assert "removals of Owner/HyperPodNodeRemovalProvider have 1" in text
+    assert "allowed: 10240 in one role" in text
+    assert "another NodeRemovalProvider, or their clusters by cluster_name" in text
+    assert INLINE_POLICIES_MAX == 10_240
+
+
+@pytest.mark.parametrize(
+    ("document", "size"),
+    [
+        ({"Action": "a b", "Resource": ["x", "y"]}, len('{"Action":"ab","Resource":["x","y"]}')),
+        ({"Resource": {"Ref": "AWS::StackId"}}, len('{"Resource":""}')),
+        ({"Resource": {"Fn::GetAtt": ["Cluster", "Arn"]}}, len('{"Resource":""}')),
+        (
+            {"Resource": {"Fn::Join": ["", ["arn:", {"Ref": "AWS::Partition"}, ":x"]]}},
+            len('{"Resource":"arn::x"}'),
+        ),
+    ],
+)
+def test_least_size_counts_what_is_literal(document: dict[str, Any], size: int) -> None:
+    assert least_size(document) == size
+
+
+@given(st.recursive(st.text(), lambda parts: st.lists(parts) | st.dictionaries(st.text(), parts)))
+def test_least_size_never_counts_more_than_there_is(document: Any) -> None:
+    assert least_size(document) <= len(json.dumps(document))

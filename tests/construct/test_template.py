@@ -1,0 +1,243 @@
+"""What the construct puts into a template."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aws_cdk import App, CfnOutput, CfnParameter, Duration, Stack
+from aws_cdk.assertions import Template
+
+from hyperpod_node_removal import NodeRemoval, PartialFailure
+from hyperpod_node_removal_handler.contract import RESOURCE_TYPE, Attribute
+
+pytestmark = pytest.mark.xdist_group("construct-template")
+
+CLUSTER_ARN = "arn:aws:sagemaker:us-west-2:111122223333:cluster/a1b2c3d4e5f6"
+EKS_CLUSTER_ARN = "arn:aws:eks:us-west-2:111122223333:cluster/training"
+NODE_ID = "i-0123456789abcdef0"
+
+# cfn-lint: a DependsOn that CDK's own Function writes, and that a GetAtt implies.
+NOT_OURS = ["W3005"]
+
+Resources = dict[str, dict[str, Any]]
+
+
+class Synthesized:
+    """The templates of one app: synthesizing takes seconds."""
+
+    def __init__(self) -> None:
+        app = App(analytics_reporting=False)
+        plain, full = Stack(app, "Plain"), Stack(app, "Full")
+        self._plain(plain)
+        self._full(full)
+        self.templates: dict[str, dict[str, Any]] = {
+            stack.stack_name: dict(Template.from_stack(stack).to_json()) for stack in (plain, full)
+        }
+
+    def _plain(self, stack: Stack) -> None:
+        NodeRemoval(stack, "Removal", cluster_name="ml-cluster")
+
+    def _full(self, stack: Stack) -> None:
+        ids = CfnParameter(stack, "Ids", type="CommaDelimitedList")
+        seconds = CfnParameter(stack, "Seconds", type="Number")
+        removal = NodeRemoval(
+            stack,
+            "Faulty",
+            cluster_arn=CLUSTER_ARN,
+            node_ids=[NODE_ID],
+            node_logical_ids=["gpu-7"],
+            on_partial_failure=PartialFailure.REPORT,
+            retry_for=Duration.minutes(2),
+            retry_token="once more",
+            timeout=Duration.minutes(10),
+            eks_cluster_arn=EKS_CLUSTER_ARN,
+        )
+        NodeRemoval(
+            stack,
+            "FromParameters",
+            cluster_arn=CLUSTER_ARN,
+            node_ids=ids.value_as_list,
+            retry_for=Duration.seconds(seconds.value_as_number),
+        )
+        for name, value in {
+            "Outcome": removal.outcome,
+            "ClusterName": removal.cluster_name,
+            "RequestedCount": removal.requested_count,
+            "RemovedCount": removal.removed_count,
+            "AlreadyAbsentCount": removal.already_absent_count,
+            "FailedCount": removal.failed_count,
+            "RemovedNodes": removal.removed_nodes,
+            "AlreadyAbsentNodes": removal.already_absent_nodes,
+            "FailedNodes": removal.failed_nodes,
+            "InstanceGroupTargetCounts": removal.instance_group_target_counts,
+        }.items():
+            CfnOutput(stack, name, value=value)
+
+    def resources(self, stack: str, resource_type: str) -> Resources:
+        """Resources of a stack by logical id."""
+        resources: Resources = self.templates[stack]["Resources"]
+        return {key: one for key, one in resources.items() if one["Type"] == resource_type}
+
+    def only(self, stack: str, resource_type: str) -> dict[str, Any]:
+        """The only resource of its type."""
+        (resource,) = self.resources(stack, resource_type).values()
+        return resource
+
+
+@pytest.fixture(scope="module")
+def synthesized() -> Synthesized:
+    return Synthesized()
+
+
+def test_what_is_left_out_is_left_to_the_function_except_the_choices(
+    synthesized: Synthesized,
+) -> None:
+    resource = synthesized.only("Plain", RESOURCE_TYPE)
+    properties = dict(resource["Properties"])
+    assert properties.pop("ServiceToken")
+    assert properties == {
+        "ClusterName": "ml-cluster",
+        "OnPartialFailure": "FAIL",
+        "RetryFor": 600,
+        "ServiceTimeout": "900",
+    }
+
+
+def test_every_property_reaches_the_template(synthesized: Synthesized) -> None:
+    resources = synthesized.resources("Full", RESOURCE_TYPE)
+    (properties,) = (one["Properties"] for key, one in resources.items() if "Faulty" in key)
+    assert {key: properties[key] for key in properties if key != "ServiceToken"} == {
+        "ClusterName": CLUSTER_ARN,
+        "NodeIds": [NODE_ID],
+        "NodeLogicalIds": ["gpu-7"],
+        "OnPartialFailure": "REPORT",
+        "RetryFor": 120,
+        "RetryToken": "once more",
+        "ServiceTimeout": "600",
+    }
+
+
+def test_parameters_pass_through(synthesized: Synthesized) -> None:
+    resources = synthesized.resources("Full", RESOURCE_TYPE)
+    (properties,) = (one["Properties"] for key, one in resources.items() if "From" in key)
+    assert properties["NodeIds"] == {"Ref": "Ids"}
+    assert properties["RetryFor"] == {"Ref": "Seconds"}
+
+
+def test_every_attribute_is_a_property(synthesized: Synthesized) -> None:
+    outputs = synthesized.templates["Full"]["Outputs"]
+    attributes = {key: output["Value"]["Fn::GetAtt"][1] for key, output in outputs.items()}
+    assert attributes == {name: name for name in outputs}
+    assert attributes.keys() <= {attribute.value for attribute in Attribute}
+
+
+def test_logical_ids_of_the_provider_are_a_public_contract(synthesized: Synthesized) -> None:
+    """A ServiceToken cannot change, so neither can the function's logical id. Never edit this."""
+    resources = synthesized.templates["Plain"]["Resources"]
+    assert {key: one["Type"] for key, one in resources.items()} == {
+        "HyperPodNodeRemovalProviderFunctionA0574F53": "AWS::Lambda::Function",
+        "HyperPodNodeRemovalProviderInvocation727529F7": "AWS::Lambda::EventInvokeConfig",
+        "HyperPodNodeRemovalProviderLogGroup5C314E86": "AWS::Logs::LogGroup",
+        "HyperPodNodeRemovalProviderPermissionsPolicy99E5273E": "AWS::IAM::Policy",
+        "HyperPodNodeRemovalProviderRoleEA07CF24": "AWS::IAM::Role",
+        "Removal1BFB0048": RESOURCE_TYPE,
+    }
+
+
+def test_the_function_runs_as_designed(synthesized: Synthesized) -> None:
+    function = synthesized.only("Plain", "AWS::Lambda::Function")["Properties"]
+    assert function["Runtime"] == "python3.14"
+    assert function["Architectures"] == ["arm64"]
+    assert function["Handler"] == "hyperpod_node_removal_handler.index.handler"
+    assert function["Timeout"] == 900
+    assert function["MemorySize"] == 256
+    assert function["LoggingConfig"] == {
+        "LogFormat": "JSON",
+        "LogGroup": {"Ref": "HyperPodNodeRemovalProviderLogGroup5C314E86"},
+    }
+    assert function["Environment"]["Variables"] == {
+        "AWS_DATA_PATH": "/var/task/hyperpod_node_removal_handler/data"
+    }
+    assert RESOURCE_TYPE in function["Description"]
+
+
+def test_lambda_does_not_run_a_crashed_request_again(synthesized: Synthesized) -> None:
+    invocation = synthesized.only("Plain", "AWS::Lambda::EventInvokeConfig")["Properties"]
+    assert invocation["MaximumRetryAttempts"] == 0
+
+
+def test_the_log_outlives_the_stack(synthesized: Synthesized) -> None:
+    log_group = synthesized.only("Plain", "AWS::Logs::LogGroup")
+    assert log_group["DeletionPolicy"] == "Retain"
+    assert log_group["UpdateReplacePolicy"] == "Retain"
+    assert log_group["Properties"] == {"RetentionInDays": 365}
+
+
+def test_the_role_may_write_its_own_log_only(synthesized: Synthesized) -> None:
+    role = synthesized.only("Plain", "AWS::IAM::Role")["Properties"]
+    assert "ManagedPolicyArns" not in role
+    (policy,) = role["Policies"]
+    assert policy["PolicyDocument"]["Statement"] == [
+        {
+            "Action": ["logs:CreateLogStream", "logs:PutLogEvents"],
+            "Effect": "Allow",
+            "Resource": {"Fn::GetAtt": ["HyperPodNodeRemovalProviderLogGroup5C314E86", "Arn"]},
+        }
+    ]
+
+
+def test_the_removal_waits_for_all_it_needs(synthesized: Synthesized) -> None:
+    resource = synthesized.only("Plain", RESOURCE_TYPE)
+    assert set(resource["DependsOn"]) == {
+        "HyperPodNodeRemovalProviderInvocation727529F7",
+        "HyperPodNodeRemovalProviderPermissionsPolicy99E5273E",
+    }
+
+
+def test_a_known_arn_narrows_the_permissions(synthesized: Synthesized) -> None:
+    policy = synthesized.only("Full", "AWS::IAM::Policy")["Properties"]
+    assert policy["PolicyDocument"]["Statement"] == [
+        {
+            "Action": "cloudformation:DescribeStacks",
+            "Effect": "Allow",
+            "Resource": {"Ref": "AWS::StackId"},
+        },
+        {
+            "Action": [
+                "sagemaker:BatchDeleteClusterNodes",
+                "sagemaker:DescribeCluster",
+                "sagemaker:ListClusterNodes",
+            ],
+            "Effect": "Allow",
+            "Resource": CLUSTER_ARN,
+        },
+        {"Action": "eks:DescribeCluster", "Effect": "Allow", "Resource": EKS_CLUSTER_ARN},
+    ]
+
+
+def test_a_name_allows_the_clusters_of_the_account_and_region(synthesized: Synthesized) -> None:
+    policy = synthesized.only("Plain", "AWS::IAM::Policy")["Properties"]
+    resource = policy["PolicyDocument"]["Statement"][1]["Resource"]
+    parts = [part if isinstance(part, str) else part["Ref"] for part in resource["Fn::Join"][1]]
+    assert "".join(parts) == ("arn:AWS::Partition:sagemaker:AWS::Region:AWS::AccountId:cluster/*")
+
+
+def test_removals_of_a_stack_share_one_function_and_one_policy(synthesized: Synthesized) -> None:
+    assert len(synthesized.resources("Full", RESOURCE_TYPE)) == 2
+    assert len(synthesized.resources("Full", "AWS::Lambda::Function")) == 1
+    assert len(synthesized.resources("Full", "AWS::IAM::Policy")) == 1
+
+
+def test_cfn_lint_finds_nothing(synthesized: Synthesized, tmp_path: Path) -> None:
+    for name, template in synthesized.templates.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(template))
+    done = subprocess.run(
+        [sys.executable, "-m", "cfnlint", "--ignore-checks", *NOT_OURS, "--", *tmp_path.iterdir()],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.stdout, done.returncode) == ("", 0)

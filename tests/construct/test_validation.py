@@ -1,0 +1,243 @@
+"""What is refused at synth, in which words, and that tokens pass."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from aws_cdk import App, CfnParameter, Duration, Fn, Stack, Token
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hyperpod_node_removal import InvalidPropertyError, NodeRemoval, NodeRemovalError
+from hyperpod_node_removal._validation import check_text, checked_ids, is_token
+from hyperpod_node_removal_handler import contract
+
+pytestmark = pytest.mark.xdist_group("construct-validation")
+
+CLUSTER_ARN = "arn:aws:sagemaker:us-west-2:111122223333:cluster/a1b2c3d4e5f6"
+NODE_ID = "i-0123456789abcdef0"
+
+
+@pytest.fixture(scope="module")
+def stack() -> Stack:
+    """Nothing is added to it by a removal that is refused."""
+    return Stack(App(), "Stack")
+
+
+@pytest.fixture(scope="module")
+def parameters(stack: Stack) -> dict[str, CfnParameter]:
+    return {
+        "text": CfnParameter(stack, "Text"),
+        "list": CfnParameter(stack, "List", type="CommaDelimitedList"),
+        "number": CfnParameter(stack, "Number", type="Number"),
+    }
+
+
+def refusal(stack: Stack, **properties: Any) -> str:
+    """The text of the error for a removal with these properties."""
+    if not properties.keys() & {"cluster_arn", "cluster_name"}:
+        properties["cluster_name"] = "ml-cluster"
+    with pytest.raises(InvalidPropertyError) as caught:
+        NodeRemoval(stack, "Removal", **properties)
+    assert stack.node.try_find_child("Removal") is None, "refused, yet there"
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("properties", "sentence"),
+    [
+        (
+            {"node_ids": [NODE_ID, "i-123"]},
+            (
+                "node_ids: 'i-123' is not an instance id; allowed: i- and 8 or 17 of the digits 0-9"
+                " a-f"
+            ),
+        ),
+        (
+            {"node_ids": [f"hyperpod-{NODE_ID}"]},
+            (
+                f"node_ids: 'hyperpod-{NODE_ID}' is the Kubernetes name of a node; use its instance"
+                f" id, {NODE_ID}"
+            ),
+        ),
+        (
+            {"node_ids": [NODE_ID, NODE_ID]},
+            f"node_ids: '{NODE_ID}' is listed twice; allowed: each id once",
+        ),
+        (
+            {"node_logical_ids": ["gpu-1", "gpu-1"]},
+            "node_logical_ids: 'gpu-1' is listed twice; allowed: each id once",
+        ),
+        (
+            {"node_ids": [NODE_ID], "node_logical_ids": [NODE_ID]},
+            f"node_logical_ids: '{NODE_ID}' names an instance; put {NODE_ID} into NodeIds instead",
+        ),
+        (
+            {"node_ids": NODE_ID},
+            f"node_ids: '{NODE_ID}' (str) is not a list of ids; allowed: a list of strings",
+        ),
+        (
+            {"node_ids": {NODE_ID}},
+            f"node_ids: '{{'{NODE_ID}'}}' (set) is not a list of ids; allowed: a list of strings",
+        ),
+        ({"node_ids": [7]}, "node_ids: '7' (int) is not a string"),
+        ({"node_ids": [None]}, "node_ids: 'None' (NoneType) is not a string"),
+        (
+            {"cluster_name": "ml_cluster"},
+            (
+                "cluster_name: 'ml_cluster' is not a cluster name; allowed: 1 to 63 letters, digits"
+                " and hyphens that begin and end with a letter or digit, or a cluster ARN"
+            ),
+        ),
+        (
+            {"cluster_arn": "arn:aws:sagemaker:us-west-2:111122223333:cluster/ml"},
+            (
+                "cluster_arn: 'arn:aws:sagemaker:us-west-2:111122223333:cluster/ml' is not a"
+                " cluster ARN; allowed: arn:aws:sagemaker:<region>:<account>:cluster/<id>, where"
+                " <id> is 12 lower-case letters and digits (not the cluster's name)"
+            ),
+        ),
+        (
+            {"on_partial_failure": "IGNORE"},
+            "on_partial_failure: 'IGNORE' is unknown; allowed: FAIL or REPORT",
+        ),
+        ({"retry_token": 2}, "retry_token: '2' (int) is not a string"),
+        ({"retry_token": "x" * 1025}, "retry_token: has 1025 characters; allowed: 1024"),
+        (
+            {"eks_cluster_arn": "training"},
+            (
+                "eks_cluster_arn: 'training' is not the ARN of an EKS cluster; allowed:"
+                " arn:aws:eks:<region>:<account>:cluster/<name>"
+            ),
+        ),
+        ({"retry_for": 60}, "retry_for: '60' (int) is not an aws_cdk.Duration"),
+        ({"retry_for": 0}, "retry_for: '0' (int) is not an aws_cdk.Duration"),
+    ],
+)
+def test_what_is_refused(stack: Stack, properties: dict[str, Any], sentence: str) -> None:
+    assert refusal(stack, **properties) == f"Stack/Removal: {sentence}"
+
+
+@pytest.mark.parametrize(
+    ("name", "duration", "sentence"),
+    [
+        ("retry_for", lambda: Duration.hours(2), "'7200' is out of range; allowed: 0 to 3600"),
+        ("retry_for", lambda: Duration.millis(1500), "'1.5' is not a whole number of seconds"),
+        ("timeout", lambda: Duration.seconds(59), "'59' is out of range; allowed: 60 to 900"),
+        ("timeout", lambda: Duration.minutes(16), "'960' is out of range; allowed: 60 to 900"),
+    ],
+)
+def test_durations_out_of_range(
+    stack: Stack, name: str, duration: Callable[[], Duration], sentence: str
+) -> None:
+    assert refusal(stack, **{name: duration()}).startswith(f"Stack/Removal: {name}: {sentence}")
+
+
+def test_a_token_in_another_unit_than_seconds_is_refused(
+    stack: Stack, parameters: dict[str, CfnParameter]
+) -> None:
+    minutes = Duration.minutes(parameters["number"].value_as_number)
+    assert "allowed: Duration.seconds(token)" in refusal(stack, retry_for=minutes)
+
+
+def test_too_many_nodes(stack: Stack) -> None:
+    ids = [f"i-{n:08x}" for n in range(2999)]
+    text = refusal(stack, node_ids=ids, node_logical_ids=["gpu-1", "gpu-2"])
+    assert text == (
+        "Stack/Removal: node_ids, node_logical_ids: 3001 nodes are listed;"
+        " allowed: 3000 in one removal"
+    )
+
+
+def test_the_largest_set_is_allowed(stack: Stack) -> None:
+    NodeRemoval(
+        stack,
+        "Largest",
+        cluster_name="ml-cluster",
+        node_ids=[f"i-{n:017x}" for n in range(2999)],
+        node_logical_ids=["gpu-1"],
+    )
+
+
+def test_a_list_token_among_ids_is_refused(
+    stack: Stack, parameters: dict[str, CfnParameter]
+) -> None:
+    ids = [*parameters["list"].value_as_list, NODE_ID]
+    assert "a list that is known at deployment only stands among other ids" in refusal(
+        stack, node_ids=ids
+    )
+
+
+def test_tokens_pass_every_check(stack: Stack, parameters: dict[str, CfnParameter]) -> None:
+    text, ids = parameters["text"].value_as_string, parameters["list"].value_as_list
+    NodeRemoval(
+        stack,
+        "Tokens",
+        cluster_arn=text,
+        node_ids=ids,
+        node_logical_ids=[text, "gpu-1", text],
+        on_partial_failure=text,  # type: ignore[arg-type]
+        retry_for=Duration.seconds(parameters["number"].value_as_number),
+        retry_token=text,
+        eks_cluster_arn=text,
+    )
+    properties: dict[str, Any] = {"cluster_name": f"ml-{text}", "node_ids": Fn.split(",", text)}
+    NodeRemoval(stack, "MoreTokens", **properties)
+    NodeRemoval(stack, "TupleToken", cluster_name=Fn.ref("Text"), node_ids=tuple(ids))
+    NodeRemoval(
+        stack,
+        "Intrinsic",
+        cluster_name=text,
+        node_ids=Fn.get_att("Other", "Ids"),  # type: ignore[arg-type]
+        timeout=Duration.seconds(Token.as_number({"Ref": "Number"})),
+    )
+
+
+def test_errors_are_value_errors_of_the_package() -> None:
+    error = InvalidPropertyError("Stack/Removal", "node_ids", "'x' is not allowed")
+    assert isinstance(error, ValueError)
+    assert isinstance(error, NodeRemovalError)
+    assert (error.path, error.name) == ("Stack/Removal", "node_ids")
+
+
+nearly_ids = st.one_of(
+    st.text(max_size=30),
+    st.from_regex(r"(hyperpod-)?i-[a-f0-9]{7,9}([a-f0-9]{9})?", fullmatch=True),
+    st.from_regex(r"[a-zA-Z0-9-]{1,130}", fullmatch=True),
+).filter(lambda text: "Token[" not in text)
+
+
+@given(nearly_ids)
+def test_ids_are_judged_as_the_function_judges_them(value: str) -> None:
+    for problem in (contract.node_id_problem, contract.node_logical_id_problem):
+        sentence = problem(value)
+        if sentence is None:
+            assert checked_ids("Stack/Removal", "ids", [value], problem) == [value]
+        else:
+            with pytest.raises(InvalidPropertyError) as caught:
+                checked_ids("Stack/Removal", "ids", [value], problem)
+            assert str(caught.value) == f"Stack/Removal: ids: {sentence}"
+
+
+@given(st.lists(st.from_regex(r"i-[a-f0-9]{8}", fullmatch=True), max_size=8))
+def test_a_list_is_taken_as_it_is_unless_an_id_comes_twice(ids: list[str]) -> None:
+    if len(set(ids)) == len(ids):
+        assert checked_ids("Stack/Removal", "ids", tuple(ids), contract.node_id_problem) == ids
+    else:
+        with pytest.raises(InvalidPropertyError, match="is listed twice"):
+            checked_ids("Stack/Removal", "ids", ids, contract.node_id_problem)
+
+
+@given(nearly_ids)
+def test_a_refusal_holds_no_control_characters(value: str) -> None:
+    if contract.cluster_name_problem(value):
+        with pytest.raises(InvalidPropertyError) as caught:
+            check_text("Stack/Removal", "cluster_name", value, contract.cluster_name_problem)
+        assert str(caught.value).isprintable()
+        assert str(caught.value).isascii()
+
+
+@given(nearly_ids)
+def test_a_literal_is_no_token(value: str) -> None:
+    assert not is_token(value)
+    assert not is_token([value])
