@@ -125,8 +125,9 @@ RETRY_TOKEN_MAX: Final = 1024
 """Characters. The token is compared by CloudFormation only; the function never reads it."""
 RESPONSE_MAX_BYTES: Final = 4096
 """Bytes of a whole response body [cfn]. A longer one fails the resource and loses the reason."""
-REASON_MAX_BYTES: Final = 1000
-"""Bytes of a `Reason`. Stack events cut a reason near 1,024 and add words of their own."""
+REASON_MAX_BYTES: Final = 900
+"""Bytes of a `Reason`. Stack events cut a reason near 1,024, and 123 of them are CloudFormation's own
+words around ours. The log stream comes last and must not be cut: the CDK CLI looks for it."""
 PHYSICAL_RESOURCE_ID_MAX: Final = 1024
 """Characters of a physical resource id [cfn]."""
 

@@ -1,4 +1,4 @@
-"""The `Reason`: one text of at most 1,000 bytes that people read in a stack event."""
+"""The `Reason`: one text of at most 900 bytes that people read in a stack event."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,16 +8,16 @@ from hyperpod_node_removal_handler.contract import REASON_MAX_BYTES, FailureCode
 from hyperpod_node_removal_handler.requested_node import RequestedNode
 
 # Of a reason: whatever else there is to tell, some nodes are named.
-_INTERRUPTION_MAX: Final = 320
+_INTERRUPTION_MAX: Final = 300
 
 _OUR_CODES: Final = frozenset(str(code) for code in FailureCode)
 _NEXT_STEPS: Final[Mapping[str, str]] = {
     FailureCode.CONTROLLER_NODE: "Take Slurm controllers out of the set.",
     FailureCode.STILL_PRESENT: (
-        "Accepted removals go on by themselves; a new RetryToken checks on them."
+        "Accepted removals go on by themselves; deploy again with a new RetryToken to check."
     ),
 }
-_NEXT_STEP: Final = "A new RetryToken asks for them again."
+_NEXT_STEP: Final = "Deploy again with a new RetryToken to ask for them again."
 """What to do about every other code."""
 
 
@@ -112,7 +112,7 @@ def _extras(by_code: Mapping[str, Sequence[RequestedNode]], removed: int) -> lis
         first = nodes[0]
         if first.refusal and first.refusal.message and code not in _OUR_CODES:
             tries = f" ({first.attempts} attempts)" if first.attempts > 1 else ""
-            extras.append(f' {code}: "{first.refusal.message}"{tries}.')
+            extras.append(f' {code}: "{first.refusal.message.rstrip(".")}"{tries}.')
     steps = dict.fromkeys(_NEXT_STEPS.get(code, _NEXT_STEP) for code in by_code)
     extras += [f" {step}" for step in steps]
     if removed:

@@ -26,7 +26,7 @@ from hyperpod_node_removal_handler.rounds import Result
 SUCCESS: Final = "SUCCESS"
 FAILED: Final = "FAILED"
 
-# Shares of a body of 4,096 bytes: the reason has 1,000 of its own, and what CloudFormation's ids
+# Shares of a body of 4,096 bytes: the reason has 900 of its own, and what CloudFormation's ids
 # take is not in our hands.
 _FAILED_NODES_MAX: Final = 700
 _NODE_LISTS_MAX: Final = 1300
@@ -242,7 +242,7 @@ def _went_well(node: RequestedNode, how: str) -> LogLine:
 
 
 def _failure_line(node: RequestedNode) -> LogLine:
-    message = node.refusal.message if node.refusal else ""
+    message = node.refusal.message.rstrip(".") if node.refusal else ""
     where = f" Group {node.node.group}, status {node.node.status}." if node.node else ""
     tries = f" Asked for {node.attempts} times." if node.attempts > 1 else ""
     return LogLine(

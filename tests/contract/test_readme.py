@@ -1,0 +1,158 @@
+"""What the README shows and promises is what the product does."""
+
+import re
+import shlex
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import jmespath
+import pytest
+import yaml
+from aws_cdk import App
+from aws_cdk.assertions import Template
+
+from hyperpod_node_removal.app import settings_from_context
+from hyperpod_node_removal_handler import contract, report
+from hyperpod_node_removal_handler.contract import Attribute, FailureCode, Outcome, Property
+from hyperpod_node_removal_handler.request import RemovalRequest
+from sandbox.aws import Sandbox
+from sandbox.hyperpod import HyperPod
+from sandbox.project import ROOT
+from tests.handler.world import LOG, CloudFormation, World
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
+
+
+def blocks(language: str) -> list[str]:
+    return [text for kind, text in BLOCKS if kind == language]
+
+
+def commands() -> list[list[str]]:
+    """The console commands, and those in running text that begin with `cdk`."""
+    shown = [
+        command
+        for block in blocks("console")
+        for command in re.findall(r"^\$ (.*(?:\n {4}.*)*)$", block, re.MULTILINE)
+    ]
+    shown += re.findall(r"`(cdk [^`]+)`", README)
+    return [shlex.split(command.replace("\\\n", " "), comments=True) for command in shown]
+
+
+def table(heading: str) -> list[list[str]]:
+    """The cells of the first table under a heading, without its head."""
+    _, text = README.split(f"{heading}\n", 1)
+    rows = re.search(r"(?:^\|.*\n)+", text, re.MULTILINE)
+    assert rows
+    lines = rows[0].splitlines()[2:]
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
+
+
+def names(heading: str) -> list[str]:
+    return [row[0].strip("|` ") for row in table(heading)]
+
+
+def test_the_construct_in_ten_lines(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (code,) = blocks("python")
+    assert len(code.split("stack = ")[1].splitlines()) <= 10
+    monkeypatch.setenv("CDK_OUTDIR", str(tmp_path))
+    scope: dict[str, Any] = {}
+    exec(compile(code, "README.md", "exec"), scope)
+    assert isinstance(scope["app"], App)
+    template = Template.from_stack(scope["stack"])
+    template.resource_count_is(contract.RESOURCE_TYPE, 1)
+
+
+def test_the_removal_file_is_one(tmp_path: Path) -> None:
+    (file,) = [block for block in blocks("yaml") if block.startswith("cluster:")]
+    (tmp_path / "removals.yaml").write_text(file, encoding="utf-8")
+    settings = settings_from_context({"removals": "removals.yaml"}, tmp_path)
+    assert settings.cluster == "ml-cluster"
+    assert len(settings.node_ids) == 2
+
+
+def test_the_plain_template_is_one_the_function_accepts() -> None:
+    (text,) = [block for block in blocks("yaml") if block.startswith("Resources:")]
+
+    class Loader(yaml.SafeLoader):
+        pass
+
+    Loader.add_constructor("!ImportValue", lambda loader, node: str(node.value))
+    template = yaml.load(text, Loader)
+    (resource,) = template["Resources"].values()
+    assert resource["Type"] == contract.RESOURCE_TYPE
+    wire = {
+        key: value if isinstance(value, list) else str(value)
+        for key, value in resource["Properties"].items()
+    }
+    assert len(RemovalRequest.from_properties(wire).node_ids) == 2
+
+
+def test_the_reason_is_what_the_function_writes() -> None:
+    (shown,) = blocks("text")
+    world = World(cloudformation=CloudFormation())
+    cluster = world.hp.create_cluster("ml-cluster", {"workers": 7})
+    in_use, patched, *_ = nodes = cluster.node_ids("workers")
+    cluster.refuse(in_use, "NodeIdInUse", "Another operation is under way.")
+    cluster.refuse(patched, "InvalidNodeStatus", "The node is SystemUpdating.")
+    result = world.remove(nodes, retry_for=3)
+    told = report.of_result(result, world.request, LOG).reason
+    told = told.replace(in_use, "i-0123456789abcdef0").replace(patched, "i-0123456789abcdef1")
+    wording = "Received response status [FAILED] from custom resource. Message returned: "
+    assert " ".join(shown.split()) == wording + told
+
+
+def test_the_tables_are_the_contract() -> None:
+    assert sorted(names("### Properties of `Custom::HyperPodNodeRemoval`")) == sorted(Property)
+    assert names("### Attributes") == list(Attribute)
+    assert sorted(names("### Codes of failed nodes")) == sorted(FailureCode)
+    outcomes = re.findall(r"`([A-Z_]+)`", table("### Attributes")[0][1])
+    assert sorted(outcomes) == sorted(Outcome)
+
+
+def test_the_defaults_are_those_of_the_function() -> None:
+    defaults = {
+        row[0].strip("|` "): row[2].strip("|` ")
+        for row in table("### Properties of `Custom::HyperPodNodeRemoval`")
+    }
+    request = RemovalRequest.from_properties({"ClusterName": "ml-cluster"})
+    assert defaults[Property.ON_PARTIAL_FAILURE] == request.on_partial_failure
+    assert defaults[Property.WAIT_FOR] == request.wait_for
+    assert defaults[Property.RETRY_FOR] == str(request.retry_for)
+    assert defaults[Property.SERVICE_TIMEOUT] == str(request.service_timeout)
+    assert f"At most {contract.MAX_NODES:,} nodes in one resource" in README
+
+
+def test_every_make_command_is_a_target() -> None:
+    targets = [command[1] for command in commands() if command[0] == "make"]
+    assert targets == ["demo", "test"]
+    for target in targets:
+        subprocess.run(["make", "-n", target], cwd=ROOT, check=True, capture_output=True)
+
+
+def test_every_command_is_known_to_this_test() -> None:
+    assert {command[0] for command in commands()} == {"make", "cdk", "aws"}
+
+
+def test_the_cdk_and_aws_commands_work_one_after_the_other(tmp_path: Path) -> None:
+    """With the real CDK CLI; the AWS CLI's query is put to the same answer of the same API."""
+    with Sandbox(HyperPod(account="000000000000")) as sandbox:
+        sandbox.hyperpod.create_cluster("ml-cluster", {"workers": 2}, shutdown_seconds=1.0)
+        sandbox.bootstrap()
+        (file,) = [block for block in blocks("yaml") if block.startswith("cluster:")]
+        (tmp_path / "removals.yaml").write_text(file, encoding="utf-8")
+        for command in commands():
+            if command[0] == "cdk":
+                arguments = [
+                    argument.replace("removals=", f"removals={tmp_path}/")
+                    for argument in command[1:]
+                ]
+                done = sandbox.cdk(
+                    *arguments, "--require-approval", "never", "--output", str(tmp_path / "out")
+                )
+                assert done.returncode == 0, done.stdout
+        (query,) = [command for command in commands() if command[0] == "aws"]
+        name = query[query.index("--stack-name") + 1]
+        answer = sandbox.client("cloudformation").describe_stacks(StackName=name)
+        assert jmespath.search(query[query.index("--query") + 1], answer) == [""]
