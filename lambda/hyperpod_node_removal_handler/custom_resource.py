@@ -175,8 +175,8 @@ class CustomResource(CfnResource):
             # A Delete that fails leaves the stack stuck, and there is nothing to undo.
             return reports.untouched(Outcome.DELETED, cluster, failed)
         sentence = (
-            f"{failed} Which nodes were removed is in its log and in the cluster; a new RetryToken"
-            " runs the set again."
+            f"{failed} Which nodes were removed is in its log and in the cluster; deploy the same"
+            " set again to retry."
         )
         return reports.failure(cluster, sentence, log_place(self._context))
 

@@ -142,8 +142,8 @@ def _reason_not_to(event: Mapping[str, Any], context: LambdaContext) -> Report |
         return report.failure(
             cluster_of(event["ResourceProperties"]),
             "Whether the stack is rolling back could not be found out, so nothing was removed"
-            f" ({error}). The function's role needs cloudformation:DescribeStacks on the stack; a"
-            " new RetryToken runs the set again.",
+            f" ({error}). The function's role needs cloudformation:DescribeStacks on the stack;"
+            " deploy the same set again to retry.",
             log_place(context),
         )
     return _rolled_back(event) if direction is StackDirection.BACKWARD else None

@@ -14,10 +14,10 @@ _OUR_CODES: Final = frozenset(str(code) for code in FailureCode)
 _NEXT_STEPS: Final[Mapping[str, str]] = {
     FailureCode.CONTROLLER_NODE: "Take Slurm controllers out of the set.",
     FailureCode.STILL_PRESENT: (
-        "Accepted removals go on by themselves; deploy again with a new RetryToken to check."
+        "Accepted removals go on by themselves; deploy the same set again to check."
     ),
 }
-_NEXT_STEP: Final = "Deploy again with a new RetryToken to ask for them again."
+_NEXT_STEP: Final = "Deploy the same set again to retry."
 """What to do about every other code."""
 
 

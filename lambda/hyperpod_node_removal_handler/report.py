@@ -244,7 +244,7 @@ def _went_well(node: RequestedNode, how: str) -> LogLine:
 def _failure_line(node: RequestedNode) -> LogLine:
     message = node.refusal.message.rstrip(".") if node.refusal else ""
     where = f" Group {node.node.group}, status {node.node.status}." if node.node else ""
-    tries = f" Asked for {node.attempts} times." if node.attempts > 1 else ""
+    tries = f" Asked {node.attempts} times." if node.attempts > 1 else ""
     return LogLine(
         logging.WARNING,
         f"{node.name}: not removed: {code_of(node)}: {message}.{where}{tries}",

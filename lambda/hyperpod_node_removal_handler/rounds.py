@@ -281,6 +281,6 @@ def _interrupted(error: AwsError) -> str:
             f" {error.code}: {error.message}"
         )
     return (
-        f"{error.operation} failed ({error.code}: {error.message}); set a new RetryToken to run the"
-        " set again."
+        f"{error.operation} failed ({error.code}: {error.message}); deploy the same set again to"
+        " retry."
     )

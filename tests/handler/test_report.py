@@ -75,7 +75,7 @@ def test_the_reason_begins_with_verdict_and_nodes_and_ends_with_the_log_stream()
     )
     assert told.reason.endswith("CloudWatch Log Stream: 2026/11/23/[$LATEST]4f2a91c0")
     assert 'NodeIdInUse: "in use" (3 attempts).' in told.reason
-    assert "Deploy again with a new RetryToken to ask for them again." in told.reason
+    assert "Deploy the same set again to retry." in told.reason
     assert "A rollback does not bring removed nodes back." in told.reason
 
 
@@ -210,7 +210,7 @@ def test_the_log_tells_what_went_well_then_the_failures_then_the_summary() -> No
     assert lines[2].startswith("Group workers: 1 removed; its target count is now 5.")
     assert lines[3] == (
         f"{identifier(1)}: not removed: NodeIdInUse: in use. Group workers, status Running."
-        " Asked for 3 times."
+        " Asked 3 times."
     )
     assert lines[4].startswith(identifier(4))
     assert lines[5].startswith("PARTIAL: 2 of 4 nodes not removed from ml-cluster")
