@@ -71,10 +71,15 @@ def given_from_json(value: Any, where: str) -> Given | None:
         case str():
             return Given(where, Kind.TEXT, value)
         case list():
-            items = (given_from_json(item, f"{where}[{n}]") for n, item in enumerate(value))
-            return Given(where, Kind.LIST, items=tuple(item for item in items if item))
+            items = (_item_from_json(item, f"{where}[{n}]") for n, item in enumerate(value))
+            return Given(where, Kind.LIST, items=tuple(filter(None, items)))
         case _:
             return Given(where, Kind.MAPPING)
+
+
+def _item_from_json(value: Any, where: str) -> Given | None:
+    """No list in a list means anything, so it is not looked at, however deep."""
+    return Given(where, Kind.LIST) if isinstance(value, list) else given_from_json(value, where)
 
 
 def given_values(values: Mapping[str, Any], where: str) -> dict[str, Given]:

@@ -96,15 +96,24 @@ def _yaml_word(node: Any, name: str) -> str:
 
 
 def _yaml_value(node: Any, name: str, key: str) -> Given | None:
-    where = f"{_line(node, name)}: {contract.printable(key, 80)}"
     if node.id == "sequence":
-        items = (_yaml_value(item, name, key) for item in node.value)
-        return Given(where, Kind.LIST, items=tuple(item for item in items if item))
-    if node.id == "mapping":
-        return Given(where, Kind.MAPPING)
+        items = (_yaml_item(item, name, key) for item in node.value)
+        return Given(_where(node, name, key), Kind.LIST, items=tuple(filter(None, items)))
+    return _yaml_item(node, name, key)
+
+
+def _yaml_item(node: Any, name: str, key: str) -> Given | None:
+    """A value within which nothing is looked at: aliases can nest lists without end."""
+    where = _where(node, name, key)
+    if node.id != "scalar":
+        return Given(where, Kind.LIST if node.id == "sequence" else Kind.MAPPING)
     if node.tag == _NULL:
         return None
     return Given(where, _KINDS.get(node.tag, Kind.TEXT), node.value)
+
+
+def _where(node: Any, name: str, key: str) -> str:
+    return f"{_line(node, name)}: {contract.printable(key, 80)}"
 
 
 def _line(node: Any, name: str) -> str:

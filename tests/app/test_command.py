@@ -1,0 +1,61 @@
+"""`app.py` as the CDK CLI runs it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from hyperpod_node_removal_handler.contract import RESOURCE_TYPE
+
+PROJECT: Final = Path(__file__).resolve().parents[2]
+ONE, TWO = "i-0123456789abcdef0", "i-0123456789abcdef1"
+
+pytestmark = pytest.mark.xdist_group("app-command")
+
+
+def run(folder: Path, **context: str) -> subprocess.CompletedProcess[str]:
+    """Run the app in `folder` as `cdk synth -c ... --output cdk.out` does."""
+    variables = {"CDK_CONTEXT_JSON": json.dumps(context), "CDK_OUTDIR": str(folder / "cdk.out")}
+    return subprocess.run(
+        [sys.executable, str(PROJECT / "app.py")],
+        cwd=folder,
+        env=os.environ | variables,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_a_stack_with_outputs(tmp_path: Path) -> None:
+    done = run(tmp_path, cluster="ml-cluster", node_ids=f"{ONE},{TWO}", retry_token="2")
+    assert done.returncode == 0, done.stderr
+    path = tmp_path / "cdk.out" / "hyperpod-node-removal-ml-cluster.template.json"
+    template: dict[str, Any] = json.loads(path.read_text())
+    resources = template["Resources"].values()
+    (removal,) = (one for one in resources if one["Type"] == RESOURCE_TYPE)
+    assert removal["Properties"]["ClusterName"] == "ml-cluster"
+    assert removal["Properties"]["NodeIds"] == [ONE, TWO]
+    assert removal["Properties"]["RetryToken"] == "2"
+    outputs = template["Outputs"]
+    assert outputs["FailedNodes"]["Value"]["Fn::GetAtt"] == ["Removal1BFB0048", "FailedNodes"]
+    assert {"Outcome", "RemovedCount", "InstanceGroupTargetCounts", "LogGroup"} <= outputs.keys()
+    assert all(output["Description"] for output in outputs.values())
+
+
+def test_a_mistake_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "set.yaml").write_text("cluster: ml-cluster\nnode_ids: [i-1]\n")
+    done = run(tmp_path, removals="set.yaml")
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr == (
+        "error: set.yaml, line 2: node_ids: 'i-1' is not an instance id; allowed: i- and 8 or 17"
+        " of the digits 0-9 a-f\n"
+    )
+
+
+def test_the_cli_runs_app_py() -> None:
+    assert json.loads((PROJECT / "cdk.json").read_text())["app"] == "python app.py"

@@ -1,0 +1,174 @@
+"""Files: where an error is said to be, and what YAML would quietly change."""
+
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from hyperpod_node_removal import PartialFailure
+from hyperpod_node_removal.app.given import SettingsError
+from hyperpod_node_removal.app.settings import Settings, settings_from
+from hyperpod_node_removal.app.settings_file import read_settings_file
+
+ONE, TWO = "i-0123456789abcdef0", "i-0123456789abcdef1"
+
+
+class Folder:
+    """A folder of files."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def settings(self, text: str | bytes, name: str = "set.yaml") -> Settings:
+        path = self.path / name
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return settings_from(read_settings_file(path, name), name)
+
+    def refusal(self, text: str | bytes, name: str = "set.yaml") -> str:
+        with pytest.raises(SettingsError) as caught:
+            self.settings(text, name)
+        return str(caught.value)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    return Folder(tmp_path)
+
+
+YAML = f"""\
+# Reviewed by the platform team
+cluster: ml-cluster
+node_ids:
+  - {ONE}   # row remapping pending
+  - {TWO}
+on_partial_failure: REPORT
+retry_token: "2"
+"""
+JSON = f"""\
+{{
+  "cluster": "ml-cluster",
+  "node_ids": ["{ONE}", "{TWO}"],
+  "on_partial_failure": "REPORT",
+  "retry_token": "2"
+}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        (YAML, "set.yaml"),
+        (YAML, "SET.YML"),
+        (b"\xef\xbb\xbf" + YAML.encode(), "set.yaml"),
+        (YAML.replace("\n", "\r\n"), "set.yaml"),
+        (JSON, "set.yaml"),
+        (JSON, "set.json"),
+    ],
+)
+def test_yaml_and_json_say_the_same(folder: Folder, text: str | bytes, name: str) -> None:
+    assert folder.settings(text, name) == Settings(
+        cluster="ml-cluster",
+        stack_name="hyperpod-node-removal-ml-cluster",
+        node_ids=(ONE, TWO),
+        on_partial_failure=PartialFailure.REPORT,
+        retry_token="2",
+    )
+
+
+def test_a_list_whose_entries_are_all_commented_out_is_empty(folder: Folder) -> None:
+    text = "cluster: ml-cluster\nnode_ids:\n  # - i-01234567\n"
+    assert folder.settings(text).node_ids == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (
+            f"cluster: ml-cluster\nnode_ids:\n- {ONE}\n- i-1\n",
+            "set.yaml, line 4: node_ids: 'i-1' is not an instance id;",
+        ),
+        (
+            "cluster: ml-cluster\n\nnode_idss: []\n",
+            "set.yaml, line 3: node_idss: unknown key; allowed: cluster, node_ids,",
+        ),
+        (
+            "cluster: ml-cluster\nnode_ids: []\nnode_ids: []\n",
+            "set.yaml, line 3: node_ids: the key is given twice",
+        ),
+        (
+            "cluster: ml-cluster\nnode_logical_ids: [gpu-1, on]\n",
+            "set.yaml, line 2: node_logical_ids: 'on' is read as true or false, not as text; put",
+        ),
+        (
+            "cluster: ml-cluster\nretry_token: 007\n",
+            "set.yaml, line 2: retry_token: '007' is read as a number, not as text; put it in",
+        ),
+        (
+            "cluster: ml-cluster\nretry_token: 2026-11-23\n",
+            "set.yaml, line 2: retry_token: '2026-11-23' is read as a date, not as text; put it",
+        ),
+        ("cluster:\n  name: a\n", "set.yaml, line 2: cluster: a mapping is given; allowed: text"),
+        ("node_ids: []\n", "set.yaml: cluster is missing; allowed: the name or ARN of a cluster"),
+        ("", "set.yaml: cluster is missing"),
+        ("- cluster\n", "set.yaml: is not a mapping; allowed: keys and values, such as cluster"),
+        ("cluster: [a\nnode_ids: b]: c\n", "set.yaml, line 2: is not YAML:"),
+        ("cluster: a\n---\ncluster: b\n", "set.yaml, line 2: is not YAML: but found another"),
+        ("? [a]\n: b\n", "set.yaml, line 1: a key is not a word"),
+        ("cluster: a\x07\n", "set.yaml: is not YAML:"),
+        ("cluster: *nowhere\n", "set.yaml, line 1: is not YAML: found undefined alias"),
+    ],
+)
+def test_where_yaml_is_wrong(folder: Folder, text: str, sentence: str) -> None:
+    found = folder.refusal(text)
+    assert found.startswith(sentence)
+    assert "\n" not in found
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (
+            f'{{"cluster": "a", "node_ids": ["{ONE}", "i-1"]}}',
+            "set.json: node_ids[1]: 'i-1' is not an instance id;",
+        ),
+        ('{"cluster": "a", "cluster": "b"}', "set.json: cluster: the key is given twice"),
+        ('{\n"cluster": "a",\n}', "set.json, line 3: is not JSON:"),
+        ('["cluster"]', "set.json: is not a mapping; allowed: keys and values, such as cluster"),
+        ('{"cluster": "a", "retry_for": 1e400}', "set.json: retry_for: 'inf' is not a whole"),
+        (f'{{"cluster": {"1" * 5000}}}', "set.json: cannot be read: Exceeds the limit"),
+        (f"{'[' * 100_000}", "set.json: cannot be read:"),
+    ],
+)
+def test_where_json_is_wrong(folder: Folder, text: str, sentence: str) -> None:
+    assert folder.refusal(text, "set.json").startswith(sentence)
+
+
+def test_no_tag_makes_an_object(folder: Folder) -> None:
+    text = "cluster: !!python/object/apply:os.system ['true']\n"
+    assert folder.refusal(text) == "set.yaml, line 1: cluster: a list is given; allowed: text"
+
+
+def test_aliases_do_not_explode(folder: Folder) -> None:
+    names = "abcdefghij"
+    lines = [f"{name}: &{name} [{f'*{before},' * 9}]" for before, name in pairwise(names)]
+    assert "unknown key" in folder.refusal("\n".join(["a: &a [i-01234567]", *lines]))
+    assert "a list is given" in folder.refusal("cluster: a\nnode_ids: &a [*a]\n")
+
+
+def test_a_list_in_a_list_is_refused_however_deep(folder: Folder) -> None:
+    deep = f'{{"cluster": "a", "node_ids": {"[" * 900}{"]" * 900}}}'
+    assert folder.refusal(deep, "set.json") == (
+        "set.json: node_ids[0]: a list is given; allowed: text"
+    )
+
+
+def test_what_cannot_be_read(folder: Folder) -> None:
+    assert folder.refusal("cluster: a", "set.toml") == (
+        "set.toml: not a removal file; allowed: .yaml, .yml or .json"
+    )
+    assert folder.refusal(b"cluster: \xff") == "set.yaml: is not UTF-8 text (at byte 9)"
+    with pytest.raises(SettingsError, match=r"gone\.yaml: cannot be read: No such file"):
+        read_settings_file(folder.path / "gone.yaml", "gone.yaml")
+    (folder.path / "folder.yaml").mkdir()
+    with pytest.raises(SettingsError, match=r"set\.yaml: cannot be read: Is a directory"):
+        read_settings_file(folder.path / "folder.yaml", "set.yaml")
