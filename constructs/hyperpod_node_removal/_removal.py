@@ -179,6 +179,11 @@ class NodeRemoval(Construct):
         return self._attribute(Attribute.REMOVED_COUNT)
 
     @property
+    def accepted_count(self) -> str:
+        """How many nodes were still leaving at the end, as decimal digits. A token."""
+        return self._attribute(Attribute.ACCEPTED_COUNT)
+
+    @property
     def already_absent_count(self) -> str:
         """How many nodes were gone before, as decimal digits. A token."""
         return self._attribute(Attribute.ALREADY_ABSENT_COUNT)
@@ -192,6 +197,11 @@ class NodeRemoval(Construct):
     def removed_nodes(self) -> str:
         """The nodes this deployment removed, joined by commas. A token."""
         return self._attribute(Attribute.REMOVED_NODES)
+
+    @property
+    def accepted_nodes(self) -> str:
+        """The nodes that were still leaving at the end, joined by commas. A token."""
+        return self._attribute(Attribute.ACCEPTED_NODES)
 
     @property
     def already_absent_nodes(self) -> str:

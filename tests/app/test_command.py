@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import pytest
 
-from hyperpod_node_removal_handler.contract import RESOURCE_TYPE
+from hyperpod_node_removal_handler.contract import RESOURCE_TYPE, Attribute
 
 PROJECT: Final = Path(__file__).resolve().parents[2]
 ONE, TWO = "i-0123456789abcdef0", "i-0123456789abcdef1"
@@ -42,7 +42,7 @@ def test_a_stack_with_outputs(tmp_path: Path) -> None:
     assert removal["Properties"]["RetryToken"] == "2"
     outputs = template["Outputs"]
     assert outputs["FailedNodes"]["Value"]["Fn::GetAtt"] == ["Removal1BFB0048", "FailedNodes"]
-    assert {"Outcome", "RemovedCount", "InstanceGroupTargetCounts", "LogGroup"} <= outputs.keys()
+    assert outputs.keys() == {"LogGroup", *Attribute}
     assert all(output["Description"] for output in outputs.values())
 
 

@@ -1,6 +1,7 @@
 """What the construct puts into a template."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -63,19 +64,9 @@ class Synthesized:
             node_ids=ids.value_as_list,
             retry_for=Duration.seconds(seconds.value_as_number),
         )
-        for name, value in {
-            "Outcome": removal.outcome,
-            "ClusterName": removal.cluster_name,
-            "RequestedCount": removal.requested_count,
-            "RemovedCount": removal.removed_count,
-            "AlreadyAbsentCount": removal.already_absent_count,
-            "FailedCount": removal.failed_count,
-            "RemovedNodes": removal.removed_nodes,
-            "AlreadyAbsentNodes": removal.already_absent_nodes,
-            "FailedNodes": removal.failed_nodes,
-            "InstanceGroupTargetCounts": removal.instance_group_target_counts,
-        }.items():
-            CfnOutput(stack, name, value=value)
+        for attribute in Attribute:
+            name = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", attribute).lower()
+            CfnOutput(stack, attribute, value=getattr(removal, name))
 
     def resources(self, stack: str, resource_type: str) -> Resources:
         """Resources of a stack by logical id."""
@@ -131,8 +122,7 @@ def test_parameters_pass_through(synthesized: Synthesized) -> None:
 def test_every_attribute_is_a_property(synthesized: Synthesized) -> None:
     outputs = synthesized.templates["Full"]["Outputs"]
     attributes = {key: output["Value"]["Fn::GetAtt"][1] for key, output in outputs.items()}
-    assert attributes == {name: name for name in outputs}
-    assert attributes.keys() <= {attribute.value for attribute in Attribute}
+    assert attributes == {attribute.value: attribute.value for attribute in Attribute}
 
 
 def test_logical_ids_of_the_provider_are_a_public_contract(synthesized: Synthesized) -> None:
