@@ -20,7 +20,7 @@
 from hyperpod_node_removal._errors import AssetError, InvalidPropertyError, NodeRemovalError
 from hyperpod_node_removal._provider import NodeRemovalProvider
 from hyperpod_node_removal._removal import NodeRemoval
-from hyperpod_node_removal_handler.contract import Outcome, PartialFailure
+from hyperpod_node_removal_handler.contract import Outcome, PartialFailure, RemovalStage
 
 # Where a folder named constructs is on the path, the PyPI package of that name offers what is in
 # it as its own submodules. A second copy of these classes would not be equal to the first.
@@ -35,4 +35,5 @@ __all__ = [
     "NodeRemovalProvider",
     "Outcome",
     "PartialFailure",
+    "RemovalStage",
 ]

@@ -17,8 +17,11 @@ FUNCTION_TIMEOUT_SECONDS: Final = 900
 """The longest a Lambda function can run."""
 MEMORY_MEGABYTES: Final = 256
 """CPU comes with memory, and start-up, mostly imports, is what takes CPU here."""
-MODELS_PATH: Final = f"/var/task/{HANDLER_PACKAGE}/data"
-"""Where the function finds the botocore models it carries (`scripts/prune_botocore_models.py`)."""
+MODELS_PATH: Final = f"$LAMBDA_TASK_ROOT/{HANDLER_PACKAGE}/data"
+"""Where the function finds the botocore models it carries (`scripts/prune_botocore_models.py`).
+
+botocore expands the variable, in which Lambda tells where the code is.
+"""
 
 
 class NodeRemovalProvider(Construct):
@@ -85,7 +88,21 @@ class NodeRemovalProvider(Construct):
         self._invocation = lambda_.EventInvokeConfig(
             self, "Invocation", function=self._function, retry_attempts=0
         )
-        self._policies: list[iam.Policy] = []
+        # In a policy of its own: a role whose own policy names the function would wait for the
+        # function, which waits for the role.
+        self._self_invocation = iam.Policy(
+            self,
+            "SelfInvocation",
+            roles=[self._role],
+            statements=[
+                iam.PolicyStatement(
+                    # A removal longer than one invocation is handed over to the next (ADR 5).
+                    actions=["lambda:InvokeFunction"],
+                    resources=[self._function.function_arn],
+                )
+            ],
+        )
+        self._policies: list[iam.Policy] = [self._self_invocation]
         self.node.add_validation(RoleSize(self, self._policies))
 
     @classmethod
@@ -133,7 +150,7 @@ class NodeRemovalProvider(Construct):
 
     def run_before(self, resource: Construct) -> None:
         """Have everything about the function in place before `resource` invokes it."""
-        resource.node.add_dependency(self._invocation)
+        resource.node.add_dependency(self._invocation, self._self_invocation)
 
     def _log_permissions(self) -> iam.PolicyDocument:
         return iam.PolicyDocument(

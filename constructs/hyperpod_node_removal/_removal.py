@@ -10,7 +10,7 @@ from aws_cdk.interfaces.aws_sagemaker import IClusterRef
 from constructs import Construct
 from hyperpod_node_removal._cluster import named_cluster
 from hyperpod_node_removal._permissions import RemovalPermissions
-from hyperpod_node_removal._provider import FUNCTION_TIMEOUT_SECONDS, NodeRemovalProvider
+from hyperpod_node_removal._provider import NodeRemovalProvider
 from hyperpod_node_removal._validation import (
     check_count,
     check_text,
@@ -20,12 +20,13 @@ from hyperpod_node_removal._validation import (
     retry_token_problem,
 )
 from hyperpod_node_removal_handler import contract
-from hyperpod_node_removal_handler.contract import Attribute, PartialFailure, Property
+from hyperpod_node_removal_handler.contract import Attribute, PartialFailure, Property, RemovalStage
 
 TIMEOUT_MIN_SECONDS: Final = 60
 """Room for a cold start, a look at the cluster and the reply."""
-TIMEOUT_MAX_SECONDS: Final = FUNCTION_TIMEOUT_SECONDS
-"""A removal runs in one invocation of the function. CloudFormation itself allows an hour."""
+TIMEOUT_DEFAULT_SECONDS: Final = 1800
+"""Ten minutes of retries, and twice as much for the nodes to leave. CloudFormation's own default is
+an hour; so long would a stack wait for a function that was killed without a word."""
 
 _DRIFT_WARNING: Final = "hyperpod-node-removal:InstanceCountDrift"
 _ORDER_WARNING: Final = "hyperpod-node-removal:ClusterChangesFirst"
@@ -50,6 +51,7 @@ class NodeRemoval(Construct):
         node_ids: Sequence[str] = (),
         node_logical_ids: Sequence[str] = (),
         on_partial_failure: PartialFailure = PartialFailure.FAIL,
+        wait_for: RemovalStage = RemovalStage.REMOVED,
         retry_for: Duration | None = None,
         retry_token: str | None = None,
         timeout: Duration | None = None,
@@ -71,12 +73,14 @@ class NodeRemoval(Construct):
             node_logical_ids: logical ids, in a cluster with continuous provisioning. Default: none.
             on_partial_failure: whether the deployment fails, and the stack rolls back, if some of
                 the nodes cannot be removed. If all fail, it fails. Default: it fails.
+            wait_for: whether the deployment is complete when the nodes have left, or already when
+                the service has accepted their removal. Default: when they have left.
             retry_for: how long a node that is in use or changing is tried again, in whole seconds
                 up to an hour and as far as `timeout` allows. Default: 10 minutes.
             retry_token: any text of up to 1,024 characters; changing it runs the same set again.
                 Default: none.
-            timeout: how long the removal may take, from 1 to 15 minutes.
-                Default: 15 minutes.
+            timeout: how long the removal may take, from a minute to an hour. Past 15 minutes the
+                function hands over to itself. Default: 30 minutes.
             eks_cluster_arn: the EKS cluster that orchestrates this one, if any: the service checks
                 that the caller may describe it. Default: a cluster without EKS.
             provider: the function. Default: one that all removals of the stack share.
@@ -97,21 +101,26 @@ class NodeRemoval(Construct):
             path, "node_logical_ids", node_logical_ids, contract.node_logical_id_problem
         )
         check_count(path, ids, logical_ids)
-        check_text(path, "on_partial_failure", on_partial_failure, _partial_failure_problem)
+        check_text(
+            path,
+            "on_partial_failure",
+            on_partial_failure,
+            lambda value: contract.choice_problem(value, PartialFailure),
+        )
+        check_text(
+            path,
+            "wait_for",
+            wait_for,
+            lambda value: contract.choice_problem(value, RemovalStage),
+        )
         if retry_for is None:
             retry_for = Duration.seconds(contract.RETRY_FOR_DEFAULT)
         retry_seconds = checked_seconds(path, "retry_for", retry_for, 0, contract.RETRY_FOR_MAX)
         if retry_token is not None:
             check_text(path, "retry_token", retry_token, retry_token_problem)
         if timeout is None:
-            timeout = Duration.seconds(TIMEOUT_MAX_SECONDS)
-        checked_seconds(
-            path,
-            "timeout",
-            timeout,
-            TIMEOUT_MIN_SECONDS,
-            TIMEOUT_MAX_SECONDS,
-        )
+            timeout = Duration.seconds(TIMEOUT_DEFAULT_SECONDS)
+        checked_seconds(path, "timeout", timeout, TIMEOUT_MIN_SECONDS, contract.SERVICE_TIMEOUT_MAX)
         if eks_cluster_arn is not None:
             check_text(path, "eks_cluster_arn", eks_cluster_arn, eks_cluster_arn_problem)
 
@@ -120,6 +129,7 @@ class NodeRemoval(Construct):
         properties: dict[str, Any] = {
             Property.CLUSTER_NAME.value: named.name,
             Property.ON_PARTIAL_FAILURE.value: str(on_partial_failure),
+            Property.WAIT_FOR.value: str(wait_for),
             Property.RETRY_FOR.value: retry_seconds,
         }
         optional = {
@@ -238,9 +248,3 @@ class NodeRemoval(Construct):
             " the cluster before the removal, and a lowered InstanceCount removes nodes of the"
             " service's choice. Pass the construct as cluster, which puts the removal first.",
         )
-
-
-def _partial_failure_problem(value: str) -> str | None:
-    if value in frozenset(PartialFailure):
-        return None
-    return f"{contract.quoted(value)} is unknown; allowed: {' or '.join(PartialFailure)}"

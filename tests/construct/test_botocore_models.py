@@ -9,6 +9,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from botocore.session import Session
 
+from hyperpod_node_removal._provider import MODELS_PATH
 from scripts.prune_botocore_models import DATA, OPERATIONS, pruned_models
 from tests.construct.aws_answers import CALLS, Call
 
@@ -109,7 +110,8 @@ def test_modelled_errors_stay_catchable(clients: Clients) -> None:
     assert name == client.exceptions.ResourceNotFound.__name__
 
 
-def test_an_environment_variable_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_DATA_PATH", str(DATA))
+def test_the_environment_of_the_function_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAMBDA_TASK_ROOT", str(DATA.parent.parent))
+    monkeypatch.setenv("AWS_DATA_PATH", MODELS_PATH)
     client = make_client("sagemaker", data_path=None)
     assert len(client.meta.service_model.operation_names) == 3

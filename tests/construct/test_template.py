@@ -150,7 +150,7 @@ def test_the_function_runs_as_designed(synthesized: Synthesized) -> None:
         "LogGroup": {"Ref": "HyperPodNodeRemovalProviderLogGroup5C314E86"},
     }
     assert function["Environment"]["Variables"] == {
-        "AWS_DATA_PATH": "/var/task/hyperpod_node_removal_handler/data"
+        "AWS_DATA_PATH": "$LAMBDA_TASK_ROOT/hyperpod_node_removal_handler/data"
     }
     assert RESOURCE_TYPE in function["Description"]
 

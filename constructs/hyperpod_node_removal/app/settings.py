@@ -4,12 +4,15 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Final, TypeVar
 
+from hyperpod_node_removal._removal import TIMEOUT_DEFAULT_SECONDS, TIMEOUT_MIN_SECONDS
 from hyperpod_node_removal._validation import eks_cluster_arn_problem, retry_token_problem
 from hyperpod_node_removal.app.given import Given, Kind, SettingsError
 from hyperpod_node_removal_handler import contract
-from hyperpod_node_removal_handler.contract import PartialFailure
+from hyperpod_node_removal_handler.contract import PartialFailure, RemovalStage
+
+Choice = TypeVar("Choice", bound=StrEnum)
 
 _STACK_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,127}", re.ASCII)
 _WHOLE_NUMBER: Final = re.compile(r"[0-9]{1,9}", re.ASCII)
@@ -26,6 +29,10 @@ class Key(StrEnum):
     """Logical ids, as a list or joined by commas."""
     ON_PARTIAL_FAILURE = "on_partial_failure"
     """FAIL (the default) or REPORT."""
+    WAIT_FOR = "wait_for"
+    """REMOVED (the default) or ACCEPTED."""
+    TIMEOUT = "timeout"
+    """Seconds the whole removal may take. Default: 1800."""
     RETRY_FOR = "retry_for"
     """Seconds for which busy nodes are tried again. Default: 600."""
     RETRY_TOKEN = "retry_token"  # noqa: S105
@@ -46,6 +53,9 @@ class Settings:
     node_ids: tuple[str, ...] = ()
     node_logical_ids: tuple[str, ...] = ()
     on_partial_failure: PartialFailure = PartialFailure.FAIL
+    wait_for: RemovalStage = RemovalStage.REMOVED
+    timeout: int = TIMEOUT_DEFAULT_SECONDS
+    """Seconds."""
     retry_for: int = contract.RETRY_FOR_DEFAULT
     """Seconds."""
     retry_token: str | None = None
@@ -71,11 +81,17 @@ def settings_from(given: Mapping[str, Given], source: str) -> Settings:
         or default_stack_name(cluster),
         node_ids=_ids(given.get(Key.NODE_IDS), contract.node_id_problem),
         node_logical_ids=_ids(given.get(Key.NODE_LOGICAL_IDS), _logical_id_problem),
-        on_partial_failure=PartialFailure(
-            _optional_text(given, Key.ON_PARTIAL_FAILURE, _partial_failure_problem)
-            or PartialFailure.FAIL
+        on_partial_failure=_choice(given, Key.ON_PARTIAL_FAILURE, PartialFailure.FAIL),
+        wait_for=_choice(given, Key.WAIT_FOR, RemovalStage.REMOVED),
+        timeout=_seconds(
+            given.get(Key.TIMEOUT),
+            TIMEOUT_DEFAULT_SECONDS,
+            TIMEOUT_MIN_SECONDS,
+            contract.SERVICE_TIMEOUT_MAX,
         ),
-        retry_for=_seconds(given.get(Key.RETRY_FOR)),
+        retry_for=_seconds(
+            given.get(Key.RETRY_FOR), contract.RETRY_FOR_DEFAULT, 0, contract.RETRY_FOR_MAX
+        ),
         retry_token=_optional_text(given, Key.RETRY_TOKEN, retry_token_problem),
         eks_cluster_arn=_optional_text(given, Key.EKS_CLUSTER_ARN, eks_cluster_arn_problem),
     )
@@ -124,23 +140,21 @@ def _ids(given: Given | None, problem: Callable[[str], str | None]) -> tuple[str
     return tuple(ids)
 
 
-def _seconds(given: Given | None) -> int:
+def _choice(given: Mapping[str, Given], key: Key, default: Choice) -> Choice:
+    kind = type(default)
+    text = _optional_text(given, key, lambda value: contract.choice_problem(value, kind))
+    return kind(text) if text else default
+
+
+def _seconds(given: Given | None, default: int, least: int, most: int) -> int:
     if given is None:
-        return contract.RETRY_FOR_DEFAULT
+        return default
     if given.kind not in (Kind.TEXT, Kind.NUMBER) or not _WHOLE_NUMBER.fullmatch(given.text):
         shown = contract.quoted(given.text) if given.text else given.kind
-        raise given.error(
-            f"{shown} is not a whole number; allowed: 0 to {contract.RETRY_FOR_MAX} seconds"
-        )
-    if sentence := contract.seconds_problem(int(given.text), 0, contract.RETRY_FOR_MAX):
+        raise given.error(f"{shown} is not a whole number; allowed: {least} to {most} seconds")
+    if sentence := contract.seconds_problem(int(given.text), least, most):
         raise given.error(sentence)
     return int(given.text)
-
-
-def _partial_failure_problem(value: str) -> str | None:
-    if value in frozenset(PartialFailure):
-        return None
-    return f"{contract.quoted(value)} is unknown; allowed: {' or '.join(PartialFailure)}"
 
 
 def _logical_id_problem(value: str) -> str | None:

@@ -44,6 +44,8 @@ class NodeRemovalStack(Stack):
             node_ids=settings.node_ids,
             node_logical_ids=settings.node_logical_ids,
             on_partial_failure=settings.on_partial_failure,
+            wait_for=settings.wait_for,
+            timeout=Duration.seconds(settings.timeout),
             retry_for=Duration.seconds(settings.retry_for),
             retry_token=settings.retry_token,
             eks_cluster_arn=settings.eks_cluster_arn,
