@@ -126,8 +126,8 @@ RETRY_TOKEN_MAX: Final = 1024
 RESPONSE_MAX_BYTES: Final = 4096
 """Bytes of a whole response body [cfn]. A longer one fails the resource and loses the reason."""
 REASON_MAX_BYTES: Final = 900
-"""Bytes of a `Reason`. Stack events cut a reason near 1,024, and 123 of them are CloudFormation's own
-words around ours. The log stream comes last and must not be cut: the CDK CLI looks for it."""
+"""Bytes of a `Reason`. Stack events cut a reason near 1,024, of which 123 are CloudFormation's own
+words around it. The log stream comes last and must not be cut: the CDK CLI looks for it."""
 PHYSICAL_RESOURCE_ID_MAX: Final = 1024
 """Characters of a physical resource id [cfn]."""
 
@@ -218,3 +218,10 @@ def seconds_problem(value: int, least: int, most: int) -> str | None:
     if least <= value <= most:
         return None
     return f"{quoted(value)} is out of range; allowed: {least} to {most} seconds"
+
+
+def choice_problem(value: str, kind: type[StrEnum]) -> str | None:
+    """One of the values of an enumeration."""
+    if value in {str(choice) for choice in kind}:
+        return None
+    return f"{quoted(value)} is unknown; allowed: {' or '.join(kind)}"

@@ -17,6 +17,7 @@ from hyperpod_node_removal_handler.contract import (
     PartialFailure,
     Property,
     RemovalStage,
+    choice_problem,
     cluster_name_problem,
     node_id_problem,
     node_logical_id_problem,
@@ -172,11 +173,8 @@ def _choice(
     properties: Mapping[str, object], name: Property, kind: type[Choice], default: Choice
 ) -> Choice:
     value = _text(properties, name, default)
-    try:
-        return kind(value)
-    except ValueError:
-        allowed = " or ".join(kind)
-        raise RequestError(f"{name}: {quoted(value)} is unknown; allowed: {allowed}.") from None
+    _refuse(name, choice_problem(value, kind))
+    return kind(value)
 
 
 def _seconds(

@@ -10,6 +10,7 @@ from typing import Any, Final
 import pytest
 
 from hyperpod_node_removal_handler.contract import RESOURCE_TYPE, Attribute
+from sandbox.project import PATH
 
 PROJECT: Final = Path(__file__).resolve().parents[2]
 ONE, TWO = "i-0123456789abcdef0", "i-0123456789abcdef1"
@@ -19,7 +20,11 @@ pytestmark = pytest.mark.xdist_group("app-command")
 
 def run(folder: Path, **context: str) -> subprocess.CompletedProcess[str]:
     """Run the app in `folder` as `cdk synth -c ... --output cdk.out` does."""
-    variables = {"CDK_CONTEXT_JSON": json.dumps(context), "CDK_OUTDIR": str(folder / "cdk.out")}
+    variables = {
+        "CDK_CONTEXT_JSON": json.dumps(context),
+        "CDK_OUTDIR": str(folder / "cdk.out"),
+        "PATH": PATH,
+    }
     return subprocess.run(
         [sys.executable, str(PROJECT / "app.py")],
         cwd=folder,

@@ -115,7 +115,8 @@ def test_an_arn_names_the_stack_by_the_clusters_id() -> None:
             {"node_idss": [ONE]},
             (
                 "set.json: node_idss: unknown key; allowed: cluster, node_ids, node_logical_ids,"
-                " on_partial_failure, retry_for, retry_token, eks_cluster_arn, stack_name"
+                " on_partial_failure, wait_for, timeout, retry_for, retry_token,"
+                " eks_cluster_arn, stack_name"
             ),
         ),
     ],

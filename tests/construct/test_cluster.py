@@ -107,7 +107,11 @@ def test_stacks_are_ordered_like_resources(synthesized: Synthesized) -> None:
 
 def test_an_imported_cluster_is_taken_by_its_arn(synthesized: Synthesized) -> None:
     (removal,) = synthesized.resources(synthesized.imported, RESOURCE_TYPE)
-    (policy,) = synthesized.resources(synthesized.imported, "AWS::IAM::Policy")
+    policy = next(
+        policy
+        for policy in synthesized.resources(synthesized.imported, "AWS::IAM::Policy")
+        if "Permissions" in str(policy["Properties"]["PolicyName"])
+    )
     assert removal["Properties"]["ClusterName"] == CLUSTER_ARN
     assert policy["Properties"]["PolicyDocument"]["Statement"][1]["Resource"] == CLUSTER_ARN
     assert synthesized.warnings(synthesized.imported) == []

@@ -11,7 +11,7 @@ import pytest
 from aws_cdk import App, CfnOutput, CfnParameter, Duration, Stack
 from aws_cdk.assertions import Template
 
-from hyperpod_node_removal import NodeRemoval, PartialFailure
+from hyperpod_node_removal import NodeRemoval, PartialFailure, RemovalStage
 from hyperpod_node_removal_handler.contract import RESOURCE_TYPE, Attribute
 
 pytestmark = pytest.mark.xdist_group("construct-template")
@@ -55,6 +55,7 @@ class Synthesized:
             retry_for=Duration.minutes(2),
             retry_token="once more",
             timeout=Duration.minutes(10),
+            wait_for=RemovalStage.ACCEPTED,
             eks_cluster_arn=EKS_CLUSTER_ARN,
         )
         NodeRemoval(
@@ -78,6 +79,13 @@ class Synthesized:
         (resource,) = self.resources(stack, resource_type).values()
         return resource
 
+    def permissions(self, stack: str) -> dict[str, Any]:
+        """Properties of the policy that the stack's removals share."""
+        policies = self.resources(stack, "AWS::IAM::Policy")
+        (policy,) = (one["Properties"] for key, one in policies.items() if "Permissions" in key)
+        assert isinstance(policy, dict)
+        return policy
+
 
 @pytest.fixture(scope="module")
 def synthesized() -> Synthesized:
@@ -94,7 +102,8 @@ def test_what_is_left_out_is_left_to_the_function_except_the_choices(
         "ClusterName": "ml-cluster",
         "OnPartialFailure": "FAIL",
         "RetryFor": 600,
-        "ServiceTimeout": "900",
+        "ServiceTimeout": "1800",
+        "WaitFor": "REMOVED",
     }
 
 
@@ -109,6 +118,7 @@ def test_every_property_reaches_the_template(synthesized: Synthesized) -> None:
         "RetryFor": 120,
         "RetryToken": "once more",
         "ServiceTimeout": "600",
+        "WaitFor": "ACCEPTED",
     }
 
 
@@ -134,6 +144,7 @@ def test_logical_ids_of_the_provider_are_a_public_contract(synthesized: Synthesi
         "HyperPodNodeRemovalProviderLogGroup5C314E86": "AWS::Logs::LogGroup",
         "HyperPodNodeRemovalProviderPermissionsPolicy99E5273E": "AWS::IAM::Policy",
         "HyperPodNodeRemovalProviderRoleEA07CF24": "AWS::IAM::Role",
+        "HyperPodNodeRemovalProviderSelfInvocation4544C616": "AWS::IAM::Policy",
         "Removal1BFB0048": RESOURCE_TYPE,
     }
 
@@ -185,11 +196,12 @@ def test_the_removal_waits_for_all_it_needs(synthesized: Synthesized) -> None:
     assert set(resource["DependsOn"]) == {
         "HyperPodNodeRemovalProviderInvocation727529F7",
         "HyperPodNodeRemovalProviderPermissionsPolicy99E5273E",
+        "HyperPodNodeRemovalProviderSelfInvocation4544C616",
     }
 
 
 def test_a_known_arn_narrows_the_permissions(synthesized: Synthesized) -> None:
-    policy = synthesized.only("Full", "AWS::IAM::Policy")["Properties"]
+    policy = synthesized.permissions("Full")
     assert policy["PolicyDocument"]["Statement"] == [
         {
             "Action": "cloudformation:DescribeStacks",
@@ -210,16 +222,29 @@ def test_a_known_arn_narrows_the_permissions(synthesized: Synthesized) -> None:
 
 
 def test_a_name_allows_the_clusters_of_the_account_and_region(synthesized: Synthesized) -> None:
-    policy = synthesized.only("Plain", "AWS::IAM::Policy")["Properties"]
+    policy = synthesized.permissions("Plain")
     resource = policy["PolicyDocument"]["Statement"][1]["Resource"]
     parts = [part if isinstance(part, str) else part["Ref"] for part in resource["Fn::Join"][1]]
     assert "".join(parts) == ("arn:AWS::Partition:sagemaker:AWS::Region:AWS::AccountId:cluster/*")
 
 
+def test_the_function_may_invoke_itself_and_nothing_else(synthesized: Synthesized) -> None:
+    policies = synthesized.resources("Plain", "AWS::IAM::Policy")
+    (policy,) = (one["Properties"] for key, one in policies.items() if "Invocation" in key)
+    assert policy["PolicyDocument"]["Statement"] == [
+        {
+            "Action": "lambda:InvokeFunction",
+            "Effect": "Allow",
+            "Resource": {"Fn::GetAtt": ["HyperPodNodeRemovalProviderFunctionA0574F53", "Arn"]},
+        }
+    ]
+
+
 def test_removals_of_a_stack_share_one_function_and_one_policy(synthesized: Synthesized) -> None:
     assert len(synthesized.resources("Full", RESOURCE_TYPE)) == 2
     assert len(synthesized.resources("Full", "AWS::Lambda::Function")) == 1
-    assert len(synthesized.resources("Full", "AWS::IAM::Policy")) == 1
+    policies = synthesized.resources("Full", "AWS::IAM::Policy")
+    assert len([key for key in policies if "Permissions" in key]) == 1
 
 
 def test_cfn_lint_finds_nothing(synthesized: Synthesized, tmp_path: Path) -> None:

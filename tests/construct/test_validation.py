@@ -123,8 +123,8 @@ def test_what_is_refused(stack: Stack, properties: dict[str, Any], sentence: str
     [
         ("retry_for", lambda: Duration.hours(2), "'7200' is out of range; allowed: 0 to 3600"),
         ("retry_for", lambda: Duration.millis(1500), "'1.5' is not a whole number of seconds"),
-        ("timeout", lambda: Duration.seconds(59), "'59' is out of range; allowed: 60 to 900"),
-        ("timeout", lambda: Duration.minutes(16), "'960' is out of range; allowed: 60 to 900"),
+        ("timeout", lambda: Duration.seconds(59), "'59' is out of range; allowed: 60 to 3600"),
+        ("timeout", lambda: Duration.minutes(61), "'3660' is out of range; allowed: 60 to 3600"),
     ],
 )
 def test_durations_out_of_range(
