@@ -16,6 +16,8 @@ ASSET_BUCKET: Final = "sandbox-assets"
 """The bucket that assets go to, each under the key it was given."""
 DEPLOY_SECONDS: Final = 180.0
 """How long an operation may take before waiting for it is given up."""
+TEMPLATE_BODY_MAX: Final = 51_200
+"""Bytes of a template in a request (CloudFormation quota); a URL allows 1 MB."""
 
 _POLL: Final = 0.05
 _GONE: Final = "DELETE_COMPLETE"
@@ -88,7 +90,7 @@ class Stacks:
             stack = None
         request = {
             "StackName": stack_name,
-            "TemplateBody": json.dumps(template),
+            **self._template(stack_name, json.dumps(template)),
             "Parameters": [
                 {"ParameterKey": key, "ParameterValue": value}
                 for key, value in (parameters or {}).items()
@@ -167,10 +169,21 @@ class Stacks:
         outputs = {out["OutputKey"]: out["OutputValue"] for out in stack.get("Outputs", ())}
         return Deployment(stack_id, status, events, outputs)
 
+    def _template(self, stack_name: str, text: str) -> dict[str, str]:
+        """The template in the request itself or, if it is too long for that, by its URL."""
+        if len(text) <= TEMPLATE_BODY_MAX:
+            return {"TemplateBody": text}
+        key = f"{stack_name}.template.json"
+        self._put(key, text.encode())
+        return {"TemplateURL": f"https://s3.amazonaws.com/{ASSET_BUCKET}/{key}"}
+
     def _upload(self, key: str, directory: Path) -> None:
+        self._put(key, _zipped(directory))
+
+    def _put(self, key: str, body: bytes) -> None:
         if ASSET_BUCKET not in {b["Name"] for b in self._s3.list_buckets()["Buckets"]}:
             self._s3.create_bucket(Bucket=ASSET_BUCKET)
-        self._s3.put_object(Bucket=ASSET_BUCKET, Key=key, Body=_zipped(directory))
+        self._s3.put_object(Bucket=ASSET_BUCKET, Key=key, Body=body)
 
 
 def _event(event: Mapping[str, Any]) -> StackEvent:

@@ -9,8 +9,8 @@ from typing import Any, Final, Self
 
 from aws_cdk import Acknowledgment, Stack, Validations
 from aws_cdk import aws_iam as iam
-
 from constructs import Construct
+
 from hyperpod_node_removal._cluster import NamedCluster
 from hyperpod_node_removal._provider import NodeRemovalProvider
 

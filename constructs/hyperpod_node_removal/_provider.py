@@ -6,8 +6,8 @@ from aws_cdk import Duration, RemovalPolicy, Stack
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
-
 from constructs import Construct
+
 from hyperpod_node_removal._asset import HANDLER_PACKAGE, staged_code
 from hyperpod_node_removal._errors import NodeRemovalError
 from hyperpod_node_removal._role_size import RoleSize

@@ -6,8 +6,8 @@ from typing import Any, Final
 from aws_cdk import Annotations, CustomResource, Duration, Stack
 from aws_cdk.aws_sagemaker import CfnCluster
 from aws_cdk.interfaces.aws_sagemaker import IClusterRef
-
 from constructs import Construct
+
 from hyperpod_node_removal._cluster import named_cluster
 from hyperpod_node_removal._permissions import RemovalPermissions
 from hyperpod_node_removal._provider import NodeRemovalProvider

@@ -6,7 +6,6 @@ from typing import Any, Final
 import jsii
 from aws_cdk import Stack
 from aws_cdk import aws_iam as iam
-
 from constructs import Construct, IValidation
 
 INLINE_POLICIES_MAX: Final = 10_240

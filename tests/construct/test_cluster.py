@@ -8,8 +8,8 @@ from aws_cdk import App, Environment, Stack
 from aws_cdk.assertions import Annotations, Match, Template
 from aws_cdk.aws_sagemaker import CfnCluster
 from aws_cdk.interfaces.aws_sagemaker import ClusterReference, IClusterRef
-
 from constructs import Construct
+
 from hyperpod_node_removal import InvalidPropertyError, NodeRemoval
 from hyperpod_node_removal_handler.contract import RESOURCE_TYPE
 

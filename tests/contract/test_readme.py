@@ -73,12 +73,12 @@ def test_the_removal_file_is_one(tmp_path: Path) -> None:
 
 
 def test_the_plain_template_is_one_the_function_accepts() -> None:
-    (text,) = [block for block in blocks("yaml") if block.startswith("Resources:")]
+    (text,) = [block for block in blocks("yaml") if block.startswith("Parameters:")]
 
     class Loader(yaml.SafeLoader):
         pass
 
-    Loader.add_constructor("!ImportValue", lambda loader, node: str(node.value))
+    Loader.add_constructor("!Ref", lambda loader, node: str(node.value))
     template = yaml.load(text, Loader)
     (resource,) = template["Resources"].values()
     assert resource["Type"] == contract.RESOURCE_TYPE
