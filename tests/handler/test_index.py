@@ -274,7 +274,10 @@ values = st.recursive(
 keys = ["RequestType", "StackId", "RequestId", "LogicalResourceId", "PhysicalResourceId"]
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=150,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(
     st.dictionaries(st.sampled_from([*keys, "CrHelperPoll", "CrHelperData"]), values),
     st.one_of(
