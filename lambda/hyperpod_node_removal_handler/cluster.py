@@ -34,6 +34,12 @@ class Node:
     status: str
     """Running, Failure, Pending, ShuttingDown, SystemUpdating, DeepHealthCheckInProgress, ..."""
     message: str = ""
+    instance_type: str = ""
+
+    @property
+    def is_shutting_down(self) -> bool:
+        """Whether it is on its way out of the cluster."""
+        return self.status == "ShuttingDown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,4 +163,5 @@ def _node(summary: Mapping[str, Any]) -> Node:
         group=printable(str(summary.get("InstanceGroupName") or "")),
         status=str(status.get("Status") or ""),
         message=printable(str(status.get("Message") or ""), aws.MESSAGE_MAX),
+        instance_type=printable(str(summary.get("InstanceType") or "")),
     )

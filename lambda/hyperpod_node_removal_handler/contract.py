@@ -28,6 +28,18 @@ class Property(StrEnum):
     """`FAIL` or `REPORT`. Default: `FAIL`."""
     WAIT_FOR = "WaitFor"
     """`REMOVED` or `ACCEPTED`. Default: `REMOVED`."""
+    DRY_RUN = "DryRun"
+    """`true` or `false`: plan and report, remove nothing. Default: `false`."""
+    MIN_REMAINING = "MinRemaining"
+    """Map of instance group to the nodes that must remain in it. Default: none."""
+    MAX_REMOVALS = "MaxRemovals"
+    """Most nodes that one run may remove. Default: no limit."""
+    PROTECTED_GROUPS = "ProtectedGroups"
+    """Instance groups from which nothing is removed. Default: none."""
+    EXPECTED_GROUPS = "ExpectedGroups"
+    """The only instance groups from which nodes are removed. Default: any."""
+    MISSING_NODES = "MissingNodes"
+    """`ACCEPT` or `FAIL`, for nodes that are not in the cluster. Default: `ACCEPT`."""
     RETRY_FOR = "RetryFor"
     """Seconds for which transient refusals are retried. Default: 600."""
     RETRY_TOKEN = "RetryToken"  # noqa: S105
@@ -44,10 +56,12 @@ class Attribute(StrEnum):
     OUTCOME = "Outcome"
     CLUSTER_NAME = "ClusterName"
     REQUESTED_COUNT = "RequestedCount"
+    PLANNED_COUNT = "PlannedCount"
     REMOVED_COUNT = "RemovedCount"
     ACCEPTED_COUNT = "AcceptedCount"
     ALREADY_ABSENT_COUNT = "AlreadyAbsentCount"
     FAILED_COUNT = "FailedCount"
+    PLANNED_NODES = "PlannedNodes"
     REMOVED_NODES = "RemovedNodes"
     ACCEPTED_NODES = "AcceptedNodes"
     ALREADY_ABSENT_NODES = "AlreadyAbsentNodes"
@@ -73,8 +87,20 @@ class RemovalStage(StrEnum):
     """The service has accepted the removal of every node; whether they leave is not waited for."""
 
 
+class MissingNodes(StrEnum):
+    """What a node that is not in the cluster means. A typo looks like a node that is gone."""
+
+    ACCEPT = "ACCEPT"
+    """It is gone, which is the state asked for. The default."""
+    FAIL = "FAIL"
+    """The whole set is refused."""
+
+
 class Outcome(StrEnum):
     """Values of the `Outcome` attribute."""
+
+    PLANNED = "PLANNED"
+    """A dry run: what would be removed is in `PlannedNodes`; nothing was."""
 
     ACCEPTED = "ACCEPTED"
     """Every removal was accepted, and some nodes are still leaving. With `WaitFor: ACCEPTED`."""
@@ -103,6 +129,8 @@ class FailureCode(StrEnum):
     """The removal was accepted, but the node had not left when the time was up."""
     CLUSTER_BUSY = "ClusterBusy"
     """The cluster was being changed for as long as the removal could wait."""
+    GUARDED = "Guarded"
+    """A guard refused the whole set; nothing was removed."""
     NOT_ATTEMPTED = "NotAttempted"
     """The time was up, or the stack had begun to roll back, before the node was asked for."""
 
@@ -115,6 +143,8 @@ MAX_IDS_PER_REQUEST_WITH_LOGICAL_IDS: Final = 50
 """Identifiers in one BatchDeleteClusterNodes request that holds a logical id [guide]."""
 MAX_NODES: Final = 3000
 """Identifiers in one resource: the longest `NodeIds` of the API's shape [model]."""
+GROUP_SIZE_MAX: Final = 6758
+"""Instances in an instance group: the largest `TargetCount` of the API's shape [model]."""
 RETRY_FOR_DEFAULT: Final = 600
 RETRY_FOR_MAX: Final = 3600
 """Seconds. Beyond it CloudFormation would have given up on the resource."""
@@ -139,6 +169,7 @@ _NODE_ID = re.compile(r"i-[a-f0-9]{8}(?:[a-f0-9]{9})?", re.ASCII)
 _KUBERNETES_NODE_NAME = re.compile(r"hyperpod-(i-[a-f0-9]{8}(?:[a-f0-9]{9})?)", re.ASCII)
 _NODE_LOGICAL_ID = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9-]{0,126}[a-zA-Z0-9]", re.ASCII)
 _CLUSTER_NAME = re.compile(r"(?=.{1,63}\Z)[a-zA-Z0-9](?:-*[a-zA-Z0-9])*", re.ASCII)
+_INSTANCE_GROUP = re.compile(r"(?=.{1,63}\Z)[a-zA-Z0-9](?:-*[a-zA-Z0-9])*", re.ASCII)
 _CLUSTER_ARN = re.compile(
     r"arn:aws[a-z-]*:sagemaker:[a-z0-9-]+:[0-9]{12}:cluster/[a-z0-9]{12}", re.ASCII
 )
@@ -211,6 +242,23 @@ def cluster_arn_problem(value: str) -> str | None:
         f"{quoted(value)} is not a cluster ARN; allowed: arn:aws:sagemaker:<region>:<account>:"
         "cluster/<id>, where <id> is 12 lower-case letters and digits (not the cluster's name)"
     )
+
+
+def instance_group_problem(value: str) -> str | None:
+    """The exact name of an instance group; there are no prefixes and no wildcards [model]."""
+    if _INSTANCE_GROUP.fullmatch(value):
+        return None
+    return (
+        f"{quoted(value)} is not the name of an instance group; allowed: 1 to 63 letters, digits"
+        " and hyphens that begin and end with a letter or digit"
+    )
+
+
+def count_problem(value: int) -> str | None:
+    """A number of nodes: 0 to the most instances a group can have [model]."""
+    if 0 <= value <= GROUP_SIZE_MAX:
+        return None
+    return f"{quoted(value)} is out of range; allowed: 0 to {GROUP_SIZE_MAX} nodes"
 
 
 def seconds_problem(value: int, least: int, most: int) -> str | None:

@@ -16,11 +16,11 @@ from crhelper import CfnResource
 
 from hyperpod_node_removal_handler import report as reports
 from hyperpod_node_removal_handler.contract import Outcome, Property, printable, quoted
+from hyperpod_node_removal_handler.envelope import Envelope, EnvelopeError
 from hyperpod_node_removal_handler.patience import Clock, SystemClock
 from hyperpod_node_removal_handler.reason import LogPlace
 from hyperpod_node_removal_handler.reply import Exchange, safe_text
 from hyperpod_node_removal_handler.report import Report
-from hyperpod_node_removal_handler.request import Envelope, RequestError
 
 _log = logging.getLogger(__name__)
 
@@ -82,7 +82,7 @@ class CustomResource(CfnResource):
         """Handle one event. Does not raise."""
         try:
             envelope = Envelope.from_event(event)
-        except RequestError as error:
+        except EnvelopeError as error:
             _log.error("%s There is nobody to answer.", error)
             return
         remaining = context.get_remaining_time_in_millis() / 1000

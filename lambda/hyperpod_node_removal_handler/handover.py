@@ -14,10 +14,17 @@ from typing import Any, Final, Protocol, Self
 
 from hyperpod_node_removal_handler import aws
 from hyperpod_node_removal_handler.cluster import Node, Refusal
-from hyperpod_node_removal_handler.contract import PartialFailure, Property, RemovalStage
+from hyperpod_node_removal_handler.contract import (
+    MissingNodes,
+    PartialFailure,
+    Property,
+    RemovalStage,
+)
+from hyperpod_node_removal_handler.envelope import Envelope
 from hyperpod_node_removal_handler.removal import Removal
-from hyperpod_node_removal_handler.request import Envelope, RemovalRequest, RequestError
+from hyperpod_node_removal_handler.request import Guards, RemovalRequest
 from hyperpod_node_removal_handler.requested_node import RequestedNode
+from hyperpod_node_removal_handler.wire import RequestError
 
 KEY: Final = "Continuation"
 """Key of the event that marks a successor's. A template cannot set it: what comes from a template
@@ -76,6 +83,7 @@ class Continuation:
                         "node_logical_ids": tuple(request["node_logical_ids"]),
                         "on_partial_failure": PartialFailure(request["on_partial_failure"]),
                         "wait_for": RemovalStage(request["wait_for"]),
+                        "guards": _guards(request["guards"]),
                     }
                 ),
                 removal=Removal(tuple(_requested_node(node) for node in plain["nodes"])),
@@ -112,6 +120,17 @@ def hand_over(
             InvocationType="Event",
             Payload=json.dumps(event, separators=(",", ":")).encode("ascii"),
         )
+
+
+def _guards(plain: Mapping[str, Any]) -> Guards:
+    return Guards(
+        **{
+            **plain,
+            "protected_groups": tuple(plain["protected_groups"]),
+            "expected_groups": tuple(plain["expected_groups"]),
+            "missing_nodes": MissingNodes(plain["missing_nodes"]),
+        }
+    )
 
 
 def _requested_node(plain: Mapping[str, Any]) -> RequestedNode:

@@ -21,13 +21,15 @@ from hyperpod_node_removal_handler.custom_resource import (
     cluster_of,
     log_place,
 )
+from hyperpod_node_removal_handler.envelope import Envelope
 from hyperpod_node_removal_handler.handover import Continuation
 from hyperpod_node_removal_handler.patience import OUTAGE, PROPAGATION, SystemClock, patiently
 from hyperpod_node_removal_handler.removal import Removal
 from hyperpod_node_removal_handler.report import Report
-from hyperpod_node_removal_handler.request import Envelope, RemovalRequest, RequestError
+from hyperpod_node_removal_handler.request import RemovalRequest
 from hyperpod_node_removal_handler.rounds import Rounds, Span
 from hyperpod_node_removal_handler.stack import Stack, StackDirection
+from hyperpod_node_removal_handler.wire import RequestError
 
 _log = logging.getLogger(__name__)
 

@@ -9,9 +9,11 @@ from hyperpod_node_removal_handler.requested_node import RequestedNode
 
 # Of a reason: whatever else there is to tell, some nodes are named.
 _INTERRUPTION_MAX: Final = 300
+_GUARDS_MAX: Final = 480
 
 _OUR_CODES: Final = frozenset(str(code) for code in FailureCode)
 _NEXT_STEPS: Final[Mapping[str, str]] = {
+    FailureCode.GUARDED: "Change the set, or the guard, in the template.",
     FailureCode.CONTROLLER_NODE: "Take Slurm controllers out of the set.",
     FailureCode.STILL_PRESENT: (
         "Accepted removals go on by themselves; deploy the same set again to check."
@@ -59,6 +61,25 @@ def verdict(
         counts = f"{removed} {'node' if removed == 1 else 'nodes'}"
         text = f"{counts} removed from {printable(cluster)}{also} in {round(seconds)} s."
     return f"{text} {fitted(interruption, _INTERRUPTION_MAX)}" if interruption else text
+
+
+def guarded(cluster: str, phrases: Sequence[str]) -> str:
+    """That nothing was removed, and which guards forbade it. For example
+    `Nothing was removed from ml-cluster: removing 6 of 8 nodes of group workers leaves 2, fewer
+    than 4 (MinRemaining).`"""
+    text = f"Nothing was removed from {printable(cluster)}: {'; '.join(phrases)}"
+    return f"{fitted(text, _GUARDS_MAX)}."
+
+
+def planned(cluster: str, *, planned: int, leaving: int, absent: int, refused: int) -> str:
+    """What a dry run found."""
+    others = {"already leaving": leaving, "already absent": absent, "refused": refused}
+    also = "".join(f", {count} {what}" for what, count in others.items() if count)
+    nodes = "node" if planned == 1 else "nodes"
+    return (
+        f"Dry run: {planned} {nodes} of {printable(cluster)} would be removed{also}; nothing was"
+        " removed."
+    )
 
 
 def reason(head: str, failed: Sequence[RequestedNode], *, removed: int, log: LogPlace) -> str:

@@ -14,6 +14,7 @@ from hyperpod_node_removal_handler.cluster import DeleteReply, Listing, Refusal
 from hyperpod_node_removal_handler.contract import (
     MAX_IDS_PER_REQUEST,
     MAX_IDS_PER_REQUEST_WITH_LOGICAL_IDS,
+    FailureCode,
     RemovalStage,
 )
 from hyperpod_node_removal_handler.requested_node import Phase, RequestedNode
@@ -172,6 +173,11 @@ class Removal:
             {Phase.WAITING},
             lambda node: node.failed(node.why_waiting) if node.why_waiting else node,
         )
+
+    def guarded(self, why: str) -> Self:
+        """A guard refuses the whole set: nothing of it will be asked for."""
+        refusal = Refusal(FailureCode.GUARDED, why)
+        return self._each({Phase.WAITING}, lambda node: node.failed(refusal))
 
     def stopped(self, why: str, stage: RemovalStage) -> Self:
         """The removal ends here. What has not reached `stage` has failed, because `why`."""

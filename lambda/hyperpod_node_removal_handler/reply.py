@@ -10,9 +10,9 @@ from typing import Final
 from urllib.parse import urlsplit, urlunsplit
 
 from hyperpod_node_removal_handler.contract import printable
+from hyperpod_node_removal_handler.envelope import Envelope
 from hyperpod_node_removal_handler.patience import Backoff, Clock
 from hyperpod_node_removal_handler.report import Report
-from hyperpod_node_removal_handler.request import Envelope
 
 _log = logging.getLogger(__name__)
 

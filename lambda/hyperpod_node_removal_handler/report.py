@@ -18,17 +18,26 @@ from hyperpod_node_removal_handler.contract import (
     PartialFailure,
     printable,
 )
-from hyperpod_node_removal_handler.reason import LogPlace, code_of, fitted, reason, verdict
-from hyperpod_node_removal_handler.request import Envelope, RemovalRequest
+from hyperpod_node_removal_handler.envelope import Envelope
+from hyperpod_node_removal_handler.reason import (
+    LogPlace,
+    code_of,
+    fitted,
+    guarded,
+    planned,
+    reason,
+    verdict,
+)
+from hyperpod_node_removal_handler.removal import Removal
+from hyperpod_node_removal_handler.request import RemovalRequest
 from hyperpod_node_removal_handler.requested_node import Phase, RequestedNode
-from hyperpod_node_removal_handler.rounds import Result
+from hyperpod_node_removal_handler.result import Result
 
 SUCCESS: Final = "SUCCESS"
 FAILED: Final = "FAILED"
 
 # Shares of a body of 4,096 bytes: the reason has 900 of its own, and what CloudFormation's ids
 # take is not in our hands.
-_FAILED_NODES_MAX: Final = 700
 _NODE_LISTS_MAX: Final = 1300
 _TARGET_COUNTS_MAX: Final = 400
 _ID_MAX: Final = 256
@@ -56,6 +65,7 @@ class Report:
         """The response body: JSON in ASCII of at most 4,096 bytes, whatever comes in."""
         data = dict(self.data)
         droppable = [
+            (Attribute.PLANNED_NODES, ""),
             (Attribute.REMOVED_NODES, ""),
             (Attribute.ACCEPTED_NODES, ""),
             (Attribute.ALREADY_ABSENT_NODES, ""),
@@ -97,70 +107,116 @@ class Report:
         ).encode("ascii")
 
 
+@dataclass(frozen=True, slots=True)
+class _Tally:
+    """The nodes of a removal by where they ended."""
+
+    planned: tuple[RequestedNode, ...]
+    removed: tuple[RequestedNode, ...]
+    accepted: tuple[RequestedNode, ...]
+    absent: tuple[RequestedNode, ...]
+    failed: tuple[RequestedNode, ...]
+
+    @classmethod
+    def of(cls, removal: Removal) -> "_Tally":
+        def ended(phase: Phase) -> tuple[RequestedNode, ...]:
+            return tuple(node for node in removal.nodes if node.phase is phase)
+
+        return cls(
+            planned=ended(Phase.WAITING),
+            removed=ended(Phase.REMOVED),
+            accepted=ended(Phase.LEAVING),
+            absent=ended(Phase.ABSENT),
+            failed=ended(Phase.FAILED),
+        )
+
+
 def of_result(result: Result, request: RemovalRequest, log: LogPlace) -> Report:
-    """The report on a removal that was carried out, wholly or in part."""
-    nodes = result.removal.nodes
-    removed = [node for node in nodes if node.phase is Phase.REMOVED]
-    absent = [node for node in nodes if node.phase is Phase.ABSENT]
-    failed = [node for node in nodes if node.phase is Phase.FAILED]
-    accepted = [node for node in nodes if node.phase is Phase.LEAVING]
-    if not failed:
-        outcome = Outcome.ACCEPTED if accepted else Outcome.COMPLETE
-    elif len(failed) < len(nodes):
-        outcome = Outcome.PARTIAL
-    else:
-        outcome = Outcome.FAILED
-    is_success = not failed or (
+    """The report on a removal that was planned, or carried out wholly or in part."""
+    tally = _Tally.of(result.removal)
+    outcome = _outcome(result, request, tally)
+    is_success = outcome in {Outcome.COMPLETE, Outcome.ACCEPTED, Outcome.PLANNED} or (
         outcome is Outcome.PARTIAL and request.on_partial_failure is PartialFailure.REPORT
     )
-    head = verdict(
+    head = _head(outcome, result, tally)
+    return Report(
+        status=SUCCESS if is_success else FAILED,
+        reason=reason(head, tally.failed, removed=len(tally.removed), log=log),
+        data=_data(outcome, result.cluster_name, _attributes(result, tally)),
+        lines=(
+            *(_went_well(node, "removed") for node in tally.removed),
+            *(_went_well(node, "leaving") for node in tally.accepted),
+            *(_went_well(node, "already absent") for node in tally.absent),
+            *_target_count_lines(result),
+            *(_failure_line(node) for node in tally.failed),
+            LogLine(
+                logging.WARNING if tally.failed or not is_success else logging.INFO,
+                f"{outcome}: {head}",
+            ),
+        ),
+    )
+
+
+def _outcome(result: Result, request: RemovalRequest, tally: _Tally) -> Outcome:
+    if result.broken_guards:
+        return Outcome.FAILED
+    if request.is_dry_run and not result.interruption:
+        return Outcome.PLANNED
+    if not tally.failed:
+        return Outcome.ACCEPTED if tally.accepted else Outcome.COMPLETE
+    return Outcome.PARTIAL if len(tally.failed) < len(result.removal.nodes) else Outcome.FAILED
+
+
+def _head(outcome: Outcome, result: Result, tally: _Tally) -> str:
+    if result.broken_guards:
+        return guarded(result.cluster_name, result.broken_guards)
+    if outcome is Outcome.PLANNED:
+        return planned(
+            result.cluster_name,
+            planned=len(tally.planned),
+            leaving=len(tally.accepted),
+            absent=len(tally.absent),
+            refused=len(tally.failed),
+        )
+    return verdict(
         result.cluster_name,
-        removed=len(removed),
-        accepted=len(accepted),
-        absent=len(absent),
-        failed=len(failed),
+        removed=len(tally.removed),
+        accepted=len(tally.accepted),
+        absent=len(tally.absent),
+        failed=len(tally.failed),
         seconds=result.elapsed,
         interruption=result.interruption,
     )
-    lines = [
-        *(_went_well(node, "removed") for node in removed),
-        *(_went_well(node, "accepted, leaving") for node in accepted),
-        *(_went_well(node, "already absent") for node in absent),
-        *_target_count_lines(result),
-        *(_failure_line(node) for node in failed),
-        LogLine(
-            logging.WARNING if failed else logging.INFO,
-            f"{outcome}: {head}",
-        ),
-    ]
+
+
+def _attributes(result: Result, tally: _Tally) -> Mapping[Attribute, str]:
+    """Counts, and as many names as there is room for: those of failed nodes before all others."""
+    counts = {
+        Attribute.REQUESTED_COUNT: len(result.removal.nodes),
+        Attribute.PLANNED_COUNT: len(tally.planned),
+        Attribute.REMOVED_COUNT: len(tally.removed),
+        Attribute.ACCEPTED_COUNT: len(tally.accepted),
+        Attribute.ALREADY_ABSENT_COUNT: len(tally.absent),
+        Attribute.FAILED_COUNT: len(tally.failed),
+    }
+    lists = {
+        Attribute.FAILED_NODES: tally.failed,
+        Attribute.PLANNED_NODES: tally.planned,
+        Attribute.REMOVED_NODES: tally.removed,
+        Attribute.ACCEPTED_NODES: tally.accepted,
+        Attribute.ALREADY_ABSENT_NODES: tally.absent,
+    }
     room = _NODE_LISTS_MAX
-    failed_nodes = listed([node.name for node in failed], _FAILED_NODES_MAX)
-    room -= len(failed_nodes)
-    removed_nodes = listed([node.name for node in removed], room // 2)
-    room -= len(removed_nodes)
-    accepted_nodes = listed([node.name for node in accepted], room // 2)
-    room -= len(accepted_nodes)
-    return Report(
-        status=SUCCESS if is_success else FAILED,
-        reason=reason(head, failed, removed=len(removed), log=log),
-        data=_data(
-            outcome,
-            result.cluster_name,
-            {
-                Attribute.REQUESTED_COUNT: str(len(nodes)),
-                Attribute.REMOVED_COUNT: str(len(removed)),
-                Attribute.ACCEPTED_COUNT: str(len(accepted)),
-                Attribute.ALREADY_ABSENT_COUNT: str(len(absent)),
-                Attribute.FAILED_COUNT: str(len(failed)),
-                Attribute.REMOVED_NODES: removed_nodes,
-                Attribute.ACCEPTED_NODES: accepted_nodes,
-                Attribute.ALREADY_ABSENT_NODES: listed([node.name for node in absent], room),
-                Attribute.FAILED_NODES: failed_nodes,
-                Attribute.INSTANCE_GROUP_TARGET_COUNTS: _target_counts(result.target_counts),
-            },
-        ),
-        lines=tuple(lines),
-    )
+    names: dict[Attribute, str] = {}
+    for attribute, nodes in lists.items():
+        # Half of what is left, so that no list crowds out those behind it.
+        names[attribute] = listed([node.name for node in nodes], room // 2)
+        room -= len(names[attribute])
+    return {
+        **{attribute: str(count) for attribute, count in counts.items()},
+        **names,
+        Attribute.INSTANCE_GROUP_TARGET_COUNTS: _target_counts(result.target_counts),
+    }
 
 
 def untouched(outcome: Outcome, cluster: object, sentence: str) -> Report:
@@ -209,6 +265,7 @@ def _data(
 ) -> Mapping[str, str]:
     zero = dict.fromkeys(Attribute, "") | {
         Attribute.REQUESTED_COUNT: "0",
+        Attribute.PLANNED_COUNT: "0",
         Attribute.REMOVED_COUNT: "0",
         Attribute.ACCEPTED_COUNT: "0",
         Attribute.ALREADY_ABSENT_COUNT: "0",

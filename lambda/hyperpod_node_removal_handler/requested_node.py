@@ -8,7 +8,6 @@ from typing import Final, Self
 from hyperpod_node_removal_handler.cluster import Node, Refusal
 from hyperpod_node_removal_handler.contract import FailureCode
 
-_SHUTTING_DOWN: Final = "ShuttingDown"
 _FAILURE: Final = "Failure"
 # A node in one of these is busy with something that ends.
 _TRANSITIONAL: Final = frozenset({"Pending", "SystemUpdating", "DeepHealthCheckInProgress"})
@@ -110,7 +109,7 @@ class RequestedNode:
     @property
     def is_leaving(self) -> bool:
         """Whether it was on its way out when it was last seen."""
-        return self.is_accepted or (self.node is not None and self.node.status == _SHUTTING_DOWN)
+        return self.is_accepted or (self.node is not None and self.node.is_shutting_down)
 
     @property
     def phase(self) -> Phase:

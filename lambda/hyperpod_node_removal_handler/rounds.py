@@ -3,24 +3,31 @@
 import logging
 import math
 from collections import deque
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
 from hyperpod_node_removal_handler.aws import (
-    AccessDeniedError,
     AwsError,
     ConflictError,
     RejectedError,
     ResourceNotFoundError,
     TransientError,
 )
-from hyperpod_node_removal_handler.cluster import Cluster, ClusterDescription, DeleteReply, Refusal
-from hyperpod_node_removal_handler.contract import FailureCode, quoted
+from hyperpod_node_removal_handler.cluster import (
+    Cluster,
+    ClusterDescription,
+    DeleteReply,
+    Listing,
+    Refusal,
+)
+from hyperpod_node_removal_handler.contract import FailureCode
 from hyperpod_node_removal_handler.patience import OUTAGE, PROPAGATION, Backoff, Clock, patiently
+from hyperpod_node_removal_handler.plan import Plan
 from hyperpod_node_removal_handler.removal import DeleteRequest, Removal
 from hyperpod_node_removal_handler.request import RemovalRequest
 from hyperpod_node_removal_handler.requested_node import Phase
+from hyperpod_node_removal_handler.result import Result, interrupted, not_found
 from hyperpod_node_removal_handler.stack import Stack, StackDirection
 
 T = TypeVar("T")
@@ -33,27 +40,6 @@ _FIRST_RETRY: Final = 5.0
 _LAST_RETRY: Final = 60.0
 _CUT_SHORT: Final = "the removal was cut short"
 _NOT_AGAIN: Final = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What came of a removal."""
-
-    cluster_name: str
-    removal: Removal
-    elapsed: float
-    """Seconds since the removal began."""
-    target_counts: Mapping[str, int] = field(default_factory=dict)
-    """Instances each group of the cluster is to have now. Empty if that is not known."""
-    interruption: str = ""
-    """Why the removal ended before its nodes did, as a sentence. Empty if it did not."""
-
-
-_PERMISSIONS: Final = (
-    "sagemaker:BatchDeleteClusterNodes, ListClusterNodes and DescribeCluster on the cluster,"
-    " eks:DescribeCluster on its EKS cluster if it has one, cloudformation:DescribeStacks on the"
-    " stack"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +56,14 @@ class Span:
 
 class _Pause(Exception):  # noqa: N818 (no error)
     """The invocation's share of the time is over."""
+
+
+class _GuardsBrokenError(Exception):
+    """The plan must not be carried out."""
+
+    def __init__(self, phrases: tuple[str, ...]) -> None:
+        super().__init__("; ".join(phrases))
+        self.phrases = phrases
 
 
 class StackIsGoingBackError(Exception):
@@ -112,17 +106,13 @@ class Rounds:
             self._until_settled()
         except _Pause:
             return None
-        except ResourceNotFoundError as error:
-            if self._description is None and not self._is_resumed:
-                return self._result(_not_found(self._cluster.name, error))
-            _log.warning("The cluster was deleted during the removal, and its nodes with it.")
-            self.removal = self.removal.cluster_gone()
+        except _GuardsBrokenError as error:
+            self.removal = self.removal.guarded(str(error))
+            return replace(self._result(), broken_guards=error.phrases)
         except StackIsGoingBackError:
             return self._result("The stack began to roll back; no further node was asked for.")
         except AwsError as error:
-            if isinstance(error, TransientError) and self._clock.now() >= self._span.pause_at:
-                return None
-            return self._result(_interrupted(error))
+            return self._ended_by(error)
         return self._result()
 
     def result_so_far(self, interruption: str) -> Result:
@@ -135,6 +125,17 @@ class Rounds:
             elapsed=self._clock.now() - self._span.started,
             interruption=interruption,
         )
+
+    def _ended_by(self, error: AwsError) -> Result | None:
+        if isinstance(error, TransientError) and self._clock.now() >= self._span.pause_at:
+            return None
+        if not isinstance(error, ResourceNotFoundError):
+            return self._result(interrupted(error))
+        if self._description is None and not self._is_resumed:
+            return self._result(not_found(self._cluster.name, error))
+        _log.warning("The cluster was deleted during the removal, and its nodes with it.")
+        self.removal = self.removal.cluster_gone()
+        return self._result()
 
     @property
     def _end(self) -> float:
@@ -149,11 +150,15 @@ class Rounds:
         self.removal = self.removal.with_controllers(
             group.name for group in self._description.groups if group.is_controller
         )
+        listing = self._look()
+        if not self._is_resumed:
+            self._plan(listing, self._description)
+            if self._request.is_dry_run:
+                return
         polls = Backoff(_FIRST_POLL, 1.5, _LAST_POLL)
         retries = Backoff(_FIRST_RETRY, 2.0, _LAST_RETRY)
         ask_at = self._clock.now()
         while True:
-            self.removal = self.removal.observed(self._patiently(self._cluster.nodes))
             if self.removal.count(Phase.WAITING) and self._clock.now() >= ask_at:
                 self._ask()
                 if self._clock.now() >= self._retry_until:
@@ -173,12 +178,32 @@ class Rounds:
                 return
             if self._clock.now() >= self._span.pause_at:
                 raise _Pause
-            wake_at = self._end
-            if self.removal.count(Phase.WAITING):
-                wake_at = min(wake_at, ask_at)
-            if self.removal.count(Phase.LEAVING, Phase.UNCERTAIN):
-                wake_at = min(wake_at, self._clock.now() + polls.pause())
-            self._clock.sleep(wake_at - self._clock.now())
+            self._wait(ask_at, polls)
+            self._look()
+
+    def _wait(self, ask_at: float, polls: Backoff) -> None:
+        """Until there may be something to see or it is time to ask again, whichever is first."""
+        wake_at = self._end
+        if self.removal.count(Phase.WAITING):
+            wake_at = min(wake_at, ask_at)
+        if self.removal.count(Phase.LEAVING, Phase.UNCERTAIN):
+            wake_at = min(wake_at, self._clock.now() + polls.pause())
+        self._clock.sleep(wake_at - self._clock.now())
+
+    def _look(self) -> Listing:
+        listing = self._patiently(self._cluster.nodes)
+        self.removal = self.removal.observed(listing)
+        return listing
+
+    def _plan(self, listing: Listing, description: ClusterDescription) -> None:
+        """Show what would happen to each node of the set, before the first is asked for."""
+        if self.removal.count(Phase.UNCERTAIN):
+            listing = self._look()
+        plan = Plan.of(self.removal, listing, description)
+        for line in plan.lines():
+            _log.info("%s", line)
+        if phrases := plan.broken(self._request.guards):
+            raise _GuardsBrokenError(phrases)
 
     def _ask(self) -> None:
         """Ask once for every waiting node, unless the stack or the cluster forbids it."""
@@ -265,22 +290,3 @@ class Rounds:
             description.groups, key=lambda group: (group.name not in removed, group.name)
         )
         return replace(result, target_counts={group.name: group.target_count for group in groups})
-
-
-def _not_found(name: str, error: AwsError) -> str:
-    return (
-        f"Cluster {quoted(name)} was not found ({error.code}); check its name or ARN, the account"
-        " and the region."
-    )
-
-
-def _interrupted(error: AwsError) -> str:
-    if isinstance(error, AccessDeniedError):
-        return (
-            f"The function may not call {error.operation}: its role needs {_PERMISSIONS}."
-            f" {error.code}: {error.message}"
-        )
-    return (
-        f"{error.operation} failed ({error.code}: {error.message}); deploy the same set again to"
-        " retry."
-    )

@@ -10,8 +10,9 @@ from hyperpod_node_removal_handler.cluster import Node, Refusal
 from hyperpod_node_removal_handler.contract import PartialFailure, RemovalStage
 from hyperpod_node_removal_handler.handover import KEY, Continuation
 from hyperpod_node_removal_handler.removal import Removal
-from hyperpod_node_removal_handler.request import RemovalRequest, RequestError
+from hyperpod_node_removal_handler.request import RemovalRequest
 from hyperpod_node_removal_handler.requested_node import RequestedNode
+from hyperpod_node_removal_handler.wire import RequestError
 from tests.handler.function import Function
 from tests.handler.world import World, client_error
 

@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 from hyperpod_node_removal_handler import report
 from hyperpod_node_removal_handler.cluster import Node, Refusal
 from hyperpod_node_removal_handler.contract import Attribute, Outcome, PartialFailure
+from hyperpod_node_removal_handler.envelope import Envelope
 from hyperpod_node_removal_handler.reason import LogPlace
 from hyperpod_node_removal_handler.removal import Removal
 from hyperpod_node_removal_handler.report import Report
-from hyperpod_node_removal_handler.request import Envelope, RemovalRequest
+from hyperpod_node_removal_handler.request import RemovalRequest
 from hyperpod_node_removal_handler.requested_node import RequestedNode
-from hyperpod_node_removal_handler.rounds import Result
+from hyperpod_node_removal_handler.result import Result
 from tests.handler.world import LOG, STACK_ID
 
 ENVELOPE = Envelope(
@@ -171,10 +172,12 @@ def test_attributes_of_a_partial_removal() -> None:
         "Outcome": "PARTIAL",
         "ClusterName": "ml-cluster",
         "RequestedCount": "3",
+        "PlannedCount": "0",
         "RemovedCount": "1",
         "AcceptedCount": "0",
         "AlreadyAbsentCount": "1",
         "FailedCount": "1",
+        "PlannedNodes": "",
         "RemovedNodes": identifier(1),
         "AcceptedNodes": "",
         "AlreadyAbsentNodes": identifier(2),

@@ -7,12 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hyperpod_node_removal_handler.contract import PartialFailure, Property
-from hyperpod_node_removal_handler.request import (
-    Envelope,
-    RemovalRequest,
-    RequestError,
-    derived_physical_resource_id,
-)
+from hyperpod_node_removal_handler.envelope import Envelope, derived_physical_resource_id
+from hyperpod_node_removal_handler.request import RemovalRequest
+from hyperpod_node_removal_handler.wire import RequestError
 from tests.handler.world import STACK_ID
 
 NODE = "i-0123456789abcdef0"
@@ -66,15 +63,15 @@ def test_an_empty_parameter_is_an_empty_set(value: Any) -> None:
 @pytest.mark.parametrize(
     ("properties", "sentence"),
     [
-        ({"NodeIDs": [NODE]}, "Unknown property 'NodeIDs'; allowed: ClusterName, NodeIds,"),
+        ({"NodeIDs": [NODE]}, "Unknown property 'NodeIDs'; allowed: ClusterName, DryRun,"),
         ({"ClusterName": ""}, "ClusterName is required"),
         ({"ClusterName": "ml_cluster"}, "'ml_cluster' is not a cluster name; allowed: 1 to 63"),
         ({"ClusterName": ["a"]}, "ClusterName: '['a']' is not text"),
         ({"NodeIds": ["i-XYZ"]}, "NodeIds: 'i-XYZ' is not an instance id; allowed: i- and 8 or"),
         ({"NodeIds": [f"hyperpod-{NODE}"]}, f"use its instance id, {NODE}"),
-        ({"NodeIds": [[NODE]]}, "is not an id; allowed: text"),
-        ({"NodeIds": {"a": 1}}, "is not a list of ids"),
-        ({"NodeIds": [None]}, "NodeIds: 'None' is not an id"),
+        ({"NodeIds": [[NODE]]}, "is not text"),
+        ({"NodeIds": {"a": 1}}, "is not a list"),
+        ({"NodeIds": [None]}, "NodeIds: 'None' is not text"),
         ({"NodeLogicalIds": ["-a"]}, "NodeLogicalIds: '-a' is not a logical id; allowed: 2 to"),
         ({"OnPartialFailure": "fail"}, "'fail' is unknown; allowed: FAIL or REPORT"),
         ({"RetryFor": "ten"}, "RetryFor: 'ten' is not a whole number; allowed: 0 to 3600"),

@@ -3,7 +3,7 @@
 import pytest
 
 from hyperpod_node_removal_handler.requested_node import Phase
-from hyperpod_node_removal_handler.rounds import Result
+from hyperpod_node_removal_handler.result import Result
 from sandbox.hyperpod import Cluster
 from tests.handler.world import World, codes, names
 

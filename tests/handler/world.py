@@ -13,7 +13,8 @@ from hyperpod_node_removal_handler.removal import Removal
 from hyperpod_node_removal_handler.report import Report
 from hyperpod_node_removal_handler.request import RemovalRequest
 from hyperpod_node_removal_handler.requested_node import Phase
-from hyperpod_node_removal_handler.rounds import Result, Rounds, Span
+from hyperpod_node_removal_handler.result import Result
+from hyperpod_node_removal_handler.rounds import Rounds, Span
 from hyperpod_node_removal_handler.stack import Stack
 from sandbox.hyperpod import HyperPod, ServiceError
 

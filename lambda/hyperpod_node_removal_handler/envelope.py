@@ -1,0 +1,68 @@
+"""What surrounds the properties of a custom resource event: whom to answer, and about what."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final, Self
+
+from hyperpod_node_removal_handler.contract import PHYSICAL_RESOURCE_ID_MAX, printable
+
+_REQUIRED: Final = ("StackId", "RequestId", "LogicalResourceId", "ResponseURL")
+_STACK_ID: Final = re.compile(r"arn:[a-z-]+:cloudformation:[^:/]*:[^:/]*:stack/([^/]+)/([^/]+)")
+
+
+class EnvelopeError(ValueError):
+    """The event lacks what is needed to answer it at all."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Envelope:
+    """What surrounds the properties: whom the reply goes to, and which resource it is about."""
+
+    request_type: str
+    """`Create`, `Update` or `Delete`."""
+    stack_id: str
+    request_id: str
+    logical_resource_id: str
+    response_url: str = field(repr=False)
+    """Presigned: whoever has it can answer in our name. Never logged."""
+    physical_resource_id: str
+    """The same in every reply of the resource, or CloudFormation takes it for a replacement."""
+
+    @classmethod
+    def from_event(cls, event: object) -> Self:
+        """Read an event.
+
+        Raises:
+            EnvelopeError: it lacks what is needed to answer it at all.
+        """
+        if not isinstance(event, Mapping):
+            raise EnvelopeError("The event is not a map.")
+        for key in _REQUIRED:
+            if not isinstance(event.get(key), str) or not event[key]:
+                raise EnvelopeError(f"The event has no {key}: it is not from CloudFormation.")
+        stack_id, logical_id = event["StackId"], event["LogicalResourceId"]
+        given = event.get("PhysicalResourceId")
+        return cls(
+            request_type=str(event.get("RequestType", "")),
+            stack_id=stack_id,
+            request_id=event["RequestId"],
+            logical_resource_id=logical_id,
+            response_url=event["ResponseURL"],
+            physical_resource_id=given
+            if isinstance(given, str) and given
+            else derived_physical_resource_id(stack_id, logical_id),
+        )
+
+
+def derived_physical_resource_id(stack_id: str, logical_resource_id: str) -> str:
+    """The physical resource id of a resource that is being created.
+
+    It depends on nothing that can change while the resource lives, so a reply after a crash or a
+    timeout carries the same one. For example
+    `hyperpod-node-removal/ml-stack/Removal4F2A91C0/6d1f0c2e`.
+    """
+    stack = _STACK_ID.match(stack_id)
+    name, unique = (stack[1], stack[2].split("-")[0]) if stack else (stack_id, "0")
+    readable = f"hyperpod-node-removal/{name}/{logical_resource_id}/{unique}"
+    return printable(readable, PHYSICAL_RESOURCE_ID_MAX)

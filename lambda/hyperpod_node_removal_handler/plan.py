@@ -1,0 +1,133 @@
+"""The plan of a removal, made over the whole set before anything is asked for, and its guards."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from hyperpod_node_removal_handler.cluster import ClusterDescription, Listing, Node
+from hyperpod_node_removal_handler.contract import MissingNodes, Property
+from hyperpod_node_removal_handler.removal import Removal
+from hyperpod_node_removal_handler.request import Guards
+from hyperpod_node_removal_handler.requested_node import Phase, RequestedNode
+
+_WORDS: Final = {
+    Phase.WAITING: "remove",
+    Phase.LEAVING: "already leaving",
+    Phase.ABSENT: "already absent",
+    Phase.FAILED: "refused",
+}
+_SHOWN: Final = 10
+"""Names in a sentence about several."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What would happen to each requested node."""
+
+    nodes: tuple[RequestedNode, ...]
+    remaining: Counter[str]
+    """Nodes that would remain in each instance group. Those that are leaving do not count."""
+    groups: frozenset[str]
+    """All instance groups of the cluster."""
+
+    @classmethod
+    def of(cls, removal: Removal, listing: Listing, description: ClusterDescription) -> "Plan":
+        """The plan for a removal that has been `observed` in `listing`."""
+        to_remove = {node.node for node in removal.nodes if node.phase is Phase.WAITING}
+        return cls(
+            nodes=removal.nodes,
+            remaining=Counter(
+                node.group
+                for node in listing.nodes
+                if node not in to_remove and not node.is_shutting_down
+            ),
+            groups=frozenset(group.name for group in description.groups)
+            | frozenset(node.group for node in listing.nodes),
+        )
+
+    @property
+    def to_remove(self) -> tuple[Node, ...]:
+        """The nodes that would be asked for."""
+        return tuple(node.node for node in self.nodes if node.phase is Phase.WAITING and node.node)
+
+    def broken(self, guards: Guards) -> tuple[str, ...]:
+        """A phrase for each guard that the plan breaks; none if it may be carried out.
+
+        A plan that removes nothing breaks no guard but that on missing nodes.
+        """
+        if not self.to_remove:
+            return tuple(self._missing(guards))
+        return (
+            *self._unknown_groups(guards),
+            *self._missing(guards),
+            *self._too_many(guards),
+            *self._wrong_groups(guards),
+            *self._too_few_remaining(guards),
+        )
+
+    def lines(self) -> Iterator[str]:
+        """The plan as text, one line for each node."""
+        for node in self.nodes:
+            yield f"Plan: {_WORDS.get(node.phase, 'unknown')}: {node.name}{_where(node)}"
+
+    def _unknown_groups(self, guards: Guards) -> Iterator[str]:
+        named = {
+            Property.MIN_REMAINING: tuple(guards.min_remaining),
+            Property.PROTECTED_GROUPS: guards.protected_groups,
+            Property.EXPECTED_GROUPS: guards.expected_groups,
+        }
+        for guard, groups in named.items():
+            for group in groups:
+                if group not in self.groups:
+                    known = _several(sorted(self.groups))
+                    yield f"{guard} names group {group}, but the cluster has {known}"
+
+    def _missing(self, guards: Guards) -> Iterator[str]:
+        missing = [node.name for node in self.nodes if node.phase is Phase.ABSENT]
+        if guards.missing_nodes is MissingNodes.FAIL and missing:
+            yield f"not in the cluster ({Property.MISSING_NODES}): {_several(missing)}"
+
+    def _too_many(self, guards: Guards) -> Iterator[str]:
+        count = len(self.to_remove)
+        if guards.max_removals is not None and count > guards.max_removals:
+            yield (
+                f"removing {count} nodes is more than {guards.max_removals}"
+                f" ({Property.MAX_REMOVALS})"
+            )
+
+    def _wrong_groups(self, guards: Guards) -> Iterator[str]:
+        by_group: dict[str, list[str]] = {}
+        for node in self.nodes:
+            if node.phase is Phase.WAITING and node.node:
+                by_group.setdefault(node.node.group, []).append(node.name)
+        for group, names in by_group.items():
+            if group in guards.protected_groups:
+                yield f"group {group} is protected ({Property.PROTECTED_GROUPS}): {_several(names)}"
+            if guards.expected_groups and group not in guards.expected_groups:
+                yield (
+                    f"group {group} is not among {_several(guards.expected_groups)}"
+                    f" ({Property.EXPECTED_GROUPS}): {_several(names)}"
+                )
+
+    def _too_few_remaining(self, guards: Guards) -> Iterator[str]:
+        going = Counter(node.group for node in self.to_remove)
+        for group, least in guards.min_remaining.items():
+            remaining = self.remaining[group]
+            if going[group] and remaining < least:
+                yield (
+                    f"removing {going[group]} of {going[group] + remaining} nodes of group {group}"
+                    f" leaves {remaining}, fewer than {least} ({Property.MIN_REMAINING})"
+                )
+
+
+def _where(node: RequestedNode) -> str:
+    if node.node is None:
+        return ""
+    why = f", {node.refusal.code}" if node.refusal else ""
+    return f" (group {node.node.group}, {node.node.instance_type}, {node.node.status}{why})"
+
+
+def _several(names: Sequence[str]) -> str:
+    more = f", +{len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more

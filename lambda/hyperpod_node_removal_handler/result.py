@@ -1,0 +1,50 @@
+"""What came of a removal, and why one ended before its time."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from hyperpod_node_removal_handler.aws import AccessDeniedError, AwsError
+from hyperpod_node_removal_handler.contract import quoted
+from hyperpod_node_removal_handler.removal import Removal
+
+_PERMISSIONS: Final = (
+    "sagemaker:BatchDeleteClusterNodes, ListClusterNodes and DescribeCluster on the cluster,"
+    " eks:DescribeCluster on its EKS cluster if it has one, cloudformation:DescribeStacks on the"
+    " stack"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of a removal."""
+
+    cluster_name: str
+    removal: Removal
+    elapsed: float
+    """Seconds since the removal began."""
+    target_counts: Mapping[str, int] = field(default_factory=dict)
+    """Instances each group of the cluster is to have now. Empty if that is not known."""
+    interruption: str = ""
+    """Why the removal ended before its nodes did, as a sentence. Empty if it did not."""
+    broken_guards: tuple[str, ...] = ()
+    """Why the whole set was refused, a phrase for each guard. Empty if it was not."""
+
+
+def not_found(name: str, error: AwsError) -> str:
+    return (
+        f"Cluster {quoted(name)} was not found ({error.code}); check its name or ARN, the account"
+        " and the region."
+    )
+
+
+def interrupted(error: AwsError) -> str:
+    if isinstance(error, AccessDeniedError):
+        return (
+            f"The function may not call {error.operation}: its role needs {_PERMISSIONS}."
+            f" {error.code}: {error.message}"
+        )
+    return (
+        f"{error.operation} failed ({error.code}: {error.message}); deploy the same set again to"
+        " retry."
+    )
