@@ -56,12 +56,23 @@ _THROTTLING: Final = frozenset(
     }
 )
 _CREDENTIALS: Final = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired"})
+# Credentials that are not, or no longer, known are refused in the same way as a permission that is
+# lacking, and may become known in the same way.
+_ACCESS_DENIED: Final = frozenset(
+    {
+        "AccessDenied",
+        "AccessDeniedException",
+        "InvalidClientTokenId",
+        "InvalidSignatureException",
+        "NotAuthorized",
+        "UnauthorizedOperation",
+        "UnrecognizedClientException",
+    }
+)
 _CONFLICT: Final = frozenset({"ConflictException", "ResourceInUse", "ResourceInUseException"})
 # Documented is ResourceNotFound; the suffixed spelling is what most services use.
 _NOT_FOUND: Final = frozenset({"ResourceNotFound", "ResourceNotFoundException"})
-_ACCESS_DENIED: Final = frozenset(
-    {"AccessDenied", "AccessDeniedException", "NotAuthorized", "UnauthorizedOperation"}
-)
+_FORBIDDEN: Final = 403
 _SERVER_ERROR: Final = 500
 
 
@@ -98,7 +109,11 @@ class RejectedError(AwsError):
 @cache
 def client(service: str) -> Any:
     """The client of `service` for this process, made when it is first needed."""
-    return boto3.client(service, api_version=_API_VERSIONS[service], config=_CONFIG)
+    config = _CONFIG
+    if service == "lambda":
+        # An invocation whose answer is lost may have begun: one at a time, then we decide.
+        config = config.merge(Config(retries={"total_max_attempts": 1}))
+    return boto3.client(service, api_version=_API_VERSIONS[service], config=config)
 
 
 @contextmanager
@@ -121,10 +136,10 @@ def _typed(operation: str, error: ClientError) -> AwsError:
     kind: type[AwsError] = RejectedError
     if code in _NOT_FOUND:
         kind = ResourceNotFoundError
-    elif code in _ACCESS_DENIED:
-        kind = AccessDeniedError
     elif code in _CONFLICT:
         kind = ConflictError
     elif code in _THROTTLING or code in _CREDENTIALS or status >= _SERVER_ERROR:
         kind = TransientError
+    elif code in _ACCESS_DENIED or status == _FORBIDDEN:
+        kind = AccessDeniedError
     return kind(operation, code, message)

@@ -103,7 +103,7 @@ class Cluster:
             answer = self._client.describe_cluster(ClusterName=self.name)
         return ClusterDescription(
             name=printable(answer.get("ClusterName") or self.name),
-            status=str(answer.get("ClusterStatus", "")),
+            status=printable(str(answer.get("ClusterStatus", ""))),
             groups=tuple(
                 InstanceGroup(
                     name=printable(group.get("InstanceGroupName", "")),
@@ -158,10 +158,10 @@ class Cluster:
 def _node(summary: Mapping[str, Any]) -> Node:
     status = summary.get("InstanceStatus") or {}
     return Node(
-        instance_id=str(summary.get("InstanceId") or ""),
-        logical_id=str(summary.get("NodeLogicalId") or ""),
+        instance_id=printable(str(summary.get("InstanceId") or "")),
+        logical_id=printable(str(summary.get("NodeLogicalId") or "")),
         group=printable(str(summary.get("InstanceGroupName") or "")),
-        status=str(status.get("Status") or ""),
+        status=printable(str(status.get("Status") or "")),
         message=printable(str(status.get("Message") or ""), aws.MESSAGE_MAX),
         instance_type=printable(str(summary.get("InstanceType") or "")),
     )

@@ -45,7 +45,7 @@ class Property(StrEnum):
     RETRY_TOKEN = "RetryToken"  # noqa: S105
     """Any text; changing it runs the same set again. Default: empty."""
     SERVICE_TIMEOUT = "ServiceTimeout"
-    """Seconds CloudFormation waits for the reply [cfn]. Default: 3600."""
+    """Seconds CloudFormation waits for the reply [cfn], 60 at the least. Default: 3600."""
     SERVICE_TOKEN = "ServiceToken"  # noqa: S105
     """ARN of the function [cfn]. Required by CloudFormation, ignored by the function."""
 
@@ -129,6 +129,8 @@ class FailureCode(StrEnum):
     """The removal was accepted, but the node had not left when the time was up."""
     CLUSTER_BUSY = "ClusterBusy"
     """The cluster was being changed for as long as the removal could wait."""
+    NO_ANSWER = "NoAnswer"
+    """The service took the request and said nothing about the node, and it stayed."""
     GUARDED = "Guarded"
     """A guard refused the whole set; nothing was removed."""
     NOT_ATTEMPTED = "NotAttempted"
@@ -149,6 +151,9 @@ RETRY_FOR_DEFAULT: Final = 600
 RETRY_FOR_MAX: Final = 3600
 """Seconds. Beyond it CloudFormation would have given up on the resource."""
 SERVICE_TIMEOUT_DEFAULT: Final = 3600
+SERVICE_TIMEOUT_MIN: Final = 60
+"""Seconds. Room for a cold start, a look at the cluster, a request and the reply. An event that
+Lambda has kept for longer than this is dropped, so none runs after CloudFormation has given up."""
 SERVICE_TIMEOUT_MAX: Final = 3600
 """Seconds [cfn]."""
 RETRY_TOKEN_MAX: Final = 1024

@@ -114,6 +114,10 @@ class CustomResource(CfnResource):
             context,
         )
 
+    def answer_within(self, seconds: float) -> None:
+        """Answer in any case before so many seconds are over, if the invocation lasts that long."""
+        self._arm(min(seconds, self._context.get_remaining_time_in_millis() / 1000))
+
     def answer(self, report: Report) -> str:
         """Keep the report for the reply.
 
@@ -146,8 +150,12 @@ class CustomResource(CfnResource):
             self._report = self._unexpected(safe_text(error))
 
     def _set_timeout(self) -> None:
-        exchange, context = self._exchange, self._context
-        remaining = context.get_remaining_time_in_millis() / 1000
+        self._arm(self._context.get_remaining_time_in_millis() / 1000)
+
+    def _arm(self, remaining: float) -> None:
+        exchange = self._exchange
+        if self._timer:
+            self._timer.cancel()
 
         def expire() -> None:
             unfinished = self.unfinished

@@ -27,7 +27,7 @@ from hyperpod_node_removal_handler.patience import OUTAGE, PROPAGATION, SystemCl
 from hyperpod_node_removal_handler.removal import Removal
 from hyperpod_node_removal_handler.report import Report
 from hyperpod_node_removal_handler.request import RemovalRequest
-from hyperpod_node_removal_handler.rounds import Rounds, Span
+from hyperpod_node_removal_handler.rounds import Rounds, Span, StackIsGoingBackError
 from hyperpod_node_removal_handler.stack import Stack, StackDirection
 from hyperpod_node_removal_handler.wire import RequestError
 
@@ -36,7 +36,7 @@ _log = logging.getLogger(__name__)
 _HAND_OVER_TRIES: Final = 30.0
 """Seconds for which a hand-over that fails is tried again."""
 _SHARE: Final = 0.9
-"""Share of an invocation after which a longer removal is handed over: 95 s before the end of 15
+"""Share of an invocation after which a longer removal is handed over: 105 s before the end of 15
 minutes, with the margin for the reply."""
 
 clock = SystemClock()
@@ -54,8 +54,10 @@ def remove(event: Mapping[str, Any], context: LambdaContext) -> str:
     if work.request.is_empty:
         sentence = "The set of nodes is empty; nothing was called."
         return handler.answer(report.untouched(Outcome.EMPTY, work.request.cluster, sentence))
-    if work.link == 1 and (reason_not_to := _reason_not_to(event, context)):
-        return handler.answer(reason_not_to)
+    if work.link == 1:
+        handler.answer_within(work.request.service_timeout)
+        if reason_not_to := _reason_not_to(work.request, event, context):
+            return handler.answer(reason_not_to)
     return _carry_on(work, event, context)
 
 
@@ -105,7 +107,11 @@ def _carry_on(work: Continuation, event: Mapping[str, Any], context: LambdaConte
     handler.unfinished = lambda: report_so_far(
         "A call to AWS did not return before the function's time was up."
     )
-    result = rounds.run()
+    handler.answer_within(work.started + request.service_timeout - now)
+    try:
+        result = rounds.run()
+    except StackIsGoingBackError:
+        return handler.answer(_rolled_back(event))
     if result is not None:
         return handler.answer(report.of_result(result, request, log))
     if work.link >= handover.MAX_LINKS:
@@ -136,13 +142,15 @@ def _hand_over(successor: Continuation, event: Mapping[str, Any], context: Lambd
     )
 
 
-def _reason_not_to(event: Mapping[str, Any], context: LambdaContext) -> Report | None:
+def _reason_not_to(
+    request: RemovalRequest, event: Mapping[str, Any], context: LambdaContext
+) -> Report | None:
     """What to report instead of removing anything. None: go ahead."""
     try:
-        direction = _direction(event, context)
+        direction = _direction(event, min(_remaining(context), request.service_timeout))
     except aws.AwsError as error:
         return report.failure(
-            cluster_of(event["ResourceProperties"]),
+            request.cluster,
             "Whether the stack is rolling back could not be found out, so nothing was removed"
             f" ({error}). The function's role needs cloudformation:DescribeStacks on the stack;"
             " deploy the same set again to retry.",
@@ -165,22 +173,23 @@ def _refused(event: Mapping[str, Any], context: LambdaContext, error: RequestErr
     A rollback may bring back properties that an older version of the function accepted. They must
     not make it fail, so before an Update is refused the stack is asked.
     """
+    untouched = "" if handover.KEY in event else "Nothing was removed."
     if event["RequestType"] == "Update":
         with suppress(aws.AwsError):
-            if _direction(event, context) is StackDirection.BACKWARD:
+            if _direction(event, _remaining(context)) is StackDirection.BACKWARD:
                 return _rolled_back(event)
     return report.failure(
-        cluster_of(event["ResourceProperties"]), f"{error} Nothing was removed.", log_place(context)
+        cluster_of(event["ResourceProperties"]), f"{error} {untouched}", log_place(context)
     )
 
 
-def _direction(event: Mapping[str, Any], context: LambdaContext) -> StackDirection:
-    """Which way the stack is going, after some tries.
+def _direction(event: Mapping[str, Any], seconds: float) -> StackDirection:
+    """Which way the stack is going, after some tries in so many seconds.
 
     Raises:
         aws.AwsError: it could not be found out.
     """
-    end = clock.now() + _remaining(context) - REPLY_MARGIN
+    end = clock.now() + seconds - REPLY_MARGIN
     return patiently(
         _stack(event).direction,
         clock=clock,

@@ -19,6 +19,7 @@ from hyperpod_node_removal_handler.contract import (
 )
 from hyperpod_node_removal_handler.requested_node import Phase, RequestedNode
 
+_NO_ANSWER: Final = Refusal(FailureCode.NO_ANSWER, "the service's answer did not mention the node")
 SPLIT_INTO: Final = 10
 """Parts of a request that was refused as a whole. Halves would need twice as many calls where
 every node is at fault, which is what such a refusal means; single nodes at once would need one for
@@ -113,12 +114,16 @@ class Removal:
         return replace(self, nodes=_merged(look(node) for node in self.nodes))
 
     def requests(self) -> tuple[DeleteRequest, ...]:
-        """The fewest calls that ask for every waiting node, in the template's order.
+        """The fewest calls that ask for every waiting node, those asked least often first.
 
-        A request that holds a logical id is full at 50, so those are filled up with instance ids
-        before requests of 99 instance ids are made.
+        Otherwise throttling would starve the nodes at the end of the template. A request that
+        holds a logical id is full at 50, so those are filled up with instance ids before requests
+        of 99 instance ids are made.
         """
-        waiting = [node for node in self.nodes if node.phase is Phase.WAITING]
+        waiting = sorted(
+            (node for node in self.nodes if node.phase is Phase.WAITING),
+            key=lambda node: node.attempts,
+        )
         logical_ids = tuple(node.identifier for node in waiting if node.is_asked_by_logical_id)
         node_ids = tuple(node.identifier for node in waiting if not node.is_asked_by_logical_id)
         requests = []
@@ -138,7 +143,7 @@ class Removal:
                 return asked.refused(refusal)
             if node.identifier in reply.accepted:
                 return asked.accepted_now()
-            return asked  # Not mentioned: the next listing tells.
+            return asked.put_off(_NO_ANSWER)  # The next listing tells.
 
         return self._with(request, apply)
 

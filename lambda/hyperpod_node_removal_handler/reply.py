@@ -5,7 +5,7 @@ import logging
 import ssl
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Final
 from urllib.parse import urlsplit, urlunsplit
 
@@ -20,6 +20,8 @@ MAX_ATTEMPTS: Final = 8
 """With the pauses between them they span about two minutes, if the invocation has that long."""
 SOCKET_TIMEOUT: Final = 10.0
 """Seconds, for connecting and for each read."""
+
+_LEAST_TIMEOUT: Final = 0.5
 
 
 class DeliveryError(Exception):
@@ -41,11 +43,23 @@ class Exchange:
         self._clock = clock
         self._expires_at = expires_at
         self._unanswered = threading.Lock()
+        self._is_over = threading.Event()
 
     def reply(self, report: Report) -> None:
-        """Log the report, then deliver it. Never raises: there is nobody left to tell."""
+        """Log the report, then deliver it. Never raises: there is nobody left to tell.
+
+        Who comes too late waits for the delivery: once the handler returns, Lambda freezes the
+        process and whatever thread is still at it.
+        """
         if not self._unanswered.acquire(blocking=False):
+            self._is_over.wait(max(0.0, self._expires_at - self._clock.now()))
             return
+        try:
+            self._log_and_deliver(report)
+        finally:
+            self._is_over.set()
+
+    def _log_and_deliver(self, report: Report) -> None:
         # The log comes first: once the reply is there, the CDK CLI fetches the last lines of it.
         for line in report.lines:
             _log.log(line.level, line.text, extra=dict(line.fields))
@@ -74,12 +88,14 @@ class Exchange:
         except BaseException:
             self._unanswered.release()
             raise
+        self._is_over.set()
 
     def _deliver(self, body: bytes) -> None:
         backoff = Backoff(first=1.0, factor=2.0, most=30.0)
         for attempt in range(1, MAX_ATTEMPTS + 1):
             try:
-                put(self.envelope.response_url, body, SOCKET_TIMEOUT)
+                left = max(_LEAST_TIMEOUT, self._expires_at - self._clock.now())
+                put(self.envelope.response_url, body, min(SOCKET_TIMEOUT, left))
             except DeliveryError as error:
                 pause = backoff.pause()
                 if attempt == MAX_ATTEMPTS or self._clock.now() + pause >= self._expires_at:
@@ -105,16 +121,15 @@ def put(url: str, body: bytes, timeout: float) -> None:
         raise DeliveryError("the ResponseURL is not an HTTPS URL")
     # An empty content type is part of what CloudFormation signed.
     headers = {"content-type": "", "content-length": str(len(body))}
-    connection = http.client.HTTPSConnection(
-        split.netloc, timeout=timeout, context=ssl.create_default_context()
-    )
     try:
-        connection.request("PUT", urlunsplit(("", "", *split[2:])), body, headers)
-        status = connection.getresponse().status
+        connection = http.client.HTTPSConnection(
+            split.netloc, timeout=timeout, context=ssl.create_default_context()
+        )
+        with closing(connection):
+            connection.request("PUT", urlunsplit(("", "", *split[2:])), body, headers)
+            status = connection.getresponse().status
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise DeliveryError(type(error).__name__) from None
-    finally:
-        connection.close()
     if not http.client.OK <= status < http.client.MULTIPLE_CHOICES:
         raise DeliveryError(f"HTTP status {status}")
 

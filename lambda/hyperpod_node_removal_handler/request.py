@@ -11,6 +11,7 @@ from hyperpod_node_removal_handler.contract import (
     RETRY_TOKEN_MAX,
     SERVICE_TIMEOUT_DEFAULT,
     SERVICE_TIMEOUT_MAX,
+    SERVICE_TIMEOUT_MIN,
     MissingNodes,
     PartialFailure,
     Property,
@@ -87,7 +88,7 @@ class RemovalRequest:
             service_timeout=given.number(
                 Property.SERVICE_TIMEOUT,
                 SERVICE_TIMEOUT_DEFAULT,
-                _seconds(1, SERVICE_TIMEOUT_MAX),
+                _seconds(SERVICE_TIMEOUT_MIN, SERVICE_TIMEOUT_MAX),
             ),
         )
         token = given.text(Property.RETRY_TOKEN)

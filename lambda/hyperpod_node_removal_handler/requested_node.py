@@ -25,7 +25,7 @@ class Phase(Enum):
     """Where a requested node stands."""
 
     UNCERTAIN = auto()
-    """Not listed yet, or missing from a listing that cannot settle it."""
+    """Not listed yet, missing from a listing that cannot settle it, or denied by the service."""
     ABSENT = auto()
     """Not in the cluster, and not through this removal."""
     REMOVED = auto()
@@ -58,7 +58,7 @@ class RequestedNode:
     is_gone: bool = False
     """Not listed, beyond doubt."""
     is_denied: bool = False
-    """The service itself said that it does not exist."""
+    """The service said that it does not exist, and no listing has been taken since."""
     accepted: Node | None = None
     """As it was listed when the service accepted its removal."""
     attempts: int = 0
@@ -112,13 +112,18 @@ class RequestedNode:
         return self.is_accepted or (self.node is not None and self.node.is_shutting_down)
 
     @property
+    def is_unanswered(self) -> bool:
+        """Whether it was asked for and the last answer was lost: perhaps it was accepted."""
+        return self.node is not None and self.attempts > 0 and self.refusal is None
+
+    @property
     def phase(self) -> Phase:
         """Where the node stands. Being gone outweighs every earlier word about it."""
-        if self.is_denied or self.is_gone:
-            return Phase.REMOVED if self.is_leaving else Phase.ABSENT
+        if self.is_gone:
+            return Phase.REMOVED if self.is_leaving or self.is_unanswered else Phase.ABSENT
         if self.is_final:
             return Phase.FAILED
-        if not self.is_listed:
+        if not self.is_listed or self.is_denied:
             return Phase.UNCERTAIN
         return Phase.LEAVING if self.is_leaving else Phase.WAITING
 
@@ -131,7 +136,9 @@ class RequestedNode:
 
     def seen_as(self, node: Node, *, is_controller: bool) -> Self:
         """The listing shows it as `node`."""
-        seen = replace(self, node=node, is_listed=True, is_missed=False, is_gone=False)
+        seen = replace(
+            self, node=node, is_listed=True, is_missed=False, is_gone=False, is_denied=False
+        )
         if is_controller:
             return seen.failed(
                 Refusal(
@@ -176,7 +183,8 @@ class RequestedNode:
     def refused(self, refusal: Refusal) -> Self:
         """The service refused it, with a code of its own."""
         if refusal.code in _NOT_FOUND:
-            return replace(self, is_denied=True, refusal=None, obstacle=None)
+            # The next listing decides: a node that is still in it has not gone.
+            return replace(self, is_denied=True, refusal=refusal, obstacle=None)
         if refusal.code in _TRANSIENT:
             return replace(self, refusal=refusal, obstacle=None)
         return self.failed(refusal)

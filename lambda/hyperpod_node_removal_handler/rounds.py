@@ -101,6 +101,9 @@ class Rounds:
         """The removal, from the first listing to its end. Does not raise for anything AWS does.
 
         Returns None if the time to hand over has come before the end.
+
+        Raises:
+            StackIsGoingBackError: before anything was asked for.
         """
         try:
             self._until_settled()
@@ -110,6 +113,8 @@ class Rounds:
             self.removal = self.removal.guarded(str(error))
             return replace(self._result(), broken_guards=error.phrases)
         except StackIsGoingBackError:
+            if not self._is_resumed and not any(node.attempts for node in self.removal.nodes):
+                raise
             return self._result("The stack began to roll back; no further node was asked for.")
         except AwsError as error:
             return self._ended_by(error)
@@ -133,9 +138,21 @@ class Rounds:
             return self._result(interrupted(error))
         if self._description is None and not self._is_resumed:
             return self._result(not_found(self._cluster.name, error))
+        if not self._is_cluster_gone():
+            return self._result(interrupted(error))
         _log.warning("The cluster was deleted during the removal, and its nodes with it.")
         self.removal = self.removal.cluster_gone()
         return self._result()
+
+    def _is_cluster_gone(self) -> bool:
+        """Whether it is the cluster that was not found, and not something it depends on."""
+        try:
+            self._cluster.describe()
+        except ResourceNotFoundError:
+            return True
+        except AwsError:
+            return False
+        return False
 
     @property
     def _end(self) -> float:
@@ -280,6 +297,8 @@ class Rounds:
 
     def _result(self, interruption: str = "") -> Result:
         result = self.result_so_far(interruption)
+        if self._clock.now() >= self._span.deadline:
+            return result  # What is left of the time is for the reply.
         try:
             description = self._cluster.describe()
         except AwsError:
