@@ -3,7 +3,7 @@
 import json
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -15,7 +15,7 @@ from hyperpod_node_removal_handler import index, reply
 from hyperpod_node_removal_handler.rounds import Rounds
 from sandbox.hyperpod import Cluster
 from tests.handler.endpoint import Endpoint
-from tests.handler.function import PHYSICAL_ID, Context, Function
+from tests.handler.function import Context, Function
 from tests.handler.world import World, client_error
 
 NODE = "i-0123456789abcdef0"
@@ -192,33 +192,109 @@ def test_a_defect_does_not_fail_a_delete(
     assert function.send("Delete")["Status"] == "SUCCESS"
 
 
+class Timer:
+    """A timer that goes off when a test says so, in a thread as the real one does."""
+
+    def __init__(self, interval: float, function: Callable[[], None]) -> None:
+        self.interval = interval
+        self.function = function
+        self.daemon = False
+        self.is_cancelled = False
+        timers.append(self)
+
+    def start(self) -> None:
+        pass
+
+    def cancel(self) -> None:
+        self.is_cancelled = True
+
+    def go_off(self) -> threading.Thread:
+        thread = threading.Thread(target=self.function)
+        thread.start()
+        return thread
+
+
+timers: list[Timer] = []
+
+
+@pytest.fixture
+def armed(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], Timer]]:
+    """The one timer that has not been cancelled."""
+    monkeypatch.setattr(threading, "Timer", Timer)
+
+    def armed() -> Timer:
+        (timer,) = (timer for timer in timers if not timer.is_cancelled)
+        return timer
+
+    yield armed
+    timers.clear()
+
+
+@pytest.mark.parametrize(("service_timeout", "seconds"), [("3600", 892), ("300", 292)])
 def test_a_call_that_hangs_does_not_keep_the_reply_back(
-    function: Function, cluster: Cluster, world: World, endpoint: Endpoint
+    function: Function,
+    cluster: Cluster,
+    world: World,
+    armed: Callable[[], Timer],
+    service_timeout: str,
+    seconds: int,
 ) -> None:
     nodes = cluster.node_ids("workers")[:2]
-    replied = threading.Event()
     real = world.sagemaker.list_cluster_nodes
 
     def hang(**request: Any) -> dict[str, Any]:
-        if world.deletes:
-            assert replied.wait(20)
+        if world.deletes and not function.endpoint.requests:
+            assert armed().interval == pytest.approx(seconds, abs=1)
+            armed().go_off().join()
         return real(**request)
 
     world.sagemaker.list_cluster_nodes = hang  # type: ignore[method-assign]
-    endpoint.on_request = replied.set
-    context = Context(900.0)
-    event = function.event("Create", {"ClusterName": "ml-cluster", "NodeIds": list(nodes)})
-
-    def remaining(seconds: Iterator[float] = iter([900.0, 8.2])) -> int:  # noqa: B008
-        return int(next(seconds, 900.0) * 1000)
-
-    context.get_remaining_time_in_millis = remaining  # type: ignore[method-assign]
-    index.handler(event, context)
-    (request,) = endpoint.requests
-    answer = json.loads(request[2])
+    answer = function.send("Create", NodeIds=list(nodes), ServiceTimeout=service_timeout)
     assert answer["Status"] == "FAILED"
-    assert answer["PhysicalResourceId"] == PHYSICAL_ID
     assert f"StillPresent: {nodes[0]}, {nodes[1]}" in answer["Reason"]
+
+
+def test_the_handler_does_not_return_while_the_reply_is_on_its_way(
+    function: Function,
+    cluster: Cluster,
+    world: World,
+    armed: Callable[[], Timer],
+    endpoint: Endpoint,
+) -> None:
+    """Lambda freezes the process when the handler returns, and with it the thread that replies."""
+    nodes = cluster.node_ids("workers")[:2]
+    on_its_way = threading.Event()
+    returned = threading.Event()
+    returned_first = []
+
+    def slow() -> None:
+        on_its_way.set()
+        returned_first.append(returned.wait(0.2))
+
+    endpoint.on_request = slow
+    real = world.sagemaker.list_cluster_nodes
+
+    def hang(**request: Any) -> dict[str, Any]:
+        if world.deletes and not on_its_way.is_set():
+            armed().go_off()
+            assert on_its_way.wait(20)
+        return real(**request)
+
+    world.sagemaker.list_cluster_nodes = hang  # type: ignore[method-assign]
+    function.send("Create", NodeIds=list(nodes))
+    returned.set()
+    assert returned_first == [False]
+
+
+def test_a_stack_that_turns_back_before_anything_was_asked_succeeds(
+    function: Function, world: World, cluster: Cluster
+) -> None:
+    """The update may be the rollback's own, which must not fail."""
+    world.cloudformation.statuses = ["UPDATE_IN_PROGRESS", "UPDATE_ROLLBACK_IN_PROGRESS"]
+    answer = function.send("Update", NodeIds=list(cluster.node_ids("workers")[:2]))
+    assert answer["Status"] == "SUCCESS"
+    assert answer["Data"]["Outcome"] == "ROLLED_BACK"
+    assert world.deletes == 0
 
 
 def test_an_unknown_request_type_fails(function: Function) -> None:

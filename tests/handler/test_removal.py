@@ -80,6 +80,24 @@ def test_a_node_that_leaves_after_it_had_failed_has_left() -> None:
     assert failed.observed(Listing(())).nodes[0].phase is Phase.ABSENT
 
 
+def test_a_node_that_was_never_mentioned_fails_once_the_time_for_retries_is_over() -> None:
+    shown = node(1)
+    removal = Removal.of([shown.instance_id], []).observed(Listing((shown,)))
+    (request,) = removal.requests()
+    (given_up,) = removal.answered(request, DeleteReply(frozenset())).given_up().nodes
+    assert given_up.phase is Phase.FAILED
+    assert given_up.refusal
+    assert given_up.refusal.code == FailureCode.NO_ANSWER
+
+
+def test_nodes_that_were_asked_for_least_come_first() -> None:
+    shown = [node(number) for number in range(120)]
+    removal = Removal.of((one.instance_id for one in shown), []).observed(Listing(tuple(shown)))
+    first, _ = removal.requests()
+    again = removal.postponed(first, Refusal("Throttling", "")).requests()
+    assert set(again[0].node_ids[:21]).isdisjoint(first.node_ids)
+
+
 def test_stopping_names_what_had_been_accepted_and_what_had_not() -> None:
     accepted, waiting = node(1), node(2)
     removal = Removal.of([accepted.instance_id, waiting.instance_id], [])
@@ -88,5 +106,5 @@ def test_stopping_names_what_had_been_accepted_and_what_had_not() -> None:
     removal = removal.answered(request, DeleteReply(frozenset({accepted.instance_id})))
     stopped = removal.stopped("the time was up", RemovalStage.REMOVED)
     codes = [requested.refusal.code for requested in stopped.nodes if requested.refusal]
-    assert codes == [FailureCode.STILL_PRESENT, FailureCode.NOT_ATTEMPTED]
+    assert codes == [FailureCode.STILL_PRESENT, FailureCode.NO_ANSWER]
     assert stopped.is_settled

@@ -99,7 +99,16 @@ def test_a_refused_connection_is_not_delivered() -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["http://127.0.0.1/", "file:///etc/passwd", "https://", "", "https://[/", "nonsense"]
+    "url",
+    [
+        "http://127.0.0.1/",
+        "file:///etc/passwd",
+        "https://",
+        "",
+        "https://[/",
+        "nonsense",
+        "https://host:port/",
+    ],
 )
 def test_only_https_urls_are_called(url: str) -> None:
     with pytest.raises(reply.DeliveryError):

@@ -76,7 +76,7 @@ def test_an_empty_parameter_is_an_empty_set(value: Any) -> None:
         ({"OnPartialFailure": "fail"}, "'fail' is unknown; allowed: FAIL or REPORT"),
         ({"RetryFor": "ten"}, "RetryFor: 'ten' is not a whole number; allowed: 0 to 3600"),
         ({"RetryFor": "3601"}, "RetryFor: '3601' is out of range; allowed: 0 to 3600 seconds"),
-        ({"ServiceTimeout": "0"}, "ServiceTimeout: '0' is out of range; allowed: 1 to 3600"),
+        ({"ServiceTimeout": "0"}, "ServiceTimeout: '0' is out of range; allowed: 60 to 3600"),
         ({"RetryToken": "x" * 1025}, "RetryToken has 1025 characters; allowed: 1024"),
         (
             {"NodeIds": [f"i-{number:08x}" for number in range(3001)]},

@@ -112,15 +112,75 @@ def test_three_thousand_nodes_take_31_deletes(world: World) -> None:
 # Refusals ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("code", ["NodeIdNotFound", "NodeLogicalIdNotFound"])
-def test_a_node_the_service_does_not_know_is_absent(
-    world: World, cluster: Cluster, code: str
-) -> None:
-    unknown, known, *_ = cluster.node_ids("workers")
-    cluster.refuse(unknown, code)
-    result = world.remove([unknown, known])
-    assert names(result, Phase.ABSENT) == {unknown}
+def test_a_node_that_goes_before_it_is_asked_for_is_absent(world: World, logical: Cluster) -> None:
+    vanishing, known, *_ = logical.node_ids("workers")
+    real = world.sagemaker.batch_delete_cluster_nodes
+
+    def after_it_went(**request: object) -> dict[str, object]:
+        if not world.deletes:
+            logical.replace_instance(vanishing)
+        return real(**request)
+
+    world.sagemaker.batch_delete_cluster_nodes = after_it_went  # type: ignore[method-assign]
+    result = world.remove([vanishing, known])
+    assert names(result, Phase.ABSENT) == {vanishing}
     assert names(result, Phase.REMOVED) == {known}
+
+
+@pytest.mark.parametrize("code", ["NodeIdNotFound", "NodeLogicalIdNotFound"])
+@pytest.mark.parametrize("retry_for", [0, 300])
+def test_a_not_found_is_not_believed_of_a_node_that_is_listed(
+    world: World, cluster: Cluster, code: str, retry_for: int
+) -> None:
+    listed, good, *_ = cluster.node_ids("workers")
+    cluster.refuse(listed, code)
+    result = world.remove([listed, good], retry_for=retry_for)
+    assert codes(result) == {listed: code}
+    assert listed in cluster.present
+
+
+def test_a_message_that_names_every_code_does_not_make_a_node_absent(
+    world: World, cluster: Cluster
+) -> None:
+    node = cluster.node_ids("workers")[0]
+    cluster.refuse(node)
+    world.hp.rules.all_failed_message = "NodeIdNotFound, InvalidNodeStatus or NodeIdInUse"
+    result = world.remove([node], retry_for=60)
+    assert set(codes(result)) == {node}
+
+
+def test_a_node_named_by_both_ids_is_removed_through_auto_recovery(
+    world: World, logical: Cluster
+) -> None:
+    node = logical.node(logical.node_ids("workers")[0])
+    assert node.instance_id
+    assert node.logical_id
+    real = world.sagemaker.batch_delete_cluster_nodes
+
+    def just_recovered(**request: object) -> dict[str, object]:
+        if not world.deletes:
+            logical.replace_instance(str(node.logical_id))
+        return real(**request)
+
+    world.sagemaker.batch_delete_cluster_nodes = just_recovered  # type: ignore[method-assign]
+    result = world.remove([node.instance_id], [node.logical_id])
+    assert settled(result)
+    assert node.logical_id not in logical.logical_ids("workers")
+
+
+def test_a_node_whose_acceptance_was_lost_counts_as_removed(world: World, cluster: Cluster) -> None:
+    nodes = cluster.node_ids("workers")[:2]
+    world.hp.fail_next("BatchDeleteClusterNodes", status=500, after_work=True)
+    real = world.sagemaker.list_cluster_nodes
+
+    def late(**request: object) -> dict[str, object]:
+        if world.deletes:
+            world.clock.sleep(70)
+        return real(**request)
+
+    world.sagemaker.list_cluster_nodes = late  # type: ignore[method-assign]
+    result = world.remove(nodes)
+    assert names(result, Phase.REMOVED) == set(nodes)
 
 
 @pytest.mark.parametrize("code", ["InvalidNodeStatus", "NodeIdInUse", "InternalError"])
@@ -314,6 +374,43 @@ def test_a_cluster_deleted_half_way_takes_its_nodes_with_it(world: World, cluste
     result = world.remove(nodes)
     assert settled(result)
     assert names(result, Phase.REMOVED) == set(nodes)
+
+
+@pytest.mark.parametrize("operation", ["ListClusterNodes", "BatchDeleteClusterNodes"])
+def test_not_found_of_something_else_is_not_a_deleted_cluster(
+    world: World, cluster: Cluster, operation: str
+) -> None:
+    nodes = cluster.node_ids("workers")[:2]
+    world.hp.fail_while(
+        operation, lambda _: True, "ResourceNotFoundException", message="No EKS cluster found."
+    )
+    report = world.report(nodes)
+    assert report.status == "FAILED"
+    assert "No EKS cluster found" in report.reason
+    assert set(nodes) <= cluster.present
+
+
+@pytest.mark.parametrize("code", ["UnrecognizedClientException", "InvalidClientTokenId"])
+def test_credentials_that_become_known_late_are_waited_for(
+    world: World, cluster: Cluster, code: str
+) -> None:
+    nodes = cluster.node_ids("workers")[:2]
+    known = world.clock.now() + 20
+    world.hp.fail_while(
+        "BatchDeleteClusterNodes", lambda _: world.clock.now() < known, code, status=403
+    )
+    result = world.remove(nodes)
+    assert names(result, Phase.REMOVED) == set(nodes)
+    assert world.deletes < 10
+
+
+def test_throttling_does_not_starve_the_end_of_the_template(world: World) -> None:
+    cluster = world.hp.create_cluster("ml-cluster", {"workers": 300})
+    nodes = cluster.node_ids("workers")
+    world.hp.fail_while("BatchDeleteClusterNodes", lambda _: True)
+    result = world.remove(nodes, retry_for=600)
+    attempts = [node.attempts for node in result.removal.nodes]
+    assert max(attempts) - min(attempts) <= 1
 
 
 # Nodes ---------------------------------------------------------------------------------------
