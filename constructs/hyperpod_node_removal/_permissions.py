@@ -52,8 +52,10 @@ class RemovalPermissions(Construct):
         parent: Construct = provider
         construct_id = "Permissions"
         if Stack.of(provider) is not stack:
+            # The name of a policy is made from its logical id, which does not tell the stack. With
+            # equal names on one role, the stack deployed last would take the others' rights away.
             parent = stack
-            construct_id = f"HyperPodNodeRemovalPermissions{provider.node.addr}"
+            construct_id = f"HyperPodNodeRemovalPermissions{provider.node.addr}{stack.node.addr}"
         found = parent.node.try_find_child(construct_id)
         return found if isinstance(found, cls) else cls(parent, construct_id, provider)
 

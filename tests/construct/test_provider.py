@@ -18,16 +18,18 @@ Resources = dict[str, dict[str, Any]]
 
 
 class Synthesized:
-    """A provider of one stack that serves removals of two."""
+    """A provider of one stack that serves removals of three."""
 
     def __init__(self) -> None:
         app = App(analytics_reporting=False)
         self.owner, self.user = Stack(app, "Owner"), Stack(app, "User")
+        self.another_user = Stack(app, "AnotherUser")
         month = logs.RetentionDays.ONE_MONTH
         provider = NodeRemovalProvider(self.owner, "Shared", log_retention=month)
         NodeRemoval(self.owner, "Here", cluster_name="ml-cluster", provider=provider)
         for name in ("There", "ThereToo"):
             NodeRemoval(self.user, name, cluster_arn=CLUSTER_ARN, provider=provider)
+        NodeRemoval(self.another_user, "There", cluster_arn=CLUSTER_ARN, provider=provider)
 
     def resources(self, stack: Stack, resource_type: str) -> Resources:
         resources: Resources = Template.from_stack(stack).to_json()["Resources"]
@@ -53,6 +55,19 @@ def test_a_provider_of_another_stack_gets_its_rights_from_the_users_stack(
     for resource in synthesized.resources(synthesized.user, RESOURCE_TYPE).values():
         assert resource["DependsOn"] == [logical_id]
         assert "SharedFunction" in resource["Properties"]["ServiceToken"]["Fn::ImportValue"]
+
+
+def test_no_stack_overwrites_the_rights_of_another(synthesized: Synthesized) -> None:
+    """IAM puts a policy in the place of one that has the same name on the same role."""
+    stacks = (synthesized.owner, synthesized.user, synthesized.another_user)
+    names = [
+        policy["Properties"]["PolicyName"]
+        for stack in stacks
+        for policy in synthesized.resources(stack, "AWS::IAM::Policy").values()
+    ]
+    assert len(names) == len(stacks) + 1, "the function's right to invoke itself is the fourth"
+    assert len(set(names)) == len(names)
+    assert max(map(len, names)) <= 128
 
 
 def test_logs_are_kept_as_long_as_asked(synthesized: Synthesized) -> None:
