@@ -84,10 +84,15 @@ class NodeRemovalProvider(Construct):
             log_group=self._log_group,
             logging_format=lambda_.LoggingFormat.JSON,
         )
-        # CloudFormation invokes asynchronously, and by default Lambda would run a request that
-        # crashed twice more.
+        # CloudFormation invokes asynchronously. By default Lambda would run a request that crashed
+        # twice more, and keep one that is throttled for six hours: it would remove nodes long after
+        # CloudFormation has given up. Dropped within the shortest patience there is, none does.
         self._invocation = lambda_.EventInvokeConfig(
-            self, "Invocation", function=self._function, retry_attempts=0
+            self,
+            "Invocation",
+            function=self._function,
+            retry_attempts=0,
+            max_event_age=Duration.seconds(contract.SERVICE_TIMEOUT_MIN),
         )
         # In a policy of its own: a role whose own policy names the function would wait for the
         # function, which waits for the role.

@@ -12,7 +12,7 @@ from aws_cdk import App, CfnOutput, CfnParameter, Duration, Stack
 from aws_cdk.assertions import Template
 
 from hyperpod_node_removal import NodeRemoval, PartialFailure, RemovalStage
-from hyperpod_node_removal_handler.contract import RESOURCE_TYPE, Attribute
+from hyperpod_node_removal_handler.contract import RESOURCE_TYPE, SERVICE_TIMEOUT_MIN, Attribute
 
 pytestmark = pytest.mark.xdist_group("construct-template")
 
@@ -169,6 +169,11 @@ def test_the_function_runs_as_designed(synthesized: Synthesized) -> None:
 def test_lambda_does_not_run_a_crashed_request_again(synthesized: Synthesized) -> None:
     invocation = synthesized.only("Plain", "AWS::Lambda::EventInvokeConfig")["Properties"]
     assert invocation["MaximumRetryAttempts"] == 0
+
+
+def test_lambda_drops_a_request_before_cloudformation_gives_up(synthesized: Synthesized) -> None:
+    invocation = synthesized.only("Plain", "AWS::Lambda::EventInvokeConfig")["Properties"]
+    assert invocation["MaximumEventAgeInSeconds"] == SERVICE_TIMEOUT_MIN
 
 
 def test_the_log_outlives_the_stack(synthesized: Synthesized) -> None:
