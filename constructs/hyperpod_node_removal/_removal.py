@@ -22,8 +22,6 @@ from hyperpod_node_removal._validation import (
 from hyperpod_node_removal_handler import contract
 from hyperpod_node_removal_handler.contract import Attribute, PartialFailure, Property, RemovalStage
 
-TIMEOUT_MIN_SECONDS: Final = 60
-"""Room for a cold start, a look at the cluster and the reply."""
 TIMEOUT_DEFAULT_SECONDS: Final = 1800
 """Ten minutes of retries, and twice as much for the nodes to leave. CloudFormation's own default is
 an hour; so long would a stack wait for a function that was killed without a word."""
@@ -120,7 +118,9 @@ class NodeRemoval(Construct):
             check_text(path, "retry_token", retry_token, retry_token_problem)
         if timeout is None:
             timeout = Duration.seconds(TIMEOUT_DEFAULT_SECONDS)
-        checked_seconds(path, "timeout", timeout, TIMEOUT_MIN_SECONDS, contract.SERVICE_TIMEOUT_MAX)
+        checked_seconds(
+            path, "timeout", timeout, contract.SERVICE_TIMEOUT_MIN, contract.SERVICE_TIMEOUT_MAX
+        )
         if eks_cluster_arn is not None:
             check_text(path, "eks_cluster_arn", eks_cluster_arn, eks_cluster_arn_problem)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, TypeVar
 
-from hyperpod_node_removal._removal import TIMEOUT_DEFAULT_SECONDS, TIMEOUT_MIN_SECONDS
+from hyperpod_node_removal._removal import TIMEOUT_DEFAULT_SECONDS
 from hyperpod_node_removal._validation import eks_cluster_arn_problem, retry_token_problem
 from hyperpod_node_removal.app.given import Given, Kind, SettingsError
 from hyperpod_node_removal_handler import contract
@@ -86,7 +86,7 @@ def settings_from(given: Mapping[str, Given], source: str) -> Settings:
         timeout=_seconds(
             given.get(Key.TIMEOUT),
             TIMEOUT_DEFAULT_SECONDS,
-            TIMEOUT_MIN_SECONDS,
+            contract.SERVICE_TIMEOUT_MIN,
             contract.SERVICE_TIMEOUT_MAX,
         ),
         retry_for=_seconds(
