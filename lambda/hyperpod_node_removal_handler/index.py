@@ -23,12 +23,12 @@ from hyperpod_node_removal_handler.custom_resource import (
 )
 from hyperpod_node_removal_handler.envelope import Envelope
 from hyperpod_node_removal_handler.handover import Continuation
-from hyperpod_node_removal_handler.patience import OUTAGE, PROPAGATION, SystemClock, patiently
+from hyperpod_node_removal_handler.patience import LAG, PROPAGATION, SystemClock, patiently
 from hyperpod_node_removal_handler.removal import Removal
 from hyperpod_node_removal_handler.report import Report
 from hyperpod_node_removal_handler.request import RemovalRequest
 from hyperpod_node_removal_handler.rounds import Rounds, Span, StackIsGoingBackError
-from hyperpod_node_removal_handler.stack import Stack, StackDirection
+from hyperpod_node_removal_handler.stack import Stack, StackAtRestError, StackDirection
 from hyperpod_node_removal_handler.wire import RequestError
 
 _log = logging.getLogger(__name__)
@@ -104,9 +104,7 @@ def _carry_on(work: Continuation, event: Mapping[str, Any], context: LambdaConte
     def report_so_far(interruption: str) -> Report:
         return report.of_result(rounds.result_so_far(interruption), request, log)
 
-    handler.unfinished = lambda: report_so_far(
-        "A call to AWS did not return before the function's time was up."
-    )
+    handler.unfinished = report_so_far
     handler.answer_within(work.started + request.service_timeout - now)
     try:
         result = rounds.run()
@@ -189,13 +187,21 @@ def _direction(event: Mapping[str, Any], seconds: float) -> StackDirection:
     Raises:
         aws.AwsError: it could not be found out.
     """
-    end = clock.now() + seconds - REPLY_MARGIN
-    return patiently(
-        _stack(event).direction,
-        clock=clock,
-        until=min(end, clock.now() + OUTAGE),
-        denied_until=min(end, clock.now() + PROPAGATION),
-    )
+    began = clock.now()
+    end = began + seconds - REPLY_MARGIN
+    stack = _stack(event)
+
+    def direction() -> StackDirection:
+        try:
+            return stack.direction()
+        except StackAtRestError as error:
+            if clock.now() < began + LAG:
+                raise
+            raise aws.RejectedError(error.operation, error.code, error.message) from error
+
+    # An outage is waited out for as long as there is time: a rollback that fails leaves the stack
+    # stuck.
+    return patiently(direction, clock=clock, until=end, denied_until=min(end, began + PROPAGATION))
 
 
 def _stack(event: Mapping[str, Any]) -> Stack:

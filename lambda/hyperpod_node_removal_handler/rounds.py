@@ -22,13 +22,20 @@ from hyperpod_node_removal_handler.cluster import (
     Refusal,
 )
 from hyperpod_node_removal_handler.contract import FailureCode
-from hyperpod_node_removal_handler.patience import OUTAGE, PROPAGATION, Backoff, Clock, patiently
+from hyperpod_node_removal_handler.patience import (
+    LAG,
+    OUTAGE,
+    PROPAGATION,
+    Backoff,
+    Clock,
+    patiently,
+)
 from hyperpod_node_removal_handler.plan import Plan
 from hyperpod_node_removal_handler.removal import DeleteRequest, Removal
 from hyperpod_node_removal_handler.request import RemovalRequest
 from hyperpod_node_removal_handler.requested_node import Phase
 from hyperpod_node_removal_handler.result import Result, interrupted, not_found
-from hyperpod_node_removal_handler.stack import Stack, StackDirection
+from hyperpod_node_removal_handler.stack import Stack, StackAtRestError, StackDirection
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
@@ -38,6 +45,8 @@ _FIRST_POLL: Final = 2.0
 _LAST_POLL: Final = 30.0
 _FIRST_RETRY: Final = 5.0
 _LAST_RETRY: Final = 60.0
+_FRESH: Final = 10.0
+"""Seconds for which a look at the stack counts."""
 _CUT_SHORT: Final = "the removal was cut short"
 _NOT_AGAIN: Final = 0.0
 
@@ -67,7 +76,8 @@ class _GuardsBrokenError(Exception):
 
 
 class StackIsGoingBackError(Exception):
-    """The stack has begun to roll back, to cancel or to be deleted: nothing more may be asked."""
+    """The stack has begun to roll back, to cancel or to be deleted, or it has even come to rest:
+    nothing more may be asked."""
 
 
 class Rounds:
@@ -93,6 +103,10 @@ class Rounds:
         self._retry_until = min(span.deadline, span.started + request.retry_for)
         self._description: ClusterDescription | None = None
         self._may_be_busy = False
+        self._looked_at = -math.inf
+        self._ask_at = -math.inf
+        self._was_last_try = False
+        self._retries = Backoff(_FIRST_RETRY, 2.0, _LAST_RETRY)
         self._is_resumed = is_resumed
         self.removal = removal
         """How far it has got."""
@@ -115,7 +129,10 @@ class Rounds:
         except StackIsGoingBackError:
             if not self._is_resumed and not any(node.attempts for node in self.removal.nodes):
                 raise
-            return self._result("The stack began to roll back; no further node was asked for.")
+            return self._result(
+                "The stack began to roll back, or its operation ended; no further node was asked"
+                " for."
+            )
         except AwsError as error:
             return self._ended_by(error)
         return self._result()
@@ -173,17 +190,8 @@ class Rounds:
             if self._request.is_dry_run:
                 return
         polls = Backoff(_FIRST_POLL, 1.5, _LAST_POLL)
-        retries = Backoff(_FIRST_RETRY, 2.0, _LAST_RETRY)
-        ask_at = self._clock.now()
         while True:
-            if self.removal.count(Phase.WAITING) and self._clock.now() >= ask_at:
-                self._ask()
-                if self._clock.now() >= self._retry_until:
-                    self.removal = self.removal.given_up()
-                ask_at = self._clock.now() + retries.pause()
-                if self._clock.now() < self._retry_until:
-                    # The last try is at the very end of the time for retries.
-                    ask_at = min(ask_at, self._retry_until)
+            self._ask_if_due()
             self._log_round()
             if self.removal.has_reached(self._request.wait_for):
                 return
@@ -195,14 +203,14 @@ class Rounds:
                 return
             if self._clock.now() >= self._span.pause_at:
                 raise _Pause
-            self._wait(ask_at, polls)
+            self._wait(polls)
             self._look()
 
-    def _wait(self, ask_at: float, polls: Backoff) -> None:
+    def _wait(self, polls: Backoff) -> None:
         """Until there may be something to see or it is time to ask again, whichever is first."""
         wake_at = self._end
         if self.removal.count(Phase.WAITING):
-            wake_at = min(wake_at, ask_at)
+            wake_at = min(wake_at, self._ask_at)
         if self.removal.count(Phase.LEAVING, Phase.UNCERTAIN):
             wake_at = min(wake_at, self._clock.now() + polls.pause())
         self._clock.sleep(wake_at - self._clock.now())
@@ -222,10 +230,27 @@ class Rounds:
         if phrases := plan.broken(self._request.guards):
             raise _GuardsBrokenError(phrases)
 
+    def _ask_if_due(self) -> None:
+        if self._clock.now() < self._ask_at:
+            return
+        if self._was_last_try:
+            # Only now, after another look at the cluster: what was asked for may be leaving
+            # although the answer was lost.
+            self.removal = self.removal.given_up()
+        if not self.removal.count(Phase.WAITING):
+            return
+        self._ask()
+        now = self._clock.now()
+        self._was_last_try = now >= self._retry_until
+        if self._was_last_try:
+            self._ask_at = now + _FIRST_POLL
+        else:
+            # The last try is at the very end of the time for retries.
+            self._ask_at = min(now + self._retries.pause(), self._retry_until)
+
     def _ask(self) -> None:
         """Ask once for every waiting node, unless the stack or the cluster forbids it."""
-        if self._patiently(self._stack.direction) is StackDirection.BACKWARD:
-            raise StackIsGoingBackError
+        self._look_at_stack()
         if self._may_be_busy and self._is_held_up():
             return
         requests = deque(self.removal.requests())
@@ -250,12 +275,39 @@ class Rounds:
                 self.removal = self.removal.answered(request, reply)
 
     def _delete(self, request: DeleteRequest) -> DeleteReply:
+        def delete() -> DeleteReply:
+            # Earlier requests, and waiting for a permission or a cluster, may have taken long.
+            if self._clock.now() - self._looked_at > _FRESH:
+                self._look_at_stack()
+            return self._cluster.delete(request.node_ids, request.node_logical_ids)
+
         return patiently(
-            lambda: self._cluster.delete(request.node_ids, request.node_logical_ids),
+            delete,
             clock=self._clock,
             until=_NOT_AGAIN,
             denied_until=min(self._end, self._span.started + PROPAGATION),
         )
+
+    def _look_at_stack(self) -> None:
+        """Find out whether the stack still wants the nodes to be removed.
+
+        Raises:
+            StackIsGoingBackError: it does not.
+        """
+
+        def direction() -> StackDirection:
+            self._looked_at = self._clock.now()
+            try:
+                return self._stack.direction()
+            except StackAtRestError:
+                # It was under way when the removal began. Were it waited for, the next deployment
+                # would be taken for this one.
+                if self._looked_at < self._span.started + LAG:
+                    raise
+                return StackDirection.BACKWARD
+
+        if self._patiently(direction) is StackDirection.BACKWARD:
+            raise StackIsGoingBackError
 
     def _put_off(self, request: DeleteRequest, error: TransientError) -> None:
         if isinstance(error, ConflictError):
