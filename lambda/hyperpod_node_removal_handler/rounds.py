@@ -109,6 +109,10 @@ class Rounds:
         Returns None if the time to hand over has come before the end.
         """
         try:
+        self._looked_at = -math.inf
+        self._ask_at = -math.inf
+        self._was_last_try = False
+        self._retries = Backoff(_FIRST_RETRY, 2.0, _LAST_RETRY)
             self._until_settled()
         except _Pause:
             return None
@@ -150,18 +154,9 @@ class Rounds:
             group.name for group in self._description.groups if group.is_controller
         )
         polls = Backoff(_FIRST_POLL, 1.5, _LAST_POLL)
-        retries = Backoff(_FIRST_RETRY, 2.0, _LAST_RETRY)
-        ask_at = self._clock.now()
         while True:
             self.removal = self.removal.observed(self._patiently(self._cluster.nodes))
-            if self.removal.count(Phase.WAITING) and self._clock.now() >= ask_at:
-                self._ask()
-                if self._clock.now() >= self._retry_until:
-                    self.removal = self.removal.given_up()
-                ask_at = self._clock.now() + retries.pause()
-                if self._clock.now() < self._retry_until:
-                    # The last try is at the very end of the time for retries.
-                    ask_at = min(ask_at, self._retry_until)
+            self._ask_if_due()
             self._log_round()
             if self.removal.has_reached(self._request.wait_for):
                 return
@@ -175,7 +170,7 @@ class Rounds:
                 raise _Pause
             wake_at = self._end
             if self.removal.count(Phase.WAITING):
-                wake_at = min(wake_at, ask_at)
+                wake_at = min(wake_at, self._ask_at)
             if self.removal.count(Phase.LEAVING, Phase.UNCERTAIN):
                 wake_at = min(wake_at, self._clock.now() + polls.pause())
             self._clock.sleep(wake_at - self._clock.now())
@@ -193,6 +188,24 @@ class Rounds:
             try:
                 reply = self._delete(request)
             except TransientError as error:
+    def _ask_if_due(self) -> None:
+        if self._clock.now() < self._ask_at:
+            return
+        if self._was_last_try:
+            # Only now, after another look at the cluster: what was asked for may be leaving
+            # although the answer was lost.
+            self.removal = self.removal.given_up()
+        if not self.removal.count(Phase.WAITING):
+            return
+        self._ask()
+        now = self._clock.now()
+        self._was_last_try = now >= self._retry_until
+        if self._was_last_try:
+            self._ask_at = now + _FIRST_POLL
+        else:
+            # The last try is at the very end of the time for retries.
+            self._ask_at = min(now + self._retries.pause(), self._retry_until)
+
                 self._put_off(request, error)
                 return
             except RejectedError as error:
