@@ -22,12 +22,12 @@ from hyperpod_node_removal_handler.custom_resource import (
     log_place,
 )
 from hyperpod_node_removal_handler.handover import Continuation
-from hyperpod_node_removal_handler.patience import OUTAGE, PROPAGATION, SystemClock, patiently
+from hyperpod_node_removal_handler.patience import LAG, PROPAGATION, SystemClock, patiently
 from hyperpod_node_removal_handler.removal import Removal
 from hyperpod_node_removal_handler.report import Report
 from hyperpod_node_removal_handler.request import Envelope, RemovalRequest, RequestError
 from hyperpod_node_removal_handler.rounds import Rounds, Span
-from hyperpod_node_removal_handler.stack import Stack, StackDirection
+from hyperpod_node_removal_handler.stack import Stack, StackAtRestError, StackDirection
 
 _log = logging.getLogger(__name__)
 
@@ -178,13 +178,21 @@ def _direction(event: Mapping[str, Any], context: LambdaContext) -> StackDirecti
     Raises:
         aws.AwsError: it could not be found out.
     """
-    end = clock.now() + _remaining(context) - REPLY_MARGIN
-    return patiently(
-        _stack(event).direction,
-        clock=clock,
-        until=min(end, clock.now() + OUTAGE),
-        denied_until=min(end, clock.now() + PROPAGATION),
-    )
+    began = clock.now()
+    end = began + _remaining(context) - REPLY_MARGIN
+    stack = _stack(event)
+
+    def direction() -> StackDirection:
+        try:
+            return stack.direction()
+        except StackAtRestError as error:
+            if clock.now() < began + LAG:
+                raise
+            raise aws.RejectedError(error.operation, error.code, error.message) from error
+
+    # An outage is waited out for as long as there is time: a rollback that fails leaves the stack
+    # stuck.
+    return patiently(direction, clock=clock, until=end, denied_until=min(end, began + PROPAGATION))
 
 
 def _stack(event: Mapping[str, Any]) -> Stack:

@@ -16,6 +16,8 @@ denied is tried again."""
 OUTAGE: Final = 60.0
 """Seconds for which a failing look at the cluster or the stack is tried again at the least. A
 removal under way is not given up for a short outage, however short `RetryFor` is."""
+LAG: Final = 60.0
+"""Seconds for which the status of a stack may lag behind what CloudFormation does with it."""
 _JITTER: Final = 0.2
 
 

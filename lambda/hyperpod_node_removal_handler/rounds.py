@@ -17,11 +17,18 @@ from hyperpod_node_removal_handler.aws import (
 )
 from hyperpod_node_removal_handler.cluster import Cluster, ClusterDescription, DeleteReply, Refusal
 from hyperpod_node_removal_handler.contract import FailureCode, quoted
-from hyperpod_node_removal_handler.patience import OUTAGE, PROPAGATION, Backoff, Clock, patiently
+from hyperpod_node_removal_handler.patience import (
+    LAG,
+    OUTAGE,
+    PROPAGATION,
+    Backoff,
+    Clock,
+    patiently,
+)
 from hyperpod_node_removal_handler.removal import DeleteRequest, Removal
 from hyperpod_node_removal_handler.request import RemovalRequest
 from hyperpod_node_removal_handler.requested_node import Phase
-from hyperpod_node_removal_handler.stack import Stack, StackDirection
+from hyperpod_node_removal_handler.stack import Stack, StackAtRestError, StackDirection
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
@@ -31,6 +38,8 @@ _FIRST_POLL: Final = 2.0
 _LAST_POLL: Final = 30.0
 _FIRST_RETRY: Final = 5.0
 _LAST_RETRY: Final = 60.0
+_FRESH: Final = 10.0
+"""Seconds for which a look at the stack counts."""
 _CUT_SHORT: Final = "the removal was cut short"
 _NOT_AGAIN: Final = 0.0
 
@@ -73,7 +82,8 @@ class _Pause(Exception):  # noqa: N818 (no error)
 
 
 class StackIsGoingBackError(Exception):
-    """The stack has begun to roll back, to cancel or to be deleted: nothing more may be asked."""
+    """The stack has begun to roll back, to cancel or to be deleted, or it has even come to rest:
+    nothing more may be asked."""
 
 
 class Rounds:
@@ -99,6 +109,10 @@ class Rounds:
         self._retry_until = min(span.deadline, span.started + request.retry_for)
         self._description: ClusterDescription | None = None
         self._may_be_busy = False
+        self._looked_at = -math.inf
+        self._ask_at = -math.inf
+        self._was_last_try = False
+        self._retries = Backoff(_FIRST_RETRY, 2.0, _LAST_RETRY)
         self._is_resumed = is_resumed
         self.removal = removal
         """How far it has got."""
@@ -109,10 +123,6 @@ class Rounds:
         Returns None if the time to hand over has come before the end.
         """
         try:
-        self._looked_at = -math.inf
-        self._ask_at = -math.inf
-        self._was_last_try = False
-        self._retries = Backoff(_FIRST_RETRY, 2.0, _LAST_RETRY)
             self._until_settled()
         except _Pause:
             return None
@@ -122,7 +132,10 @@ class Rounds:
             _log.warning("The cluster was deleted during the removal, and its nodes with it.")
             self.removal = self.removal.cluster_gone()
         except StackIsGoingBackError:
-            return self._result("The stack began to roll back; no further node was asked for.")
+            return self._result(
+                "The stack began to roll back, or its operation ended; no further node was asked"
+                " for."
+            )
         except AwsError as error:
             if isinstance(error, TransientError) and self._clock.now() >= self._span.pause_at:
                 return None
@@ -175,19 +188,6 @@ class Rounds:
                 wake_at = min(wake_at, self._clock.now() + polls.pause())
             self._clock.sleep(wake_at - self._clock.now())
 
-    def _ask(self) -> None:
-        """Ask once for every waiting node, unless the stack or the cluster forbids it."""
-        if self._patiently(self._stack.direction) is StackDirection.BACKWARD:
-            raise StackIsGoingBackError
-        if self._may_be_busy and self._is_held_up():
-            return
-        requests = deque(self.removal.requests())
-        is_known_free = False
-        while requests and self._clock.now() < self._end:
-            request = requests.popleft()
-            try:
-                reply = self._delete(request)
-            except TransientError as error:
     def _ask_if_due(self) -> None:
         if self._clock.now() < self._ask_at:
             return
@@ -206,6 +206,18 @@ class Rounds:
             # The last try is at the very end of the time for retries.
             self._ask_at = min(now + self._retries.pause(), self._retry_until)
 
+    def _ask(self) -> None:
+        """Ask once for every waiting node, unless the stack or the cluster forbids it."""
+        self._look_at_stack()
+        if self._may_be_busy and self._is_held_up():
+            return
+        requests = deque(self.removal.requests())
+        is_known_free = False
+        while requests and self._clock.now() < self._end:
+            request = requests.popleft()
+            try:
+                reply = self._delete(request)
+            except TransientError as error:
                 self._put_off(request, error)
                 return
             except RejectedError as error:
@@ -221,12 +233,39 @@ class Rounds:
                 self.removal = self.removal.answered(request, reply)
 
     def _delete(self, request: DeleteRequest) -> DeleteReply:
+        def delete() -> DeleteReply:
+            # Earlier requests, and waiting for a permission or a cluster, may have taken long.
+            if self._clock.now() - self._looked_at > _FRESH:
+                self._look_at_stack()
+            return self._cluster.delete(request.node_ids, request.node_logical_ids)
+
         return patiently(
-            lambda: self._cluster.delete(request.node_ids, request.node_logical_ids),
+            delete,
             clock=self._clock,
             until=_NOT_AGAIN,
             denied_until=min(self._end, self._span.started + PROPAGATION),
         )
+
+    def _look_at_stack(self) -> None:
+        """Find out whether the stack still wants the nodes to be removed.
+
+        Raises:
+            StackIsGoingBackError: it does not.
+        """
+
+        def direction() -> StackDirection:
+            self._looked_at = self._clock.now()
+            try:
+                return self._stack.direction()
+            except StackAtRestError:
+                # It was under way when the removal began. Were it waited for, the next deployment
+                # would be taken for this one.
+                if self._looked_at < self._span.started + LAG:
+                    raise
+                return StackDirection.BACKWARD
+
+        if self._patiently(direction) is StackDirection.BACKWARD:
+            raise StackIsGoingBackError
 
     def _put_off(self, request: DeleteRequest, error: TransientError) -> None:
         if isinstance(error, ConflictError):

@@ -23,6 +23,10 @@ class StackDirection(Enum):
     """Rolling back, cancelling or deleting: nothing may be done that cannot be undone."""
 
 
+class StackAtRestError(aws.TransientError):
+    """No operation on the stack is under way, or the answer lags behind."""
+
+
 class Stack:
     """The stack that holds the resource."""
 
@@ -34,9 +38,8 @@ class Stack:
         """DescribeStacks: one call.
 
         Raises:
-            aws.AwsError: the call failed, or the status it gave fits no request that
-                CloudFormation sends to a resource. Such a status is read as an answer that lags
-                behind, so it is a `TransientError`.
+            StackAtRestError: the status fits no request that CloudFormation sends to a resource.
+            aws.AwsError: the call failed.
         """
         with aws.translated("DescribeStacks"):
             answer = self._client.describe_stacks(StackName=self.stack_id)
@@ -46,6 +49,6 @@ class Stack:
             return StackDirection.FORWARD
         if status.endswith("_IN_PROGRESS") and ("ROLLBACK" in status or "DELETE" in status):
             return StackDirection.BACKWARD
-        raise aws.TransientError(
+        raise StackAtRestError(
             "DescribeStacks", "UnexpectedStackStatus", f"the stack is in {status or 'no status'}"
         )
