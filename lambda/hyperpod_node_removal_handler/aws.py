@@ -10,7 +10,7 @@ This is the one module that knows how botocore reports an error::
      +-- RejectedError           any other 4xx: the request as such was refused
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from typing import Any, Final
@@ -18,6 +18,7 @@ from typing import Any, Final
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
 
 from hyperpod_node_removal_handler.contract import printable
 
@@ -108,9 +109,25 @@ def translated(operation: str) -> Iterator[None]:
         yield
     except ClientError as error:
         raise _typed(operation, error) from error
-    except BotoCoreError as error:
-        # Connection, timeout, parser and credential errors: nothing says the call was refused.
+    except (BotoCoreError, ResponseParserError, UnicodeDecodeError) as error:
+        # Connection, timeout and credential errors, a body that cannot be read: nothing says the
+        # call was refused.
         raise TransientError(operation, type(error).__name__, str(error)) from error
+
+
+def required(operation: str, answer: Mapping[str, Any], *keys: str) -> Mapping[str, Any]:
+    """`answer`, which is of use only with all of `keys`.
+
+    botocore takes a body that was cut short for an empty answer. A list of nodes that is not there
+    must not be read as a cluster without nodes.
+
+    Raises:
+        TransientError: it lacks one of them.
+    """
+    for key in keys:
+        if key not in answer:
+            raise TransientError(operation, "IncompleteAnswer", f"the answer has no {key}")
+    return answer
 
 
 def _typed(operation: str, error: ClientError) -> AwsError:

@@ -95,16 +95,17 @@ class Cluster:
         """DescribeCluster: one call."""
         with aws.translated("DescribeCluster"):
             answer = self._client.describe_cluster(ClusterName=self.name)
+        aws.required("DescribeCluster", answer, "ClusterStatus", "InstanceGroups")
         return ClusterDescription(
             name=printable(answer.get("ClusterName") or self.name),
-            status=str(answer.get("ClusterStatus", "")),
+            status=printable(str(answer["ClusterStatus"]), 64),
             groups=tuple(
                 InstanceGroup(
                     name=printable(group.get("InstanceGroupName", "")),
                     target_count=int(group.get("TargetCount") or 0),
                     is_controller=(group.get("SlurmConfig") or {}).get("NodeType") == "Controller",
                 )
-                for group in answer.get("InstanceGroups") or ()
+                for group in answer["InstanceGroups"] or ()
             ),
         )
 
@@ -119,7 +120,8 @@ class Cluster:
                 answer = self._client.list_cluster_nodes(
                     ClusterName=self.name, MaxResults=100, IncludeNodeLogicalIds=True, **following
                 )
-            nodes.extend(_node(summary) for summary in answer.get("ClusterNodeSummaries") or ())
+            aws.required("ListClusterNodes", answer, "ClusterNodeSummaries")
+            nodes.extend(_node(summary) for summary in answer["ClusterNodeSummaries"] or ())
             pages += 1
             token = answer.get("NextToken")
         return Listing(tuple(nodes), pages)
@@ -155,6 +157,6 @@ def _node(summary: Mapping[str, Any]) -> Node:
         instance_id=str(summary.get("InstanceId") or ""),
         logical_id=str(summary.get("NodeLogicalId") or ""),
         group=printable(str(summary.get("InstanceGroupName") or "")),
-        status=str(status.get("Status") or ""),
+        status=printable(str(status.get("Status") or ""), 64),
         message=printable(str(status.get("Message") or ""), aws.MESSAGE_MAX),
     )
