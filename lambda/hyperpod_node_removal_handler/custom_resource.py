@@ -66,8 +66,8 @@ class CustomResource(CfnResource):
         self._exchange: Exchange | None = None
         self._report: Report | None = None
         self._is_passed_on = False
-        self.unfinished: Callable[[], Report] | None = None
-        """What to report if time runs out before the handler returns."""
+        self.unfinished: Callable[[str], Report] | None = None
+        """What to report if the handler does not come to its end, given a sentence on why."""
 
     @property
     def _sam_local(self) -> bool:
@@ -143,16 +143,23 @@ class CustomResource(CfnResource):
         except Exception as error:  # noqa: BLE001
             # A defect of ours. What it says may come from the input.
             _log.error("Unexpected error: %s", printable(traceback.format_exc()))
-            self._report = self._unexpected(safe_text(error))
+            what = safe_text(error)
+            self._report = self._outcome_so_far(
+                f"The function failed unexpectedly ({what})."
+            ) or self._unexpected(what)
 
     def _set_timeout(self) -> None:
         exchange, context = self._exchange, self._context
         remaining = context.get_remaining_time_in_millis() / 1000
 
         def expire() -> None:
-            unfinished = self.unfinished
             if exchange:
-                exchange.reply(unfinished() if unfinished else self._unexpected("time ran out"))
+                exchange.reply(
+                    self._outcome_so_far(
+                        "A call to AWS did not return before the function's time was up."
+                    )
+                    or self._unexpected("time ran out")
+                )
 
         self._timer = threading.Timer(max(0.0, remaining - EXPIRY_MARGIN), expire)
         self._timer.daemon = True
@@ -167,6 +174,14 @@ class CustomResource(CfnResource):
             self._exchange.reply(
                 self._unexpected(reason) if status or self._report is None else self._report
             )
+
+    def _outcome_so_far(self, why: str) -> Report | None:
+        """What the handler has done of its work, if it has begun any."""
+        try:
+            return self.unfinished(why) if self.unfinished else None
+        except Exception:  # noqa: BLE001
+            _log.error("Unexpected error: %s", printable(traceback.format_exc()))
+            return None
 
     def _unexpected(self, what: str) -> Report:
         cluster = cluster_of(self._event.get("ResourceProperties"))

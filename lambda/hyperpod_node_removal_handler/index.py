@@ -100,9 +100,7 @@ def _carry_on(work: Continuation, event: Mapping[str, Any], context: LambdaConte
     def report_so_far(interruption: str) -> Report:
         return report.of_result(rounds.result_so_far(interruption), request, log)
 
-    handler.unfinished = lambda: report_so_far(
-        "A call to AWS did not return before the function's time was up."
-    )
+    handler.unfinished = report_so_far
     result = rounds.run()
     if result is not None:
         return handler.answer(report.of_result(result, request, log))
