@@ -20,6 +20,7 @@ from hyperpod_node_removal_handler.contract import (
 from hyperpod_node_removal_handler.requested_node import Phase, RequestedNode
 
 _NO_ANSWER: Final = Refusal(FailureCode.NO_ANSWER, "the service's answer did not mention the node")
+_ON_ITS_WAY: Final = Refusal(FailureCode.NO_ANSWER, "it was asked for, and no answer came in time")
 SPLIT_INTO: Final = 10
 """Parts of a request that was refused as a whole. Halves would need twice as many calls where
 every node is at fault, which is what such a refusal means; single nodes at once would need one for
@@ -133,6 +134,14 @@ class Removal:
             node_ids = node_ids[room:]
         requests += [DeleteRequest(ids) for ids in _chunks(node_ids, MAX_IDS_PER_REQUEST)]
         return tuple(requests)
+
+    def asking(self, request: DeleteRequest) -> Self:
+        """The request is on its way: all that is known of it, should no answer come in time."""
+        return self.put_off(request, _ON_ITS_WAY)
+
+    def put_off(self, request: DeleteRequest, obstacle: Refusal) -> Self:
+        """The request came to nothing, for no fault of a node that is known so far."""
+        return self._with(request, lambda node: node.put_off(obstacle))
 
     def answered(self, request: DeleteRequest, reply: DeleteReply) -> Self:
         """The service took the request and says of each node whether it accepts its removal."""

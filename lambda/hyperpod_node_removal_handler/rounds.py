@@ -279,7 +279,12 @@ class Rounds:
             # Earlier requests, and waiting for a permission or a cluster, may have taken long.
             if self._clock.now() - self._looked_at > _FRESH:
                 self._look_at_stack()
-            return self._cluster.delete(request.node_ids, request.node_logical_ids)
+            self.removal = self.removal.asking(request)
+            try:
+                return self._cluster.delete(request.node_ids, request.node_logical_ids)
+            except AwsError as error:
+                self.removal = self.removal.put_off(request, Refusal(error.code, error.message))
+                raise
 
         return patiently(
             delete,
