@@ -8,7 +8,7 @@ from uuid import uuid4
 from aws_cdk import App, CfnOutput, CfnParameter, Duration, Stack
 
 from hyperpod_node_removal import NodeRemoval, PartialFailure
-from hyperpod_node_removal_handler.contract import Attribute
+from hyperpod_node_removal_handler.contract import RESOURCE_TYPE, Attribute
 from sandbox.assembly import read_assembly
 from sandbox.aws import Sandbox
 from sandbox.hyperpod import Cluster
@@ -55,8 +55,17 @@ class Removal:
         given: dict[str, Any] = {"groups": {"workers": 8}, "shutdown_seconds": 0.5, **more}
         return self.sandbox.hyperpod.create_cluster(self.name, seed=len(self.name), **given)
 
-    def deploy(self, *node_ids: str, **parameters: str) -> Deployment:
+    def deploy(
+        self, *node_ids: str, properties: dict[str, Any] | None = None, **parameters: str
+    ) -> Deployment:
+        """Deploy the set; `properties` are written into the template beside those of the app."""
         stack = read_assembly(self.assembly, STACK)
+        (resource,) = (
+            resource
+            for resource in stack.template["Resources"].values()
+            if resource["Type"] == RESOURCE_TYPE
+        )
+        resource["Properties"] |= properties or {}
         return self.sandbox.deploy(
             self.name,
             stack.template,

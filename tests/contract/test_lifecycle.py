@@ -175,6 +175,36 @@ def test_logical_ids_and_a_controller(removal: Removal) -> None:
     assert controller not in removal.sandbox.hyperpod.requested_nodes
 
 
+def test_a_broken_guard_refuses_the_whole_set_and_rolls_back(removal: Removal) -> None:
+    cluster = removal.cluster()
+    nodes = cluster.node_ids("workers")
+    removal.deploy(nodes[0], properties={"MinRemaining": {"workers": 4}})
+    deletes = len(removal.sandbox.hyperpod.delete_requests)
+    failed = removal.deploy(*nodes[1:7], properties={"MinRemaining": {"workers": 4}})
+    assert failed.status == "UPDATE_ROLLBACK_COMPLETE"
+    assert reason(failed, "UPDATE_FAILED").startswith(
+        "Received response status [FAILED] from custom resource. Message returned:"
+        f" Nothing was removed from {cluster.name}: removing 6 of 7 nodes of group workers leaves"
+        " 1, fewer than 4 (MinRemaining)."
+    )
+    assert len(removal.sandbox.hyperpod.delete_requests) == deletes
+    assert cluster.present == set(nodes[1:])
+
+
+def test_a_dry_run_first_and_then_the_removal(removal: Removal) -> None:
+    cluster = removal.cluster()
+    nodes = cluster.node_ids("workers")[:2]
+    planned = removal.deploy(*nodes, properties={"DryRun": True})
+    assert planned.status == "CREATE_COMPLETE"
+    assert planned.outputs["Outcome"] == "PLANNED"
+    assert planned.outputs["PlannedNodes"] == ",".join(nodes)
+    assert set(nodes) <= cluster.present
+    done = removal.deploy(*nodes, properties={"DryRun": False})
+    assert done.status == "UPDATE_COMPLETE"
+    assert done.outputs["RemovedNodes"] == ",".join(nodes)
+    assert cluster.present.isdisjoint(nodes)
+
+
 def test_the_log_ends_with_the_summary_and_has_no_presigned_url(removal: Removal) -> None:
     cluster = removal.cluster()
     bad, good, *_ = cluster.node_ids("workers")
