@@ -101,16 +101,8 @@ class CustomResource(CfnResource):
             return
         # Nothing but what CloudFormation sends: crhelper acts on keys of its own in an event.
         super().__call__(
-            {
-                "RequestType": envelope.request_type,
-                "StackId": envelope.stack_id,
-                "RequestId": envelope.request_id,
-                "LogicalResourceId": envelope.logical_resource_id,
-                "PhysicalResourceId": envelope.physical_resource_id,
-                "ResponseURL": envelope.response_url,
-                "ResourceProperties": properties,
-                **{key: event[key] for key in self._passed if key in event},
-            },
+            envelope.as_event(properties)
+            | {key: event[key] for key in self._passed if key in event},
             context,
         )
 

@@ -54,6 +54,18 @@ class Envelope:
             else derived_physical_resource_id(stack_id, logical_id),
         )
 
+    def as_event(self, properties: object) -> dict[str, object]:
+        """The event that it came with, with nothing in it but what CloudFormation sends."""
+        return {
+            "RequestType": self.request_type,
+            "StackId": self.stack_id,
+            "RequestId": self.request_id,
+            "LogicalResourceId": self.logical_resource_id,
+            "PhysicalResourceId": self.physical_resource_id,
+            "ResponseURL": self.response_url,
+            "ResourceProperties": properties,
+        }
+
 
 def derived_physical_resource_id(stack_id: str, logical_resource_id: str) -> str:
     """The physical resource id of a resource that is being created.

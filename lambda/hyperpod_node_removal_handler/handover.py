@@ -104,16 +104,8 @@ def hand_over(
     Raises:
         aws.AwsError: it was not invoked, or that is not known.
     """
-    event = {
-        "RequestType": envelope.request_type,
-        "StackId": envelope.stack_id,
-        "RequestId": envelope.request_id,
-        "LogicalResourceId": envelope.logical_resource_id,
-        "PhysicalResourceId": envelope.physical_resource_id,
-        "ResponseURL": envelope.response_url,
-        "ResourceProperties": {str(Property.CLUSTER_NAME): continuation.request.cluster},
-        KEY: continuation.to_text(),
-    }
+    event = envelope.as_event({str(Property.CLUSTER_NAME): continuation.request.cluster})
+    event[KEY] = continuation.to_text()
     with aws.translated("Invoke"):
         client.invoke(
             FunctionName=function,

@@ -7,6 +7,7 @@ from typing import Final
 from hyperpod_node_removal_handler.aws import AccessDeniedError, AwsError
 from hyperpod_node_removal_handler.contract import quoted
 from hyperpod_node_removal_handler.removal import Removal
+from hyperpod_node_removal_handler.requested_node import Phase, RequestedNode
 
 _PERMISSIONS: Final = (
     "sagemaker:BatchDeleteClusterNodes, ListClusterNodes and DescribeCluster on the cluster,"
@@ -29,6 +30,30 @@ class Result:
     """Why the removal ended before its nodes did, as a sentence. Empty if it did not."""
     broken_guards: tuple[str, ...] = ()
     """Why the whole set was refused, a phrase for each guard. Empty if it was not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """The nodes of a removal by where they ended."""
+
+    planned: tuple[RequestedNode, ...]
+    removed: tuple[RequestedNode, ...]
+    accepted: tuple[RequestedNode, ...]
+    absent: tuple[RequestedNode, ...]
+    failed: tuple[RequestedNode, ...]
+
+    @classmethod
+    def of(cls, removal: Removal) -> "Tally":
+        def ended(phase: Phase) -> tuple[RequestedNode, ...]:
+            return tuple(node for node in removal.nodes if node.phase is phase)
+
+        return cls(
+            planned=ended(Phase.WAITING),
+            removed=ended(Phase.REMOVED),
+            accepted=ended(Phase.LEAVING),
+            absent=ended(Phase.ABSENT),
+            failed=ended(Phase.FAILED),
+        )
 
 
 def not_found(name: str, error: AwsError) -> str:
