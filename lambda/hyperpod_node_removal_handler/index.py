@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from hyperpod_node_removal_handler import aws, handover, report
+from hyperpod_node_removal_handler.asking import StackIsGoingBackError
 from hyperpod_node_removal_handler.cluster import Cluster
 from hyperpod_node_removal_handler.contract import Outcome
 from hyperpod_node_removal_handler.custom_resource import (
@@ -23,11 +24,11 @@ from hyperpod_node_removal_handler.custom_resource import (
 )
 from hyperpod_node_removal_handler.envelope import Envelope
 from hyperpod_node_removal_handler.handover import Continuation
-from hyperpod_node_removal_handler.patience import LAG, PROPAGATION, SystemClock, patiently
+from hyperpod_node_removal_handler.patience import LAG, PROPAGATION, Span, SystemClock, patiently
 from hyperpod_node_removal_handler.removal import Removal
 from hyperpod_node_removal_handler.report import Report
 from hyperpod_node_removal_handler.request import RemovalRequest
-from hyperpod_node_removal_handler.rounds import Rounds, Span, StackIsGoingBackError
+from hyperpod_node_removal_handler.rounds import Rounds
 from hyperpod_node_removal_handler.stack import Stack, StackAtRestError, StackDirection
 from hyperpod_node_removal_handler.wire import RequestError
 

@@ -1,5 +1,6 @@
 """Waiting: a clock, growing pauses, and calls that are tried again."""
 
+import math
 import random
 import time
 from collections.abc import Callable
@@ -19,6 +20,7 @@ removal under way is not given up for a short outage, however short `RetryFor` i
 LAG: Final = 60.0
 """Seconds for which the status of a stack may lag behind what CloudFormation does with it."""
 _JITTER: Final = 0.2
+_NOT_AGAIN: Final = 0.0
 
 
 class Clock(Protocol):
@@ -82,3 +84,42 @@ def patiently(call: Callable[[], T], *, clock: Clock, until: float, denied_until
             limit = denied_until
         # The last try is at the limit itself.
         clock.sleep(min(backoff.pause(), limit - clock.now()))
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The time a removal has, in seconds of the clock."""
+
+    started: float
+    """When the removal began, in whatever invocation."""
+    deadline: float
+    """When it ends, done or not."""
+    pause_at: float = math.inf
+    """When this invocation has to hand it over."""
+
+    @property
+    def end(self) -> float:
+        """When this invocation has to stop waiting."""
+        return min(self.deadline, self.pause_at)
+
+
+class Patience:
+    """Tries calls again for as long as a span allows."""
+
+    def __init__(self, clock: Clock, span: Span, retry_for: float) -> None:
+        """`retry_for` is how long an outage is waited out: seconds, `OUTAGE` at the least."""
+        self._clock = clock
+        self._span = span
+        self._outage = max(OUTAGE, retry_for)
+
+    def __call__(self, call: Callable[[], T]) -> T:
+        """What `call` returns, however long that takes."""
+        return self._try(call, until=min(self._span.end, self._clock.now() + self._outage))
+
+    def once(self, call: Callable[[], T]) -> T:
+        """What `call` returns. Only a permission that has not spread yet is waited for."""
+        return self._try(call, until=_NOT_AGAIN)
+
+    def _try(self, call: Callable[[], T], until: float) -> T:
+        denied_until = min(self._span.end, self._span.started + PROPAGATION)
+        return patiently(call, clock=self._clock, until=until, denied_until=denied_until)

@@ -8,13 +8,14 @@ from botocore.exceptions import ClientError
 
 from hyperpod_node_removal_handler import report
 from hyperpod_node_removal_handler.cluster import Cluster
+from hyperpod_node_removal_handler.patience import Span
 from hyperpod_node_removal_handler.reason import LogPlace
 from hyperpod_node_removal_handler.removal import Removal
 from hyperpod_node_removal_handler.report import Report
 from hyperpod_node_removal_handler.request import RemovalRequest
 from hyperpod_node_removal_handler.requested_node import Phase
 from hyperpod_node_removal_handler.result import Result
-from hyperpod_node_removal_handler.rounds import Rounds, Span
+from hyperpod_node_removal_handler.rounds import Rounds
 from hyperpod_node_removal_handler.stack import Stack
 from sandbox.hyperpod import HyperPod, ServiceError
 
