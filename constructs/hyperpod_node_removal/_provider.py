@@ -16,8 +16,8 @@ from hyperpod_node_removal_handler import contract
 FUNCTION_TIMEOUT_SECONDS: Final = 900
 """The longest a Lambda function can run."""
 MEMORY_MEGABYTES: Final = 256
-"""3,000 nodes take 48 MB (`python -m scripts.measure_function`). The rest is for CPU, which comes with
-memory: start-up, mostly imports, takes 0.4 s of a whole core."""
+"""3,000 nodes take 48 MB (`python -m scripts.measure_function`). The rest is for CPU, which comes
+with memory: start-up, mostly imports, takes 0.4 s of a whole core."""
 MODELS_PATH: Final = f"$LAMBDA_TASK_ROOT/{HANDLER_PACKAGE}/data"
 """Where the function finds the botocore models it carries (`scripts/prune_botocore_models.py`).
 

@@ -8,6 +8,7 @@ from aws_cdk.aws_sagemaker import CfnCluster
 from aws_cdk.interfaces.aws_sagemaker import IClusterRef
 from constructs import Construct
 
+from hyperpod_node_removal._attributes import RemovalAttributes
 from hyperpod_node_removal._cluster import named_cluster
 from hyperpod_node_removal._permissions import RemovalPermissions
 from hyperpod_node_removal._provider import NodeRemovalProvider
@@ -20,7 +21,7 @@ from hyperpod_node_removal._validation import (
     retry_token_problem,
 )
 from hyperpod_node_removal_handler import contract
-from hyperpod_node_removal_handler.contract import Attribute, PartialFailure, Property, RemovalStage
+from hyperpod_node_removal_handler.contract import PartialFailure, Property, RemovalStage
 
 TIMEOUT_DEFAULT_SECONDS: Final = 1800
 """Ten minutes of retries, and twice as much for the nodes to leave. CloudFormation's own default is
@@ -30,7 +31,7 @@ _DRIFT_WARNING: Final = "hyperpod-node-removal:InstanceCountDrift"
 _ORDER_WARNING: Final = "hyperpod-node-removal:ClusterChangesFirst"
 
 
-class NodeRemoval(Construct):
+class NodeRemoval(RemovalAttributes):
     """Removes a set of nodes from a SageMaker HyperPod cluster when it is deployed.
 
     The deployment is complete when every node of the set has left the cluster, or was not there to
@@ -156,80 +157,9 @@ class NodeRemoval(Construct):
             self._warn_of_order(named.referred)
 
     @property
-    def resource(self) -> CustomResource:
-        """The custom resource."""
-        return self._resource
-
-    @property
     def provider(self) -> NodeRemovalProvider:
         """The function that does the removal, with its role and log group."""
         return self._provider
-
-    # The attributes are strings on the wire and so they are here: a number token could neither be
-    # an Output nor be compared in a condition without being turned into a string again.
-
-    @property
-    def outcome(self) -> str:
-        """What came of the removal, one of `hyperpod_node_removal.Outcome`. A token."""
-        return self._attribute(Attribute.OUTCOME)
-
-    @property
-    def cluster_name(self) -> str:
-        """Name of the cluster, also if it was given by ARN. A token."""
-        return self._attribute(Attribute.CLUSTER_NAME)
-
-    @property
-    def requested_count(self) -> str:
-        """How many nodes the set names, as decimal digits. A token."""
-        return self._attribute(Attribute.REQUESTED_COUNT)
-
-    @property
-    def removed_count(self) -> str:
-        """How many nodes this deployment removed, as decimal digits. A token."""
-        return self._attribute(Attribute.REMOVED_COUNT)
-
-    @property
-    def accepted_count(self) -> str:
-        """How many nodes were still leaving at the end, as decimal digits. A token."""
-        return self._attribute(Attribute.ACCEPTED_COUNT)
-
-    @property
-    def already_absent_count(self) -> str:
-        """How many nodes were gone before, as decimal digits. A token."""
-        return self._attribute(Attribute.ALREADY_ABSENT_COUNT)
-
-    @property
-    def failed_count(self) -> str:
-        """How many nodes could not be removed, as decimal digits. A token."""
-        return self._attribute(Attribute.FAILED_COUNT)
-
-    @property
-    def removed_nodes(self) -> str:
-        """The nodes this deployment removed, joined by commas. A token."""
-        return self._attribute(Attribute.REMOVED_NODES)
-
-    @property
-    def accepted_nodes(self) -> str:
-        """The nodes that were still leaving at the end, joined by commas. A token."""
-        return self._attribute(Attribute.ACCEPTED_NODES)
-
-    @property
-    def already_absent_nodes(self) -> str:
-        """The nodes that were gone before, joined by commas. A token."""
-        return self._attribute(Attribute.ALREADY_ABSENT_NODES)
-
-    @property
-    def failed_nodes(self) -> str:
-        """The nodes that could not be removed, joined by commas. A token."""
-        return self._attribute(Attribute.FAILED_NODES)
-
-    @property
-    def instance_group_target_counts(self) -> str:
-        """The counts to write back into the cluster's template, by group, as JSON. A token."""
-        return self._attribute(Attribute.INSTANCE_GROUP_TARGET_COUNTS)
-
-    def _attribute(self, attribute: Attribute) -> str:
-        return self._resource.get_att_string(attribute.value)
 
     def _run_before(self, cluster: CfnCluster) -> None:
         cluster.node.add_dependency(self)
