@@ -20,6 +20,11 @@ _ENCODED_LIST: Final = "#{Token["
 _EKS_CLUSTER_ARN: Final = re.compile(
     r"arn:aws[a-z-]*:eks:[a-z0-9-]+:[0-9]{12}:cluster/[A-Za-z0-9][A-Za-z0-9_-]{0,99}", re.ASCII
 )
+_STACK_ARN: Final = re.compile(
+    r"arn:aws[a-z-]*:cloudformation:[a-z0-9-]+:[0-9]{12}"
+    r":stack/[A-Za-z][A-Za-z0-9-]{0,127}/([A-Za-z0-9-]+|\*)",
+    re.ASCII,
+)
 
 Problem = Callable[[str], str | None]
 """Says what is wrong with a value, as the end of a sentence, or None."""
@@ -141,4 +146,14 @@ def eks_cluster_arn_problem(value: str) -> str | None:
     return (
         f"{contract.quoted(value)} is not the ARN of an EKS cluster; allowed:"
         " arn:aws:eks:<region>:<account>:cluster/<name>"
+    )
+
+
+def stack_arn_problem(value: str) -> str | None:
+    """The ARN of a stack, with an id or with `*` in its place. For permissions only."""
+    if _STACK_ARN.fullmatch(value):
+        return None
+    return (
+        f"{contract.quoted(value)} is not the ARN of a stack; allowed:"
+        " arn:aws:cloudformation:<region>:<account>:stack/<name>/<id>, where <id> may be *"
     )
