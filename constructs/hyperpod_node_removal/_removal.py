@@ -1,6 +1,6 @@
 """The construct: a set of nodes that a deployment removes from a cluster."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from aws_cdk import Annotations, CustomResource, Duration, Stack
@@ -10,18 +10,24 @@ from constructs import Construct
 
 from hyperpod_node_removal._attributes import RemovalAttributes
 from hyperpod_node_removal._cluster import named_cluster
+from hyperpod_node_removal._guards import guard_properties
 from hyperpod_node_removal._permissions import RemovalPermissions
 from hyperpod_node_removal._provider import NodeRemovalProvider
 from hyperpod_node_removal._validation import (
-    check_count,
+    check_size,
     check_text,
-    checked_ids,
+    checked_names,
     checked_seconds,
     eks_cluster_arn_problem,
     retry_token_problem,
 )
 from hyperpod_node_removal_handler import contract
-from hyperpod_node_removal_handler.contract import PartialFailure, Property, RemovalStage
+from hyperpod_node_removal_handler.contract import (
+    MissingNodes,
+    PartialFailure,
+    Property,
+    RemovalStage,
+)
 
 TIMEOUT_DEFAULT_SECONDS: Final = 1800
 """Ten minutes of retries, and twice as much for the nodes to leave. CloudFormation's own default is
@@ -51,6 +57,12 @@ class NodeRemoval(RemovalAttributes):
         node_logical_ids: Sequence[str] = (),
         on_partial_failure: PartialFailure = PartialFailure.FAIL,
         wait_for: RemovalStage = RemovalStage.REMOVED,
+        min_remaining: Mapping[str, int] | None = None,
+        max_removals: int | None = None,
+        protected_groups: Sequence[str] = (),
+        expected_groups: Sequence[str] = (),
+        missing_nodes: MissingNodes = MissingNodes.ACCEPT,
+        dry_run: bool = False,
         retry_for: Duration | None = None,
         retry_token: str | None = None,
         timeout: Duration | None = None,
@@ -74,6 +86,16 @@ class NodeRemoval(RemovalAttributes):
                 the nodes cannot be removed. If all fail, it fails. Default: it fails.
             wait_for: whether the deployment is complete when the nodes have left, or already when
                 the service has accepted their removal. Default: when they have left.
+            min_remaining: how many nodes must remain, by instance group. Default: any number may
+                go. If this guard or one of the next four is broken, nothing is removed and the
+                deployment fails.
+            max_removals: how many nodes one deployment may remove. Default: no limit.
+            protected_groups: instance groups from which nothing is removed. Default: none.
+            expected_groups: the only instance groups from which nodes are removed. Default: any.
+            missing_nodes: whether a node that is not in the cluster counts as removed, or breaks a
+                guard, as a typing error should. Default: it counts as removed.
+            dry_run: whether to find out only what would be removed and what a guard would refuse:
+                see `planned_nodes`. Default: nodes are removed.
             retry_for: how long a node that is in use or changing is tried again, in whole seconds
                 up to an hour and as far as `timeout` allows. Default: 10 minutes.
             retry_token: any text of up to 1,024 characters; changing it runs the same set again.
@@ -95,11 +117,11 @@ class NodeRemoval(RemovalAttributes):
             cluster_arn=cluster_arn,
             cluster_name=cluster_name,
         )
-        ids = checked_ids(path, "node_ids", node_ids, contract.node_id_problem)
-        logical_ids = checked_ids(
+        ids = checked_names(path, "node_ids", node_ids, contract.node_id_problem)
+        logical_ids = checked_names(
             path, "node_logical_ids", node_logical_ids, contract.node_logical_id_problem
         )
-        check_count(path, ids, logical_ids)
+        check_size(path, ids, logical_ids)
         check_text(
             path,
             "on_partial_failure",
@@ -111,6 +133,15 @@ class NodeRemoval(RemovalAttributes):
             "wait_for",
             wait_for,
             lambda value: contract.choice_problem(value, RemovalStage),
+        )
+        guards = guard_properties(
+            path,
+            min_remaining={} if min_remaining is None else min_remaining,
+            max_removals=max_removals,
+            protected_groups=protected_groups,
+            expected_groups=expected_groups,
+            missing_nodes=missing_nodes,
+            dry_run=dry_run,
         )
         if retry_for is None:
             retry_for = Duration.seconds(contract.RETRY_FOR_DEFAULT)
@@ -145,7 +176,7 @@ class NodeRemoval(RemovalAttributes):
             resource_type=contract.RESOURCE_TYPE,
             service_token=self._provider.service_token,
             service_timeout=timeout,
-            properties=properties,
+            properties=properties | guards,
         )
         permissions = RemovalPermissions.get_or_create(self, self._provider)
         permissions.allow(named, eks_cluster_arn)
