@@ -20,7 +20,12 @@
 from hyperpod_node_removal._errors import AssetError, InvalidPropertyError, NodeRemovalError
 from hyperpod_node_removal._provider import NodeRemovalProvider
 from hyperpod_node_removal._removal import NodeRemoval
-from hyperpod_node_removal_handler.contract import Outcome, PartialFailure, RemovalStage
+from hyperpod_node_removal_handler.contract import (
+    MissingNodes,
+    Outcome,
+    PartialFailure,
+    RemovalStage,
+)
 
 # Where a folder named constructs is on the path, the PyPI package of that name offers what is in
 # it as its own submodules. A second copy of these classes would not be equal to the first.
@@ -30,6 +35,7 @@ if __name__ != "hyperpod_node_removal":
 __all__ = [
     "AssetError",
     "InvalidPropertyError",
+    "MissingNodes",
     "NodeRemoval",
     "NodeRemovalError",
     "NodeRemovalProvider",

@@ -11,18 +11,32 @@ from constructs import Construct
 from hyperpod_node_removal._asset import HANDLER_PACKAGE, staged_code
 from hyperpod_node_removal._errors import NodeRemovalError
 from hyperpod_node_removal._role_size import RoleSize
+from hyperpod_node_removal._statements import (
+    acknowledge_wildcard,
+    cluster_statements,
+    stack_statement,
+)
+from hyperpod_node_removal._validation import (
+    check_text,
+    eks_cluster_arn_problem,
+    is_token,
+    stack_arn_problem,
+)
 from hyperpod_node_removal_handler import contract
 
 FUNCTION_TIMEOUT_SECONDS: Final = 900
 """The longest a Lambda function can run."""
 MEMORY_MEGABYTES: Final = 256
-"""3,000 nodes take 48 MB (`python -m scripts.measure_function`). The rest is for CPU, which comes with
-memory: start-up, mostly imports, takes 0.4 s of a whole core."""
+"""3,000 nodes take 48 MB (`python -m scripts.measure_function`). The rest is for CPU, which comes
+with memory: start-up, mostly imports, takes 0.4 s of a whole core."""
 MODELS_PATH: Final = f"$LAMBDA_TASK_ROOT/{HANDLER_PACKAGE}/data"
 """Where the function finds the botocore models it carries (`scripts/prune_botocore_models.py`).
 
 botocore expands the variable, in which Lambda tells where the code is.
 """
+_ANY_STACK_ID_REASON: Final = (
+    "The ARN of a stack ends in an id that is not known before the stack is made."
+)
 
 
 class NodeRemovalProvider(Construct):
@@ -108,6 +122,7 @@ class NodeRemovalProvider(Construct):
                 )
             ],
         )
+        self._elsewhere: iam.Policy | None = None
         self._policies: list[iam.Policy] = [self._self_invocation]
         self.node.add_validation(RoleSize(self, self._policies))
 
@@ -148,6 +163,36 @@ class NodeRemovalProvider(Construct):
     def log_group(self) -> logs.LogGroup:
         """Where the function tells what happened to each node."""
         return self._log_group
+
+    def allow_removals(
+        self, *, stack_arn: str, cluster_arn: str, eks_cluster_arn: str | None = None
+    ) -> None:
+        """Allow removals that a template outside of this app declares. A `NodeRemoval` needs none.
+
+        Args:
+            stack_arn: the stack of that template. It may end in `*` in place of the id, which is
+                not known before the stack is made:
+                `arn:aws:cloudformation:us-west-2:111122223333:stack/maintenance/*`.
+            cluster_arn: the cluster from which nodes are removed.
+            eks_cluster_arn: the EKS cluster that orchestrates it, if any.
+
+        Raises:
+            InvalidPropertyError: the text names the argument, its value and what is allowed.
+        """
+        path = self.node.path
+        check_text(path, "stack_arn", stack_arn, stack_arn_problem)
+        check_text(path, "cluster_arn", cluster_arn, contract.cluster_arn_problem)
+        if eks_cluster_arn is not None:
+            check_text(path, "eks_cluster_arn", eks_cluster_arn, eks_cluster_arn_problem)
+        if self._elsewhere is None:
+            document = iam.PolicyDocument(minimize=True)
+            self._elsewhere = iam.Policy(self, "RemovalsElsewhere", document=document)
+            self.attach(self._elsewhere)
+        self._elsewhere.add_statements(
+            stack_statement(stack_arn), *cluster_statements(cluster_arn, eks_cluster_arn)
+        )
+        if "*" in stack_arn and not is_token(stack_arn):
+            acknowledge_wildcard(self._elsewhere, stack_arn, _ANY_STACK_ID_REASON)
 
     def attach(self, policy: iam.Policy) -> None:
         """Give the function the rights of a policy, which may be in another stack."""

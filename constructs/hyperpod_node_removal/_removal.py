@@ -1,6 +1,6 @@
 """The construct: a set of nodes that a deployment removes from a cluster."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from aws_cdk import Annotations, CustomResource, Duration, Stack
@@ -8,19 +8,26 @@ from aws_cdk.aws_sagemaker import CfnCluster
 from aws_cdk.interfaces.aws_sagemaker import IClusterRef
 from constructs import Construct
 
+from hyperpod_node_removal._attributes import RemovalAttributes
 from hyperpod_node_removal._cluster import named_cluster
+from hyperpod_node_removal._guards import guard_properties
 from hyperpod_node_removal._permissions import RemovalPermissions
 from hyperpod_node_removal._provider import NodeRemovalProvider
 from hyperpod_node_removal._validation import (
-    check_count,
+    check_size,
     check_text,
-    checked_ids,
+    checked_names,
     checked_seconds,
     eks_cluster_arn_problem,
     retry_token_problem,
 )
 from hyperpod_node_removal_handler import contract
-from hyperpod_node_removal_handler.contract import Attribute, PartialFailure, Property, RemovalStage
+from hyperpod_node_removal_handler.contract import (
+    MissingNodes,
+    PartialFailure,
+    Property,
+    RemovalStage,
+)
 
 TIMEOUT_DEFAULT_SECONDS: Final = 1800
 """Ten minutes of retries, and twice as much for the nodes to leave. CloudFormation's own default is
@@ -30,7 +37,7 @@ _DRIFT_WARNING: Final = "hyperpod-node-removal:InstanceCountDrift"
 _ORDER_WARNING: Final = "hyperpod-node-removal:ClusterChangesFirst"
 
 
-class NodeRemoval(Construct):
+class NodeRemoval(RemovalAttributes):
     """Removes a set of nodes from a SageMaker HyperPod cluster when it is deployed.
 
     The deployment is complete when every node of the set has left the cluster, or was not there to
@@ -50,6 +57,12 @@ class NodeRemoval(Construct):
         node_logical_ids: Sequence[str] = (),
         on_partial_failure: PartialFailure = PartialFailure.FAIL,
         wait_for: RemovalStage = RemovalStage.REMOVED,
+        min_remaining: Mapping[str, int] | None = None,
+        max_removals: int | None = None,
+        protected_groups: Sequence[str] = (),
+        expected_groups: Sequence[str] = (),
+        missing_nodes: MissingNodes = MissingNodes.ACCEPT,
+        dry_run: bool = False,
         retry_for: Duration | None = None,
         retry_token: str | None = None,
         timeout: Duration | None = None,
@@ -73,6 +86,16 @@ class NodeRemoval(Construct):
                 the nodes cannot be removed. If all fail, it fails. Default: it fails.
             wait_for: whether the deployment is complete when the nodes have left, or already when
                 the service has accepted their removal. Default: when they have left.
+            min_remaining: how many nodes must remain, by instance group. Default: any number may
+                go. If this guard or one of the next four is broken, nothing is removed and the
+                deployment fails.
+            max_removals: how many nodes one deployment may remove. Default: no limit.
+            protected_groups: instance groups from which nothing is removed. Default: none.
+            expected_groups: the only instance groups from which nodes are removed. Default: any.
+            missing_nodes: whether a node that is not in the cluster counts as removed, or breaks a
+                guard, as a typing error should. Default: it counts as removed.
+            dry_run: whether to find out only what would be removed and what a guard would refuse:
+                see `planned_nodes`. Default: nodes are removed.
             retry_for: how long a node that is in use or changing is tried again, in whole seconds
                 up to an hour and as far as `timeout` allows. Default: 10 minutes.
             retry_token: any text of up to 1,024 characters; changing it runs the same set again.
@@ -94,11 +117,11 @@ class NodeRemoval(Construct):
             cluster_arn=cluster_arn,
             cluster_name=cluster_name,
         )
-        ids = checked_ids(path, "node_ids", node_ids, contract.node_id_problem)
-        logical_ids = checked_ids(
+        ids = checked_names(path, "node_ids", node_ids, contract.node_id_problem)
+        logical_ids = checked_names(
             path, "node_logical_ids", node_logical_ids, contract.node_logical_id_problem
         )
-        check_count(path, ids, logical_ids)
+        check_size(path, ids, logical_ids)
         check_text(
             path,
             "on_partial_failure",
@@ -110,6 +133,15 @@ class NodeRemoval(Construct):
             "wait_for",
             wait_for,
             lambda value: contract.choice_problem(value, RemovalStage),
+        )
+        guards = guard_properties(
+            path,
+            min_remaining={} if min_remaining is None else min_remaining,
+            max_removals=max_removals,
+            protected_groups=protected_groups,
+            expected_groups=expected_groups,
+            missing_nodes=missing_nodes,
+            dry_run=dry_run,
         )
         if retry_for is None:
             retry_for = Duration.seconds(contract.RETRY_FOR_DEFAULT)
@@ -144,7 +176,7 @@ class NodeRemoval(Construct):
             resource_type=contract.RESOURCE_TYPE,
             service_token=self._provider.service_token,
             service_timeout=timeout,
-            properties=properties,
+            properties=properties | guards,
         )
         permissions = RemovalPermissions.get_or_create(self, self._provider)
         permissions.allow(named, eks_cluster_arn)
@@ -156,80 +188,9 @@ class NodeRemoval(Construct):
             self._warn_of_order(named.referred)
 
     @property
-    def resource(self) -> CustomResource:
-        """The custom resource."""
-        return self._resource
-
-    @property
     def provider(self) -> NodeRemovalProvider:
         """The function that does the removal, with its role and log group."""
         return self._provider
-
-    # The attributes are strings on the wire and so they are here: a number token could neither be
-    # an Output nor be compared in a condition without being turned into a string again.
-
-    @property
-    def outcome(self) -> str:
-        """What came of the removal, one of `hyperpod_node_removal.Outcome`. A token."""
-        return self._attribute(Attribute.OUTCOME)
-
-    @property
-    def cluster_name(self) -> str:
-        """Name of the cluster, also if it was given by ARN. A token."""
-        return self._attribute(Attribute.CLUSTER_NAME)
-
-    @property
-    def requested_count(self) -> str:
-        """How many nodes the set names, as decimal digits. A token."""
-        return self._attribute(Attribute.REQUESTED_COUNT)
-
-    @property
-    def removed_count(self) -> str:
-        """How many nodes this deployment removed, as decimal digits. A token."""
-        return self._attribute(Attribute.REMOVED_COUNT)
-
-    @property
-    def accepted_count(self) -> str:
-        """How many nodes were still leaving at the end, as decimal digits. A token."""
-        return self._attribute(Attribute.ACCEPTED_COUNT)
-
-    @property
-    def already_absent_count(self) -> str:
-        """How many nodes were gone before, as decimal digits. A token."""
-        return self._attribute(Attribute.ALREADY_ABSENT_COUNT)
-
-    @property
-    def failed_count(self) -> str:
-        """How many nodes could not be removed, as decimal digits. A token."""
-        return self._attribute(Attribute.FAILED_COUNT)
-
-    @property
-    def removed_nodes(self) -> str:
-        """The nodes this deployment removed, joined by commas. A token."""
-        return self._attribute(Attribute.REMOVED_NODES)
-
-    @property
-    def accepted_nodes(self) -> str:
-        """The nodes that were still leaving at the end, joined by commas. A token."""
-        return self._attribute(Attribute.ACCEPTED_NODES)
-
-    @property
-    def already_absent_nodes(self) -> str:
-        """The nodes that were gone before, joined by commas. A token."""
-        return self._attribute(Attribute.ALREADY_ABSENT_NODES)
-
-    @property
-    def failed_nodes(self) -> str:
-        """The nodes that could not be removed, joined by commas. A token."""
-        return self._attribute(Attribute.FAILED_NODES)
-
-    @property
-    def instance_group_target_counts(self) -> str:
-        """The counts to write back into the cluster's template, by group, as JSON. A token."""
-        return self._attribute(Attribute.INSTANCE_GROUP_TARGET_COUNTS)
-
-    def _attribute(self, attribute: Attribute) -> str:
-        return self._resource.get_att_string(attribute.value)
 
     def _run_before(self, cluster: CfnCluster) -> None:
         cluster.node.add_dependency(self)

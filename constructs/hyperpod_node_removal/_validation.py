@@ -5,7 +5,7 @@ checks it with the same rules (`hyperpod_node_removal_handler.contract`) when it
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from aws_cdk import Duration, Token
@@ -19,6 +19,11 @@ _ENCODED_LIST: Final = "#{Token["
 
 _EKS_CLUSTER_ARN: Final = re.compile(
     r"arn:aws[a-z-]*:eks:[a-z0-9-]+:[0-9]{12}:cluster/[A-Za-z0-9][A-Za-z0-9_-]{0,99}", re.ASCII
+)
+_STACK_ARN: Final = re.compile(
+    r"arn:aws[a-z-]*:cloudformation:[a-z0-9-]+:[0-9]{12}"
+    r":stack/[A-Za-z][A-Za-z0-9-]{0,127}/([A-Za-z0-9-]+|\*)",
+    re.ASCII,
 )
 
 Problem = Callable[[str], str | None]
@@ -47,19 +52,19 @@ def check_text(path: str, name: str, value: object, problem: Problem) -> None:
         raise InvalidPropertyError(path, name, sentence)
 
 
-def checked_ids(path: str, name: str, ids: Sequence[str], problem: Problem) -> list[str]:
-    """The ids as a list, each a token or distinct and without a problem.
+def checked_names(path: str, name: str, names: Sequence[str], problem: Problem) -> list[str]:
+    """Ids or names as a list, each a token or distinct and without a problem.
 
     Raises:
-        InvalidPropertyError: names the first id that is not allowed.
+        InvalidPropertyError: shows the first one that is not allowed.
     """
-    if is_token(ids):
-        return ids  # type: ignore[return-value]  # Fn.get_att() and the like, resolved to a list
-    if isinstance(ids, str) or not isinstance(ids, Sequence):
+    if is_token(names):
+        return names  # type: ignore[return-value]  # Fn.get_att() and the like, resolved to a list
+    if isinstance(names, str) or not isinstance(names, Sequence):
         raise InvalidPropertyError(
-            path, name, f"{_shown(ids)} is not a list of ids; allowed: a list of strings"
+            path, name, f"{_shown(names)} is not a list; allowed: a list of strings"
         )
-    given = list(ids)
+    given = list(names)
     if is_token(given):
         return given
     seen: set[str] = set()
@@ -68,19 +73,62 @@ def checked_ids(path: str, name: str, ids: Sequence[str], problem: Problem) -> l
             raise InvalidPropertyError(
                 path,
                 name,
-                "a list that is known at deployment only stands among other ids;"
-                " allowed: such a list alone, or literal ids",
+                "a list that is known at deployment only stands among other values;"
+                " allowed: such a list alone, or single values",
             )
         check_text(path, name, item, problem)
         if item in seen and not is_token(item):
             raise InvalidPropertyError(
-                path, name, f"{contract.quoted(item)} is listed twice; allowed: each id once"
+                path, name, f"{contract.quoted(item)} is listed twice; allowed: once each"
             )
         seen.add(item)
     return given
 
 
-def check_count(path: str, node_ids: list[str], node_logical_ids: list[str]) -> None:
+def checked_counts(
+    path: str, name: str, counts: Mapping[str, int], problem: Problem
+) -> dict[str, int]:
+    """Numbers of nodes by name, the names without a problem. A token passes in any place.
+
+    Raises:
+        InvalidPropertyError: shows the first name or number that is not allowed.
+    """
+    if is_token(counts):
+        return counts  # type: ignore[return-value]  # resolved to a map
+    if not isinstance(counts, Mapping):
+        raise InvalidPropertyError(
+            path, name, f"{_shown(counts)} is not a mapping; allowed: numbers of nodes by name"
+        )
+    for key in counts:
+        check_text(path, name, key, problem)
+    return {
+        key: checked_count(path, f"{name}[{contract.quoted(key)}]", count)
+        for key, count in counts.items()
+    }
+
+
+def checked_count(path: str, name: str, count: int) -> int:
+    """A number of nodes, or a token.
+
+    Raises:
+        InvalidPropertyError: it is no whole number, or out of range.
+    """
+    if is_token(count):
+        return count
+    if isinstance(count, bool) or not isinstance(count, int):
+        raise InvalidPropertyError(path, name, f"{_shown(count)} is not a whole number")
+    if sentence := contract.count_problem(count):
+        raise InvalidPropertyError(path, name, sentence)
+    return count
+
+
+def check_flag(path: str, name: str, value: object) -> None:
+    """Raise `InvalidPropertyError` unless `value` is a token, True or False."""
+    if not is_token(value) and not isinstance(value, bool):
+        raise InvalidPropertyError(path, name, f"{_shown(value)} is not True or False")
+
+
+def check_size(path: str, node_ids: list[str], node_logical_ids: list[str]) -> None:
     """Raise `InvalidPropertyError` if one removal has more ids than the contract allows."""
     lists = (ids for ids in (node_ids, node_logical_ids) if not is_token(ids))
     count = sum(not is_token(identifier) for ids in lists for identifier in ids)
@@ -141,4 +189,14 @@ def eks_cluster_arn_problem(value: str) -> str | None:
     return (
         f"{contract.quoted(value)} is not the ARN of an EKS cluster; allowed:"
         " arn:aws:eks:<region>:<account>:cluster/<name>"
+    )
+
+
+def stack_arn_problem(value: str) -> str | None:
+    """The ARN of a stack, with an id or with `*` in its place. For permissions only."""
+    if _STACK_ARN.fullmatch(value):
+        return None
+    return (
+        f"{contract.quoted(value)} is not the ARN of a stack; allowed:"
+        " arn:aws:cloudformation:<region>:<account>:stack/<name>/<id>, where <id> may be *"
     )

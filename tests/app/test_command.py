@@ -36,7 +36,14 @@ def run(folder: Path, **context: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_stack_with_outputs(tmp_path: Path) -> None:
-    done = run(tmp_path, cluster="ml-cluster", node_ids=f"{ONE},{TWO}", retry_token="2")
+    done = run(
+        tmp_path,
+        cluster="ml-cluster",
+        node_ids=f"{ONE},{TWO}",
+        retry_token="2",
+        min_remaining="workers=4",
+        dry_run="true",
+    )
     assert done.returncode == 0, done.stderr
     path = tmp_path / "cdk.out" / "hyperpod-node-removal-ml-cluster.template.json"
     template: dict[str, Any] = json.loads(path.read_text())
@@ -45,6 +52,8 @@ def test_a_stack_with_outputs(tmp_path: Path) -> None:
     assert removal["Properties"]["ClusterName"] == "ml-cluster"
     assert removal["Properties"]["NodeIds"] == [ONE, TWO]
     assert removal["Properties"]["RetryToken"] == "2"
+    assert removal["Properties"]["MinRemaining"] == {"workers": 4}
+    assert removal["Properties"]["DryRun"] is True
     outputs = template["Outputs"]
     assert outputs["FailedNodes"]["Value"]["Fn::GetAtt"] == ["Removal1BFB0048", "FailedNodes"]
     assert outputs.keys() == {"LogGroup", *Attribute}

@@ -24,6 +24,13 @@ def test_keys(tmp_path: Path) -> None:
     assert settings.retry_for == 60
 
 
+def test_guards(tmp_path: Path) -> None:
+    context = {"cluster": "a", "min_remaining": "workers=4, trainers=2", "dry_run": "true"}
+    settings = settings_from_context(context, tmp_path)
+    assert settings.min_remaining == {"workers": 4, "trainers": 2}
+    assert settings.dry_run
+
+
 def test_a_file(tmp_path: Path) -> None:
     (tmp_path / "set.yaml").write_text(f"cluster: ml-cluster\nnode_ids: [{ONE}]\n")
     settings = settings_from_context({"removals": "set.yaml"}, tmp_path)
@@ -69,6 +76,8 @@ def test_a_path_that_is_none(tmp_path: Path, path: object) -> None:
         ("cluster_name", "cluster"),
         ("removal", "removals"),
         ("stackName", "stack_name"),
+        ("dry-run", "dry_run"),
+        ("max_removal", "max_removals"),
     ],
 )
 def test_a_misspelled_key_is_not_ignored(tmp_path: Path, key: str, meant: str) -> None:

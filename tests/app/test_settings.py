@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hyperpod_node_removal import PartialFailure
+from hyperpod_node_removal import MissingNodes, PartialFailure
 from hyperpod_node_removal.app.given import SettingsError, given_values
 from hyperpod_node_removal.app.settings import Key, Settings, settings_from
 from hyperpod_node_removal_handler import contract
@@ -40,6 +40,12 @@ def test_every_key() -> None:
         node_ids=[ONE, TWO],
         node_logical_ids="gpu-1, gpu-2,",
         on_partial_failure="REPORT",
+        dry_run=True,
+        min_remaining={"workers": 4, "trainers": 2},
+        max_removals=0,
+        protected_groups="controllers, logins",
+        expected_groups=["workers"],
+        missing_nodes="FAIL",
         retry_for=60,
         retry_token="again",
         eks_cluster_arn="arn:aws:eks:us-west-2:111122223333:cluster/training",
@@ -49,6 +55,12 @@ def test_every_key() -> None:
         node_ids=(ONE, TWO),
         node_logical_ids=("gpu-1", "gpu-2"),
         on_partial_failure=PartialFailure.REPORT,
+        dry_run=True,
+        min_remaining={"workers": 4, "trainers": 2},
+        max_removals=0,
+        protected_groups=("controllers", "logins"),
+        expected_groups=("workers",),
+        missing_nodes=MissingNodes.FAIL,
         retry_for=60,
         retry_token="again",
         eks_cluster_arn="arn:aws:eks:us-west-2:111122223333:cluster/training",
@@ -78,7 +90,7 @@ def test_an_arn_names_the_stack_by_the_clusters_id() -> None:
         ({"node_ids": [[ONE]]}, "set.json: node_ids[0]: a list is given; allowed: text"),
         (
             {"node_ids": [f"{ONE},{TWO}", ONE]},
-            f"set.json: node_ids[1]: '{ONE}' is listed twice; allowed: each id once",
+            f"set.json: node_ids[1]: '{ONE}' is listed twice; allowed: once each",
         ),
         (
             {"node_ids": f"hyperpod-{ONE}"},
@@ -95,6 +107,58 @@ def test_an_arn_names_the_stack_by_the_clusters_id() -> None:
         (
             {"on_partial_failure": "report"},
             "set.json: on_partial_failure: 'report' is unknown; allowed: FAIL or REPORT",
+        ),
+        (
+            {"dry_run": "yes"},
+            "set.json: dry_run: 'yes' is unknown; allowed: true or false",
+        ),
+        ({"dry_run": 1}, "set.json: dry_run: '1' is unknown; allowed: true or false"),
+        (
+            {"min_remaining": {"workers": 6759}},
+            "set.json: min_remaining['workers']: '6759' is out of range; allowed: 0 to 6758 nodes",
+        ),
+        (
+            {"min_remaining": {"workers": "half"}},
+            (
+                "set.json: min_remaining['workers']: 'half' is not a whole number; allowed: 0 to"
+                " 6758 nodes"
+            ),
+        ),
+        (
+            {"min_remaining": {"workers": None}},
+            "set.json: min_remaining['workers']: nothing is not a whole number; allowed: 0 to",
+        ),
+        (
+            {"min_remaining": {"workers": {"count": 4}}},
+            "set.json: min_remaining['workers']: a mapping is not a whole number; allowed: 0 to",
+        ),
+        (
+            {"min_remaining": {"work*": 4}},
+            "set.json: min_remaining['work*']: 'work*' is not the name of an instance group;",
+        ),
+        (
+            {"min_remaining": "workers=4, trainers"},
+            "set.json: min_remaining: 'trainers' has no number; allowed: GROUP=NODES,...",
+        ),
+        (
+            {"min_remaining": "workers=4,workers=5"},
+            "set.json: min_remaining: 'workers' is listed twice; allowed: once each",
+        ),
+        (
+            {"min_remaining": ["workers"]},
+            "set.json: min_remaining: a list is given; allowed: a mapping, or GROUP=NODES,...",
+        ),
+        (
+            {"max_removals": ""},
+            "set.json: max_removals: '' is not a whole number; allowed: 0 to 6758 nodes",
+        ),
+        (
+            {"protected_groups": ["a b"]},
+            "set.json: protected_groups[0]: 'a b' is not the name of an instance group;",
+        ),
+        (
+            {"missing_nodes": "IGNORE"},
+            "set.json: missing_nodes: 'IGNORE' is unknown; allowed: ACCEPT or FAIL",
         ),
         (
             {"retry_for": "10m"},
@@ -115,8 +179,9 @@ def test_an_arn_names_the_stack_by_the_clusters_id() -> None:
             {"node_idss": [ONE]},
             (
                 "set.json: node_idss: unknown key; allowed: cluster, node_ids, node_logical_ids,"
-                " on_partial_failure, wait_for, timeout, retry_for, retry_token,"
-                " eks_cluster_arn, stack_name"
+                " on_partial_failure, wait_for, dry_run, min_remaining, max_removals,"
+                " protected_groups, expected_groups, missing_nodes, timeout, retry_for,"
+                " retry_token, eks_cluster_arn, stack_name"
             ),
         ),
     ],

@@ -42,6 +42,10 @@ node_ids:
   - {ONE}   # row remapping pending
   - {TWO}
 on_partial_failure: REPORT
+min_remaining:
+  workers: 4
+  trainers: "2"
+dry_run: True
 retry_token: "2"
 """
 JSON = f"""\
@@ -49,6 +53,8 @@ JSON = f"""\
   "cluster": "ml-cluster",
   "node_ids": ["{ONE}", "{TWO}"],
   "on_partial_failure": "REPORT",
+  "min_remaining": {{"workers": 4, "trainers": "2"}},
+  "dry_run": true,
   "retry_token": "2"
 }}
 """
@@ -71,6 +77,8 @@ def test_yaml_and_json_say_the_same(folder: Folder, text: str | bytes, name: str
         stack_name="hyperpod-node-removal-ml-cluster",
         node_ids=(ONE, TWO),
         on_partial_failure=PartialFailure.REPORT,
+        min_remaining={"workers": 4, "trainers": 2},
+        dry_run=True,
         retry_token="2",
     )
 
@@ -106,6 +114,22 @@ def test_a_list_whose_entries_are_all_commented_out_is_empty(folder: Folder) -> 
         (
             "cluster: ml-cluster\nretry_token: 2026-11-23\n",
             "set.yaml, line 2: retry_token: '2026-11-23' is read as a date, not as text; put it",
+        ),
+        (
+            "cluster: a\nmin_remaining:\n  workers: 4\n  trainers: few\n",
+            "set.yaml, line 4: min_remaining['trainers']: 'few' is not a whole number; allowed:",
+        ),
+        (
+            "cluster: a\nmin_remaining:\n  workers:   # to be decided\n",
+            "set.yaml, line 3: min_remaining['workers']: nothing is not a whole number; allowed:",
+        ),
+        (
+            "cluster: a\nmin_remaining:\n  workers: 4\n  workers: 5\n",
+            "set.yaml, line 4: workers: the key is given twice",
+        ),
+        (
+            "cluster: a\ndry_run: on\n",
+            "set.yaml, line 2: dry_run: 'on' is unknown; allowed: true or false",
         ),
         ("cluster:\n  name: a\n", "set.yaml, line 2: cluster: a mapping is given; allowed: text"),
         ("node_ids: []\n", "set.yaml: cluster is missing; allowed: the name or ARN of a cluster"),
@@ -152,6 +176,7 @@ def test_aliases_do_not_explode(folder: Folder) -> None:
     names = "abcdefghij"
     lines = [f"{name}: &{name} [{f'*{before},' * 9}]" for before, name in pairwise(names)]
     assert "unknown key" in folder.refusal("\n".join(["a: &a [i-01234567]", *lines]))
+    assert "a mapping is not" in folder.refusal("cluster: a\nmin_remaining: &a {workers: *a}\n")
     assert "a list is given" in folder.refusal("cluster: a\nnode_ids: &a [*a]\n")
 
 

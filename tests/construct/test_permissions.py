@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 from aws_cdk import App, Environment, Stack, Validations
+from aws_cdk.assertions import Template
 from aws_cdk.aws_iam import PolicyStatement
 from cdk_nag import AwsSolutionsChecks
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hyperpod_node_removal import NodeRemoval, NodeRemovalProvider
+from hyperpod_node_removal import InvalidPropertyError, NodeRemoval, NodeRemovalProvider
 from hyperpod_node_removal._role_size import INLINE_POLICIES_MAX, least_size
 
 pytestmark = pytest.mark.xdist_group("construct-permissions")
@@ -75,6 +76,77 @@ def test_the_rule_pack_is_awake() -> None:
     removal = NodeRemoval(stack, "Removal", cluster_arn=arn(1))
     removal.provider.role.add_to_policy(PolicyStatement(actions=["s3:*"], resources=["*"]))
     with pytest.raises(RuntimeError, match=r"AwsSolutions-IAM5\[Action::s3:\*\]"):
+        app.synth()
+
+
+STACK_ARN = "arn:aws:cloudformation:us-west-2:111122223333:stack/maintenance/*"
+EKS_CLUSTER_ARN = "arn:aws:eks:us-west-2:111122223333:cluster/a"
+
+
+def test_removals_of_plain_templates_are_allowed_and_nothing_else() -> None:
+    app = App(analytics_reporting=False)
+    Validations.of(app).add_plugins(AwsSolutionsChecks(app))
+    stack = Stack(app, "Stack")
+    provider = NodeRemovalProvider(stack)
+    provider.allow_removals(
+        stack_arn=STACK_ARN, cluster_arn=arn(1), eks_cluster_arn=EKS_CLUSTER_ARN
+    )
+    another = STACK_ARN.replace("maintenance", "repair")
+    for _ in range(2):
+        provider.allow_removals(stack_arn=another, cluster_arn=arn(1))
+    app.synth()  # fails if cdk-nag finds a wildcard that is not acknowledged
+    policies = Template.from_stack(stack).find_resources("AWS::IAM::Policy").values()
+    (document,) = (
+        policy["Properties"]["PolicyDocument"]
+        for policy in policies
+        if "RemovalsElsewhere" in policy["Properties"]["PolicyName"]
+    )
+    allowed = [(one["Action"], one["Resource"]) for one in document["Statement"]]
+    assert allowed == [
+        ("cloudformation:DescribeStacks", [STACK_ARN, another]),
+        (
+            [
+                "sagemaker:BatchDeleteClusterNodes",
+                "sagemaker:DescribeCluster",
+                "sagemaker:ListClusterNodes",
+            ],
+            arn(1),
+        ),
+        ("eks:DescribeCluster", EKS_CLUSTER_ARN),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (
+            {"stack_arn": STACK_ARN.removesuffix("/*")},
+            (
+                "stack_arn: 'arn:aws:cloudformation:us-west-2:111122223333:stack/maintenance' is"
+                " not the ARN of a stack; allowed: arn:aws:cloudformation:<region>:<account>:stack/"
+                "<name>/<id>, where <id> may be *"
+            ),
+        ),
+        ({"stack_arn": "*"}, "stack_arn: '*' is not the ARN of a stack;"),
+        ({"cluster_arn": "ml-cluster"}, "cluster_arn: 'ml-cluster' is not a cluster ARN;"),
+        ({"eks_cluster_arn": "a"}, "eks_cluster_arn: 'a' is not the ARN of an EKS cluster;"),
+    ],
+)
+def test_what_is_no_permission_for_a_plain_template(
+    arguments: dict[str, str], sentence: str
+) -> None:
+    provider = NodeRemovalProvider(Stack(App(), "Stack"))
+    with pytest.raises(InvalidPropertyError) as caught:
+        provider.allow_removals(**({"stack_arn": STACK_ARN, "cluster_arn": arn(1)} | arguments))
+    assert str(caught.value).startswith(f"Stack/HyperPodNodeRemovalProvider: {sentence}")
+
+
+def test_permissions_for_plain_templates_count_towards_the_role() -> None:
+    app = App(analytics_reporting=False)
+    provider = NodeRemovalProvider(Stack(app, "Stack"))
+    for number in range(200):
+        provider.allow_removals(stack_arn=STACK_ARN, cluster_arn=arn(number))
+    with pytest.raises(RuntimeError, match="allowed: 10240 in one role"):
         app.synth()
 
 

@@ -11,8 +11,13 @@ import pytest
 from aws_cdk import App, CfnOutput, CfnParameter, Duration, Stack
 from aws_cdk.assertions import Template
 
-from hyperpod_node_removal import NodeRemoval, PartialFailure, RemovalStage
-from hyperpod_node_removal_handler.contract import RESOURCE_TYPE, SERVICE_TIMEOUT_MIN, Attribute
+from hyperpod_node_removal import MissingNodes, NodeRemoval, PartialFailure, RemovalStage
+from hyperpod_node_removal_handler.contract import (
+    RESOURCE_TYPE,
+    SERVICE_TIMEOUT_MIN,
+    Attribute,
+    Property,
+)
 
 pytestmark = pytest.mark.xdist_group("construct-template")
 
@@ -45,6 +50,7 @@ class Synthesized:
     def _full(self, stack: Stack) -> None:
         ids = CfnParameter(stack, "Ids", type="CommaDelimitedList")
         seconds = CfnParameter(stack, "Seconds", type="Number")
+        flag = CfnParameter(stack, "DryRun", allowed_values=["true", "false"])
         removal = NodeRemoval(
             stack,
             "Faulty",
@@ -57,6 +63,12 @@ class Synthesized:
             timeout=Duration.minutes(10),
             wait_for=RemovalStage.ACCEPTED,
             eks_cluster_arn=EKS_CLUSTER_ARN,
+            min_remaining={"workers": 4},
+            max_removals=0,
+            protected_groups=["controllers"],
+            expected_groups=["workers", "trainers"],
+            missing_nodes=MissingNodes.FAIL,
+            dry_run=True,
         )
         NodeRemoval(
             stack,
@@ -64,6 +76,8 @@ class Synthesized:
             cluster_arn=CLUSTER_ARN,
             node_ids=ids.value_as_list,
             retry_for=Duration.seconds(seconds.value_as_number),
+            max_removals=seconds.value_as_number,  # type: ignore[arg-type]
+            dry_run=flag.value_as_string,  # type: ignore[arg-type]
         )
         for attribute in Attribute:
             name = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", attribute).lower()
@@ -112,9 +126,15 @@ def test_every_property_reaches_the_template(synthesized: Synthesized) -> None:
     (properties,) = (one["Properties"] for key, one in resources.items() if "Faulty" in key)
     assert {key: properties[key] for key in properties if key != "ServiceToken"} == {
         "ClusterName": CLUSTER_ARN,
+        "DryRun": True,
+        "ExpectedGroups": ["workers", "trainers"],
+        "MaxRemovals": 0,
+        "MinRemaining": {"workers": 4},
+        "MissingNodes": "FAIL",
         "NodeIds": [NODE_ID],
         "NodeLogicalIds": ["gpu-7"],
         "OnPartialFailure": "REPORT",
+        "ProtectedGroups": ["controllers"],
         "RetryFor": 120,
         "RetryToken": "once more",
         "ServiceTimeout": "600",
@@ -122,11 +142,19 @@ def test_every_property_reaches_the_template(synthesized: Synthesized) -> None:
     }
 
 
+def test_every_property_of_the_contract_is_written(synthesized: Synthesized) -> None:
+    resources = synthesized.resources("Full", RESOURCE_TYPE)
+    (properties,) = (one["Properties"] for key, one in resources.items() if "Faulty" in key)
+    assert properties.keys() == {name.value for name in Property}
+
+
 def test_parameters_pass_through(synthesized: Synthesized) -> None:
     resources = synthesized.resources("Full", RESOURCE_TYPE)
     (properties,) = (one["Properties"] for key, one in resources.items() if "From" in key)
     assert properties["NodeIds"] == {"Ref": "Ids"}
     assert properties["RetryFor"] == {"Ref": "Seconds"}
+    assert properties["MaxRemovals"] == {"Ref": "Seconds"}
+    assert properties["DryRun"] == {"Ref": "DryRun"}
 
 
 def test_every_attribute_is_a_property(synthesized: Synthesized) -> None:

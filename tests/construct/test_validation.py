@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hyperpod_node_removal import InvalidPropertyError, NodeRemoval, NodeRemovalError
-from hyperpod_node_removal._validation import check_text, checked_ids, is_token
+from hyperpod_node_removal._validation import check_text, checked_names, is_token
 from hyperpod_node_removal_handler import contract
 
 pytestmark = pytest.mark.xdist_group("construct-validation")
@@ -62,11 +62,11 @@ def refusal(stack: Stack, **properties: Any) -> str:
         ),
         (
             {"node_ids": [NODE_ID, NODE_ID]},
-            f"node_ids: '{NODE_ID}' is listed twice; allowed: each id once",
+            f"node_ids: '{NODE_ID}' is listed twice; allowed: once each",
         ),
         (
             {"node_logical_ids": ["gpu-1", "gpu-1"]},
-            "node_logical_ids: 'gpu-1' is listed twice; allowed: each id once",
+            "node_logical_ids: 'gpu-1' is listed twice; allowed: once each",
         ),
         (
             {"node_ids": [NODE_ID], "node_logical_ids": [NODE_ID]},
@@ -74,11 +74,11 @@ def refusal(stack: Stack, **properties: Any) -> str:
         ),
         (
             {"node_ids": NODE_ID},
-            f"node_ids: '{NODE_ID}' (str) is not a list of ids; allowed: a list of strings",
+            f"node_ids: '{NODE_ID}' (str) is not a list; allowed: a list of strings",
         ),
         (
             {"node_ids": {NODE_ID}},
-            f"node_ids: '{{'{NODE_ID}'}}' (set) is not a list of ids; allowed: a list of strings",
+            f"node_ids: '{{'{NODE_ID}'}}' (set) is not a list; allowed: a list of strings",
         ),
         ({"node_ids": [7]}, "node_ids: '7' (int) is not a string"),
         ({"node_ids": [None]}, "node_ids: 'None' (NoneType) is not a string"),
@@ -110,6 +110,41 @@ def refusal(stack: Stack, **properties: Any) -> str:
                 " arn:aws:eks:<region>:<account>:cluster/<name>"
             ),
         ),
+        (
+            {"min_remaining": {"workers": 6759}},
+            "min_remaining['workers']: '6759' is out of range; allowed: 0 to 6758 nodes",
+        ),
+        (
+            {"min_remaining": {"workers": "4"}},
+            "min_remaining['workers']: '4' (str) is not a whole number",
+        ),
+        (
+            {"min_remaining": {"work*": 4}},
+            (
+                "min_remaining: 'work*' is not the name of an instance group; allowed: 1 to 63"
+                " letters, digits and hyphens that begin and end with a letter or digit"
+            ),
+        ),
+        (
+            {"min_remaining": 4},
+            "min_remaining: '4' (int) is not a mapping; allowed: numbers of nodes by name",
+        ),
+        ({"max_removals": -1}, "max_removals: '-1' is out of range; allowed: 0 to 6758 nodes"),
+        ({"max_removals": True}, "max_removals: 'True' (bool) is not a whole number"),
+        ({"max_removals": 1.5}, "max_removals: '1.5' (float) is not a whole number"),
+        (
+            {"protected_groups": "controllers"},
+            "protected_groups: 'controllers' (str) is not a list; allowed: a list of strings",
+        ),
+        (
+            {"expected_groups": ["workers", "workers"]},
+            "expected_groups: 'workers' is listed twice; allowed: once each",
+        ),
+        (
+            {"missing_nodes": "IGNORE"},
+            "missing_nodes: 'IGNORE' is unknown; allowed: ACCEPT or FAIL",
+        ),
+        ({"dry_run": "false"}, "dry_run: 'false' (str) is not True or False"),
         ({"retry_for": 60}, "retry_for: '60' (int) is not an aws_cdk.Duration"),
         ({"retry_for": 0}, "retry_for: '0' (int) is not an aws_cdk.Duration"),
     ],
@@ -163,7 +198,7 @@ def test_a_list_token_among_ids_is_refused(
     stack: Stack, parameters: dict[str, CfnParameter]
 ) -> None:
     ids = [*parameters["list"].value_as_list, NODE_ID]
-    assert "a list that is known at deployment only stands among other ids" in refusal(
+    assert "a list that is known at deployment only stands among other values" in refusal(
         stack, node_ids=ids
     )
 
@@ -180,6 +215,12 @@ def test_tokens_pass_every_check(stack: Stack, parameters: dict[str, CfnParamete
         retry_for=Duration.seconds(parameters["number"].value_as_number),
         retry_token=text,
         eks_cluster_arn=text,
+        min_remaining={"workers": parameters["number"].value_as_number},  # type: ignore[dict-item]
+        max_removals=parameters["number"].value_as_number,  # type: ignore[arg-type]
+        protected_groups=ids,
+        expected_groups=[text],
+        missing_nodes=text,  # type: ignore[arg-type]
+        dry_run=text,  # type: ignore[arg-type]
     )
     properties: dict[str, Any] = {"cluster_name": f"ml-{text}", "node_ids": Fn.split(",", text)}
     NodeRemoval(stack, "MoreTokens", **properties)
@@ -190,6 +231,8 @@ def test_tokens_pass_every_check(stack: Stack, parameters: dict[str, CfnParamete
         cluster_name=text,
         node_ids=Fn.get_att("Other", "Ids"),  # type: ignore[arg-type]
         timeout=Duration.seconds(Token.as_number({"Ref": "Number"})),
+        min_remaining=Fn.get_att("Other", "Counts"),  # type: ignore[arg-type]
+        dry_run=Fn.get_att("Other", "DryRun"),  # type: ignore[arg-type]
     )
 
 
@@ -212,20 +255,20 @@ def test_ids_are_judged_as_the_function_judges_them(value: str) -> None:
     for problem in (contract.node_id_problem, contract.node_logical_id_problem):
         sentence = problem(value)
         if sentence is None:
-            assert checked_ids("Stack/Removal", "ids", [value], problem) == [value]
+            assert checked_names("Stack/Removal", "ids", [value], problem) == [value]
         else:
             with pytest.raises(InvalidPropertyError) as caught:
-                checked_ids("Stack/Removal", "ids", [value], problem)
+                checked_names("Stack/Removal", "ids", [value], problem)
             assert str(caught.value) == f"Stack/Removal: ids: {sentence}"
 
 
 @given(st.lists(st.from_regex(r"i-[a-f0-9]{8}", fullmatch=True), max_size=8))
 def test_a_list_is_taken_as_it_is_unless_an_id_comes_twice(ids: list[str]) -> None:
     if len(set(ids)) == len(ids):
-        assert checked_ids("Stack/Removal", "ids", tuple(ids), contract.node_id_problem) == ids
+        assert checked_names("Stack/Removal", "ids", tuple(ids), contract.node_id_problem) == ids
     else:
         with pytest.raises(InvalidPropertyError, match="is listed twice"):
-            checked_ids("Stack/Removal", "ids", ids, contract.node_id_problem)
+            checked_names("Stack/Removal", "ids", ids, contract.node_id_problem)
 
 
 @given(nearly_ids)

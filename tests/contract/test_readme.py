@@ -53,15 +53,28 @@ def names(heading: str) -> list[str]:
     return [row[0].strip("|` ") for row in table(heading)]
 
 
-def test_the_construct_in_ten_lines(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    (code,) = blocks("python")
-    assert len(code.split("stack = ")[1].splitlines()) <= 10
-    monkeypatch.setenv("CDK_OUTDIR", str(tmp_path))
+def synthesized(code: str) -> Template:
+    """The template of the app that a piece of Python makes."""
     scope: dict[str, Any] = {}
     exec(compile(code, "README.md", "exec"), scope)
     assert isinstance(scope["app"], App)
-    template = Template.from_stack(scope["stack"])
-    template.resource_count_is(contract.RESOURCE_TYPE, 1)
+    return Template.from_stack(scope["stack"])
+
+
+def test_the_construct_in_ten_lines(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    code, _ = blocks("python")
+    assert len(code.split("stack = ")[1].splitlines()) <= 10
+    monkeypatch.setenv("CDK_OUTDIR", str(tmp_path))
+    synthesized(code).resource_count_is(contract.RESOURCE_TYPE, 1)
+
+
+def test_the_function_for_plain_templates(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    _, code = blocks("python")
+    monkeypatch.setenv("CDK_OUTDIR", str(tmp_path))
+    template = synthesized(code)
+    template.resource_count_is("AWS::Lambda::Function", 1)
+    (output,) = template.find_outputs("NodeRemovalFunctionArn").values()
+    assert "Function" in output["Value"]["Fn::GetAtt"][0]
 
 
 def test_the_removal_file_is_one(tmp_path: Path) -> None:

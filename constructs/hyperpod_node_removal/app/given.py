@@ -25,6 +25,8 @@ class Kind(StrEnum):
     DATE = "a date"
     LIST = "a list"
     MAPPING = "a mapping"
+    NOTHING = "nothing"
+    """Null in a mapping. Elsewhere it is as if the value were not there."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +37,11 @@ class Given:
     """For example `removals.yaml, line 3: node_ids`."""
     kind: Kind
     text: str = ""
-    """As it was written. Empty for a list."""
+    """As it was written. Empty for a list and a mapping."""
     items: tuple["Given", ...] = ()
     """Of a list."""
+    entries: tuple[tuple[str, "Given"], ...] = ()
+    """Of a mapping: its keys and values, in order."""
 
     def error(self, problem: str) -> SettingsError:
         """An error that points here; `problem` ends its sentence."""
@@ -71,15 +75,28 @@ def given_from_json(value: Any, where: str) -> Given | None:
         case str():
             return Given(where, Kind.TEXT, value)
         case list():
-            items = (_item_from_json(item, f"{where}[{n}]") for n, item in enumerate(value))
+            items = (_part_from_json(item, f"{where}[{n}]") for n, item in enumerate(value))
             return Given(where, Kind.LIST, items=tuple(filter(None, items)))
         case _:
+            places = (
+                (key, f"{where}[{contract.quoted(key)}]", item) for key, item in value.items()
+            )
+            entries = (
+                (key, _part_from_json(item, place) or Given(place, Kind.NOTHING))
+                for key, place, item in places
+            )
+            return Given(where, Kind.MAPPING, entries=tuple(entries))
+
+
+def _part_from_json(value: Any, where: str) -> Given | None:
+    """Nothing within a part of a list or mapping means anything, so it is not looked at."""
+    match value:
+        case list():
+            return Given(where, Kind.LIST)
+        case dict():
             return Given(where, Kind.MAPPING)
-
-
-def _item_from_json(value: Any, where: str) -> Given | None:
-    """No list in a list means anything, so it is not looked at, however deep."""
-    return Given(where, Kind.LIST) if isinstance(value, list) else given_from_json(value, where)
+        case _:
+            return given_from_json(value, where)
 
 
 def given_values(values: Mapping[str, Any], where: str) -> dict[str, Given]:

@@ -1,21 +1,19 @@
 """What a stack of `app.py` is asked to remove."""
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final, TypeVar
+from typing import Final
 
 from hyperpod_node_removal._removal import TIMEOUT_DEFAULT_SECONDS
 from hyperpod_node_removal._validation import eks_cluster_arn_problem, retry_token_problem
-from hyperpod_node_removal.app.given import Given, Kind, SettingsError
+from hyperpod_node_removal.app.given import Given, SettingsError
+from hyperpod_node_removal.app.reading import choice, count, counts, flag, names, seconds, text
 from hyperpod_node_removal_handler import contract
-from hyperpod_node_removal_handler.contract import PartialFailure, RemovalStage
-
-Choice = TypeVar("Choice", bound=StrEnum)
+from hyperpod_node_removal_handler.contract import MissingNodes, PartialFailure, RemovalStage
 
 _STACK_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,127}", re.ASCII)
-_WHOLE_NUMBER: Final = re.compile(r"[0-9]{1,9}", re.ASCII)
 
 
 class Key(StrEnum):
@@ -31,6 +29,18 @@ class Key(StrEnum):
     """FAIL (the default) or REPORT."""
     WAIT_FOR = "wait_for"
     """REMOVED (the default) or ACCEPTED."""
+    DRY_RUN = "dry_run"
+    """true or false (the default): find out what would be removed, and remove nothing."""
+    MIN_REMAINING = "min_remaining"
+    """Nodes that must remain, by instance group: a mapping, or `GROUP=NODES` joined by commas."""
+    MAX_REMOVALS = "max_removals"
+    """Most nodes that one deployment may remove. Default: no limit."""
+    PROTECTED_GROUPS = "protected_groups"
+    """Instance groups from which nothing is removed, as a list or joined by commas."""
+    EXPECTED_GROUPS = "expected_groups"
+    """The only instance groups from which nodes are removed, as a list or joined by commas."""
+    MISSING_NODES = "missing_nodes"
+    """ACCEPT (the default) or FAIL, for nodes that are not in the cluster."""
     TIMEOUT = "timeout"
     """Seconds the whole removal may take. Default: 1800."""
     RETRY_FOR = "retry_for"
@@ -54,6 +64,14 @@ class Settings:
     node_logical_ids: tuple[str, ...] = ()
     on_partial_failure: PartialFailure = PartialFailure.FAIL
     wait_for: RemovalStage = RemovalStage.REMOVED
+    dry_run: bool = False
+    min_remaining: Mapping[str, int] = field(default_factory=dict)
+    """Nodes that must remain, by instance group."""
+    max_removals: int | None = None
+    protected_groups: tuple[str, ...] = ()
+    expected_groups: tuple[str, ...] = ()
+    """Empty: any."""
+    missing_nodes: MissingNodes = MissingNodes.ACCEPT
     timeout: int = TIMEOUT_DEFAULT_SECONDS
     """Seconds."""
     retry_for: int = contract.RETRY_FOR_DEFAULT
@@ -74,31 +92,38 @@ def settings_from(given: Mapping[str, Given], source: str) -> Settings:
             raise value.error(f"unknown key; allowed: {', '.join(Key)}")
     if Key.CLUSTER not in given:
         raise SettingsError(f"{source}: cluster is missing; allowed: the name or ARN of a cluster")
-    cluster = _text(given[Key.CLUSTER], contract.cluster_name_problem)
+    group_problem = contract.instance_group_problem
+    cluster = text(given[Key.CLUSTER], contract.cluster_name_problem)
+    stack_name = text(given.get(Key.STACK_NAME), _stack_name_problem)
     settings = Settings(
         cluster=cluster,
-        stack_name=_optional_text(given, Key.STACK_NAME, _stack_name_problem)
-        or default_stack_name(cluster),
-        node_ids=_ids(given.get(Key.NODE_IDS), contract.node_id_problem),
-        node_logical_ids=_ids(given.get(Key.NODE_LOGICAL_IDS), _logical_id_problem),
-        on_partial_failure=_choice(given, Key.ON_PARTIAL_FAILURE, PartialFailure.FAIL),
-        wait_for=_choice(given, Key.WAIT_FOR, RemovalStage.REMOVED),
-        timeout=_seconds(
+        stack_name=stack_name or default_stack_name(cluster),
+        node_ids=names(given.get(Key.NODE_IDS), contract.node_id_problem),
+        node_logical_ids=names(given.get(Key.NODE_LOGICAL_IDS), _logical_id_problem),
+        on_partial_failure=choice(given.get(Key.ON_PARTIAL_FAILURE), PartialFailure.FAIL),
+        wait_for=choice(given.get(Key.WAIT_FOR), RemovalStage.REMOVED),
+        dry_run=flag(given.get(Key.DRY_RUN)),
+        min_remaining=counts(given.get(Key.MIN_REMAINING), group_problem),
+        max_removals=count(given.get(Key.MAX_REMOVALS)),
+        protected_groups=names(given.get(Key.PROTECTED_GROUPS), group_problem),
+        expected_groups=names(given.get(Key.EXPECTED_GROUPS), group_problem),
+        missing_nodes=choice(given.get(Key.MISSING_NODES), MissingNodes.ACCEPT),
+        timeout=seconds(
             given.get(Key.TIMEOUT),
             TIMEOUT_DEFAULT_SECONDS,
             contract.SERVICE_TIMEOUT_MIN,
             contract.SERVICE_TIMEOUT_MAX,
         ),
-        retry_for=_seconds(
+        retry_for=seconds(
             given.get(Key.RETRY_FOR), contract.RETRY_FOR_DEFAULT, 0, contract.RETRY_FOR_MAX
         ),
-        retry_token=_optional_text(given, Key.RETRY_TOKEN, retry_token_problem),
-        eks_cluster_arn=_optional_text(given, Key.EKS_CLUSTER_ARN, eks_cluster_arn_problem),
+        retry_token=text(given.get(Key.RETRY_TOKEN), retry_token_problem),
+        eks_cluster_arn=text(given.get(Key.EKS_CLUSTER_ARN), eks_cluster_arn_problem),
     )
-    count = len(settings.node_ids) + len(settings.node_logical_ids)
-    if count > contract.MAX_NODES:
+    nodes = len(settings.node_ids) + len(settings.node_logical_ids)
+    if nodes > contract.MAX_NODES:
         raise SettingsError(
-            f"{source}: {count} nodes are listed; allowed: {contract.MAX_NODES} in one stack"
+            f"{source}: {nodes} nodes are listed; allowed: {contract.MAX_NODES} in one stack"
         )
     return settings
 
@@ -106,55 +131,6 @@ def settings_from(given: Mapping[str, Given], source: str) -> Settings:
 def default_stack_name(cluster: str) -> str:
     """A stack for each cluster: changing the list updates the stack that is there."""
     return f"hyperpod-node-removal-{cluster.rpartition('/')[2]}"
-
-
-def _text(given: Given, problem: Callable[[str], str | None]) -> str:
-    text = given.as_text().strip()
-    if sentence := problem(text):
-        raise given.error(sentence)
-    return text
-
-
-def _optional_text(
-    given: Mapping[str, Given], key: Key, problem: Callable[[str], str | None]
-) -> str | None:
-    return _text(given[key], problem) if key in given else None
-
-
-def _ids(given: Given | None, problem: Callable[[str], str | None]) -> tuple[str, ...]:
-    """Ids from a list or from text joined by commas. Empty places count for nothing."""
-    if given is None:
-        return ()
-    ids: dict[str, None] = {}
-    for item in given.items if given.kind is Kind.LIST else (given,):
-        for piece in item.as_text().split(","):
-            if not (identifier := piece.strip()):
-                continue
-            if sentence := problem(identifier):
-                raise item.error(sentence)
-            if identifier in ids:
-                raise item.error(
-                    f"{contract.quoted(identifier)} is listed twice; allowed: each id once"
-                )
-            ids[identifier] = None
-    return tuple(ids)
-
-
-def _choice(given: Mapping[str, Given], key: Key, default: Choice) -> Choice:
-    kind = type(default)
-    text = _optional_text(given, key, lambda value: contract.choice_problem(value, kind))
-    return kind(text) if text else default
-
-
-def _seconds(given: Given | None, default: int, least: int, most: int) -> int:
-    if given is None:
-        return default
-    if given.kind not in (Kind.TEXT, Kind.NUMBER) or not _WHOLE_NUMBER.fullmatch(given.text):
-        shown = contract.quoted(given.text) if given.text else given.kind
-        raise given.error(f"{shown} is not a whole number; allowed: {least} to {most} seconds")
-    if sentence := contract.seconds_problem(int(given.text), least, most):
-        raise given.error(sentence)
-    return int(given.text)
 
 
 def _logical_id_problem(value: str) -> str | None:

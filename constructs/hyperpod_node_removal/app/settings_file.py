@@ -1,6 +1,7 @@
 """Removal sets that a team keeps in Git: YAML or JSON."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -80,13 +81,19 @@ def _from_yaml(text: str, name: str) -> dict[str, Given]:
         return {}
     if not isinstance(root, yaml.MappingNode):
         raise _not_a_mapping(name)
-    given: dict[str, Given | None] = {}
-    for key, value in root.value:
+    pairs = ((word, _yaml_value(value, name, word)) for word, value in _yaml_pairs(root, name))
+    return {word: value for word, value in pairs if value is not None}
+
+
+def _yaml_pairs(node: Any, name: str) -> Iterator[tuple[str, Any]]:
+    """The keys of a mapping, each once, and the nodes of its values."""
+    words = set()
+    for key, value in node.value:
         word = _yaml_word(key, name)
-        if word in given:
+        if word in words:
             raise _twice(_line(key, name), word)
-        given[word] = _yaml_value(value, name, word)
-    return {word: value for word, value in given.items() if value is not None}
+        words.add(word)
+        yield word, value
 
 
 def _yaml_word(node: Any, name: str) -> str:
@@ -99,7 +106,16 @@ def _yaml_value(node: Any, name: str, key: str) -> Given | None:
     if node.id == "sequence":
         items = (_yaml_item(item, name, key) for item in node.value)
         return Given(_where(node, name, key), Kind.LIST, items=tuple(filter(None, items)))
+    if node.id == "mapping":
+        entries = (_yaml_entry(word, value, name, key) for word, value in _yaml_pairs(node, name))
+        return Given(_where(node, name, key), Kind.MAPPING, entries=tuple(entries))
     return _yaml_item(node, name, key)
+
+
+def _yaml_entry(word: str, node: Any, name: str, key: str) -> tuple[str, Given]:
+    place = f"{key}[{contract.quoted(word)}]"
+    nothing = Given(_where(node, name, place), Kind.NOTHING)
+    return word, _yaml_item(node, name, place) or nothing
 
 
 def _yaml_item(node: Any, name: str, key: str) -> Given | None:

@@ -1,0 +1,94 @@
+"""What a template can read of a removal that is deployed.
+
+The attributes are strings on the wire and so they are here: a number token could neither be an
+Output nor be compared in a condition without being turned into a string again.
+"""
+
+from aws_cdk import CustomResource
+from constructs import Construct
+
+from hyperpod_node_removal_handler.contract import Attribute
+
+
+class RemovalAttributes(Construct):
+    """The attributes of a removal, one property each."""
+
+    _resource: CustomResource
+
+    @property
+    def resource(self) -> CustomResource:
+        """The custom resource."""
+        return self._resource
+
+    @property
+    def outcome(self) -> str:
+        """What came of the removal, one of `hyperpod_node_removal.Outcome`. A token."""
+        return self._attribute(Attribute.OUTCOME)
+
+    @property
+    def cluster_name(self) -> str:
+        """Name of the cluster, also if it was given by ARN. A token."""
+        return self._attribute(Attribute.CLUSTER_NAME)
+
+    @property
+    def requested_count(self) -> str:
+        """How many nodes the set names, as decimal digits. A token."""
+        return self._attribute(Attribute.REQUESTED_COUNT)
+
+    @property
+    def planned_count(self) -> str:
+        """How many nodes a dry run would have removed, as decimal digits. A token."""
+        return self._attribute(Attribute.PLANNED_COUNT)
+
+    @property
+    def removed_count(self) -> str:
+        """How many nodes this deployment removed, as decimal digits. A token."""
+        return self._attribute(Attribute.REMOVED_COUNT)
+
+    @property
+    def accepted_count(self) -> str:
+        """How many nodes were still leaving at the end, as decimal digits. A token."""
+        return self._attribute(Attribute.ACCEPTED_COUNT)
+
+    @property
+    def already_absent_count(self) -> str:
+        """How many nodes were gone before, as decimal digits. A token."""
+        return self._attribute(Attribute.ALREADY_ABSENT_COUNT)
+
+    @property
+    def failed_count(self) -> str:
+        """How many nodes could not be removed, as decimal digits. A token."""
+        return self._attribute(Attribute.FAILED_COUNT)
+
+    @property
+    def planned_nodes(self) -> str:
+        """The nodes a dry run would have removed, joined by commas. A token."""
+        return self._attribute(Attribute.PLANNED_NODES)
+
+    @property
+    def removed_nodes(self) -> str:
+        """The nodes this deployment removed, joined by commas. A token."""
+        return self._attribute(Attribute.REMOVED_NODES)
+
+    @property
+    def accepted_nodes(self) -> str:
+        """The nodes that were still leaving at the end, joined by commas. A token."""
+        return self._attribute(Attribute.ACCEPTED_NODES)
+
+    @property
+    def already_absent_nodes(self) -> str:
+        """The nodes that were gone before, joined by commas. A token."""
+        return self._attribute(Attribute.ALREADY_ABSENT_NODES)
+
+    @property
+    def failed_nodes(self) -> str:
+        """The nodes that could not be removed, joined by commas. A token."""
+        return self._attribute(Attribute.FAILED_NODES)
+
+    @property
+    def instance_group_target_counts(self) -> str:
+        """The counts to write back into the cluster's template, by group, as JSON. A token."""
+        return self._attribute(Attribute.INSTANCE_GROUP_TARGET_COUNTS)
+
+    def _attribute(self, attribute: Attribute) -> str:
+        return self._resource.get_att_string(attribute.value)

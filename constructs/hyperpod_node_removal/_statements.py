@@ -1,0 +1,46 @@
+"""The statements that a policy of the function is made of, and what cdk-nag is told of them."""
+
+from typing import Any, Final
+
+from aws_cdk import Acknowledgment, Stack, Validations
+from aws_cdk import aws_iam as iam
+
+CLUSTER_ACTIONS: Final = (
+    "sagemaker:BatchDeleteClusterNodes",
+    "sagemaker:DescribeCluster",
+    "sagemaker:ListClusterNodes",
+)
+
+
+def stack_statement(stack_arn: str) -> iam.PolicyStatement:
+    """To see whether a request comes from a rollback."""
+    return _allowed(("cloudformation:DescribeStacks",), stack_arn)
+
+
+def cluster_statements(
+    cluster_arn: str, eks_cluster_arn: str | None = None
+) -> list[iam.PolicyStatement]:
+    """To remove nodes of a cluster, and to look at its EKS cluster, which the service checks."""
+    statements = [_allowed(CLUSTER_ACTIONS, cluster_arn)]
+    if eks_cluster_arn is not None:
+        statements.append(_allowed(("eks:DescribeCluster",), eks_cluster_arn))
+    return statements
+
+
+def acknowledge_wildcard(policy: iam.Policy, arn: str, reason: str) -> None:
+    """Say to cdk-nag, if the app runs it, why there is a wildcard: for this finding only."""
+    finding = f"AwsSolutions-IAM5[Resource::{_as_cdk_nag_writes(Stack.of(policy).resolve(arn))}]"
+    Validations.of(policy).acknowledge(Acknowledgment(id=f"AwsSolutions::{finding}", reason=reason))
+
+
+def _allowed(actions: tuple[str, ...], resource: str) -> iam.PolicyStatement:
+    return iam.PolicyStatement(actions=list(actions), resources=[resource])
+
+
+def _as_cdk_nag_writes(resolved: Any) -> str:
+    """A resolved ARN as cdk-nag writes it into the id of a finding: `arn:<AWS::Partition>:...`."""
+    if isinstance(resolved, dict) and "Ref" in resolved:
+        return f"<{resolved['Ref']}>"
+    if isinstance(resolved, dict) and "Fn::Join" in resolved:
+        return "".join(_as_cdk_nag_writes(part) for part in resolved["Fn::Join"][1])
+    return str(resolved)
