@@ -134,7 +134,20 @@ def test_the_defaults_are_those_of_the_function() -> None:
     assert defaults[Property.WAIT_FOR] == request.wait_for
     assert defaults[Property.RETRY_FOR] == str(request.retry_for)
     assert defaults[Property.SERVICE_TIMEOUT] == str(request.service_timeout)
+    assert defaults[Property.MISSING_NODES] == request.guards.missing_nodes
+    assert defaults[Property.DRY_RUN] == str(request.is_dry_run).lower()
     assert f"At most {contract.MAX_NODES:,} nodes in one resource" in README
+
+
+def test_the_ranges_are_those_of_the_contract() -> None:
+    values = {
+        row[0].strip("|` "): row[1]
+        for row in table("### Properties of `Custom::HyperPodNodeRemoval`")
+    }
+    least, most = contract.SERVICE_TIMEOUT_MIN, contract.SERVICE_TIMEOUT_MAX
+    assert values[Property.SERVICE_TIMEOUT].endswith(f", {least} to {most}")
+    assert values[Property.RETRY_FOR].endswith(f", 0 to {contract.RETRY_FOR_MAX}")
+    assert values[Property.MAX_REMOVALS].endswith(f", 0 to {contract.GROUP_SIZE_MAX}")
 
 
 def test_every_make_command_is_a_target() -> None:
