@@ -2,6 +2,7 @@
 
 import math
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -24,6 +25,9 @@ _LAST_LOOK: Final = 2.0
 """Seconds between the last try and the look at the cluster that decides what came of it."""
 _FRESH: Final = 10.0
 """Seconds for which a look at the stack counts."""
+
+_WATCH: Final = 30.0
+"""Seconds after which the stack is looked at even if nothing is to be asked for."""
 
 
 class StackIsGoingBackError(Exception):
@@ -99,6 +103,21 @@ class Asking:
             # The last try is at the very end of the time for retries.
             self.next_at = min(now + self._retries.pause(), self._retry_until)
 
+    def watch_stack(self) -> None:
+        """Notice that the stack turns back, also while nodes are only waited for.
+
+        Else a node that comes back as a new instance might be asked for in the next deployment,
+        which has the stack go forward again.
+
+        Raises:
+            StackIsGoingBackError: it has turned back.
+        """
+        if self._clock.now() - self._looked_at < _WATCH:
+            return
+        with suppress(AwsError):
+            if self._direction() is StackDirection.BACKWARD:
+                raise StackIsGoingBackError
+
     def _ask(self) -> None:
         """Ask once for every waiting node, unless the stack or the cluster forbids it."""
         self._look_at_stack()
@@ -146,19 +165,19 @@ class Asking:
             StackIsGoingBackError: it does not.
         """
 
-        def direction() -> StackDirection:
-            self._looked_at = self._clock.now()
-            try:
-                return self._stack.direction()
-            except StackAtRestError:
-                # It was under way when the removal began. Were it waited for, the next deployment
-                # would be taken for this one.
-                if self._looked_at < self._span.started + LAG:
-                    raise
-                return StackDirection.BACKWARD
-
-        if self._patience(direction) is StackDirection.BACKWARD:
+        if self._patience(self._direction) is StackDirection.BACKWARD:
             raise StackIsGoingBackError
+
+    def _direction(self) -> StackDirection:
+        self._looked_at = self._clock.now()
+        try:
+            return self._stack.direction()
+        except StackAtRestError:
+            # It was under way when the removal began. Were it waited for, the next deployment would
+            # be taken for this one.
+            if self._looked_at < self._span.started + LAG:
+                raise
+            return StackDirection.BACKWARD
 
     def _put_off(self, request: DeleteRequest, error: TransientError) -> None:
         if isinstance(error, ConflictError):

@@ -165,6 +165,7 @@ class Rounds:
             if self._clock.now() >= self._span.pause_at:
                 raise _Pause
             self._wait(polls)
+            self._asking.watch_stack()
             self._look()
 
     def _wait(self, polls: Backoff) -> None:
