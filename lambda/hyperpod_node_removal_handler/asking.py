@@ -14,7 +14,7 @@ from hyperpod_node_removal_handler.aws import (
 )
 from hyperpod_node_removal_handler.cluster import Cluster, DeleteReply, Refusal
 from hyperpod_node_removal_handler.contract import FailureCode
-from hyperpod_node_removal_handler.patience import LAG, Backoff, Clock, Patience, Span
+from hyperpod_node_removal_handler.patience import Backoff, Clock, Patience, Span
 from hyperpod_node_removal_handler.removal import DeleteRequest, Removal
 from hyperpod_node_removal_handler.requested_node import Phase
 from hyperpod_node_removal_handler.stack import Stack, StackAtRestError, StackDirection
@@ -26,6 +26,8 @@ _LAST_LOOK: Final = 2.0
 _FRESH: Final = 10.0
 """Seconds for which a look at the stack counts."""
 
+_REST: Final = 10.0
+"""Seconds after which a stack that seems at rest is at rest."""
 _WATCH: Final = 30.0
 """Seconds after which the stack is looked at even if nothing is to be asked for."""
 
@@ -65,6 +67,7 @@ class Asking:
         self._retry_until = min(span.deadline, span.started + retry_for)
         self._retries = Backoff(_FIRST_RETRY, 2.0, _LAST_RETRY)
         self._looked_at = -math.inf
+        self._at_rest_since = math.inf
         self._was_last_try = False
         self.next_at = -math.inf
         """When the waiting nodes are asked for next."""
@@ -112,7 +115,8 @@ class Asking:
         Raises:
             StackIsGoingBackError: it has turned back.
         """
-        if self._clock.now() - self._looked_at < _WATCH:
+        is_at_rest = self._at_rest_since < math.inf
+        if not is_at_rest and self._clock.now() - self._looked_at < _WATCH:
             return
         with suppress(AwsError):
             if self._direction() is StackDirection.BACKWARD:
@@ -171,13 +175,16 @@ class Asking:
     def _direction(self) -> StackDirection:
         self._looked_at = self._clock.now()
         try:
-            return self._stack.direction()
+            direction = self._stack.direction()
         except StackAtRestError:
-            # It was under way when the removal began. Were it waited for, the next deployment would
-            # be taken for this one.
-            if self._looked_at < self._span.started + LAG:
+            # It was under way when the removal began. Were that waited for, the next deployment
+            # would be taken for this one. Just a single odd answer does not count.
+            self._at_rest_since = min(self._at_rest_since, self._looked_at)
+            if self._looked_at - self._at_rest_since < _REST:
                 raise
             return StackDirection.BACKWARD
+        self._at_rest_since = math.inf
+        return direction
 
     def _put_off(self, request: DeleteRequest, error: TransientError) -> None:
         if isinstance(error, ConflictError):
