@@ -1,5 +1,6 @@
 # make demo    watch a removal on this machine, no AWS account needed
 # make test    everything that CI tests
+# make test-faults  the fault suite alone, with a table of faults tried and survived
 # make lint    everything that CI lints
 # make format  what lint would complain about, mended
 # make lock    resolve requirements.lock and package-lock.json anew
@@ -11,7 +12,7 @@ READY  := $(VENV)/.ready
 
 export PATH := $(abspath $(BIN)):$(abspath node_modules/.bin):$(PATH)
 
-.PHONY: demo test lint format lock ci clean
+.PHONY: demo test test-faults lint format lock ci clean
 
 ci: lint test
 
@@ -20,6 +21,9 @@ demo: $(READY)
 
 test: $(READY)
 	$(BIN)/pytest -n 2 --dist loadgroup
+
+test-faults: $(READY)
+	$(BIN)/pytest -n 2 tests/faults
 
 lint: $(READY)
 	$(BIN)/ruff format --check

@@ -1,11 +1,15 @@
 """What tests of several folders share: one embedded AWS per test process."""
 
+import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+import trustme
 from hypothesis import HealthCheck, settings
 
 from sandbox.aws import Sandbox
+from tests.handler.endpoint import Endpoint
 
 # A busy machine is no defect: how long an example or its making takes is not what is tested.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -18,3 +22,21 @@ def sandbox() -> Iterator[Sandbox]:
     with Sandbox() as sandbox:
         sandbox.hyperpod.create_cluster("ml-cluster", {"workers": 3})
         yield sandbox
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> tuple[trustme.CA, Path]:
+    ca = trustme.CA()
+    path = tmp_path_factory.mktemp("ca") / "ca.pem"
+    ca.cert_pem.write_to_path(path)
+    return ca, path
+
+
+@pytest.fixture
+def endpoint(
+    authority: tuple[trustme.CA, Path], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Endpoint]:
+    ca, path = authority
+    monkeypatch.setenv("SSL_CERT_FILE", str(path))
+    with contextlib.closing(Endpoint(ca)) as endpoint:
+        yield endpoint

@@ -1,0 +1,54 @@
+"""What botocore raises when a call goes wrong, by name."""
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from botocore.exceptions import (
+    ConnectionClosedError,
+    ConnectTimeoutError,
+    CredentialRetrievalError,
+    EndpointConnectionError,
+    HTTPClientError,
+    NoCredentialsError,
+    ReadTimeoutError,
+)
+from botocore.parsers import ResponseParserError
+
+from tests.handler.world import client_error
+
+URL = "https://api.example"
+Error = Callable[[], Exception]
+
+
+def _answer(code: str, message: str, status: int) -> Error:
+    return lambda: client_error("Operation", code, message, status)
+
+
+BEFORE: Final[Mapping[str, Error]] = {
+    "throttled": _answer("ThrottlingException", "Rate exceeded", 400),
+    "an error of the service": _answer("InternalFailure", "", 500),
+    "the service is not available": _answer("ServiceUnavailable", "\x1b[31mtry later\n", 503),
+    "no connection": lambda: EndpointConnectionError(endpoint_url=URL),
+    "no connection in time": lambda: ConnectTimeoutError(endpoint_url=URL),
+    "expired credentials": _answer("ExpiredTokenException", "The token has expired", 403),
+    "no credentials": NoCredentialsError,
+    "credentials that cannot be fetched": lambda: CredentialRetrievalError(
+        provider="container", error_msg="timed out"
+    ),
+}
+"""Errors of calls that were not carried out. All of them may pass."""
+AFTER: Final[Mapping[str, Error]] = {
+    "an error of the service": _answer("InternalFailure", "", 500),
+    "no answer in time": lambda: ReadTimeoutError(endpoint_url=URL),
+    "a closed connection": lambda: ConnectionClosedError(endpoint_url=URL),
+    "a body cut in the middle": lambda: HTTPClientError(error=OSError("IncompleteRead(17 bytes)")),
+    "a body that is no JSON": lambda: ResponseParserError("Unable to parse response"),
+}
+"""Errors of calls that were carried out, and whose answer was lost."""
+EVER: Final[Mapping[str, Error]] = {
+    **BEFORE,
+    "access denied": _answer("AccessDeniedException", "not authorized to perform", 400),
+    "refused": _answer("ValidationException", "1 validation error detected", 400),
+    "an unknown error": _answer("Unheard.Of", "\x1b]0;title\x07", 418),
+}
+"""Errors that a call may go on getting."""

@@ -1,0 +1,167 @@
+"""Operations on a stack, each begun and left to the stage: what the faults are tried upon."""
+
+from collections.abc import Callable
+
+from hyperpod_node_removal_handler.reply import DeliveryError
+from tests.faults.deployment import Stack
+from tests.faults.outside import PUT, Call
+from tests.faults.stage import Stage
+
+Scenario = Callable[[Stage], Stack]
+
+
+def properties(**more: object) -> dict[str, object]:
+    return {"ClusterName": "ml-cluster", "RetryFor": "60", **more}
+
+
+def a_creation(stage: Stage) -> Stack:
+    nodes = stage.cluster(shutdown_seconds=45).node_ids("workers")[:2]
+    stack = stage.stack()
+    stack.create(properties(NodeIds=list(nodes)))
+    return stack
+
+
+def a_creation_that_fails(stage: Stage) -> Stack:
+    cluster = stage.cluster(shutdown_seconds=45)
+    bad, good, *_ = cluster.node_ids("workers")
+    cluster.refuse(bad)
+    stack = stage.stack()
+    stack.create(properties(NodeIds=[bad, good]))
+    return stack
+
+
+def an_update(stage: Stage) -> Stack:
+    cluster = stage.cluster(shutdown_seconds=45, continuous=True)
+    first, second, *_ = cluster.node_ids("workers")
+    third = cluster.logical_ids("workers")[2]
+    stack = stage.deployed({"NodeIds": [first]})
+    stack.update(properties(NodeIds=[first, second], NodeLogicalIds=[third]))
+    return stack
+
+
+def an_update_that_fails(stage: Stage) -> Stack:
+    cluster = stage.cluster(shutdown_seconds=45)
+    old, bad, good, *_ = cluster.node_ids("workers")
+    cluster.fail_while_leaving(bad)
+    stack = stage.deployed({"NodeIds": [old]})
+    stack.update(properties(NodeIds=[bad, good]))
+    return stack
+
+
+def an_update_that_reports(stage: Stage) -> Stack:
+    cluster = stage.cluster(shutdown_seconds=45)
+    bad, good, *_ = cluster.node_ids("workers")
+    cluster.refuse(bad)
+    stack = stage.deployed({})
+    stack.update(properties(NodeIds=[bad, good], OnPartialFailure="REPORT"))
+    return stack
+
+
+def an_update_that_is_refused(stage: Stage) -> Stack:
+    nodes = stage.cluster().node_ids("workers")[:1]
+    stack = stage.deployed({"NodeIds": list(nodes)})
+    stack.update(properties(NodeIds=[*nodes, "i-nonsense"]))
+    return stack
+
+
+def an_acceptance(stage: Stage) -> Stack:
+    nodes = stage.cluster(shutdown_seconds=300).node_ids("workers")[:2]
+    stack = stage.stack()
+    stack.create(properties(NodeIds=list(nodes), WaitFor="ACCEPTED"))
+    return stack
+
+
+def a_deletion(stage: Stage) -> Stack:
+    nodes = stage.cluster().node_ids("workers")[:1]
+    stack = stage.deployed({"NodeIds": list(nodes)})
+    stack.delete()
+    return stack
+
+
+def a_busy_cluster(stage: Stage) -> Stack:
+    cluster = stage.cluster(shutdown_seconds=20)
+    cluster.set_status("Updating", until=stage.timeline.now() + 40)
+    stack = stage.stack()
+    stack.create(properties(NodeIds=list(cluster.node_ids("workers")[:2])))
+    return stack
+
+
+def a_reply_that_stutters(stage: Stage) -> Stack:
+    stage.outside.fail(PUT, lambda: DeliveryError("HTTP status 503"), times=2)
+    return a_creation(stage)
+
+
+def a_chain(stage: Stage) -> Stack:
+    """Three links: the first asks, the second waits, the third answers."""
+    stage.functions.seconds = 200.0
+    nodes = stage.cluster(shutdown_seconds=400).node_ids("workers")[:2]
+    stack = stage.stack()
+    stack.create(properties(NodeIds=list(nodes)))
+    return stack
+
+
+def a_long_chain(stage: Stage) -> Stack:
+    """Two links of the length they have in AWS."""
+    nodes = stage.cluster(shutdown_seconds=1000).node_ids("workers")[:2]
+    stack = stage.stack()
+    stack.create(properties(NodeIds=list(nodes)))
+    return stack
+
+
+def a_partial_chain(stage: Stage) -> Stack:
+    """Two links, one node that is refused, one that leaves late."""
+    cluster = stage.cluster(shutdown_seconds=870)
+    bad, good, *_ = cluster.node_ids("workers")
+    cluster.refuse(bad)
+    stack = stage.deployed({})
+    stack.update(properties(NodeIds=[bad, good]))
+    return stack
+
+
+def a_chain_that_fails(stage: Stage) -> Stack:
+    """One node is refused until the end, another is accepted by the second link only."""
+    stage.functions.seconds = 200.0
+    cluster = stage.cluster(shutdown_seconds=200)
+    stack = stage.deployed({})
+    bad, late, *_ = cluster.node_ids("workers")
+    cluster.refuse(bad)
+    cluster.refuse(late, until=stage.timeline.now() + 250)
+    stack.update(properties(NodeIds=[bad, late], RetryFor="300"))
+    return stack
+
+
+def a_chain_whose_stack_goes_back(stage: Stage) -> Stack:
+    stage.functions.seconds = 200.0
+    cluster = stage.cluster(shutdown_seconds=100)
+    bad, good, *_ = cluster.node_ids("workers")
+    cluster.refuse(bad)
+    stack = stage.deployed({})
+    stack.update(properties(NodeIds=[bad, good], RetryFor="400"))
+    stage.timeline.after(300.0, stack.cancel)
+    return stack
+
+
+SCENARIOS: tuple[Scenario, ...] = (
+    a_creation,
+    a_creation_that_fails,
+    an_update,
+    an_update_that_fails,
+    an_update_that_reports,
+    an_update_that_is_refused,
+    an_acceptance,
+    a_deletion,
+    a_busy_cluster,
+    a_reply_that_stutters,
+    a_chain,
+    a_chain_that_fails,
+    a_chain_whose_stack_goes_back,
+)
+
+
+def calls_of(scenario: Scenario) -> list[Call]:
+    """The calls of the operation in a run in which nothing else happens."""
+    with Stage() as stage:
+        scenario(stage)
+        before = len(stage.outside.calls)
+        stage.run()
+        return stage.outside.calls[before:]

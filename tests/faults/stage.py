@@ -1,0 +1,224 @@
+"""Everything around the function, put together: a cluster, stacks, Lambda, and one clock."""
+
+import json
+import logging
+import random
+import threading
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from types import SimpleNamespace, TracebackType
+from typing import Any, Self
+from unittest.mock import patch
+
+from crhelper import log_helper
+
+from hyperpod_node_removal_handler import aws, custom_resource, reply
+from sandbox.hyperpod import Cluster, HyperPod
+from tests.faults.deployment import CloudFormation, Properties, Reply, Request, Stack, Truth
+from tests.faults.functions import Event, Functions, Invocation, Process, Timer
+from tests.faults.outside import PUT, Answer, Outside
+from tests.faults.timeline import Timeline
+from tests.handler.function import Context
+from tests.handler.world import SageMaker
+
+FRESHNESS = 10.0
+"""Seconds for which a look at the stack counts."""
+_OPERATIONS = {
+    "describe_cluster": "DescribeCluster",
+    "list_cluster_nodes": "ListClusterNodes",
+    "batch_delete_cluster_nodes": "BatchDeleteClusterNodes",
+    "describe_stacks": "DescribeStacks",
+    "invoke": "Invoke",
+}
+
+
+@dataclass(frozen=True)
+class Deletion:
+    """One BatchDeleteClusterNodes call."""
+
+    invocation: Invocation
+    time: float
+    number: int
+    """Of the call."""
+    identifiers: tuple[str, ...]
+    request: Request
+    is_late: bool
+    """Whether CloudFormation was done with the request for a while, in a test that plays by its
+    rules."""
+    is_done: bool
+    """Whether the service came to do it."""
+
+
+class Stage:
+    """A scene for one test. Use it as a context manager."""
+
+    def __init__(self, seed: int = 0) -> None:
+        self.timeline = Timeline()
+        self.outside = Outside(self.timeline)
+        self.functions = Functions(self.timeline)
+        self.hp = HyperPod(clock=self.timeline.now, sleep=self.timeline.sleep)
+        self.cloudformation = CloudFormation(self.timeline, self.functions.deliver, self._truth)
+        self.clusters: list[Cluster] = []
+        self.deletions: list[Deletion] = []
+        self.looks: list[tuple[Invocation, float, str]] = []
+        """Each look at a stack: by whom, when, and what it showed."""
+        self._sagemaker = SageMaker(self.hp)
+        self._seed = seed
+        self._exit = ExitStack()
+
+    def __enter__(self) -> Self:
+        def timer(seconds: float, action: Callable[[], None]) -> Timer:
+            return Timer(self.timeline, seconds, action)
+
+        root = logging.getLogger()
+        self._exit.callback(root.setLevel, root.level)
+        root.setLevel(logging.INFO)
+        # Else each of thousands of invocations sets the levels of all loggers anew.
+        self._exit.enter_context(patch.object(log_helper, "setup"))
+        self._exit.enter_context(patch.object(root, "handlers", [_Log(self._invocation)]))
+        self._exit.callback(self._end_all)
+        self._exit.enter_context(patch.object(aws, "client", self._client))
+        self._exit.enter_context(patch.object(reply, "put", self._put))
+        self._exit.enter_context(
+            patch.object(custom_resource, "threading", SimpleNamespace(Timer=timer))
+        )
+        self._exit.enter_context(
+            patch.object(
+                reply,
+                "threading",
+                SimpleNamespace(Lock=threading.Lock, Event=lambda: Event(self.timeline)),
+            )
+        )
+        random.seed(self._seed)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._exit.close()
+
+    # What a test arranges --------------------------------------------------------------------
+
+    def cluster(self, workers: int = 6, **settings: Any) -> Cluster:
+        """`ml-cluster` with a group `workers`."""
+        cluster = self.hp.create_cluster("ml-cluster", {"workers": workers}, **settings)
+        self.clusters.append(cluster)
+        return cluster
+
+    def stack(self, name: str = "ml-stack") -> Stack:
+        return self.cloudformation.stack(name)
+
+    def deployed(self, properties: Properties, name: str = "ml-stack") -> Stack:
+        """A stack that has been created with an empty set, or other `properties`, some time ago."""
+        stack = self.stack(name)
+        stack.create({"ClusterName": "ml-cluster", **properties})
+        self.run()
+        assert stack.status == "CREATE_COMPLETE"
+        return stack
+
+    def run(self) -> None:
+        """Let everything come to its end."""
+        self.timeline.run()
+
+    def deliver_again(self, request: Request, stack_status: str = "") -> list[Reply]:
+        """Run the event of a request once more, on a stack in another status if one is given.
+        Returns what is answered."""
+        before = len(request.replies)
+        request.stack.forced_status = stack_status
+        self.functions.deliver(json.dumps(request.event).encode())
+        self.run()
+        request.stack.forced_status = ""
+        return request.replies[before:]
+
+    # What the function meets -----------------------------------------------------------------
+
+    def _client(self, service: str) -> Any:
+        def call(method: str) -> Callable[..., Answer]:
+            return lambda **request: self._call(method, request)
+
+        return SimpleNamespace(**{method: call(method) for method in _OPERATIONS})
+
+    def _call(self, method: str, request: dict[str, Any]) -> Answer:
+        invocation = self._running()
+        began, number, done = self.timeline.now(), len(self.outside.calls), False
+
+        def work() -> Answer:
+            nonlocal done
+            match method:
+                case "invoke":
+                    assert request["InvocationType"] == "Event"
+                    assert request["FunctionName"] == Context.invoked_function_arn
+                    assert len(request["Payload"]) <= 256 * 1024
+                    self.functions.deliver(request["Payload"], ancestors=invocation.ancestors)
+                    return {"StatusCode": 202}
+                case "describe_stacks":
+                    answer = self.cloudformation.describe(request["StackName"])
+                    status = answer["Stacks"][0]["StackStatus"]
+                    self.looks.append((invocation, self.timeline.now(), status))
+                    return answer
+            done = True
+            answer = getattr(self._sagemaker, method)(**request)
+            assert isinstance(answer, dict)
+            return answer
+
+        try:
+            return self.outside.call(_OPERATIONS[method], request, invocation, work)
+        finally:
+            if method == "batch_delete_cluster_nodes":
+                identifiers = (*request.get("NodeIds", ()), *request.get("NodeLogicalIds", ()))
+                about = self.cloudformation.request_of(invocation.event["ResponseURL"])
+                is_late = began > about.closed_at + FRESHNESS and not about.stack.forced_status
+                self.deletions.append(
+                    Deletion(invocation, began, number, identifiers, about, is_late, done)
+                )
+
+    def _put(self, url: str, body: bytes, timeout: float) -> None:
+        invocation = self._running()
+        request, sent = self.cloudformation.expect(url, body, invocation)
+
+        def work() -> Answer:
+            self.cloudformation.receive(request, sent)
+            return {}
+
+        self.outside.call(PUT, {"url": url, "body": body}, invocation, work)
+        sent.is_acknowledged = True
+
+    def _running(self) -> Invocation:
+        invocation = self._invocation()
+        assert invocation, "somebody outside of the function made a call"
+        return invocation
+
+    def _invocation(self) -> Invocation | None:
+        actor = self.timeline.actor
+        return actor.process.invocation if actor and isinstance(actor.process, Process) else None
+
+    def _truth(self, properties: Properties) -> Truth:
+        for cluster in self.clusters:
+            if properties.get("ClusterName") in (cluster.name, cluster.arn):
+                return () if cluster._state.deleted else cluster.nodes
+        return ()
+
+    def _end_all(self) -> None:
+        for invocation in self.functions.invocations:
+            invocation.process.die()
+
+
+class _Log(logging.Handler):
+    """Keeps what each invocation logs, extra fields included."""
+
+    _KNOWN = frozenset(vars(logging.makeLogRecord({})))
+
+    def __init__(self, invocation: Callable[[], Invocation | None]) -> None:
+        super().__init__(logging.INFO)
+        self._invocation = invocation
+
+    def emit(self, record: logging.LogRecord) -> None:
+        invocation = self._invocation()
+        if invocation:
+            invocation.log.append(record.getMessage())
+            fields = {k: v for k, v in vars(record).items() if k not in self._KNOWN}
+            invocation.log += [str(value) for value in fields.values() if isinstance(value, str)]

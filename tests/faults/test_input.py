@@ -1,0 +1,251 @@
+"""Events of any shape. The function never raises, never logs a raw byte, never replies twice."""
+
+import base64
+import http.client
+import json
+import zlib
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hyperpod_node_removal_handler import reply
+from hyperpod_node_removal_handler.contract import Property
+from hyperpod_node_removal_handler.handover import KEY, Continuation
+from hyperpod_node_removal_handler.removal import Removal
+from hyperpod_node_removal_handler.request import RemovalRequest
+from tests.faults.conftest import Tally
+from tests.faults.deployment import LOGICAL_ID, Request
+from tests.faults.stage import Stage
+from tests.faults.timeline import START
+
+GROUP = "6 input"
+FUZZ = settings(max_examples=150, deadline=None, derandomize=True, database=None)
+
+HOSTILE = (
+    "\x1b[31mred\x1b[0m",
+    "i-0123456789abcdef0\nERROR forged line",
+    "i-0123456789abcdef0\r",
+    "\x1b]0;title\x07",
+    "\u202egnidnammoc\u202c",
+    "\x00",
+    "\u2028\u2029\x85",
+    "\ud800",
+    "🦄" * 300,
+    "i-" + "\N{FULLWIDTH DIGIT ZERO}" * 8,
+    "${AWS::StackName}",
+    "%s %d {0} {}",
+    "'; DROP TABLE nodes; --",
+    "arn:aws:sagemaker:us-east-1:123456789012:cluster/\n",
+    "x" * 100_000,
+    ",,,,",
+    " ",
+)
+text = st.one_of(st.sampled_from(HOSTILE), st.text(max_size=30))
+values = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), text),
+    lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(text, inner, max_size=4)),
+    max_leaves=10,
+)
+with Stage() as _stage:
+    NODES = _stage.cluster().node_ids("workers")
+VALID: dict[str, list[Any]] = {
+    Property.CLUSTER_NAME: ["ml-cluster", "no-such-cluster"],
+    Property.NODE_IDS: [list(NODES[:2]), ",".join(NODES[:3]), [""], "", [NODES[0], NODES[0]]],
+    Property.NODE_LOGICAL_IDS: [[], "", ["workers-5bbaa1e2"]],
+    Property.ON_PARTIAL_FAILURE: ["FAIL", "REPORT"],
+    Property.WAIT_FOR: ["REMOVED", "ACCEPTED"],
+    Property.DRY_RUN: ["true", "false", True],
+    Property.MIN_REMAINING: [{}, {"workers": "1"}, {"workers": 6}, {"nobody": "1"}],
+    Property.MAX_REMOVALS: ["", "1", 100],
+    Property.PROTECTED_GROUPS: [[], ["workers"], "workers"],
+    Property.EXPECTED_GROUPS: [[], ["workers"], ["others"]],
+    Property.MISSING_NODES: ["ACCEPT", "FAIL"],
+    Property.RETRY_FOR: ["0", "60", 5],
+    Property.RETRY_TOKEN: ["", "2"],
+    Property.SERVICE_TIMEOUT: ["60", "3600"],
+    Property.SERVICE_TOKEN: ["arn:aws:lambda:us-east-1:123456789012:function:removal"],
+}
+
+
+@st.composite
+def nearly_valid(draw: st.DrawFn) -> Any:
+    """Properties of which all but one or two are right."""
+    names = draw(st.sets(st.sampled_from(sorted(VALID)), max_size=6))
+    properties: dict[str, Any] = {"ClusterName": "ml-cluster", "NodeIds": list(NODES[:1])}
+    properties |= {name: draw(st.sampled_from(VALID[name])) for name in names}
+    for _ in range(draw(st.integers(0, 2))):
+        properties[draw(st.one_of(st.sampled_from(sorted(VALID)), text))] = draw(values)
+    return properties
+
+
+def event(**more: Any) -> dict[str, Any]:
+    return {
+        "RequestType": "Create",
+        "StackId": "arn:aws:cloudformation:us-east-1:123456789012:stack/ml-stack/6d1f0c2e-9a56",
+        "RequestId": "0d4c4f8a-3f9b-4a7c-9a41-5a6f0f5d1e11",
+        "LogicalResourceId": LOGICAL_ID,
+        "ResponseURL": "https://response.example/?X-Amz-Signature=s3cret",
+        "ResourceProperties": {"ClusterName": "ml-cluster"},
+        **more,
+    }
+
+
+def survive(given: object, *, is_real: bool = False) -> list[dict[str, Any]]:
+    """Let the function have an event, see that it behaves, and return its replies."""
+    bodies: list[bytes] = []
+    with Stage() as stage:
+        cluster = stage.cluster()
+        nobody = stage.stack()
+        nobody.forced_status = "CREATE_IN_PROGRESS"
+        request = Request(nobody, {}, "", nobody.status, lambda _: None)
+        answers: dict[str, Any] = {
+            "describe": lambda _: {"Stacks": [{"StackStatus": nobody.status}]},
+            "request_of": lambda _: request,
+        }
+        asked = patch.multiple(stage.cloudformation, **answers)
+        put = _REAL_PUT if is_real else lambda url, body, timeout: bodies.append(body)
+        refuse = patch.object(http.client.HTTPSConnection, "connect", side_effect=OSError)
+        with patch.object(reply, "put", put), refuse, asked:
+            stage.functions.deliver(json.dumps(given).encode())
+            stage.run()
+        for invocation in stage.functions.invocations:
+            assert invocation.end == "returned", invocation.error
+            for line in invocation.log:
+                assert line.isascii(), line
+                assert line.isprintable(), line
+                assert "s3cret" not in line
+        allowed = json.dumps(given)
+        for deletion in stage.deletions:
+            assert all(name in allowed or KEY in allowed for name in deletion.identifiers)
+        assert cluster.present >= set(NODES[3:])
+    assert len(bodies) <= 1
+    for body in bodies:
+        assert len(body) <= 4096
+        assert body.decode("ascii").isprintable()
+        content = json.loads(body)
+        assert content["Reason"].isprintable()
+        assert all(value.isprintable() for value in content["Data"].values())
+    return [json.loads(body) for body in bodies]
+
+
+@pytest.mark.parametrize("request_type", ["Create", "Update", "Delete"])
+def test_nearly_valid_properties(request_type: str, tally: Tally) -> None:
+    outcomes: set[str] = set()
+
+    @FUZZ
+    @given(nearly_valid())
+    def each(properties: Any) -> None:
+        with tally.fault(repr(properties)):
+            (answer,) = survive(event(RequestType=request_type, ResourceProperties=properties))
+            assert answer["Status"] == "SUCCESS" or request_type != "Delete"
+            outcomes.add(answer["Data"]["Outcome"])
+            assert "unexpectedly" not in answer["Reason"]
+
+    each()
+    # The fuzz gets past the front door.
+    assert request_type == "Delete" or outcomes >= {"COMPLETE", "EMPTY", "FAILED", "PLANNED"}
+
+
+def test_anything_at_all(tally: Tally) -> None:
+    keys = st.sampled_from([*event(), "PhysicalResourceId", KEY, "CrHelperPoll", "CrHelperData"])
+
+    @FUZZ
+    @given(st.one_of(values, st.dictionaries(keys, values).map(lambda given: event(**given))))
+    def each(given: Any) -> None:
+        with tally.fault(repr(given)[:200]):
+            survive(given)
+
+    each()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "nonsense",
+        "http://response.example/",
+        "file:///etc/passwd",
+        "https://",
+        "https://[/",
+        "https://response.example:port/",
+        "https://user:password@response.example/",
+        "https://response.example:99999/",
+        "https://\u2028.example/",
+        "https://response.example/\x1b[31m?a=\ud800",
+        "https://" + "a" * 300 + "/",
+    ],
+)
+@pytest.mark.parametrize("request_type", ["Create", "Delete", "Rename"])
+def test_a_response_url_that_leads_nowhere(url: str, request_type: str, tally: Tally) -> None:
+    with tally.fault(repr(url)):
+        survive(event(RequestType=request_type, ResponseURL=url), is_real=True)
+
+
+def plain_continuation() -> dict[str, Any]:
+    request = RemovalRequest(cluster="ml-cluster", node_ids=tuple(NODES[:2]))
+    continuation = Continuation(request, Removal.of(NODES[:2], ()), START - 100, 9)
+    plain: dict[str, Any] = json.loads(zlib.decompress(base64.b64decode(continuation.to_text())))
+    return plain
+
+
+def test_a_continuation_of_another_shape(tally: Tally) -> None:
+    """Nobody but the function makes any, but one version may meet another's."""
+
+    @FUZZ
+    @given(st.data())
+    def each(data: st.DataObject) -> None:
+        plain: Any = plain_continuation()
+        at: Any = plain
+        while True:
+            key = data.draw(st.sampled_from(sorted(at) if isinstance(at, dict) else range(len(at))))
+            if not isinstance(at[key], dict | list) or not at[key] or data.draw(st.booleans()):
+                break
+            at = at[key]
+        if data.draw(st.booleans()):
+            del at[key]
+        elif key not in {"link", "started"}:
+            at[key] = data.draw(values)
+        packed = base64.b64encode(zlib.compress(json.dumps(plain).encode())).decode()
+        with tally.fault(repr(plain)):
+            (_,) = survive(event(**{KEY: packed}))
+
+    each()
+
+
+def test_very_many_ids(tally: Tally) -> None:
+    for kind in ("NodeIds", "NodeLogicalIds"):
+        for count in (3001, 10_000):
+            ids = [f"i-{n:017x}" if kind == "NodeIds" else f"workers-{n}" for n in range(count)]
+            for value in (ids, ",".join(ids)):
+                with tally.fault(f"{count} {kind}"):
+                    properties = {"ClusterName": "ml-cluster", kind: value}
+                    (answer,) = survive(event(ResourceProperties=properties))
+                    assert f"name {count} nodes; allowed: 3000" in answer["Reason"]
+
+
+def test_ids_that_are_hostile(tally: Tally) -> None:
+    for hostile in HOSTILE:
+        for key in ("ClusterName", "NodeIds", "NodeLogicalIds", "RetryToken", "MinRemaining"):
+            for value in (hostile, [hostile], [[hostile]], {hostile: hostile}):
+                with tally.fault(f"{key}: {value!r}"[:200]):
+                    properties = {"ClusterName": "ml-cluster", key: value, hostile: "1"}
+                    survive(event(ResourceProperties=properties))
+        for key in ("StackId", "RequestId", "LogicalResourceId", "PhysicalResourceId"):
+            with tally.fault(f"{key}: {hostile!r}"[:200]):
+                survive(event(**{key: hostile, "RequestType": "Delete"}))
+
+
+def test_nesting_without_end(tally: Tally) -> None:
+    deep: Any = "i-0123456789abcdef0"
+    for _ in range(300):
+        deep = [deep]
+    for key in ("NodeIds", "ClusterName", "MinRemaining"):
+        with tally.fault(key):
+            (answer,) = survive(event(ResourceProperties={"ClusterName": "ml-cluster", key: deep}))
+            assert answer["Status"] == "FAILED"
+
+
+_REAL_PUT = reply.put

@@ -1,0 +1,188 @@
+"""Trouble for one operation on a stack, as values that Hypothesis draws and shrinks."""
+
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from hypothesis import strategies as st
+
+from hyperpod_node_removal_handler.reply import DeliveryError
+from tests.faults.deployment import Stack
+from tests.faults.errors import AFTER, BEFORE
+from tests.faults.outside import PUT
+from tests.faults.stage import Stage
+
+OPERATIONS: Final = (
+    "DescribeCluster",
+    "ListClusterNodes",
+    "BatchDeleteClusterNodes",
+    "DescribeStacks",
+    "Invoke",
+)
+
+
+class Misfortune(Protocol):
+    """Something that will happen during an operation."""
+
+    def prepare(self, stage: Stage, stack: Stack) -> None: ...
+
+
+@dataclass(frozen=True)
+class Kill:
+    """The process is killed at the nth call from now."""
+
+    number: int
+    is_after_work: bool
+
+    def prepare(self, stage: Stage, stack: Stack) -> None:
+        number = len(stage.outside.calls) + self.number
+        stage.outside.kill(number, is_after_work=self.is_after_work)
+
+
+@dataclass(frozen=True)
+class Refused:
+    """Some calls are not carried out."""
+
+    operation: str
+    error: str
+    times: int
+    skip: int
+
+    def prepare(self, stage: Stage, stack: Stack) -> None:
+        error = BEFORE[self.error]
+        stage.outside.fail(self.operation, error, times=self.times, skip=self.skip)
+
+
+@dataclass(frozen=True)
+class Lost:
+    """The answer to one call is lost."""
+
+    operation: str
+    error: str
+    skip: int
+
+    def prepare(self, stage: Stage, stack: Stack) -> None:
+        error = AFTER[self.error]
+        stage.outside.fail(self.operation, error, skip=self.skip, is_after_work=True)
+
+
+@dataclass(frozen=True)
+class ReplyRefused:
+    """The response URL does not take the reply at once."""
+
+    times: int
+    is_after_work: bool
+
+    def prepare(self, stage: Stage, stack: Stack) -> None:
+        stage.outside.fail(
+            PUT,
+            lambda: DeliveryError("HTTP status 503"),
+            times=self.times,
+            is_after_work=self.is_after_work,
+        )
+
+
+@dataclass(frozen=True)
+class Twice:
+    """Every event is delivered once more."""
+
+    delay: float
+
+    def prepare(self, stage: Stage, stack: Stack) -> None:
+        stage.cloudformation.deliveries = (0.0, self.delay)
+
+
+@dataclass(frozen=True)
+class Slow:
+    """Every call takes some seconds."""
+
+    seconds: float
+
+    def prepare(self, stage: Stage, stack: Stack) -> None:
+        stage.outside.latency = lambda call: self.seconds
+
+
+@dataclass(frozen=True)
+class Cancelled:
+    """Another resource fails, or somebody cancels."""
+
+    delay: float
+
+    def prepare(self, stage: Stage, stack: Stack) -> None:
+        stage.timeline.after(self.delay, stack.cancel)
+
+
+@dataclass(frozen=True)
+class NodeChanged:
+    """A node changes by itself."""
+
+    delay: float
+    pick: int
+    change: str
+
+    def prepare(self, stage: Stage, stack: Stack) -> None:
+        stage.timeline.after(self.delay, lambda: self._act(stage))
+
+    def _act(self, stage: Stage) -> None:
+        cluster = stage.clusters[0]
+        if not cluster.nodes:
+            return
+        node = cluster.nodes[self.pick % len(cluster.nodes)]
+        name = node.logical_id or node.instance_id or ""
+        match self.change:
+            case "recovered":
+                cluster.replace_instance(name)
+            case "will fail while it leaves":
+                cluster.fail_while_leaving(name)
+            case "patched":
+                until = stage.timeline.now() + 80
+                cluster.set_node_status(name, "SystemUpdating", until)
+            case status:
+                cluster.set_node_status(name, status)
+
+
+@dataclass(frozen=True)
+class ClusterBusy:
+    """The cluster is updated by somebody."""
+
+    delay: float
+    lasting: float
+
+    def prepare(self, stage: Stage, stack: Stack) -> None:
+        def act() -> None:
+            stage.clusters[0].set_status("Updating", until=stage.timeline.now() + self.lasting)
+
+        stage.timeline.after(self.delay, act)
+
+
+SECONDS = st.sampled_from([0.0, 1.0, 5.0, 20.0, 45.0, 70.0, 130.0, 300.0, 700.0])
+KILLS = st.builds(Kill, st.integers(0, 25), st.booleans())
+SKIP = st.integers(0, 6)
+OTHERS: st.SearchStrategy[Misfortune] = st.one_of(
+    st.builds(
+        Refused,
+        st.sampled_from(OPERATIONS),
+        st.sampled_from(sorted(BEFORE)),
+        st.integers(1, 5),
+        SKIP,
+    ),
+    st.builds(Lost, st.sampled_from(OPERATIONS), st.sampled_from(sorted(AFTER)), SKIP),
+    st.builds(ReplyRefused, st.integers(1, 2), st.booleans()),
+    st.builds(Twice, SECONDS),
+    st.builds(Slow, st.sampled_from([0.1, 1.0, 4.0])),
+    st.builds(Cancelled, SECONDS),
+    st.builds(
+        NodeChanged,
+        SECONDS,
+        st.integers(0, 9),
+        st.sampled_from(
+            ["recovered", "will fail while it leaves", "patched", "Failure", "Running"]
+        ),
+    ),
+    st.builds(ClusterBusy, SECONDS, st.sampled_from([30.0, 300.0])),
+)
+MISFORTUNES: st.SearchStrategy[list[Misfortune]] = st.builds(
+    lambda kills, others: [*kills, *others],
+    # Lambda delivers an event twice more, so a third kill would be the end of it.
+    st.lists(KILLS, max_size=2),
+    st.lists(OTHERS, max_size=3),
+)
