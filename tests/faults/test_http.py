@@ -1,0 +1,72 @@
+"""Answers that are cut short or no answers at all, met by the real SDK over real HTTP."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+
+from hyperpod_node_removal_handler import aws
+from hyperpod_node_removal_handler.cluster import Cluster
+from tests.faults.conftest import Tally
+
+GROUP = "2 calls to AWS"
+ANSWER = b'{"ClusterNodeSummaries": [{"InstanceId": "i-0123456789abcdef0"}]}'
+
+
+def client(url: str) -> Any:
+    return boto3.client(
+        "sagemaker",
+        endpoint_url=url,
+        region_name="us-east-1",
+        aws_access_key_id="testing",
+        aws_secret_access_key="testing",
+        # What the SDK would try again is tried again by the function.
+        config=Config(retries={"total_max_attempts": 1}, read_timeout=1),
+    )
+
+
+@contextmanager
+def saying(response: bytes) -> Iterator[str]:
+    """A server that answers one request with these bytes and closes the connection."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(response)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+        thread.join()
+
+
+def http(body: bytes, *, status: str = "200 OK", length: int | None = None) -> bytes:
+    size = len(body) if length is None else length
+    return f"HTTP/1.1 {status}\r\nContent-Length: {size}\r\n\r\n".encode() + body
+
+
+@pytest.mark.parametrize(
+    ("what", "response"),
+    [
+        ("a body cut in the middle", http(ANSWER[:20], length=len(ANSWER))),
+        ("a body that ends too early", http(ANSWER[:20])),
+        ("a body that ends in the middle of a letter", http('{"a": "\u00e9'.encode()[:-1])),
+        ("no body", http(b"")),
+        ("no answer", b""),
+        ("half a header", b"HTTP/1.1 200 OK\r\nContent-Le"),
+        ("a page of a proxy", http(b"<html>Hello</html>")),
+        ("an error page of a proxy", http(b"<html>Sorry</html>", status="502 Bad Gateway")),
+    ],
+)
+def test_an_answer_that_cannot_be_read_is_no_answer(
+    what: str, response: bytes, tally: Tally
+) -> None:
+    with tally.fault(what), saying(response) as url, pytest.raises(aws.TransientError):
+        Cluster("ml-cluster", client(url)).nodes()
