@@ -18,7 +18,6 @@ from hyperpod_node_removal._statements import (
 )
 from hyperpod_node_removal._validation import (
     check_text,
-    eks_cluster_arn_problem,
     is_token,
     stack_arn_problem,
 )
@@ -183,7 +182,7 @@ class NodeRemovalProvider(Construct):
         check_text(path, "stack_arn", stack_arn, stack_arn_problem)
         check_text(path, "cluster_arn", cluster_arn, contract.cluster_arn_problem)
         if eks_cluster_arn is not None:
-            check_text(path, "eks_cluster_arn", eks_cluster_arn, eks_cluster_arn_problem)
+            check_text(path, "eks_cluster_arn", eks_cluster_arn, contract.eks_cluster_arn_problem)
         if self._elsewhere is None:
             document = iam.PolicyDocument(minimize=True)
             self._elsewhere = iam.Policy(self, "RemovalsElsewhere", document=document)

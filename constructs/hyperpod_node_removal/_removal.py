@@ -18,8 +18,6 @@ from hyperpod_node_removal._validation import (
     check_text,
     checked_names,
     checked_seconds,
-    eks_cluster_arn_problem,
-    retry_token_problem,
 )
 from hyperpod_node_removal_handler import contract
 from hyperpod_node_removal_handler.contract import (
@@ -28,10 +26,6 @@ from hyperpod_node_removal_handler.contract import (
     Property,
     RemovalStage,
 )
-
-TIMEOUT_DEFAULT_SECONDS: Final = 1800
-"""Ten minutes of retries, and twice as much for the nodes to leave. CloudFormation's own default is
-an hour; so long would a stack wait for a function that was killed without a word."""
 
 _DRIFT_WARNING: Final = "hyperpod-node-removal:InstanceCountDrift"
 _ORDER_WARNING: Final = "hyperpod-node-removal:ClusterChangesFirst"
@@ -147,14 +141,14 @@ class NodeRemoval(RemovalAttributes):
             retry_for = Duration.seconds(contract.RETRY_FOR_DEFAULT)
         retry_seconds = checked_seconds(path, "retry_for", retry_for, 0, contract.RETRY_FOR_MAX)
         if retry_token is not None:
-            check_text(path, "retry_token", retry_token, retry_token_problem)
+            check_text(path, "retry_token", retry_token, contract.retry_token_problem)
         if timeout is None:
-            timeout = Duration.seconds(TIMEOUT_DEFAULT_SECONDS)
+            timeout = Duration.seconds(contract.REMOVAL_TIMEOUT_DEFAULT)
         checked_seconds(
             path, "timeout", timeout, contract.SERVICE_TIMEOUT_MIN, contract.SERVICE_TIMEOUT_MAX
         )
         if eks_cluster_arn is not None:
-            check_text(path, "eks_cluster_arn", eks_cluster_arn, eks_cluster_arn_problem)
+            check_text(path, "eks_cluster_arn", eks_cluster_arn, contract.eks_cluster_arn_problem)
 
         super().__init__(scope, construct_id)
         self._provider = provider or NodeRemovalProvider.get_or_create(self)

@@ -17,9 +17,6 @@ from hyperpod_node_removal_handler import contract
 _ENCODED: Final = "Token["
 _ENCODED_LIST: Final = "#{Token["
 
-_EKS_CLUSTER_ARN: Final = re.compile(
-    r"arn:aws[a-z-]*:eks:[a-z0-9-]+:[0-9]{12}:cluster/[A-Za-z0-9][A-Za-z0-9_-]{0,99}", re.ASCII
-)
 _STACK_ARN: Final = re.compile(
     r"arn:aws[a-z-]*:cloudformation:[a-z0-9-]+:[0-9]{12}"
     r":stack/[A-Za-z][A-Za-z0-9-]{0,127}/([A-Za-z0-9-]+|\*)",
@@ -173,23 +170,6 @@ def _is_list_token_text(value: object) -> bool:
 
 def _shown(value: object) -> str:
     return f"{contract.quoted(value)} ({type(value).__name__})"
-
-
-def retry_token_problem(value: str) -> str | None:
-    """Any text that is not too long."""
-    if len(value) <= contract.RETRY_TOKEN_MAX:
-        return None
-    return f"has {len(value)} characters; allowed: {contract.RETRY_TOKEN_MAX}"
-
-
-def eks_cluster_arn_problem(value: str) -> str | None:
-    """The ARN of an EKS cluster. It is used for permissions only and never on the wire."""
-    if _EKS_CLUSTER_ARN.fullmatch(value):
-        return None
-    return (
-        f"{contract.quoted(value)} is not the ARN of an EKS cluster; allowed:"
-        " arn:aws:eks:<region>:<account>:cluster/<name>"
-    )
 
 
 def stack_arn_problem(value: str) -> str | None:

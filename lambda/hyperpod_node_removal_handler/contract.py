@@ -150,6 +150,9 @@ GROUP_SIZE_MAX: Final = 6758
 RETRY_FOR_DEFAULT: Final = 600
 RETRY_FOR_MAX: Final = 3600
 """Seconds. Beyond it CloudFormation would have given up on the resource."""
+REMOVAL_TIMEOUT_DEFAULT: Final = 1800
+"""Seconds. `ServiceTimeout` as the construct and the removal file set it: ten minutes of retries
+and twice as much for the nodes to leave. A stack waits no hour for a function that was killed."""
 SERVICE_TIMEOUT_DEFAULT: Final = 3600
 SERVICE_TIMEOUT_MIN: Final = 60
 """Seconds. Room for a cold start, a look at the cluster, a request and the reply. An event that
@@ -177,6 +180,9 @@ _CLUSTER_NAME = re.compile(r"(?=.{1,63}\Z)[a-zA-Z0-9](?:-*[a-zA-Z0-9])*", re.ASC
 _INSTANCE_GROUP = re.compile(r"(?=.{1,63}\Z)[a-zA-Z0-9](?:-*[a-zA-Z0-9])*", re.ASCII)
 _CLUSTER_ARN = re.compile(
     r"arn:aws[a-z-]*:sagemaker:[a-z0-9-]+:[0-9]{12}:cluster/[a-z0-9]{12}", re.ASCII
+)
+_EKS_CLUSTER_ARN = re.compile(
+    r"arn:aws[a-z-]*:eks:[a-z0-9-]+:[0-9]{12}:cluster/[A-Za-z0-9][A-Za-z0-9_-]{0,99}", re.ASCII
 )
 _QUOTED_MAX: Final = 80
 
@@ -247,6 +253,23 @@ def cluster_arn_problem(value: str) -> str | None:
         f"{quoted(value)} is not a cluster ARN; allowed: arn:aws:sagemaker:<region>:<account>:"
         "cluster/<id>, where <id> is 12 lower-case letters and digits (not the cluster's name)"
     )
+
+
+def eks_cluster_arn_problem(value: str) -> str | None:
+    """The ARN of an EKS cluster. It is used for permissions only and never on the wire."""
+    if _EKS_CLUSTER_ARN.fullmatch(value):
+        return None
+    return (
+        f"{quoted(value)} is not the ARN of an EKS cluster; allowed:"
+        " arn:aws:eks:<region>:<account>:cluster/<name>"
+    )
+
+
+def retry_token_problem(value: str) -> str | None:
+    """Any text that is not too long."""
+    if len(value) <= RETRY_TOKEN_MAX:
+        return None
+    return f"has {len(value)} characters; allowed: {RETRY_TOKEN_MAX}"
 
 
 def instance_group_problem(value: str) -> str | None:

@@ -8,7 +8,6 @@ from hyperpod_node_removal_handler.contract import (
     MAX_NODES,
     RETRY_FOR_DEFAULT,
     RETRY_FOR_MAX,
-    RETRY_TOKEN_MAX,
     SERVICE_TIMEOUT_DEFAULT,
     SERVICE_TIMEOUT_MAX,
     SERVICE_TIMEOUT_MIN,
@@ -21,6 +20,7 @@ from hyperpod_node_removal_handler.contract import (
     instance_group_problem,
     node_id_problem,
     node_logical_id_problem,
+    retry_token_problem,
     seconds_problem,
 )
 from hyperpod_node_removal_handler.wire import Properties, RequestError, refuse
@@ -91,11 +91,7 @@ class RemovalRequest:
                 _seconds(SERVICE_TIMEOUT_MIN, SERVICE_TIMEOUT_MAX),
             ),
         )
-        token = given.text(Property.RETRY_TOKEN)
-        if len(token) > RETRY_TOKEN_MAX:
-            raise RequestError(
-                f"{Property.RETRY_TOKEN} has {len(token)} characters; allowed: {RETRY_TOKEN_MAX}."
-            )
+        refuse(Property.RETRY_TOKEN, retry_token_problem(given.text(Property.RETRY_TOKEN)))
         count = len(request.node_ids) + len(request.node_logical_ids)
         if count > MAX_NODES:
             raise RequestError(

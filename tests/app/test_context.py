@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from hyperpod_node_removal.app import settings_from_context
-from hyperpod_node_removal.app.given import SettingsError
+from hyperpod_node_removal_file import SettingsError
 
 ONE, TWO = "i-0123456789abcdef0", "i-0123456789abcdef1"
 

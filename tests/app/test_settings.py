@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hyperpod_node_removal import MissingNodes, PartialFailure
-from hyperpod_node_removal.app.given import SettingsError, given_values
-from hyperpod_node_removal.app.settings import Key, Settings, settings_from
+from hyperpod_node_removal_file import Key, Settings, SettingsError, given_values, settings_from
 from hyperpod_node_removal_handler import contract
 
 CLUSTER_ARN = "arn:aws:sagemaker:us-west-2:111122223333:cluster/a1b2c3d4e5f6"

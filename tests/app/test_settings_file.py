@@ -6,9 +6,13 @@ from pathlib import Path
 import pytest
 
 from hyperpod_node_removal import PartialFailure
-from hyperpod_node_removal.app.given import SettingsError
-from hyperpod_node_removal.app.settings import Settings, settings_from
-from hyperpod_node_removal.app.settings_file import read_settings_file
+from hyperpod_node_removal_file import (
+    Settings,
+    SettingsError,
+    UnreadableFileError,
+    read_settings_file,
+    settings_from,
+)
 
 ONE, TWO = "i-0123456789abcdef0", "i-0123456789abcdef1"
 
@@ -167,6 +171,26 @@ def test_where_json_is_wrong(folder: Folder, text: str, sentence: str) -> None:
     assert folder.refusal(text, "set.json").startswith(sentence)
 
 
+def test_every_problem_is_found_with_its_line(folder: Folder) -> None:
+    path = folder.path / "set.yaml"
+    path.write_text(
+        f"node_ids:\n- i-1\n- {ONE}\n- {ONE}\n- [a]\nnodes: 3\n"
+        "min_remaining:\n  workers: few\n  wor_kers: 1\nretry_for: 3601\n"
+    )
+    with pytest.raises(SettingsError) as caught:
+        settings_from(read_settings_file(path, "set.yaml"), "set.yaml")
+    assert [(problem.line, str(problem).split(": ")[1]) for problem in caught.value.every] == [
+        (6, "nodes"),
+        (None, "cluster is missing; allowed"),
+        (2, "node_ids"),
+        (4, "node_ids"),
+        (5, "node_ids"),
+        (8, "min_remaining['workers']"),
+        (9, "min_remaining['wor_kers']"),
+        (10, "retry_for"),
+    ]
+
+
 def test_no_tag_makes_an_object(folder: Folder) -> None:
     text = "cluster: !!python/object/apply:os.system ['true']\n"
     assert folder.refusal(text) == "set.yaml, line 1: cluster: a list is given; allowed: text"
@@ -192,7 +216,7 @@ def test_what_cannot_be_read(folder: Folder) -> None:
         "set.toml: not a removal file; allowed: .yaml, .yml or .json"
     )
     assert folder.refusal(b"cluster: \xff") == "set.yaml: is not UTF-8 text (at byte 9)"
-    with pytest.raises(SettingsError, match=r"gone\.yaml: cannot be read: No such file"):
+    with pytest.raises(UnreadableFileError, match=r"gone\.yaml: cannot be read: No such file"):
         read_settings_file(folder.path / "gone.yaml", "gone.yaml")
     (folder.path / "folder.yaml").mkdir()
     with pytest.raises(SettingsError, match=r"set\.yaml: cannot be read: Is a directory"):

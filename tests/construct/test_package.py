@@ -36,7 +36,7 @@ def test_the_package_is_typed() -> None:
 
 def test_source_roots_are_no_packages() -> None:
     """With an __init__.py, constructs/ would hide the PyPI package and break every CDK import."""
-    for root in ("constructs", "lambda"):
+    for root in ("cli", "constructs", "lambda"):
         assert (PROJECT / root).is_dir()
         assert not (PROJECT / root / "__init__.py").exists()
 

@@ -77,7 +77,7 @@ def test_an_empty_parameter_is_an_empty_set(value: Any) -> None:
         ({"RetryFor": "ten"}, "RetryFor: 'ten' is not a whole number; allowed: 0 to 3600"),
         ({"RetryFor": "3601"}, "RetryFor: '3601' is out of range; allowed: 0 to 3600 seconds"),
         ({"ServiceTimeout": "0"}, "ServiceTimeout: '0' is out of range; allowed: 60 to 3600"),
-        ({"RetryToken": "x" * 1025}, "RetryToken has 1025 characters; allowed: 1024"),
+        ({"RetryToken": "x" * 1025}, "RetryToken: has 1025 characters; allowed: 1024"),
         (
             {"NodeIds": [f"i-{number:08x}" for number in range(3001)]},
             "name 3001 nodes; allowed: 3000 in one resource",

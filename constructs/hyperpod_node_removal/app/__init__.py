@@ -5,7 +5,7 @@
     cdk deploy -c cluster=ml-cluster -c node_ids=i-0123456789abcdef0,i-0123456789abcdef1
     cdk deploy -c removals=removals.yaml
 
-The keys are those of `settings.Key`, in the file and on the command line alike.
+The keys are those of `hyperpod_node_removal_file.Key`, in the file and on the command line alike.
 """
 
 import sys
@@ -16,6 +16,7 @@ from aws_cdk import App
 from hyperpod_node_removal._errors import NodeRemovalError
 from hyperpod_node_removal.app.context import settings_from_context
 from hyperpod_node_removal.app.stack import NodeRemovalStack
+from hyperpod_node_removal_file import SettingsError
 
 __all__ = ["NodeRemovalStack", "main", "settings_from_context"]
 
@@ -26,6 +27,6 @@ def main() -> None:
     try:
         settings = settings_from_context(app.node.get_all_context(), Path.cwd())
         NodeRemovalStack(app, settings)
-    except NodeRemovalError as error:
+    except (NodeRemovalError, SettingsError) as error:
         sys.exit(f"error: {error}")
     app.synth()

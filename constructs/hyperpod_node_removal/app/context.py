@@ -5,9 +5,14 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
 
-from hyperpod_node_removal.app.given import SettingsError, given_values
-from hyperpod_node_removal.app.settings import Key, Settings, settings_from
-from hyperpod_node_removal.app.settings_file import read_settings_file
+from hyperpod_node_removal_file import (
+    Key,
+    Settings,
+    SettingsError,
+    given_values,
+    read_settings_file,
+    settings_from,
+)
 from hyperpod_node_removal_handler import contract
 
 REMOVALS: Final = "removals"

@@ -6,7 +6,7 @@ from aws_cdk import CfnOutput, Duration, Stack
 from constructs import Construct
 
 from hyperpod_node_removal._removal import NodeRemoval
-from hyperpod_node_removal.app.settings import Settings
+from hyperpod_node_removal_file import Settings
 from hyperpod_node_removal_handler.contract import Attribute
 
 OUTPUTS: Final = {

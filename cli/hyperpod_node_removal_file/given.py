@@ -5,15 +5,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from hyperpod_node_removal._errors import NodeRemovalError
+from hyperpod_node_removal_file.errors import SettingsError
 from hyperpod_node_removal_handler import contract
-
-
-class SettingsError(NodeRemovalError, ValueError):
-    """The command line or the file does not describe a removal.
-
-    The text names the file, the line or key, the value and what is allowed.
-    """
 
 
 class Kind(StrEnum):
@@ -42,10 +35,12 @@ class Given:
     """Of a list."""
     entries: tuple[tuple[str, "Given"], ...] = ()
     """Of a mapping: its keys and values, in order."""
+    line: int | None = None
+    """Of the file, from 1. None where it is not known."""
 
     def error(self, problem: str) -> SettingsError:
         """An error that points here; `problem` ends its sentence."""
-        return SettingsError(f"{self.where}: {problem}")
+        return SettingsError(f"{self.where}: {problem}", line=self.line)
 
     def as_text(self) -> str:
         """The text.

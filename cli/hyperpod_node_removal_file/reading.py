@@ -1,7 +1,8 @@
 """From a value as it was written to what a setting holds.
 
 Each function takes None for a value that is not given, and raises `SettingsError`, which points at
-the value, for one that is not allowed.
+the value, for one that is not allowed. Those of lists and mappings look at every part first, and
+have all problems in the error.
 """
 
 import re
@@ -9,7 +10,8 @@ from collections.abc import Callable, Iterator
 from enum import StrEnum
 from typing import Final, TypeVar, overload
 
-from hyperpod_node_removal.app.given import Given, Kind
+from hyperpod_node_removal_file.errors import SettingsError, raise_all
+from hyperpod_node_removal_file.given import Given, Kind
 from hyperpod_node_removal_handler import contract
 
 Choice = TypeVar("Choice", bound=StrEnum)
@@ -45,13 +47,20 @@ def names(given: Given | None, problem: Problem) -> tuple[str, ...]:
     if given is None:
         return ()
     found: dict[str, None] = {}
+    problems: list[SettingsError] = []
     for item in given.items if given.kind is Kind.LIST else (given,):
-        for name in _pieces(item):
+        try:
+            pieces = tuple(_pieces(item))
+        except SettingsError as error:
+            problems.append(error)
+            continue
+        for name in pieces:
             if sentence := problem(name):
-                raise item.error(sentence)
-            if name in found:
-                raise item.error(f"{contract.quoted(name)} is listed twice; allowed: once each")
+                problems.append(item.error(sentence))
+            elif name in found:
+                problems.append(item.error(_twice(name)))
             found[name] = None
+    raise_all(problems)
     return tuple(found)
 
 
@@ -60,12 +69,17 @@ def counts(given: Given | None, problem: Problem) -> dict[str, int]:
     if given is None:
         return {}
     found: dict[str, int] = {}
+    problems: list[SettingsError] = []
     for name, value in given.entries if given.kind is Kind.MAPPING else _assignments(given):
-        if sentence := problem(name):
-            raise value.error(sentence)
-        if name in found:
-            raise value.error(f"{contract.quoted(name)} is listed twice; allowed: once each")
-        found[name] = _number(value, contract.count_problem)
+        try:
+            if sentence := problem(name):
+                raise value.error(sentence)
+            if name in found:
+                raise value.error(_twice(name))
+            found[name] = _number(value, contract.count_problem)
+        except SettingsError as error:
+            problems.append(error)
+    raise_all(problems)
     return found
 
 
@@ -91,6 +105,10 @@ def flag(given: Given | None) -> bool:
     return _FLAGS[value]
 
 
+def _twice(name: str) -> str:
+    return f"{contract.quoted(name)} is listed twice; allowed: once each"
+
+
 def _pieces(given: Given) -> Iterator[str]:
     return filter(None, (piece.strip() for piece in given.as_text().split(",")))
 
@@ -102,7 +120,7 @@ def _assignments(given: Given) -> Iterator[tuple[str, Given]]:
         name, equals, number = (part.strip() for part in piece.partition("="))
         if not equals:
             raise given.error(f"{contract.quoted(piece)} has no number; allowed: GROUP=NODES,...")
-        yield name, Given(given.where, Kind.TEXT, number)
+        yield name, Given(given.where, Kind.TEXT, number, line=given.line)
 
 
 def _number(given: Given, problem: Callable[[int], str | None]) -> int:

@@ -1,15 +1,14 @@
-"""What a stack of `app.py` is asked to remove."""
+"""What a removal file, or the command line of `app.py`, asks to remove."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
-from hyperpod_node_removal._removal import TIMEOUT_DEFAULT_SECONDS
-from hyperpod_node_removal._validation import eks_cluster_arn_problem, retry_token_problem
-from hyperpod_node_removal.app.given import Given, SettingsError
-from hyperpod_node_removal.app.reading import choice, count, counts, flag, names, seconds, text
+from hyperpod_node_removal_file.errors import SettingsError, raise_all
+from hyperpod_node_removal_file.given import Given
+from hyperpod_node_removal_file.reading import choice, count, counts, flag, names, seconds, text
 from hyperpod_node_removal_handler import contract
 from hyperpod_node_removal_handler.contract import MissingNodes, PartialFailure, RemovalStage
 
@@ -72,7 +71,7 @@ class Settings:
     expected_groups: tuple[str, ...] = ()
     """Empty: any."""
     missing_nodes: MissingNodes = MissingNodes.ACCEPT
-    timeout: int = TIMEOUT_DEFAULT_SECONDS
+    timeout: int = contract.REMOVAL_TIMEOUT_DEFAULT
     """Seconds."""
     retry_for: int = contract.RETRY_FOR_DEFAULT
     """Seconds."""
@@ -85,47 +84,34 @@ def settings_from(given: Mapping[str, Given], source: str) -> Settings:
 
     Raises:
         SettingsError: `cluster` is missing, a key is unknown or a value is not allowed. The text
-            points at the value, or at `source` for a missing one.
+            points at the value, or at `source` for a missing one, and is that of the first problem;
+            `every` has all.
     """
-    for key, value in given.items():
-        if key not in frozenset(Key):
-            raise value.error(f"unknown key; allowed: {', '.join(Key)}")
+    problems = [
+        value.error(f"unknown key; allowed: {', '.join(Key)}")
+        for key, value in given.items()
+        if key not in frozenset(Key)
+    ]
     if Key.CLUSTER not in given:
-        raise SettingsError(f"{source}: cluster is missing; allowed: the name or ARN of a cluster")
-    group_problem = contract.instance_group_problem
-    cluster = text(given[Key.CLUSTER], contract.cluster_name_problem)
-    stack_name = text(given.get(Key.STACK_NAME), _stack_name_problem)
-    settings = Settings(
-        cluster=cluster,
-        stack_name=stack_name or default_stack_name(cluster),
-        node_ids=names(given.get(Key.NODE_IDS), contract.node_id_problem),
-        node_logical_ids=names(given.get(Key.NODE_LOGICAL_IDS), _logical_id_problem),
-        on_partial_failure=choice(given.get(Key.ON_PARTIAL_FAILURE), PartialFailure.FAIL),
-        wait_for=choice(given.get(Key.WAIT_FOR), RemovalStage.REMOVED),
-        dry_run=flag(given.get(Key.DRY_RUN)),
-        min_remaining=counts(given.get(Key.MIN_REMAINING), group_problem),
-        max_removals=count(given.get(Key.MAX_REMOVALS)),
-        protected_groups=names(given.get(Key.PROTECTED_GROUPS), group_problem),
-        expected_groups=names(given.get(Key.EXPECTED_GROUPS), group_problem),
-        missing_nodes=choice(given.get(Key.MISSING_NODES), MissingNodes.ACCEPT),
-        timeout=seconds(
-            given.get(Key.TIMEOUT),
-            TIMEOUT_DEFAULT_SECONDS,
-            contract.SERVICE_TIMEOUT_MIN,
-            contract.SERVICE_TIMEOUT_MAX,
-        ),
-        retry_for=seconds(
-            given.get(Key.RETRY_FOR), contract.RETRY_FOR_DEFAULT, 0, contract.RETRY_FOR_MAX
-        ),
-        retry_token=text(given.get(Key.RETRY_TOKEN), retry_token_problem),
-        eks_cluster_arn=text(given.get(Key.EKS_CLUSTER_ARN), eks_cluster_arn_problem),
-    )
-    nodes = len(settings.node_ids) + len(settings.node_logical_ids)
-    if nodes > contract.MAX_NODES:
-        raise SettingsError(
-            f"{source}: {nodes} nodes are listed; allowed: {contract.MAX_NODES} in one stack"
+        problems.append(
+            SettingsError(f"{source}: cluster is missing; allowed: the name or ARN of a cluster")
         )
-    return settings
+    read: dict[str, Any] = {}
+    for key, reader in _READERS.items():
+        if key in given:
+            try:
+                read[key.value] = reader(given[key])
+            except SettingsError as error:
+                problems.append(error)
+    nodes = len(read.get(Key.NODE_IDS, ())) + len(read.get(Key.NODE_LOGICAL_IDS, ()))
+    if nodes > contract.MAX_NODES:
+        problems.append(
+            SettingsError(
+                f"{source}: {nodes} nodes are listed; allowed: {contract.MAX_NODES} in one stack"
+            )
+        )
+    raise_all(problems)
+    return Settings(**{Key.STACK_NAME.value: default_stack_name(read[Key.CLUSTER]), **read})
 
 
 def default_stack_name(cluster: str) -> str:
@@ -145,3 +131,37 @@ def _stack_name_problem(value: str) -> str | None:
         f"{contract.quoted(value)} is not a stack name; allowed: up to 128 letters, digits and"
         " hyphens, the first a letter"
     )
+
+
+def _names(problem: Callable[[str], str | None]) -> Callable[[Given], tuple[str, ...]]:
+    return lambda given: names(given, problem)
+
+
+_group_names: Final = _names(contract.instance_group_problem)
+
+_READERS: Final[Mapping[Key, Callable[[Given], object]]] = {
+    Key.CLUSTER: lambda given: text(given, contract.cluster_name_problem),
+    Key.STACK_NAME: lambda given: text(given, _stack_name_problem),
+    Key.NODE_IDS: _names(contract.node_id_problem),
+    Key.NODE_LOGICAL_IDS: _names(_logical_id_problem),
+    Key.ON_PARTIAL_FAILURE: lambda given: choice(given, PartialFailure.FAIL),
+    Key.WAIT_FOR: lambda given: choice(given, RemovalStage.REMOVED),
+    Key.DRY_RUN: flag,
+    Key.MIN_REMAINING: lambda given: counts(given, contract.instance_group_problem),
+    Key.MAX_REMOVALS: count,
+    Key.PROTECTED_GROUPS: _group_names,
+    Key.EXPECTED_GROUPS: _group_names,
+    Key.MISSING_NODES: lambda given: choice(given, MissingNodes.ACCEPT),
+    Key.TIMEOUT: lambda given: seconds(
+        given,
+        contract.REMOVAL_TIMEOUT_DEFAULT,
+        contract.SERVICE_TIMEOUT_MIN,
+        contract.SERVICE_TIMEOUT_MAX,
+    ),
+    Key.RETRY_FOR: lambda given: seconds(
+        given, contract.RETRY_FOR_DEFAULT, 0, contract.RETRY_FOR_MAX
+    ),
+    Key.RETRY_TOKEN: lambda given: text(given, contract.retry_token_problem),
+    Key.EKS_CLUSTER_ARN: lambda given: text(given, contract.eks_cluster_arn_problem),
+}
+"""How the value of each key is read. Keys are the names of the fields of `Settings`."""

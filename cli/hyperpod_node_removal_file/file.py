@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from hyperpod_node_removal.app.given import Given, Kind, SettingsError, given_values
+from hyperpod_node_removal_file.errors import SettingsError, UnreadableFileError
+from hyperpod_node_removal_file.given import Given, Kind, given_values
 from hyperpod_node_removal_handler import contract
 
 _YAML: Final = frozenset({".yaml", ".yml"})
@@ -25,7 +26,8 @@ def read_settings_file(path: Path, name: str) -> dict[str, Given]:
     """The values in a file that are not null, by key. `name` is what errors call the file.
 
     Raises:
-        SettingsError: it cannot be read, or does not hold one mapping with distinct keys.
+        UnreadableFileError: it cannot be read.
+        SettingsError: it does not hold one mapping with distinct keys.
     """
     suffix = path.suffix.lower()
     if suffix not in {_JSON, *_YAML}:
@@ -33,7 +35,7 @@ def read_settings_file(path: Path, name: str) -> dict[str, Given]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
-        raise SettingsError(f"{name}: cannot be read: {error.strerror}") from error
+        raise UnreadableFileError(f"{name}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise SettingsError(f"{name}: is not UTF-8 text (at byte {error.start})") from error
     return _from_json(text, name) if suffix == _JSON else _from_yaml(text, name)
@@ -52,7 +54,8 @@ def _from_json(text: str, name: str) -> dict[str, Given]:
     except SettingsError:
         raise
     except json.JSONDecodeError as error:
-        raise SettingsError(f"{name}, line {error.lineno}: is not JSON: {error.msg}") from error
+        problem = f"{name}, line {error.lineno}: is not JSON: {error.msg}"
+        raise SettingsError(problem, line=error.lineno) from error
     except (RecursionError, ValueError) as error:  # too deep, or a number of too many digits
         raise SettingsError(f"{name}: cannot be read: {error}") from error
     if not isinstance(values, dict):
@@ -64,7 +67,7 @@ def _from_yaml(text: str, name: str) -> dict[str, Given]:
     try:
         import yaml  # noqa: PLC0415  # an extra that only these files need
     except ImportError as error:
-        raise SettingsError(
+        raise UnreadableFileError(
             f"{name}: YAML needs PyYAML; install hyperpod-node-removal[app], or write JSON"
         ) from error
     try:
@@ -72,8 +75,9 @@ def _from_yaml(text: str, name: str) -> dict[str, Given]:
         # tag makes an object.
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
-        line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise SettingsError(f"{name}{line}: is not YAML: {error.problem}") from error
+        line = error.problem_mark.line + 1 if error.problem_mark else None
+        place = f"{name}, line {line}" if line else name
+        raise SettingsError(f"{place}: is not YAML: {error.problem}", line=line) from error
     except (yaml.YAMLError, RecursionError) as error:
         problem = contract.printable(str(error).partition("\n")[0])
         raise SettingsError(f"{name}: is not YAML: {problem}") from error
@@ -91,53 +95,57 @@ def _yaml_pairs(node: Any, name: str) -> Iterator[tuple[str, Any]]:
     for key, value in node.value:
         word = _yaml_word(key, name)
         if word in words:
-            raise _twice(_line(key, name), word)
+            raise _twice(_place(key, name), word, _line(key))
         words.add(word)
         yield word, value
 
 
 def _yaml_word(node: Any, name: str) -> str:
     if node.id != "scalar":
-        raise SettingsError(f"{_line(node, name)}: a key is not a word")
+        raise SettingsError(f"{_place(node, name)}: a key is not a word", line=_line(node))
     return str(node.value)
 
 
 def _yaml_value(node: Any, name: str, key: str) -> Given | None:
     if node.id == "sequence":
         items = (_yaml_item(item, name, key) for item in node.value)
-        return Given(_where(node, name, key), Kind.LIST, items=tuple(filter(None, items)))
+        return _given(node, name, key, Kind.LIST, items=tuple(filter(None, items)))
     if node.id == "mapping":
         entries = (_yaml_entry(word, value, name, key) for word, value in _yaml_pairs(node, name))
-        return Given(_where(node, name, key), Kind.MAPPING, entries=tuple(entries))
+        return _given(node, name, key, Kind.MAPPING, entries=tuple(entries))
     return _yaml_item(node, name, key)
 
 
 def _yaml_entry(word: str, node: Any, name: str, key: str) -> tuple[str, Given]:
     place = f"{key}[{contract.quoted(word)}]"
-    nothing = Given(_where(node, name, place), Kind.NOTHING)
-    return word, _yaml_item(node, name, place) or nothing
+    return word, _yaml_item(node, name, place) or _given(node, name, place, Kind.NOTHING)
 
 
 def _yaml_item(node: Any, name: str, key: str) -> Given | None:
     """A value within which nothing is looked at: aliases can nest lists without end."""
-    where = _where(node, name, key)
     if node.id != "scalar":
-        return Given(where, Kind.LIST if node.id == "sequence" else Kind.MAPPING)
+        return _given(node, name, key, Kind.LIST if node.id == "sequence" else Kind.MAPPING)
     if node.tag == _NULL:
         return None
-    return Given(where, _KINDS.get(node.tag, Kind.TEXT), node.value)
+    return _given(node, name, key, _KINDS.get(node.tag, Kind.TEXT), text=node.value)
 
 
-def _where(node: Any, name: str, key: str) -> str:
-    return f"{_line(node, name)}: {contract.printable(key, 80)}"
+def _given(node: Any, name: str, key: str, kind: Kind, **parts: Any) -> Given:
+    where = f"{_place(node, name)}: {contract.printable(key, 80)}"
+    return Given(where, kind, line=_line(node), **parts)
 
 
-def _line(node: Any, name: str) -> str:
-    return f"{name}, line {node.start_mark.line + 1}"
+def _place(node: Any, name: str) -> str:
+    return f"{name}, line {_line(node)}"
 
 
-def _twice(where: str, key: str) -> SettingsError:
-    return SettingsError(f"{where}: {contract.printable(key, 80)}: the key is given twice")
+def _line(node: Any) -> int:
+    return int(node.start_mark.line) + 1
+
+
+def _twice(where: str, key: str, line: int | None = None) -> SettingsError:
+    problem = f"{where}: {contract.printable(key, 80)}: the key is given twice"
+    return SettingsError(problem, line=line)
 
 
 def _not_a_mapping(name: str) -> SettingsError:

@@ -1,0 +1,25 @@
+"""The removal file: a set of nodes that a team keeps in Git, and what it means.
+
+::
+
+    name = "removals.yaml"
+    settings = settings_from(read_settings_file(Path(name), name), name)
+
+The app, which deploys a file, and the command, which previews it, both read it here. The package
+needs no CDK and calls nothing; YAML needs PyYAML.
+"""
+
+from hyperpod_node_removal_file.errors import SettingsError, UnreadableFileError
+from hyperpod_node_removal_file.file import read_settings_file
+from hyperpod_node_removal_file.given import given_values
+from hyperpod_node_removal_file.settings import Key, Settings, settings_from
+
+__all__ = [
+    "Key",
+    "Settings",
+    "SettingsError",
+    "UnreadableFileError",
+    "given_values",
+    "read_settings_file",
+    "settings_from",
+]
