@@ -77,6 +77,8 @@ class Settings:
     """Seconds."""
     retry_token: str | None = None
     eks_cluster_arn: str | None = None
+    file: str | None = None
+    """The file they stand in, safe to print; None for the command line."""
 
 
 def settings_from(given: Mapping[str, Given], source: str) -> Settings:

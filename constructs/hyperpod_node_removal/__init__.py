@@ -20,6 +20,7 @@
 from hyperpod_node_removal._errors import AssetError, InvalidPropertyError, NodeRemovalError
 from hyperpod_node_removal._provider import NodeRemovalProvider
 from hyperpod_node_removal._removal import NodeRemoval
+from hyperpod_node_removal._warnings import RemovalWarning
 from hyperpod_node_removal_handler.contract import (
     MissingNodes,
     Outcome,
@@ -42,4 +43,5 @@ __all__ = [
     "Outcome",
     "PartialFailure",
     "RemovalStage",
+    "RemovalWarning",
 ]

@@ -1,10 +1,9 @@
 """The construct: a set of nodes that a deployment removes from a cluster."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
-from aws_cdk import Annotations, CustomResource, Duration, Stack
-from aws_cdk.aws_sagemaker import CfnCluster
+from aws_cdk import CustomResource, Duration, Stack
 from aws_cdk.interfaces.aws_sagemaker import IClusterRef
 from constructs import Construct
 
@@ -19,6 +18,7 @@ from hyperpod_node_removal._validation import (
     checked_names,
     checked_seconds,
 )
+from hyperpod_node_removal._warnings import warn
 from hyperpod_node_removal_handler import contract
 from hyperpod_node_removal_handler.contract import (
     MissingNodes,
@@ -27,9 +27,6 @@ from hyperpod_node_removal_handler.contract import (
     RemovalStage,
 )
 
-_DRIFT_WARNING: Final = "hyperpod-node-removal:InstanceCountDrift"
-_ORDER_WARNING: Final = "hyperpod-node-removal:ClusterChangesFirst"
-
 
 class NodeRemoval(RemovalAttributes):
     """Removes a set of nodes from a SageMaker HyperPod cluster when it is deployed.
@@ -37,6 +34,9 @@ class NodeRemoval(RemovalAttributes):
     The deployment is complete when every node of the set has left the cluster, or was not there to
     begin with. A changed set is removed anew; the nodes it no longer lists stay removed. Nothing
     is ever added back: neither a rollback nor deleting the removal touches the cluster.
+
+    What a person should have thought of is warned of at synth, until it is acknowledged: see
+    `RemovalWarning`.
     """
 
     def __init__(
@@ -177,29 +177,16 @@ class NodeRemoval(RemovalAttributes):
         self._resource.node.add_dependency(permissions)
         self._provider.run_before(self._resource)
         if named.managed is not None:
-            self._run_before(named.managed)
-        if named.referred is not None:
-            self._warn_of_order(named.referred)
+            named.managed.node.add_dependency(self)
+        warn(
+            self,
+            named,
+            may_remove=bool(ids or logical_ids) and dry_run is not True,
+            has_instance_ids=bool(ids),
+            may_be_missing=missing_nodes != MissingNodes.FAIL,
+        )
 
     @property
     def provider(self) -> NodeRemovalProvider:
         """The function that does the removal, with its role and log group."""
         return self._provider
-
-    def _run_before(self, cluster: CfnCluster) -> None:
-        cluster.node.add_dependency(self)
-        Annotations.of(self).add_warning_v2(
-            _DRIFT_WARNING,
-            f"Removing nodes lowers the counts of the instance groups of {cluster.node.path}, but"
-            " its template keeps the old InstanceCount, and the next update of the cluster would"
-            " add as many new nodes again. After the removal, write the counts of"
-            " instance_group_target_counts into the template.",
-        )
-
-    def _warn_of_order(self, cluster: CfnCluster) -> None:
-        Annotations.of(self).add_warning_v2(
-            _ORDER_WARNING,
-            f"cluster_arn or cluster_name refers to {cluster.node.path}, so CloudFormation changes"
-            " the cluster before the removal, and a lowered InstanceCount removes nodes of the"
-            " service's choice. Pass the construct as cluster, which puts the removal first.",
-        )

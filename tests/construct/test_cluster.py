@@ -88,21 +88,12 @@ def test_a_managed_cluster_is_changed_after_the_removal(synthesized: Synthesized
     assert cluster["DependsOn"] == ["Removal1BFB0048"]
 
 
-def test_a_managed_cluster_warns_of_drift(synthesized: Synthesized) -> None:
-    (warning,) = synthesized.warnings(synthesized.same)
-    assert "Same/Cluster" in warning
-    assert "InstanceCount" in warning
-    assert "instance_group_target_counts" in warning
-    assert "[ack: hyperpod-node-removal:InstanceCountDrift]" in warning
-
-
 def test_stacks_are_ordered_like_resources(synthesized: Synthesized) -> None:
     assembly = synthesized.app.synth()
     stacks = {stack.stack_name: stack for stack in assembly.stacks}
     before = [artifact.id for artifact in stacks["Clusters"].dependencies]
     assert "Removals" in before
     assert "Clusters" not in [artifact.id for artifact in stacks["Removals"].dependencies]
-    assert "Clusters/Cluster" in synthesized.warnings(synthesized.removals)[0]
 
 
 def test_an_imported_cluster_is_taken_by_its_arn(synthesized: Synthesized) -> None:

@@ -1,6 +1,7 @@
 """What `-c key=value` on the command line asks for."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
@@ -46,7 +47,7 @@ def settings_from_context(context: Mapping[str, Any], folder: Path) -> Settings:
     if not isinstance(file, str) or not file:
         raise SettingsError(f"-c {REMOVALS}: {contract.quoted(file)} is not the path of a file")
     name = contract.printable(file)
-    return settings_from(read_settings_file(folder / file, name), name)
+    return replace(settings_from(read_settings_file(folder / file, name), name), file=name)
 
 
 def _refuse_misspelled_keys(context: Mapping[str, Any]) -> None:

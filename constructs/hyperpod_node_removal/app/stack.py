@@ -2,10 +2,11 @@
 
 from typing import Final
 
-from aws_cdk import CfnOutput, Duration, Stack
+from aws_cdk import Annotations, CfnOutput, Duration, Stack
 from constructs import Construct
 
 from hyperpod_node_removal._removal import NodeRemoval
+from hyperpod_node_removal._warnings import RemovalWarning
 from hyperpod_node_removal_file import Settings
 from hyperpod_node_removal_handler.contract import Attribute
 
@@ -26,6 +27,12 @@ OUTPUTS: Final = {
     Attribute.INSTANCE_GROUP_TARGET_COUNTS: "Counts to write back into the cluster's template",
 }
 """Descriptions of the Outputs, which are named as the attributes are."""
+
+# Who types ids on a command line at 3 a.m. reads every warning. A file is there to be read before
+# it is deployed, node by node, and what its readers have in front of them need not be said again at
+# each deployment. That a name in it widens the permissions they cannot see; an ARN in the file ends
+# that warning.
+_SEEN_IN_A_FILE: Final = (RemovalWarning.DATA_LOSS, RemovalWarning.STALE_INSTANCE_IDS)
 
 
 class NodeRemovalStack(Stack):
@@ -58,6 +65,11 @@ class NodeRemovalStack(Stack):
             retry_token=settings.retry_token,
             eks_cluster_arn=settings.eks_cluster_arn,
         )
+        if settings.file is not None:
+            for warning in _SEEN_IN_A_FILE:
+                Annotations.of(self.removal).acknowledge_warning(
+                    warning.value, f"the nodes are named in {settings.file}"
+                )
         for attribute, description in OUTPUTS.items():
             CfnOutput(
                 self,
