@@ -1,6 +1,7 @@
 # make demo    watch a removal on this machine, no AWS account needed
 # make test    everything that CI tests
 # make test-faults  the fault suite alone, with a table of faults tried and survived
+# make docs    the documentation as a site, in build/site
 # make lint    everything that CI lints
 # make format  what lint would complain about, mended
 # make lock    resolve requirements.lock and package-lock.json anew
@@ -12,7 +13,7 @@ READY  := $(VENV)/.ready
 
 export PATH := $(abspath $(BIN)):$(abspath node_modules/.bin):$(PATH)
 
-.PHONY: demo test test-faults lint format lock ci clean
+.PHONY: demo test test-faults docs lint format lock ci clean
 
 ci: lint test
 
@@ -24,6 +25,9 @@ test: $(READY)
 
 test-faults: $(READY)
 	$(BIN)/pytest -n 2 tests/faults
+
+docs: $(READY)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 lint: $(READY)
 	$(BIN)/ruff format --check
@@ -50,4 +54,4 @@ lock:
 	  --no-audit --no-fund
 
 clean:
-	rm -rf $(VENV) node_modules cdk.out dist .sandbox
+	rm -rf $(VENV) node_modules build cdk.out dist .sandbox

@@ -148,12 +148,14 @@ MAX_NODES: Final = 3000
 GROUP_SIZE_MAX: Final = 6758
 """Instances in an instance group: the largest `TargetCount` of the API's shape [model]."""
 RETRY_FOR_DEFAULT: Final = 600
+"""Seconds."""
 RETRY_FOR_MAX: Final = 3600
 """Seconds. Beyond it CloudFormation would have given up on the resource."""
 REMOVAL_TIMEOUT_DEFAULT: Final = 1800
 """Seconds. `ServiceTimeout` as the construct and the removal file set it: ten minutes of retries
 and twice as much for the nodes to leave. A stack waits no hour for a function that was killed."""
 SERVICE_TIMEOUT_DEFAULT: Final = 3600
+"""Seconds [cfn]."""
 SERVICE_TIMEOUT_MIN: Final = 60
 """Seconds. Room for a cold start, a look at the cluster, a request and the reply. An event that
 Lambda has kept for longer than this is dropped, so none runs after CloudFormation has given up."""
@@ -269,7 +271,7 @@ def retry_token_problem(value: str) -> str | None:
     """Any text that is not too long."""
     if len(value) <= RETRY_TOKEN_MAX:
         return None
-    return f"has {len(value)} characters; allowed: {RETRY_TOKEN_MAX}"
+    return f"has {len(value)} characters; allowed: {RETRY_TOKEN_MAX} characters"
 
 
 def instance_group_problem(value: str) -> str | None:

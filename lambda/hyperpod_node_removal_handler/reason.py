@@ -134,11 +134,16 @@ def _extras(by_code: Mapping[str, Sequence[RequestedNode]], removed: int) -> lis
         if first.refusal and first.refusal.message and code not in _OUR_CODES:
             tries = f" ({first.attempts} attempts)" if first.attempts > 1 else ""
             extras.append(f' {code}: "{first.refusal.message.rstrip(".")}"{tries}.')
-    steps = dict.fromkeys(_NEXT_STEPS.get(code, _NEXT_STEP) for code in by_code)
+    steps = dict.fromkeys(next_step(code) for code in by_code)
     extras += [f" {step}" for step in steps]
     if removed:
         extras.append(" A rollback does not bring removed nodes back.")
     return extras
+
+
+def next_step(code: str) -> str:
+    """What to do about nodes that failed under a code."""
+    return _NEXT_STEPS.get(code, _NEXT_STEP)
 
 
 def fitted(text: str, room: int) -> str:

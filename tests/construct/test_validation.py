@@ -102,7 +102,7 @@ def refusal(stack: Stack, **properties: Any) -> str:
             "on_partial_failure: 'IGNORE' is unknown; allowed: FAIL or REPORT",
         ),
         ({"retry_token": 2}, "retry_token: '2' (int) is not a string"),
-        ({"retry_token": "x" * 1025}, "retry_token: has 1025 characters; allowed: 1024"),
+        ({"retry_token": "x" * 1025}, "retry_token: has 1025 characters; allowed: 1024 characters"),
         (
             {"eks_cluster_arn": "training"},
             (

@@ -1,0 +1,141 @@
+"""The tables of the contract reference, made from the code that keeps the contract.
+
+Names, values and sentences come from `contract` and from the docstrings of the constructs. What a
+property allows is what the function itself answers to a value that is not allowed.
+"""
+
+import ast
+import inspect
+import re
+import textwrap
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from enum import StrEnum
+from typing import Final
+
+from constructs import Construct
+
+import hyperpod_node_removal
+from hyperpod_node_removal._attributes import RemovalAttributes
+from hyperpod_node_removal_file.settings import Key
+from hyperpod_node_removal_handler import contract, reason
+from hyperpod_node_removal_handler.contract import Attribute, FailureCode, Outcome, Property
+from hyperpod_node_removal_handler.request import RemovalRequest
+from hyperpod_node_removal_handler.wire import RequestError
+
+_NOT_ALLOWED: Final = ("?", {"workers": "?"}, "?" * (contract.RETRY_TOKEN_MAX + 1))
+"""Values one of which each property refuses."""
+_ALLOWED: Final = "allowed: "
+_PLACE: Final = re.compile(r"<!-- table: ([a-z]+) -->")
+
+
+def filled(markdown: str) -> str:
+    """A page with each `<!-- table: NAME -->` replaced by that table.
+
+    Raises:
+        KeyError: there is no table of that name.
+    """
+    return _PLACE.sub(lambda place: TABLES[place[1]](), markdown)
+
+
+def documented(source: str) -> dict[str, str]:
+    """The names that a class body or module assigns, with the string that follows each."""
+    tree: ast.Module | ast.ClassDef = ast.parse(textwrap.dedent(source))
+    if len(tree.body) == 1 and isinstance(tree.body[0], ast.ClassDef):
+        tree = tree.body[0]
+    found: dict[str, str] = {}
+    name = ""
+    for statement in tree.body:
+        match statement:
+            case ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)):
+                found[name] = ""
+            case ast.Expr(value=ast.Constant(value=str(text))) if name:
+                found[name] = " ".join(text.split())
+                name = ""
+            case _:
+                name = ""
+    return found
+
+
+def allowed(name: Property) -> str:
+    """What a property allows, in the words with which the function refuses anything else."""
+    for value in _NOT_ALLOWED:
+        try:
+            RemovalRequest.from_properties({Property.CLUSTER_NAME: "ml-cluster", name: value})
+        except RequestError as error:
+            _, is_told, told = str(error).partition(_ALLOWED)
+            if is_told:
+                return told.rstrip(".")
+    return ""
+
+
+def _properties() -> Iterable[Sequence[str]]:
+    for name, text in documented(inspect.getsource(Property)).items():
+        told, _, default = text.partition(" Default: ")
+        if "Required" in told:
+            default = "required"
+        member = Property[name]
+        yield f"`{member}`", told, _escaped(allowed(member)), default.rstrip(".")
+
+
+def _attributes() -> Iterable[Sequence[str]]:
+    for attribute in Attribute:
+        python_name = attribute.name.lower()
+        told = inspect.getdoc(getattr(RemovalAttributes, python_name)) or ""
+        yield f"`{attribute}`", f"`{python_name}`", told.removesuffix(" A token.")
+
+
+def _codes() -> Iterable[Sequence[str]]:
+    for code, text in documented(inspect.getsource(FailureCode)).items():
+        yield f"`{FailureCode[code]}`", text, reason.next_step(FailureCode[code])
+
+
+def _limits() -> Iterable[Sequence[str]]:
+    for name, text in documented(inspect.getsource(contract)).items():
+        value = getattr(contract, name)
+        if isinstance(value, int) and not name.startswith("_"):
+            yield f"`{name}`", f"{value:,}", text
+
+
+def _members(kind: type[StrEnum]) -> Iterable[Sequence[str]]:
+    for name, text in documented(inspect.getsource(kind)).items():
+        yield f"`{kind[name]}`", text
+
+
+def _constructs() -> Iterable[str]:
+    for name in hyperpod_node_removal.__all__:
+        kind = getattr(hyperpod_node_removal, name)
+        if not (inspect.isclass(kind) and issubclass(kind, Construct)):
+            continue
+        yield f"### `{name}`"
+        yield (inspect.getdoc(kind) or "").partition("\n\n")[0]
+        yield _table(["argument", "meaning"], _arguments(inspect.getdoc(kind.__init__) or ""))
+
+
+def _arguments(doc: str) -> Iterable[Sequence[str]]:
+    """The entries of the section `Args` of a docstring."""
+    _, _, section = doc.partition("Args:\n")
+    section = re.split(r"^\S", section, maxsplit=1, flags=re.MULTILINE)[0]
+    for entry in re.split(r"^ {4}(?=\S)", section, flags=re.MULTILINE)[1:]:
+        name, _, text = entry.partition(": ")
+        yield f"`{name}`", " ".join(text.split())
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def _escaped(text: str) -> str:
+    return text.replace("<", "&lt;").replace("|", "&#124;").replace("*", "&#42;")
+
+
+TABLES: Final[Mapping[str, Callable[[], str]]] = {
+    "properties": lambda: _table(["property", "meaning", "allowed", "default"], _properties()),
+    "attributes": lambda: _table(["attribute", "in Python", "value"], _attributes()),
+    "outcomes": lambda: _table(["outcome", "meaning"], _members(Outcome)),
+    "codes": lambda: _table(["code", "what happened", "what the event says to do"], _codes()),
+    "limits": lambda: _table(["limit", "value", "meaning"], _limits()),
+    "constructs": lambda: "\n\n".join(_constructs()),
+    "keys": lambda: _table(["key", "meaning"], _members(Key)),
+}
+"""The tables by name, in Markdown."""

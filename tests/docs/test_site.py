@@ -1,0 +1,94 @@
+"""The documentation builds without a warning, and its pages fetch nothing from elsewhere."""
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+from sandbox.project import ROOT
+
+pytestmark = pytest.mark.xdist_group("docs")
+
+LOADED = {"link": "href", "script": "src", "img": "src", "iframe": "src", "source": "src"}
+"""Elements with which a page loads something by itself, and where they say what."""
+
+
+class Elements(HTMLParser):
+    """What a page loads and where it points."""
+
+    def __init__(self, page: Path) -> None:
+        super().__init__()
+        self.loaded: list[str] = []
+        self.links: list[str] = []
+        self.ids: set[str] = set()
+        self.classes: set[str] = set()
+        self.feed(page.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = {name: value or "" for name, value in attrs}
+        self.classes |= set(given.get("class", "").split())
+        if "id" in given:
+            self.ids.add(given["id"])
+        if tag in LOADED and LOADED[tag] in given:
+            self.loaded.append(given[LOADED[tag]])
+        if tag == "a" and "href" in given:
+            self.links.append(given["href"])
+
+
+@pytest.fixture(scope="module")
+def pages(site: Path) -> dict[Path, Elements]:
+    found = {path: Elements(path) for path in site.rglob("*.html")}
+    assert len(found) > 5
+    return found
+
+
+def is_elsewhere(url: str) -> bool:
+    parts = urlsplit(url)
+    return bool(parts.netloc) or parts.scheme not in {"", "data"}
+
+
+def test_no_page_loads_anything_from_elsewhere(pages: dict[Path, Elements]) -> None:
+    loaded = {url for page in pages.values() for url in page.loaded}
+    assert loaded
+    assert [url for url in loaded if is_elsewhere(url)] == []
+
+
+def test_no_stylesheet_loads_anything_from_elsewhere(site: Path) -> None:
+    found = [
+        url
+        for sheet in site.rglob("*.css")
+        for url in re.findall(r"(?:@import\s*|url\()[\"']?([^\"')]+)", sheet.read_text("utf-8"))
+    ]
+    assert [url for url in found if is_elsewhere(url)] == []
+
+
+def test_nothing_makes_the_theme_fetch_a_script(pages: dict[Path, Elements]) -> None:
+    """It fetches mermaid for a diagram in text, and numbers from GitHub for a repository's link."""
+    for page in pages.values():
+        assert page.classes.isdisjoint({"mermaid", "md-source", "arithmatex"})
+
+
+def test_every_link_within_the_site_leads_somewhere(pages: dict[Path, Elements]) -> None:
+    """mkdocs checks those of Markdown; these are also those of HTML, of the theme and to files."""
+    broken = []
+    for path, page in pages.items():
+        if path.name == "404.html":  # linked from the root, wherever that will be
+            continue
+        for link in page.links:
+            parts = urlsplit(link)
+            if is_elsewhere(link):
+                continue
+            target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
+            anchors = pages[target].ids if target in pages else set[str]()
+            if not target.is_file() or (parts.fragment and parts.fragment not in anchors):
+                broken.append(f"{path.name}: {link}")
+    assert broken == []
+
+
+def test_every_decision_record_is_in_the_navigation(pages: dict[Path, Elements]) -> None:
+    (home,) = (page for path, page in pages.items() if path.name == "index.html")
+    records = {f"adr/{record.stem}.html" for record in (ROOT / "docs" / "adr").glob("*.md")}
+    assert records
+    assert records <= set(home.links)
