@@ -90,5 +90,10 @@ class RemovalAttributes(Construct):
         """The counts to write back into the cluster's template, by group, as JSON. A token."""
         return self._attribute(Attribute.INSTANCE_GROUP_TARGET_COUNTS)
 
+    @property
+    def warnings(self) -> str:
+        """What may put instances back where nodes were removed, in sentences. A token."""
+        return self._attribute(Attribute.WARNINGS)
+
     def _attribute(self, attribute: Attribute) -> str:
         return self._resource.get_att_string(attribute.value)

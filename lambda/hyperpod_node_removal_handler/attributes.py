@@ -5,11 +5,13 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from hyperpod_node_removal_handler.contract import Attribute, Outcome, printable
+from hyperpod_node_removal_handler.reason import fitted
 from hyperpod_node_removal_handler.result import Result, Tally
 
 # Shares of a body of 4,096 bytes. What CloudFormation's ids take of it is not in our hands.
 _NODE_LISTS_MAX: Final = 1300
 _TARGET_COUNTS_MAX: Final = 400
+_WARNINGS_MAX: Final = 400
 
 
 def data(
@@ -70,6 +72,7 @@ def of_result(result: Result, tally: Tally) -> Mapping[Attribute, str]:
         **{attribute: str(count) for attribute, count in counts.items()},
         **names,
         Attribute.INSTANCE_GROUP_TARGET_COUNTS: _target_counts(result.target_counts),
+        Attribute.WARNINGS: fitted(" ".join(result.warnings), _WARNINGS_MAX),
     }
 
 

@@ -41,6 +41,11 @@ class Node:
         """Whether it is on its way out of the cluster."""
         return self.status == "ShuttingDown"
 
+    @property
+    def is_faulty(self) -> bool:
+        """Whether automatic recovery would replace its instance."""
+        return self.status == "Failure"
+
 
 @dataclass(frozen=True, slots=True)
 class Listing:
@@ -67,6 +72,15 @@ class ClusterDescription:
     name: str
     status: str
     groups: tuple[InstanceGroup, ...]
+    recovers_nodes: bool = False
+    """Whether faulty instances are replaced: `NodeRecovery` is `Automatic`."""
+    autoscaler: str = ""
+    """What adds and removes nodes by itself, such as Karpenter. Empty if nothing does."""
+
+    @property
+    def target_counts(self) -> dict[str, int]:
+        """Instances that each group is to have, by name."""
+        return {group.name: group.target_count for group in self.groups}
 
     @property
     def is_in_transition(self) -> bool:
@@ -113,6 +127,8 @@ class Cluster:
                 )
                 for group in answer["InstanceGroups"] or ()
             ),
+            recovers_nodes=answer.get("NodeRecovery") == "Automatic",
+            autoscaler=_autoscaler(answer.get("AutoScaling") or {}),
         )
 
     def nodes(self) -> Listing:
@@ -155,6 +171,12 @@ class Cluster:
                 for identifier, entry in failed
             },
         )
+
+
+def _autoscaler(config: Mapping[str, Any]) -> str:
+    if config.get("Mode") != "Enable":
+        return ""
+    return printable(str(config.get("AutoScalerType") or "An autoscaler"), 64)
 
 
 def _node(summary: Mapping[str, Any]) -> Node:

@@ -67,6 +67,7 @@ class Attribute(StrEnum):
     ALREADY_ABSENT_NODES = "AlreadyAbsentNodes"
     FAILED_NODES = "FailedNodes"
     INSTANCE_GROUP_TARGET_COUNTS = "InstanceGroupTargetCounts"
+    WARNINGS = "Warnings"
 
 
 class PartialFailure(StrEnum):

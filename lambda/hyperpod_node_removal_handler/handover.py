@@ -9,7 +9,7 @@ import binascii
 import json
 import zlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Protocol, Self
 
 from hyperpod_node_removal_handler import aws
@@ -52,6 +52,8 @@ class Continuation:
     """When the removal began, in seconds since the epoch."""
     link: int
     """The invocation this is for; the first of a chain is 1."""
+    target_counts_before: Mapping[str, int] = field(default_factory=dict)
+    """Instances that each group was to have when the removal began."""
 
     def to_text(self) -> str:
         """As text for an event."""
@@ -60,6 +62,7 @@ class Continuation:
             "nodes": [asdict(node) for node in self.removal.nodes],
             "started": self.started,
             "link": self.link,
+            "target_counts_before": dict(self.target_counts_before),
         }
         packed = zlib.compress(json.dumps(plain, separators=(",", ":")).encode("ascii"))
         return base64.b64encode(packed).decode("ascii")
@@ -89,6 +92,8 @@ class Continuation:
                 removal=Removal(tuple(_requested_node(node) for node in plain["nodes"])),
                 started=float(plain["started"]),
                 link=int(plain["link"]),
+                # An invocation of an earlier version does not know of it.
+                target_counts_before=dict(plain.get("target_counts_before", {})),
             )
         except (binascii.Error, zlib.error, KeyError, TypeError, ValueError) as error:
             raise RequestError(

@@ -100,6 +100,7 @@ def _carry_on(work: Continuation, event: Mapping[str, Any], context: LambdaConte
         ),
         removal=work.removal,
         is_resumed=work.link > 1,
+        target_counts_before=work.target_counts_before,
     )
 
     def report_so_far(interruption: str) -> Report:
@@ -117,7 +118,12 @@ def _carry_on(work: Continuation, event: Mapping[str, Any], context: LambdaConte
         return handler.answer(
             report_so_far(f"It was handed over {work.link - 1} times, which is the limit.")
         )
-    successor = replace(work, removal=rounds.removal, link=work.link + 1)
+    successor = replace(
+        work,
+        removal=rounds.removal,
+        link=work.link + 1,
+        target_counts_before=rounds.target_counts_before,
+    )
     try:
         return handler.pass_on(lambda: _hand_over(successor, event, context))
     except aws.AwsError as error:

@@ -47,14 +47,29 @@ def _failure_line(node: RequestedNode) -> LogLine:
 
 def _target_count_lines(result: Result) -> list[LogLine]:
     """So that people can bring their template in line before the next update adds nodes again."""
-    removed = result.removal.removed_by_group
     return [
-        LogLine(
-            logging.INFO,
-            f"Group {group}: {count} removed; its target count is now {target}."
-            " Write that into the cluster's template, or its next update adds the nodes again.",
-            {"group": group, "target_count": target},
-        )
-        for group, count in removed.items()
-        if (target := result.target_counts.get(group)) is not None
+        _target_count_line(group, count, result.target_counts_before.get(group), after)
+        for group, count in sorted(result.removal.lowered_by_group.items())
+        if (after := result.target_counts.get(group)) is not None
     ]
+
+
+def _target_count_line(group: str, count: int, before: int | None, after: int) -> LogLine:
+    if before is None:
+        before = after + count
+    fields = {"group": group, "instance_count_before": before, "instance_count": after}
+    if after > before - count:
+        return LogLine(
+            logging.WARNING,
+            f"{group}: TargetCount is {after} and was {before}, although {count} of its nodes were"
+            " removed: the service has yet to lower it, or somebody raised it. Read it again"
+            " before you change InstanceCount in the cluster's template.",
+            fields,
+        )
+    others = f" (of these, {count} removed here)" if after < before - count else ""
+    return LogLine(
+        logging.INFO,
+        f"{group}: InstanceCount {before} -> {after}{others}: write that into the cluster's"
+        " template, or its next update adds the nodes again.",
+        fields,
+    )

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from hyperpod_node_removal_handler.cluster import ClusterDescription, Listing, Node
 from hyperpod_node_removal_handler.contract import MissingNodes, Property
@@ -19,6 +19,32 @@ _WORDS: Final = {
 }
 _SHOWN: Final = 10
 """Names in a sentence about several."""
+
+
+class PlanRow(NamedTuple):
+    """What would happen to one node. Where a value is not known, it is empty."""
+
+    action: str
+    """remove, already leaving, already absent, refused or unknown."""
+    node: str
+    """The id by which the template names it."""
+    group: str = ""
+    instance_type: str = ""
+    status: str = ""
+    reason: str = ""
+    """Code of the refusal, and what it says."""
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """The values in order."""
+        return tuple(self)
+
+
+class GroupPlan(NamedTuple):
+    """What would happen to an instance group. Nodes that are leaving already do not count."""
+
+    to_remove: int
+    remaining: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +92,14 @@ class Plan:
             *self._too_few_remaining(guards),
         )
 
-    def lines(self) -> Iterator[str]:
-        """The plan as text, one line for each node."""
-        for node in self.nodes:
-            yield f"Plan: {_WORDS.get(node.phase, 'unknown')}: {node.name}{_where(node)}"
+    def rows(self) -> tuple[PlanRow, ...]:
+        """The plan as a table, in the order of the set."""
+        return tuple(_row(node) for node in self.nodes)
+
+    def by_group(self) -> dict[str, GroupPlan]:
+        """The instance groups that would lose nodes, by name."""
+        going = Counter(node.group for node in self.to_remove)
+        return {group: GroupPlan(going[group], self.remaining[group]) for group in sorted(going)}
 
     def _unknown_groups(self, guards: Guards) -> Iterator[str]:
         named = {
@@ -111,21 +141,25 @@ class Plan:
                 )
 
     def _too_few_remaining(self, guards: Guards) -> Iterator[str]:
-        going = Counter(node.group for node in self.to_remove)
-        for group, least in guards.min_remaining.items():
-            remaining = self.remaining[group]
-            if going[group] and remaining < least:
+        going = self.by_group()
+        for name, least in guards.min_remaining.items():
+            group = going.get(name)
+            if group and group.remaining < least:
                 yield (
-                    f"removing {going[group]} of {going[group] + remaining} nodes of group {group}"
-                    f" leaves {remaining}, fewer than {least} ({Property.MIN_REMAINING})"
+                    f"removing {group.to_remove} of {group.to_remove + group.remaining} nodes of"
+                    f" group {name} leaves {group.remaining}, fewer than {least}"
+                    f" ({Property.MIN_REMAINING})"
                 )
 
 
-def _where(node: RequestedNode) -> str:
+def _row(node: RequestedNode) -> PlanRow:
+    action = _WORDS.get(node.phase, "unknown")
     if node.node is None:
-        return ""
-    why = f", {node.refusal.code}" if node.refusal else ""
-    return f" (group {node.node.group}, {node.node.instance_type}, {node.node.status}{why})"
+        return PlanRow(action, node.name)
+    why = f"{node.refusal.code}: {node.refusal.message}" if node.refusal else node.node.message
+    return PlanRow(
+        action, node.name, node.node.group, node.node.instance_type, node.node.status, why
+    )
 
 
 def _several(names: Sequence[str]) -> str:

@@ -91,10 +91,12 @@ class Removal:
         return self.has_reached(RemovalStage.REMOVED)
 
     @property
-    def removed_by_group(self) -> Mapping[str, int]:
-        """How many nodes left each instance group through this removal."""
+    def lowered_by_group(self) -> Mapping[str, int]:
+        """By how much this removal lowers the target count of each instance group."""
         return Counter(
-            node.node.group for node in self.nodes if node.phase is Phase.REMOVED and node.node
+            node.node.group
+            for node in self.nodes
+            if node.node and (node.accepted or (node.phase is Phase.REMOVED and node.attempts > 0))
         )
 
     def count(self, *phases: Phase) -> int:

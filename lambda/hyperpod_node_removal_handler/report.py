@@ -54,6 +54,7 @@ class Report:
             (Attribute.REMOVED_NODES, ""),
             (Attribute.ACCEPTED_NODES, ""),
             (Attribute.ALREADY_ABSENT_NODES, ""),
+            (Attribute.WARNINGS, ""),
             (Attribute.INSTANCE_GROUP_TARGET_COUNTS, "{}"),
             (Attribute.FAILED_NODES, ""),
             (Attribute.CLUSTER_NAME, ""),

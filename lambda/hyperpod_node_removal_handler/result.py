@@ -26,6 +26,10 @@ class Result:
     """Seconds since the removal began."""
     target_counts: Mapping[str, int] = field(default_factory=dict)
     """Instances each group of the cluster is to have now. Empty if that is not known."""
+    target_counts_before: Mapping[str, int] = field(default_factory=dict)
+    """The same when the removal began."""
+    warnings: tuple[str, ...] = ()
+    """What may put instances back, as sentences."""
     interruption: str = ""
     """Why the removal ended before its nodes did, as a sentence. Empty if it did not."""
     broken_guards: tuple[str, ...] = ()

@@ -1,9 +1,11 @@
 """The rounds of a removal: list, ask, wait, until every node is gone or has failed for good."""
 
 import logging
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
+from hyperpod_node_removal_handler import plan_table, refill
 from hyperpod_node_removal_handler.asking import Asking, Progress, StackIsGoingBackError
 from hyperpod_node_removal_handler.aws import AwsError, ResourceNotFoundError, TransientError
 from hyperpod_node_removal_handler.cluster import Cluster, ClusterDescription, Listing
@@ -48,14 +50,21 @@ class Rounds:
         span: Span,
         removal: Removal,
         is_resumed: bool = False,
+        target_counts_before: Mapping[str, int] | None = None,
     ) -> None:
-        """`removal` is where it begins or, if `is_resumed`, how far an earlier invocation got."""
+        """`removal` is where it begins or, if `is_resumed`, how far an earlier invocation got.
+
+        What the earlier one knew of the groups' counts at the beginning is `target_counts_before`.
+        """
         self._request = request
         self._cluster = cluster
         self._clock = clock
         self._span = span
         self._is_resumed = is_resumed
         self._description: ClusterDescription | None = None
+        self._warned: set[str] = set()
+        self.target_counts_before: Mapping[str, int] = target_counts_before or {}
+        """Instances that each group was to have before anything was removed."""
         self._progress = Progress(removal)
         self._patience = Patience(clock, span, request.retry_for)
         self._asking = Asking(
@@ -112,6 +121,8 @@ class Rounds:
             else self.removal,
             elapsed=self._clock.now() - self._span.started,
             interruption=interruption,
+            target_counts_before=self.target_counts_before,
+            warnings=self._warnings(),
         )
 
     def _ended_by(self, error: AwsError) -> Result | None:
@@ -147,6 +158,7 @@ class Rounds:
         )
         listing = self._look()
         if not self._is_resumed:
+            self.target_counts_before = self._description.target_counts
             self._plan(listing, self._description)
             if self._request.is_dry_run:
                 return
@@ -187,12 +199,22 @@ class Rounds:
         if self.removal.count(Phase.UNCERTAIN):
             listing = self._look()
         plan = Plan.of(self.removal, listing, description)
-        for line in plan.lines():
-            _log.info("%s", line)
+        for line in plan_table.log_lines(plan):
+            _log.log(line.level, "%s", line.text, extra=dict(line.fields))
+        self._warn()
         if phrases := plan.broken(self._request.guards):
             raise _GuardsBrokenError(phrases)
 
     # What is told ----------------------------------------------------------------------------
+
+    def _warnings(self) -> tuple[str, ...]:
+        return refill.warnings(self.removal.nodes, self._description) if self._description else ()
+
+    def _warn(self) -> None:
+        for sentence in self._warnings():
+            if sentence not in self._warned:
+                _log.warning("%s", sentence)
+            self._warned.add(sentence)
 
     def _log_round(self) -> None:
         counts = {
@@ -207,6 +229,7 @@ class Rounds:
         _log.info("Round: %s", text, extra=counts)
 
     def _result(self, interruption: str = "") -> Result:
+        self._warn()
         result = self.result_so_far(interruption)
         if self._clock.now() >= self._span.deadline:
             return result  # What is left of the time is for the reply.
@@ -215,8 +238,7 @@ class Rounds:
         except AwsError:
             return result
         # What to write back into a template: of the groups that lost nodes first.
-        removed = self.removal.removed_by_group
-        groups = sorted(
-            description.groups, key=lambda group: (group.name not in removed, group.name)
-        )
-        return replace(result, target_counts={group.name: group.target_count for group in groups})
+        lowered = self.removal.lowered_by_group
+        counts = description.target_counts
+        groups = sorted(counts, key=lambda group: (group not in lowered, group))
+        return replace(result, target_counts={group: counts[group] for group in groups})

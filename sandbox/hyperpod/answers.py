@@ -18,13 +18,19 @@ def describe_cluster(cluster: ClusterState) -> dict[str, Any]:
         "ClusterStatus": str(cluster.cluster_status()),
         "CreationTime": cluster.created,
         "InstanceGroups": [_group(cluster, group) for group in cluster.groups().values()],
-        "NodeRecovery": "Automatic",
+        "NodeRecovery": plan.node_recovery,
         "Orchestrator": {"Slurm": {}},
     }
     if plan.orchestrator == "Eks":
         region, account = plan.arn.split(":")[3:5]
         eks_arn = f"arn:aws:eks:{region}:{account}:cluster/{plan.name}"
         answer["Orchestrator"] = {"Eks": {"ClusterArn": eks_arn}}
+    if plan.autoscaler is not None:
+        answer["AutoScaling"] = {
+            "Mode": "Enable",
+            "AutoScalerType": plan.autoscaler,
+            "Status": "InService",
+        }
     if plan.continuous:
         answer["NodeProvisioningMode"] = "Continuous"
     return answer

@@ -70,6 +70,8 @@ class HyperPod:
         shutdown_seconds: float | tuple[float, float] = 60.0,
         busy_while_leaving: bool = False,
         instance_type: str = "ml.p5.48xlarge",
+        node_recovery: str = "Automatic",
+        autoscaler: str | None = None,
         seed: int = 0,
     ) -> Cluster:
         """A cluster whose nodes all run; ids are the same for the same name and seed.
@@ -84,6 +86,8 @@ class HyperPod:
             shutdown_seconds: how long a node takes to leave; a pair is a range to draw from.
             busy_while_leaving: whether ClusterStatus is Updating while nodes leave. The guide
                 says that it never is with continuous provisioning, and is silent otherwise.
+            node_recovery: "Automatic" or "None". It is only told: see `Cluster.replace_instance`.
+            autoscaler: "Karpenter" where autoscaling is enabled. It adds no nodes by itself.
         """
         cluster_id = hashlib.sha256(f"{seed}/{name}".encode()).hexdigest()[:12]
         plan = ClusterPlan(
@@ -97,6 +101,8 @@ class HyperPod:
             shutdown_seconds=shutdown_seconds,
             busy_while_leaving=busy_while_leaving,
             instance_type=instance_type,
+            node_recovery=node_recovery,
+            autoscaler=autoscaler,
             seed=seed,
         )
         state = ClusterState(plan, self.clock)

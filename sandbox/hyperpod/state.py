@@ -33,6 +33,8 @@ class ClusterPlan:
     shutdown_seconds: float | tuple[float, float] = 60.0
     busy_while_leaving: bool = False
     instance_type: str = "ml.p5.48xlarge"
+    node_recovery: str = "Automatic"
+    autoscaler: str | None = None
     seed: int = 0
 
 

@@ -1,6 +1,7 @@
 """A removal that takes longer than one invocation."""
 
 import json
+import logging
 
 import pytest
 from hypothesis import given
@@ -46,11 +47,21 @@ requests = st.builds(
 )
 
 
-@given(requests, st.lists(requested, max_size=5), st.floats(0, 1e10), st.integers(1, 10))
+@given(
+    requests,
+    st.lists(requested, max_size=5),
+    st.floats(0, 1e10),
+    st.integers(1, 10),
+    st.dictionaries(text, st.integers(0, 6758)),
+)
 def test_nothing_is_lost_on_the_way_to_the_successor(
-    request: RemovalRequest, nodes: list[RequestedNode], started: float, link: int
+    request: RemovalRequest,
+    nodes: list[RequestedNode],
+    started: float,
+    link: int,
+    counts: dict[str, int],
 ) -> None:
-    continuation = Continuation(request, Removal(tuple(nodes)), started, link)
+    continuation = Continuation(request, Removal(tuple(nodes)), started, link, counts)
     assert Continuation.from_text(continuation.to_text()) == continuation
 
 
@@ -68,6 +79,18 @@ def test_an_hour_takes_five_invocations_and_one_reply(function: Function, world:
     assert answer["Data"]["RemovedNodes"] == ",".join(nodes)
     assert function.links == 5
     assert world.deletes == 1
+
+
+def test_the_counts_of_the_beginning_are_told_at_the_end_of_a_chain(
+    function: Function, world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    cluster = world.hp.create_cluster("ml-cluster", {"workers": 4}, shutdown_seconds=3400)
+    function.send("Create", NodeIds=list(cluster.node_ids("workers")[:2]), ServiceTimeout="3600")
+    lines = [record.getMessage() for record in caplog.records]
+    assert [line.partition(":")[0] for line in lines if "InstanceCount 4 -> 2" in line] == [
+        "workers"
+    ]
 
 
 def test_the_chain_has_a_deadline_of_its_own(function: Function, world: World) -> None:

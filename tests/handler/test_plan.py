@@ -129,10 +129,38 @@ def test_the_plan_is_in_the_log_before_anything_happens(
     world.report([node, controller, ABSENT], guards=Guards(max_removals=0))
     plan = [r.getMessage() for r in caplog.records if r.getMessage().startswith("Plan: ")]
     assert plan == [
-        f"Plan: remove: {node} (group workers, ml.p5.48xlarge, Running)",
-        f"Plan: refused: {controller} (group head, ml.p5.48xlarge, Running, ControllerNode)",
-        f"Plan: already absent: {ABSENT}",
+        "Plan: ACTION          NODE                 GROUP    TYPE            STATUS   REASON",
+        f"Plan: remove          {node}  workers  ml.p5.48xlarge  Running",
+        (
+            f"Plan: refused         {controller}  head     ml.p5.48xlarge  Running  ControllerNode:"
+            " group head runs the Slurm controller, which cannot be removed"
+        ),
+        f"Plan: already absent  {ABSENT}",
+        "Plan: workers: 8 nodes, 1 to remove, 7 remain",
     ]
+
+
+def test_the_plan_is_a_table_that_can_be_queried(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    cluster = world.hp.create_cluster("ml-cluster", {"workers": 3000, "a-longer-name": 5})
+    nodes = cluster.node_ids("workers")[:1500] + cluster.node_ids("a-longer-name")[:2]
+    cluster.set_node_status(nodes[0], "SystemUpdating")
+    world.remove([*nodes, ABSENT], is_dry_run=True)
+    header, *lines = [r for r in caplog.records if r.getMessage().startswith("Plan: ")]
+    rows, groups = lines[:1503], lines[1503:]
+    place = header.getMessage().index("STATUS")
+    for row, node in zip(rows, nodes, strict=False):
+        assert row.__dict__["action"] == "remove"
+        assert row.__dict__["node"] == node
+        assert row.getMessage()[place:] == row.__dict__["status"]
+    assert rows[-1].__dict__["action"] == "already absent"
+    assert [group.getMessage() for group in groups] == [
+        "Plan: a-longer-name: 5 nodes, 2 to remove, 3 remain",
+        "Plan: workers: 3000 nodes, 1500 to remove, 1500 remain",
+    ]
+    assert [group.__dict__["remaining"] for group in groups] == [3, 1500]
 
 
 def test_a_dry_run_tells_what_would_happen_and_removes_nothing(

@@ -121,6 +121,7 @@ def results(draw: st.DrawFn) -> Result:
     return result(
         *(nodes or [absent(0)]),
         target_counts=groups,
+        warnings=draw(st.sampled_from([(), ('"' * 390,), ("Beware. " * 60, "And beware.")])),
         interruption=draw(st.sampled_from(["", "Something broke. " * 60])),
     )
 
@@ -183,6 +184,7 @@ def test_attributes_of_a_partial_removal() -> None:
         "AlreadyAbsentNodes": identifier(2),
         "FailedNodes": identifier(3),
         "InstanceGroupTargetCounts": '{"workers": 5}',
+        "Warnings": "",
     }
 
 
@@ -203,14 +205,60 @@ def test_lists_are_cut_at_whole_ids() -> None:
     assert len(",".join(shown)) <= 200
 
 
+def count_line(before: int | None, after: int, nodes: int = 3) -> tuple[int, str]:
+    """Level and text of what is said about the counts of `workers`."""
+    told = of(
+        *(removed(number) for number in range(nodes)),
+        target_counts={"workers": after},
+        target_counts_before={} if before is None else {"workers": before},
+    )
+    (line,) = [line for line in told.lines if line.text.startswith("workers: ")]
+    return line.level, line.text
+
+
+def test_the_lines_to_change_in_a_template() -> None:
+    level, text = count_line(8, 5)
+    assert level == logging.INFO
+    assert text.startswith("workers: InstanceCount 8 -> 5: write that into")
+    assert count_line(None, 5)[1] == text, "an older invocation did not hand the counts over"
+
+
+def test_a_count_that_the_service_has_yet_to_lower_is_not_passed_off_as_the_new_one() -> None:
+    level, text = count_line(8, 8)
+    assert level == logging.WARNING
+    assert text.startswith("workers: TargetCount is 8 and was 8, although 3 of its nodes were")
+    assert "->" not in text
+    assert "->" not in count_line(8, 6)[1], "one of three is still counted"
+
+
+def test_what_others_took_from_the_group_is_told_apart() -> None:
+    assert "InstanceCount 8 -> 4 (of these, 3 removed here)" in count_line(8, 4)[1]
+
+
+def test_nodes_that_are_accepted_and_still_leaving_are_out_of_the_count_already() -> None:
+    node = Node(identifier(1), "", "workers", "ShuttingDown")
+    leaving = RequestedNode(node_id=node.instance_id, node=node, accepted=node, is_listed=True)
+    told = of(leaving, target_counts={"workers": 7}, target_counts_before={"workers": 8})
+    assert any("workers: InstanceCount 8 -> 7" in line.text for line in told.lines)
+
+
 def test_the_log_tells_what_went_well_then_the_failures_then_the_summary() -> None:
     told = of(
-        failed(1), removed(2), absent(3), failed(4), request=REPORT, target_counts={"workers": 5}
+        failed(1),
+        removed(2),
+        absent(3),
+        failed(4),
+        request=REPORT,
+        target_counts={"workers": 5},
+        target_counts_before={"workers": 6},
     )
     lines = [line.text for line in told.lines]
     assert lines[0] == f"{identifier(2)}: removed (group workers)"
     assert lines[1] == f"{identifier(3)}: already absent"
-    assert lines[2].startswith("Group workers: 1 removed; its target count is now 5.")
+    assert lines[2] == (
+        "workers: InstanceCount 6 -> 5: write that into the cluster's template, or its next update"
+        " adds the nodes again."
+    )
     assert lines[3] == (
         f"{identifier(1)}: not removed: NodeIdInUse: in use. Group workers, status Running."
         " Asked 3 times."

@@ -25,6 +25,7 @@ OUTPUTS: Final = {
     Attribute.ALREADY_ABSENT_NODES: "Nodes that were gone before",
     Attribute.FAILED_NODES: "Nodes that could not be removed",
     Attribute.INSTANCE_GROUP_TARGET_COUNTS: "Counts to write back into the cluster's template",
+    Attribute.WARNINGS: "What may put instances back where nodes were removed",
 }
 """Descriptions of the Outputs, which are named as the attributes are."""
 

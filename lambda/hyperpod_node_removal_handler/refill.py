@@ -1,0 +1,51 @@
+"""What may put instances back where nodes were removed: sentences for people, none as a rule."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
+
+from hyperpod_node_removal_handler.cluster import ClusterDescription
+from hyperpod_node_removal_handler.requested_node import Phase, RequestedNode
+
+_SHOWN: Final = 5
+"""Names in a sentence."""
+_GOING: Final = frozenset({Phase.WAITING, Phase.LEAVING, Phase.REMOVED})
+
+
+def warnings(nodes: Iterable[RequestedNode], description: ClusterDescription) -> tuple[str, ...]:
+    """What to expect of a cluster after nodes like these have been, or would be, removed."""
+    requested = tuple(nodes)
+    return (*_autoscaled(requested, description), *_replaced(requested, description))
+
+
+def _autoscaled(nodes: Sequence[RequestedNode], description: ClusterDescription) -> Iterator[str]:
+    groups = sorted({n.node.group for n in nodes if n.node and n.phase in _GOING})
+    if description.autoscaler and groups:
+        yield (
+            f"{description.autoscaler} scales this cluster and may add nodes to"
+            f" {_several(groups)} again, for pods that wait, up to the limits of its node pools."
+        )
+
+
+def _replaced(nodes: Sequence[RequestedNode], description: ClusterDescription) -> Iterator[str]:
+    names = [node.name for node in nodes if _may_have_another_id(node)]
+    if description.recovers_nodes and names:
+        yield (
+            "Automatic node recovery may give a node another instance, and another instance id,"
+            f" before it is removed: {_several(names)}; a logical id stays."
+        )
+
+
+def _may_have_another_id(node: RequestedNode) -> bool:
+    """Whether only an instance id names a node that is faulty, or vanished without being asked to.
+
+    A node that was not there to begin with is most likely one that an earlier run removed.
+    """
+    if node.logical_id or node.node is None:
+        return False
+    is_faulty = node.phase is Phase.WAITING and node.node.is_faulty
+    return is_faulty or node.phase is Phase.ABSENT
+
+
+def _several(names: Sequence[str]) -> str:
+    more = f", +{len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
