@@ -1,4 +1,4 @@
-"""Write the botocore service models that the function carries: a few operations of three services.
+"""Write the botocore service models that the function carries: a few operations of four services.
 
     python scripts/prune_botocore_models.py
 
@@ -22,6 +22,7 @@ DATA: Final = (
 
 OPERATIONS: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
     ("cloudformation", "2010-05-15"): ("DescribeStacks",),
+    ("events", "2015-10-07"): ("PutEvents",),
     ("lambda", "2015-03-31"): ("Invoke",),
     ("sagemaker", "2017-07-24"): ("BatchDeleteClusterNodes", "DescribeCluster", "ListClusterNodes"),
 }

@@ -34,11 +34,15 @@ _CONFIG: Final = Config(
     user_agent_extra="hyperpod-node-removal",
 )
 
+# What follows the reply must not keep the function running for long: whoever calls tries again.
+_BRIEF: Final = Config(read_timeout=5, retries={"total_max_attempts": 1})
+
 # The API version names the model exactly, so a newer SDK in the runtime cannot swap it.
 _API_VERSIONS: Final = {
     "sagemaker": "2017-07-24",
     "cloudformation": "2010-05-15",
     "lambda": "2015-03-31",
+    "events": "2015-10-07",
 }
 
 _THROTTLING: Final = frozenset(
@@ -114,6 +118,8 @@ def client(service: str) -> Any:
     if service == "lambda":
         # An invocation whose answer is lost may have begun: one at a time, then we decide.
         config = config.merge(Config(retries={"total_max_attempts": 1}))
+    if service == "events":
+        config = config.merge(_BRIEF)
     return boto3.client(service, api_version=_API_VERSIONS[service], config=config)
 
 

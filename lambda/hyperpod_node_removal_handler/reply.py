@@ -9,6 +9,7 @@ from contextlib import closing, contextmanager
 from typing import Final
 from urllib.parse import urlsplit, urlunsplit
 
+from hyperpod_node_removal_handler import removal_event
 from hyperpod_node_removal_handler.contract import printable
 from hyperpod_node_removal_handler.envelope import Envelope
 from hyperpod_node_removal_handler.patience import Backoff, Clock
@@ -46,7 +47,7 @@ class Exchange:
         self._is_over = threading.Event()
 
     def reply(self, report: Report) -> None:
-        """Log the report, then deliver it. Never raises: there is nobody left to tell.
+        """Log the report, deliver it, then announce it. Never raises: there is nobody to tell.
 
         Who comes too late waits for the delivery: once the handler returns, Lambda freezes the
         process and whatever thread is still at it.
@@ -56,6 +57,13 @@ class Exchange:
             return
         try:
             self._log_and_deliver(report)
+            if report.finished:
+                removal_event.announce(
+                    report.finished,
+                    self.envelope,
+                    clock=self._clock,
+                    expires_at=self._expires_at,
+                )
         finally:
             self._is_over.set()
 

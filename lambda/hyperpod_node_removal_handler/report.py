@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from hyperpod_node_removal_handler import attributes, log_lines
+from hyperpod_node_removal_handler import attributes, log_lines, metrics
 from hyperpod_node_removal_handler.contract import (
     REASON_MAX_BYTES,
     RESPONSE_MAX_BYTES,
@@ -20,6 +20,7 @@ from hyperpod_node_removal_handler.contract import (
     printable,
 )
 from hyperpod_node_removal_handler.envelope import Envelope
+from hyperpod_node_removal_handler.finished import FinishedRemoval
 from hyperpod_node_removal_handler.log_lines import LogLine
 from hyperpod_node_removal_handler.reason import (
     LogPlace,
@@ -45,6 +46,8 @@ class Report:
     reason: str
     data: Mapping[str, str]
     lines: tuple[LogLine, ...] = ()
+    finished: FinishedRemoval | None = None
+    """What it is the end of. None: nothing was to be removed, or nothing had begun."""
 
     def body(self, envelope: Envelope) -> bytes:
         """The response body: JSON in ASCII of at most 4,096 bytes, whatever comes in."""
@@ -100,18 +103,22 @@ def of_result(result: Result, request: RemovalRequest, log: LogPlace) -> Report:
     is_success = outcome in {Outcome.COMPLETE, Outcome.ACCEPTED, Outcome.PLANNED} or (
         outcome is Outcome.PARTIAL and request.on_partial_failure is PartialFailure.REPORT
     )
+    status = SUCCESS if is_success else FAILED
     head = _head(outcome, result, tally)
+    finished = FinishedRemoval(request.cluster, outcome, status, head, result, tally, log)
     return Report(
-        status=SUCCESS if is_success else FAILED,
+        status=status,
         reason=reason(head, tally.failed, removed=len(tally.removed), log=log),
         data=attributes.data(outcome, result.cluster_name, attributes.of_result(result, tally)),
         lines=(
+            *(() if request.is_dry_run else metrics.lines(finished)),
             *log_lines.of_result(result, tally),
             LogLine(
                 logging.WARNING if tally.failed or not is_success else logging.INFO,
                 f"{outcome}: {head}",
             ),
         ),
+        finished=None if request.is_dry_run else finished,
     )
 
 

@@ -24,6 +24,8 @@ class Result:
     removal: Removal
     elapsed: float
     """Seconds since the removal began."""
+    ended: float
+    """When this was known, in seconds since the epoch."""
     target_counts: Mapping[str, int] = field(default_factory=dict)
     """Instances each group of the cluster is to have now. Empty if that is not known."""
     target_counts_before: Mapping[str, int] = field(default_factory=dict)

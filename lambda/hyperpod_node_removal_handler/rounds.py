@@ -114,12 +114,14 @@ class Rounds:
 
     def result_so_far(self, interruption: str) -> Result:
         """What is known at this moment, from any thread and without a call."""
+        now = self._clock.now()
         return Result(
             cluster_name=self._description.name if self._description else self._cluster.name,
             removal=self.removal.stopped(_CUT_SHORT, self._request.wait_for)
             if interruption
             else self.removal,
-            elapsed=self._clock.now() - self._span.started,
+            elapsed=now - self._span.started,
+            ended=now,
             interruption=interruption,
             target_counts_before=self.target_counts_before,
             warnings=self._warnings(),

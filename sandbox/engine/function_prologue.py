@@ -19,7 +19,10 @@ logging.Formatter.converter = time.gmtime
 
 
 class _JsonFormatter(logging.Formatter):
-    """The keys of AWS's runtime, with those of an exception where there is one."""
+    """The keys of AWS's runtime, those of an exception where there is one, and `extra` fields."""
+
+    # What every record has is not extra.
+    _KNOWN = frozenset({*vars(logging.makeLogRecord({})), "message", "asctime"})
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, object] = {
@@ -33,7 +36,8 @@ class _JsonFormatter(logging.Formatter):
             line["errorType"] = record.exc_info[0].__name__
             line["errorMessage"] = str(record.exc_info[1])
             line["stackTrace"] = self.formatException(record.exc_info).splitlines()
-        return json.dumps(line, ensure_ascii=False)
+        extra = {key: value for key, value in vars(record).items() if key not in self._KNOWN}
+        return json.dumps(extra | line, ensure_ascii=False)
 
 
 class _TextFormatter(logging.Formatter):

@@ -76,6 +76,18 @@ class Call:
 
 _DELETE: Final = {"ClusterName": "ml", "NodeIds": ["i-01234567"]}
 _INVOKE: Final = {"FunctionName": "again", "InvocationType": "Event", "Payload": b'{"link": 2}'}
+_ENTRY: Final = {
+    "Source": "hyperpod.node-removal",
+    "DetailType": "HyperPod Node Removal Finished",
+    "Detail": '{"Outcome":"PARTIAL"}',
+    "EventBusName": "arn:aws:events:us-west-2:111122223333:event-bus/operations",
+    "Resources": ["arn:aws:x"],
+}
+_TAKEN: Final = {
+    "FailedEntryCount": 1,
+    "Entries": [{"EventId": "e-1"}, {"ErrorCode": "InternalFailure", "ErrorMessage": "later"}],
+}
+_NO_EVENT: Final = json.dumps({"__type": "InternalException", "message": "later"})
 _THROTTLED: Final = {"x-amzn-ErrorType": "TooManyRequestsException"}
 
 CALLS: Final = (
@@ -127,6 +139,8 @@ CALLS: Final = (
     ),
     Call("stack", "cloudformation", "describe_stacks", {"StackName": "arn:aws:x"}, 200, _STACKS),
     Call("no-stack", "cloudformation", "describe_stacks", {"StackName": "ml"}, 400, _STACK_ERROR),
+    Call("announced", "events", "put_events", {"Entries": [_ENTRY]}, 200, json.dumps(_TAKEN)),
+    Call("not-announced", "events", "put_events", {"Entries": [_ENTRY]}, 500, _NO_EVENT),
     Call("invoked", "lambda", "invoke", _INVOKE, 202, ""),
     Call(
         "not-invoked",

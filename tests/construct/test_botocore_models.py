@@ -16,6 +16,7 @@ from tests.construct.aws_answers import CALLS, Call
 REGION: Final = "us-west-2"
 HOSTS: Final = {
     "cloudformation": f"cloudformation.{REGION}.amazonaws.com",
+    "events": f"events.{REGION}.amazonaws.com",
     "lambda": f"lambda.{REGION}.amazonaws.com",
     "sagemaker": f"api.sagemaker.{REGION}.amazonaws.com",
 }

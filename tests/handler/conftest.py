@@ -25,6 +25,7 @@ def function(
         "sagemaker": world.sagemaker,
         "cloudformation": world.cloudformation,
         "lambda": function.lambda_client,
+        "events": function.events_client,
     }
     monkeypatch.setattr(aws, "client", clients.__getitem__)
     monkeypatch.setattr(index, "clock", world.clock)

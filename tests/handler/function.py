@@ -1,6 +1,7 @@
 """The function as Lambda runs it, with the world of a test around it."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from hyperpod_node_removal_handler import index
@@ -39,6 +40,26 @@ class Lambda:
         return {"StatusCode": 202}
 
 
+class Events:
+    """An EventBridge client that keeps what is put."""
+
+    def __init__(self) -> None:
+        self.entries: list[dict[str, Any]] = []
+        self.errors: list[Exception | dict[str, Any]] = []
+        """What to raise or to answer instead, call by call."""
+        self.on_call: Callable[[], object] = lambda: None
+
+    def put_events(self, **request: Any) -> dict[str, Any]:
+        self.on_call()
+        if self.errors:
+            error = self.errors.pop(0)
+            if isinstance(error, Exception):
+                raise error
+            return error
+        self.entries += request["Entries"]
+        return {"FailedEntryCount": 0, "Entries": [{"EventId": "e-1"}]}
+
+
 class Function:
     """The function with its world around it, and the replies that reached CloudFormation."""
 
@@ -46,6 +67,7 @@ class Function:
         self.world = world
         self.endpoint = endpoint
         self.lambda_client = Lambda()
+        self.events_client = Events()
         self.links = 0
 
     def event(self, request_type: str, properties: Any, **more: Any) -> dict[str, Any]:

@@ -58,7 +58,7 @@ def failed(number: int, code: str = "NodeIdInUse", message: str = "in use") -> R
 
 
 def result(*nodes: RequestedNode, **more: Any) -> Result:
-    given = {"cluster_name": "ml-cluster", "elapsed": 63.0, **more}
+    given = {"cluster_name": "ml-cluster", "elapsed": 63.0, "ended": 1e6, **more}
     return Result(removal=Removal(nodes), **given)
 
 

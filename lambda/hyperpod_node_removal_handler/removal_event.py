@@ -1,0 +1,173 @@
+"""The event of a removal that has ended, for those who act on it: one entry of PutEvents.
+
+It is sent after the reply, so that nothing about it can delay or fail what CloudFormation waits
+for. An event that does not arrive is in the log.
+"""
+
+import json
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from itertools import islice
+from typing import Any, Final, Protocol
+
+from botocore.exceptions import ClientError
+
+from hyperpod_node_removal_handler import aws
+from hyperpod_node_removal_handler.contract import Attribute, printable
+from hyperpod_node_removal_handler.envelope import Envelope
+from hyperpod_node_removal_handler.finished import FinishedRemoval
+from hyperpod_node_removal_handler.patience import Clock, patiently
+from hyperpod_node_removal_handler.requested_node import RequestedNode
+from hyperpod_node_removal_handler.signals import (
+    EVENT_BUS_VARIABLE,
+    EVENT_DETAIL_MAX_BYTES,
+    EVENT_DETAIL_TYPE,
+    EVENT_SOURCE,
+    EVENT_VERSION,
+    OTHER_CODE,
+)
+
+_log = logging.getLogger(__name__)
+
+PATIENCE: Final = 30.0
+"""Seconds for which an event that is refused is tried again. The permission may be as new as the
+removal, and still spreading."""
+_CODES_MAX: Final = 40
+"""Codes that are told apart in one event. The service may answer any text."""
+_GROUPS_MAX: Final = 100
+"""Instance groups a cluster can have (quota)."""
+_TEXT_MAX: Final = 1024
+
+
+class EventsClient(Protocol):
+    """The call that is used of botocore's EventBridge client."""
+
+    def put_events(self, *, Entries: list[dict[str, Any]]) -> dict[str, Any]: ...  # noqa: N803
+
+
+def announce(
+    finished: FinishedRemoval, envelope: Envelope, *, clock: Clock, expires_at: float
+) -> None:
+    """Send the event, if there is a bus for it. Never raises: the reply has been sent."""
+    bus = os.environ.get(EVENT_BUS_VARIABLE, "")
+    if not bus:
+        return
+    until = min(expires_at, clock.now() + PATIENCE)
+    try:
+        entry = {
+            "Source": EVENT_SOURCE,
+            "DetailType": EVENT_DETAIL_TYPE,
+            "Detail": detail(finished, envelope),
+            "EventBusName": bus,
+            "Resources": [envelope.stack_id],
+        }
+        client: EventsClient = aws.client("events")
+        patiently(lambda: _put(client, entry), clock=clock, until=until, denied_until=until)
+    except Exception as error:  # noqa: BLE001
+        what = printable(f"{type(error).__name__}: {error}", 400)
+        _log.error("The event of this removal was not sent to %s: %s", printable(bus), what)
+
+
+def _put(client: EventsClient, entry: dict[str, Any]) -> None:
+    """PutEvents: one call. An entry is refused in an answer that is itself a success."""
+    with aws.translated("PutEvents"):
+        answer = client.put_events(Entries=[entry])
+        for refused in aws.required("PutEvents", answer, "Entries")["Entries"]:
+            if code := refused.get("ErrorCode"):
+                error = {"Code": code, "Message": refused.get("ErrorMessage", "")}
+                status = 500 if code.startswith("Internal") else 400
+                metadata = {"HTTPStatusCode": status}
+                raise ClientError({"Error": error, "ResponseMetadata": metadata}, "PutEvents")
+
+
+def detail(finished: FinishedRemoval, envelope: Envelope) -> str:
+    """`detail` as JSON in ASCII of at most `EVENT_DETAIL_MAX_BYTES`.
+
+    Counts are exact whatever was cut; what lists leave out is counted in `OmittedCount`.
+    """
+    result, tally = finished.result, finished.tally
+    failures = _by_code(finished.failed_by_code())
+    told = {
+        "Version": EVENT_VERSION,
+        "StackId": _text(envelope.stack_id),
+        "LogicalResourceId": _text(envelope.logical_resource_id),
+        "RequestId": _text(envelope.request_id),
+        "Cluster": _text(finished.cluster),
+        Attribute.CLUSTER_NAME: _text(result.cluster_name),
+        "Status": finished.status,
+        Attribute.OUTCOME: str(finished.outcome),
+        "Summary": _text(finished.summary),
+        "DurationSeconds": round(result.elapsed, 3),
+        Attribute.REQUESTED_COUNT: len(result.removal.nodes),
+        Attribute.REMOVED_COUNT: len(tally.removed),
+        Attribute.ACCEPTED_COUNT: len(tally.accepted),
+        Attribute.ALREADY_ABSENT_COUNT: len(tally.absent),
+        Attribute.FAILED_COUNT: len(tally.failed),
+        Attribute.INSTANCE_GROUP_TARGET_COUNTS: {
+            _text(name): count for name, count in islice(result.target_counts.items(), _GROUPS_MAX)
+        },
+        "LogGroup": _text(finished.log.group),
+        "LogStream": _text(finished.log.stream),
+        "OmittedCount": len(result.removal.nodes),
+    }
+    empty = {
+        "Failures": [_failure(code, nodes, ()) for code, nodes in failures.items()],
+        Attribute.REMOVED_NODES: [],
+        Attribute.ACCEPTED_NODES: [],
+        Attribute.ALREADY_ABSENT_NODES: [],
+    }
+    room = _Room(EVENT_DETAIL_MAX_BYTES - len(_encoded(told | empty)))
+    full = {
+        "Failures": [_failure(code, nodes, room.taken(nodes)) for code, nodes in failures.items()],
+        Attribute.REMOVED_NODES: room.taken(tally.removed),
+        Attribute.ACCEPTED_NODES: room.taken(tally.accepted),
+        Attribute.ALREADY_ABSENT_NODES: room.taken(tally.absent),
+    }
+    return _encoded(told | full | {"OmittedCount": room.omitted})
+
+
+class _Room:
+    """The bytes that are left for names, and how many names found none."""
+
+    def __init__(self, size: int) -> None:
+        self._left = size
+        self.omitted = 0
+
+    def taken(self, nodes: Sequence[RequestedNode]) -> list[str]:
+        """As many names, from the first, as there is room for."""
+        names: list[str] = []
+        for node in nodes:
+            self._left -= len(_encoded(node.name)) + 1  # with its comma
+            if self._left < 0:
+                break
+            names.append(node.name)
+        self.omitted += len(nodes) - len(names)
+        return names
+
+
+def _by_code(groups: Mapping[str, list[RequestedNode]]) -> Mapping[str, list[RequestedNode]]:
+    """Groups of failed nodes, the largest first; those beyond `_CODES_MAX` as one."""
+    ordered = sorted(groups.items(), key=lambda group: -len(group[1]))
+    kept = dict(ordered[:_CODES_MAX])
+    for _, nodes in ordered[_CODES_MAX:]:
+        kept[OTHER_CODE] = kept.get(OTHER_CODE, []) + nodes
+    return kept
+
+
+def _failure(
+    code: str, nodes: Sequence[RequestedNode], names: Sequence[str]
+) -> Mapping[str, object]:
+    """Failures of one code, with what was said of the first node."""
+    refusal = nodes[0].refusal
+    message = refusal.message if refusal else ""
+    return {"Code": code, "Count": len(nodes), "Message": message, "Nodes": list(names)}
+
+
+def _text(value: str) -> str:
+    """Text that comes from elsewhere. None is this long; the limit of the whole rests on it."""
+    return printable(value, _TEXT_MAX)
+
+
+def _encoded(value: object) -> str:
+    return json.dumps(value, separators=(",", ":"))

@@ -1,0 +1,260 @@
+"""The event of a finished removal: what it tells, when it is sent, and that it never hurts."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hyperpod_node_removal_handler import removal_event, report
+from hyperpod_node_removal_handler.cluster import Node
+from hyperpod_node_removal_handler.contract import MAX_NODES, Outcome
+from hyperpod_node_removal_handler.report import Report
+from hyperpod_node_removal_handler.request import RemovalRequest
+from hyperpod_node_removal_handler.requested_node import RequestedNode
+from hyperpod_node_removal_handler.signals import EVENT_BUS_VARIABLE, EVENT_DETAIL_MAX_BYTES
+from sandbox.hyperpod import Cluster
+from tests.handler.event_schema import SCHEMA, checked
+from tests.handler.function import Function
+from tests.handler.test_metrics import REQUESTS
+from tests.handler.test_report import ENVELOPE, absent, failed, removed, result
+from tests.handler.world import LOG, STACK_ID, World, client_error
+
+BUS = "arn:aws:events:us-east-1:123456789012:event-bus/operations"
+
+
+@pytest.fixture(autouse=True)
+def _on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(EVENT_BUS_VARIABLE, BUS)
+
+
+@pytest.fixture
+def cluster(world: World) -> Cluster:
+    return world.hp.create_cluster("ml-cluster", {"workers": 8})
+
+
+def told_of(*nodes: RequestedNode, **more: Any) -> dict[str, Any]:
+    told = report.of_result(result(*nodes, **more), RemovalRequest(cluster="ml-cluster"), LOG)
+    return checked(detail_of(told))
+
+
+def detail_of(told: Report) -> str:
+    assert told.finished
+    return removal_event.detail(told.finished, ENVELOPE)
+
+
+def leaving(number: int) -> RequestedNode:
+    return replace(removed(number), is_gone=False, is_listed=True)
+
+
+def named(name: str) -> RequestedNode:
+    return RequestedNode(logical_id=name, is_gone=True, accepted=Node("", name, "w", "Running"))
+
+
+# What it tells -------------------------------------------------------------------------------
+
+
+def test_it_tells_of_each_node_and_where_to_look() -> None:
+    nodes = (removed(0), leaving(1), absent(2), failed(3), failed(4, "ControllerNode", "no"))
+    told = told_of(*nodes, target_counts={"workers": 6})
+    assert told == {
+        "Version": "1",
+        "StackId": STACK_ID,
+        "LogicalResourceId": "Removal4F2A91C0",
+        "RequestId": "0d4c4f8a-3f9b-4a7c-9a41-5a6f0f5d1e11",
+        "Cluster": "ml-cluster",
+        "ClusterName": "ml-cluster",
+        "Status": "FAILED",
+        "Outcome": "PARTIAL",
+        "Summary": "2 of 5 nodes not removed from ml-cluster (1 removed, 1 accepted and leaving, 1"
+        " already absent).",
+        "DurationSeconds": 63.0,
+        "RequestedCount": 5,
+        "RemovedCount": 1,
+        "AcceptedCount": 1,
+        "AlreadyAbsentCount": 1,
+        "FailedCount": 2,
+        "OmittedCount": 0,
+        "RemovedNodes": ["i-00000000000000000"],
+        "AcceptedNodes": ["i-00000000000000001"],
+        "AlreadyAbsentNodes": ["i-00000000000000002"],
+        "Failures": [
+            {
+                "Code": "NodeIdInUse",
+                "Count": 1,
+                "Message": "in use",
+                "Nodes": ["i-00000000000000003"],
+            },
+            {
+                "Code": "ControllerNode",
+                "Count": 1,
+                "Message": "no",
+                "Nodes": ["i-00000000000000004"],
+            },
+        ],
+        "InstanceGroupTargetCounts": {"workers": 6},
+        "LogGroup": "/aws/lambda/removal",
+        "LogStream": "2026/11/23/[$LATEST]4f2a91c0",
+    }
+
+
+def test_three_thousand_instances_fit() -> None:
+    told = told_of(*(failed(number) for number in range(MAX_NODES)))
+    assert told["OmittedCount"] == 0
+    assert len(told["Failures"][0]["Nodes"]) == MAX_NODES
+
+
+def test_what_does_not_fit_is_counted_and_failures_come_first() -> None:
+    gone = [named(f"{'long' * 30}-{number}") for number in range(MAX_NODES - 1)]
+    told = told_of(*gone, failed(1))
+    assert 0 < told["OmittedCount"] < MAX_NODES
+    assert told["Failures"][0]["Nodes"] == ["i-00000000000000001"]
+    assert told["RemovedNodes"] == [node.name for node in gone[: len(told["RemovedNodes"])]]
+
+
+TEXT = st.text(max_size=400)
+NODES = st.lists(
+    st.one_of(
+        st.integers(0, 10**6).map(removed),
+        st.integers(0, 10**6).map(absent),
+        st.integers(0, 10**6).map(leaving),
+        st.builds(failed, st.integers(0, 10**6), TEXT, TEXT),
+        st.text(min_size=100, max_size=128).map(named),
+    ),
+    min_size=1,
+    max_size=60,
+)
+
+
+@given(NODES, st.integers(1, 50), st.dictionaries(TEXT, st.integers(0, 3000)), TEXT)
+def test_it_is_sound_and_never_too_large(
+    nodes: list[RequestedNode], times: int, counts: dict[str, int], name: str
+) -> None:
+    told = report.of_result(
+        result(*nodes * times, target_counts=counts, cluster_name=name * 9),
+        RemovalRequest(cluster="ml-cluster"),
+        LOG,
+    )
+    text = detail_of(told)
+    checked(text)
+    assert len(text.encode("ascii")) <= EVENT_DETAIL_MAX_BYTES
+
+
+def test_the_schema_has_every_outcome_but_those_that_remove_nothing_by_design() -> None:
+    by_design = {Outcome.PLANNED, Outcome.EMPTY, Outcome.ROLLED_BACK, Outcome.DELETED}
+    assert set(SCHEMA["properties"]["Outcome"]["enum"]) == set(Outcome) - by_design
+
+
+# When it is sent -----------------------------------------------------------------------------
+
+
+def test_one_event_follows_the_reply(function: Function, cluster: Cluster) -> None:
+    bad, good, *_ = cluster.node_ids("workers")
+    cluster.refuse(bad)
+    replies: list[int] = []
+    function.events_client.on_call = lambda: replies.append(len(function.endpoint.requests))
+    function.send("Create", NodeIds=[bad, good], RetryFor="0")
+    (entry,) = function.events_client.entries
+    assert replies == [1], "the reply came first"
+    detail = checked(entry.pop("Detail"))
+    assert entry == {
+        "Source": "hyperpod.node-removal",
+        "DetailType": "HyperPod Node Removal Finished",
+        "EventBusName": BUS,
+        "Resources": [STACK_ID],
+    }
+    assert (detail["Outcome"], detail["Status"]) == ("PARTIAL", "FAILED")
+    assert detail["RemovedNodes"] == [good]
+
+
+def test_it_holds_no_secret(function: Function, cluster: Cluster) -> None:
+    function.send("Create", NodeIds=list(cluster.node_ids("workers")[:2]))
+    (entry,) = function.events_client.entries
+    assert "s3cret" in function.endpoint.url
+    assert "s3cret" not in json.dumps(entry)
+    assert "127.0.0.1" not in json.dumps(entry)
+
+
+def test_a_removal_over_several_invocations_sends_one(function: Function, world: World) -> None:
+    cluster = world.hp.create_cluster("ml-cluster", {"workers": 2}, shutdown_seconds=1000)
+    function.send("Create", NodeIds=list(cluster.node_ids("workers")))
+    assert function.links > 1
+    (entry,) = function.events_client.entries
+    assert checked(entry["Detail"])["DurationSeconds"] == pytest.approx(1000, abs=60)
+
+
+def test_a_cluster_that_does_not_exist_is_told(function: Function) -> None:
+    function.send("Create", NodeIds=["i-0123456789abcdef0"])
+    (entry,) = function.events_client.entries
+    detail = checked(entry["Detail"])
+    assert detail["Outcome"] == "FAILED"
+    assert "was not found" in detail["Summary"]
+
+
+@pytest.mark.parametrize("name", REQUESTS)
+def test_what_removes_nothing_by_design_sends_nothing(
+    function: Function, cluster: Cluster, name: str
+) -> None:
+    if name == "rollback":
+        function.world.cloudformation.statuses = ["UPDATE_ROLLBACK_IN_PROGRESS"]
+    request_type, properties = REQUESTS[name]
+    function.send(request_type, **properties)
+    assert not function.events_client.entries
+
+
+def test_nothing_is_sent_without_a_bus(
+    function: Function, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(EVENT_BUS_VARIABLE, "")
+    function.send("Create", NodeIds=list(cluster.node_ids("workers")[:2]))
+    assert not function.events_client.entries
+
+
+# That it never hurts -------------------------------------------------------------------------
+
+REFUSED = {"FailedEntryCount": 1, "Entries": [{"ErrorCode": "InternalFailure"}]}
+PASSING = [
+    client_error("PutEvents", "ThrottlingException"),
+    client_error("PutEvents", "AccessDeniedException"),
+    client_error("PutEvents", "InternalException", status=500),
+    REFUSED,
+    {},
+]
+
+
+@pytest.mark.parametrize("error", PASSING, ids=str)
+def test_what_may_pass_is_tried_again(
+    function: Function, cluster: Cluster, error: Exception | dict[str, Any]
+) -> None:
+    function.events_client.errors = [error]
+    function.send("Create", NodeIds=list(cluster.node_ids("workers")[:2]))
+    assert len(function.events_client.entries) == 1
+
+
+LASTING: list[Exception | dict[str, Any]] = [
+    client_error("PutEvents", "ResourceNotFoundException", "no bus \x1b[31m"),
+    client_error("PutEvents", "AccessDeniedException"),
+    client_error("PutEvents", "InternalException", status=500),
+    {"FailedEntryCount": 1, "Entries": [{"ErrorCode": "MalformedDetail"}]},
+    RuntimeError("a defect\x1b[31m"),
+]
+
+
+@pytest.mark.parametrize("error", LASTING, ids=str)
+def test_an_event_that_is_lost_is_logged_and_nothing_else(
+    function: Function,
+    cluster: Cluster,
+    error: Exception | dict[str, Any],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    function.events_client.errors = [error] * 1000
+    nodes = cluster.node_ids("workers")[:2]
+    replied_at: list[float] = []
+    function.endpoint.on_request = lambda: replied_at.append(function.world.clock.now())
+    answer = function.send("Create", NodeIds=list(nodes))
+    assert answer["Status"] == "SUCCESS"
+    assert function.world.clock.now() - replied_at[0] <= removal_event.PATIENCE
+    assert f"not sent to {BUS}" in caplog.text
+    assert "\x1b" not in caplog.text
