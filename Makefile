@@ -2,6 +2,7 @@
 # make test    everything that CI tests
 # make test-faults  the fault suite alone, with a table of faults tried and survived
 # make docs    the documentation as a site, in build/site
+# make dist    the wheel, the function and its template, for users without Python, in dist/
 # make lint    everything that CI lints
 # make format  what lint would complain about, mended
 # make lock    resolve requirements.lock and package-lock.json anew
@@ -13,12 +14,15 @@ READY  := $(VENV)/.ready
 
 export PATH := $(abspath $(BIN)):$(abspath node_modules/.bin):$(PATH)
 
-.PHONY: demo test test-faults docs lint format lock ci clean
+.PHONY: demo dist test test-faults docs lint format lock ci clean
 
 ci: lint test
 
 demo: $(READY)
 	$(BIN)/python -m sandbox.demo
+
+dist: $(READY)
+	$(BIN)/python -m distribution $@
 
 test: $(READY)
 	$(BIN)/pytest -n 2 --dist loadgroup

@@ -15,6 +15,7 @@ import boto3
 from botocore.config import Config
 
 from sandbox.assembly import read_assembly
+from sandbox.awscli import run_aws
 from sandbox.cdk import run_cdk
 from sandbox.certificates import Certificates, make_certificates
 from sandbox.hyperpod import HyperPod
@@ -159,7 +160,7 @@ class Sandbox:
         """The stack's outputs by key."""
         return self._stacks.outputs(stack_name)
 
-    # The CDK CLI ----------------------------------------------------------------------------
+    # The CLIs --------------------------------------------------------------------------------
 
     def cdk(
         self,
@@ -170,6 +171,10 @@ class Sandbox:
     ) -> subprocess.CompletedProcess[str]:
         """Run the CDK CLI against the sandbox; see `run_cdk`."""
         return run_cdk(*args, environment=self.environment, cwd=cwd, check=check, on_line=on_line)
+
+    def aws(self, *args: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+        """Run the AWS CLI against the sandbox; see `run_aws`."""
+        return run_aws(*args, environment=self.environment, cwd=cwd)
 
     def bootstrap(self) -> None:
         """Run `cdk bootstrap`, once per sandbox; the CLI's deployments need it.

@@ -60,6 +60,7 @@ class NodeRemovalProvider(Construct):
         scope: Construct,
         construct_id: str = DEFAULT_ID,
         *,
+        code: lambda_.Code | None = None,
         log_retention: logs.RetentionDays = logs.RetentionDays.ONE_YEAR,
     ) -> None:
         """Make the function, its role and its log group.
@@ -67,10 +68,13 @@ class NodeRemovalProvider(Construct):
         Args:
             scope: the stack, or a construct in it.
             construct_id: with the default, removals of the stack find this provider.
+            code: where the function's code is, such as the `handler.zip` of the same release in a
+                bucket of yours. Default: the code of this package, as an asset.
             log_retention: how long log events are kept. Default: one year. The log group itself
                 stays when the stack is deleted, as the record of what was removed.
         """
-        code = lambda_.Code.from_asset(str(staged_code()))
+        if code is None:
+            code = lambda_.Code.from_asset(str(staged_code()))
         super().__init__(scope, construct_id)
         self._log_group = logs.LogGroup(
             self, "LogGroup", retention=log_retention, removal_policy=RemovalPolicy.RETAIN

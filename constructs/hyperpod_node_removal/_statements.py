@@ -23,8 +23,13 @@ def cluster_statements(
     """To remove nodes of a cluster, and to look at its EKS cluster, which the service checks."""
     statements = [_allowed(CLUSTER_ACTIONS, cluster_arn)]
     if eks_cluster_arn is not None:
-        statements.append(_allowed(("eks:DescribeCluster",), eks_cluster_arn))
+        statements.append(eks_cluster_statement(eks_cluster_arn))
     return statements
+
+
+def eks_cluster_statement(eks_cluster_arn: str) -> iam.PolicyStatement:
+    """To look at the EKS cluster that orchestrates a cluster."""
+    return _allowed(("eks:DescribeCluster",), eks_cluster_arn)
 
 
 def acknowledge_wildcard(policy: iam.Policy, arn: str, reason: str) -> None:

@@ -176,17 +176,26 @@ PHYSICAL_RESOURCE_ID_MAX: Final = 1024
 # Each `*_problem` takes a value of the wire and returns None, or what is wrong with it as the end
 # of a sentence: "<where> <problem>".
 
-_NODE_ID = re.compile(r"i-[a-f0-9]{8}(?:[a-f0-9]{9})?", re.ASCII)
-_KUBERNETES_NODE_NAME = re.compile(r"hyperpod-(i-[a-f0-9]{8}(?:[a-f0-9]{9})?)", re.ASCII)
-_NODE_LOGICAL_ID = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9-]{0,126}[a-zA-Z0-9]", re.ASCII)
-_CLUSTER_NAME = re.compile(r"(?=.{1,63}\Z)[a-zA-Z0-9](?:-*[a-zA-Z0-9])*", re.ASCII)
-_INSTANCE_GROUP = re.compile(r"(?=.{1,63}\Z)[a-zA-Z0-9](?:-*[a-zA-Z0-9])*", re.ASCII)
-_CLUSTER_ARN = re.compile(
-    r"arn:aws[a-z-]*:sagemaker:[a-z0-9-]+:[0-9]{12}:cluster/[a-z0-9]{12}", re.ASCII
+# The forms stand in the dialect that Python, ECMAScript and Java share: editors and the parameters
+# of templates check with them too.
+
+NODE_ID_FORM: Final = r"i-[a-f0-9]{8}(?:[a-f0-9]{9})?"
+NODE_LOGICAL_ID_FORM: Final = r"[a-zA-Z0-9][a-zA-Z0-9-]{0,126}[a-zA-Z0-9]"
+"""An instance id and `hyperpod-` with an instance id have this form too, and are refused."""
+CLUSTER_NAME_FORM: Final = r"(?![a-zA-Z0-9-]{64})[a-zA-Z0-9](?:-*[a-zA-Z0-9])*"
+INSTANCE_GROUP_FORM: Final = CLUSTER_NAME_FORM
+CLUSTER_ARN_FORM: Final = r"arn:aws[a-z-]*:sagemaker:[a-z0-9-]+:[0-9]{12}:cluster/[a-z0-9]{12}"
+EKS_CLUSTER_ARN_FORM: Final = (
+    r"arn:aws[a-z-]*:eks:[a-z0-9-]+:[0-9]{12}:cluster/[A-Za-z0-9][A-Za-z0-9_-]{0,99}"
 )
-_EKS_CLUSTER_ARN = re.compile(
-    r"arn:aws[a-z-]*:eks:[a-z0-9-]+:[0-9]{12}:cluster/[A-Za-z0-9][A-Za-z0-9_-]{0,99}", re.ASCII
-)
+
+_NODE_ID = re.compile(NODE_ID_FORM)
+_KUBERNETES_NODE_NAME = re.compile(f"hyperpod-({NODE_ID_FORM})")
+_NODE_LOGICAL_ID = re.compile(NODE_LOGICAL_ID_FORM)
+_CLUSTER_NAME = re.compile(CLUSTER_NAME_FORM)
+_INSTANCE_GROUP = re.compile(INSTANCE_GROUP_FORM)
+_CLUSTER_ARN = re.compile(CLUSTER_ARN_FORM)
+_EKS_CLUSTER_ARN = re.compile(EKS_CLUSTER_ARN_FORM)
 _QUOTED_MAX: Final = 80
 
 

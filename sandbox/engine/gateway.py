@@ -10,6 +10,7 @@ from ministack.services import lambda_svc
 
 from sandbox.engine import custom_resources, functions
 from sandbox.engine.exchange import PATH, Exchange
+from sandbox.engine.waiters import answer_at_rest, is_from_cli
 
 IDLE_PATH: Final = "/sandbox/idle"
 """Answers once no function is running: its log is complete then."""
@@ -34,6 +35,8 @@ def application(*, endpoint: str, directory: Path) -> Any:
             while lambda_svc.executions_in_flight()[0]:
                 await asyncio.sleep(_IDLE_POLL)
             await _respond(send, 200)
+        elif is_from_cli(scope):
+            await answer_at_rest(ministack_app, scope, await _body(receive), send)
         else:
             await ministack_app(scope, receive, send)
 
