@@ -4,13 +4,10 @@ import re
 import shlex
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import jmespath
 import pytest
 import yaml
-from aws_cdk import App
-from aws_cdk.assertions import Template
 
 from hyperpod_node_removal.app import settings_from_context
 from hyperpod_node_removal_handler import contract, report
@@ -19,25 +16,21 @@ from hyperpod_node_removal_handler.request import RemovalRequest
 from sandbox.aws import Sandbox
 from sandbox.hyperpod import HyperPod
 from sandbox.project import ROOT
+from tests.docs.code_blocks import TemplateLoader, code_blocks, synthesized
 from tests.handler.world import LOG, CloudFormation, World
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
+PAGE = ROOT / "README.md"
+README = PAGE.read_text(encoding="utf-8")
 
 
 def blocks(language: str) -> list[str]:
-    return [text for kind, text in BLOCKS if kind == language]
+    return [block.text for block in code_blocks(PAGE, language)]
 
 
 def commands() -> list[list[str]]:
     """The console commands, and those in running text that begin with `cdk`."""
-    shown = [
-        command
-        for block in blocks("console")
-        for command in re.findall(r"^\$ (.*(?:\n {4}.*)*)$", block, re.MULTILINE)
-    ]
-    shown += re.findall(r"`(cdk [^`]+)`", README)
-    return [shlex.split(command.replace("\\\n", " "), comments=True) for command in shown]
+    shown = [command for block in code_blocks(PAGE, "console") for command in block.commands]
+    return shown + [shlex.split(command) for command in re.findall(r"`(cdk [^`]+)`", README)]
 
 
 def table(heading: str) -> list[list[str]]:
@@ -53,23 +46,15 @@ def names(heading: str) -> list[str]:
     return [row[0].strip("|` ") for row in table(heading)]
 
 
-def synthesized(code: str) -> Template:
-    """The template of the app that a piece of Python makes."""
-    scope: dict[str, Any] = {}
-    exec(compile(code, "README.md", "exec"), scope)
-    assert isinstance(scope["app"], App)
-    return Template.from_stack(scope["stack"])
-
-
 def test_the_construct_in_ten_lines(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    code, _ = blocks("python")
-    assert len(code.split("stack = ")[1].splitlines()) <= 10
+    code, _ = code_blocks(PAGE, "python")
+    assert len(code.text.split("stack = ")[1].splitlines()) <= 10
     monkeypatch.setenv("CDK_OUTDIR", str(tmp_path))
     synthesized(code).resource_count_is(contract.RESOURCE_TYPE, 1)
 
 
 def test_the_function_for_plain_templates(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    _, code = blocks("python")
+    _, code = code_blocks(PAGE, "python")
     monkeypatch.setenv("CDK_OUTDIR", str(tmp_path))
     template = synthesized(code)
     template.resource_count_is("AWS::Lambda::Function", 1)
@@ -87,12 +72,7 @@ def test_the_removal_file_is_one(tmp_path: Path) -> None:
 
 def test_the_plain_template_is_one_the_function_accepts() -> None:
     (text,) = [block for block in blocks("yaml") if block.startswith("Parameters:")]
-
-    class Loader(yaml.SafeLoader):
-        pass
-
-    Loader.add_constructor("!Ref", lambda loader, node: str(node.value))
-    template = yaml.load(text, Loader)
+    template = yaml.load(text, TemplateLoader)
     (resource,) = template["Resources"].values()
     assert resource["Type"] == contract.RESOURCE_TYPE
     wire = {

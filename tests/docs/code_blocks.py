@@ -1,0 +1,100 @@
+"""The code that the README and the documentation show."""
+
+import re
+import shlex
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+from aws_cdk import App
+from aws_cdk.assertions import Template
+
+from sandbox.project import ROOT
+
+DOCS: Final = ROOT / "docs"
+PAGES: Final = (ROOT / "README.md", *sorted(DOCS.rglob("*.md")))
+
+_BLOCK: Final = re.compile(r"^( *)```(\w+)[^\n]*\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
+_SNIPPET: Final = re.compile(r'^--8<-- "(.*)"$', re.MULTILINE)
+_COMMAND: Final = re.compile(r"^\$ (.*(?:(?<=\\)\n.*)*)$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class CodeBlock:
+    """One fenced block."""
+
+    page: Path
+    line: int
+    """Of its first line of code, counted from 1."""
+    language: str
+    text: str
+
+    @property
+    def place(self) -> str:
+        """For example `docs/start.md:17`."""
+        return f"{self.page.relative_to(ROOT)}:{self.line}"
+
+    @property
+    def commands(self) -> list[list[str]]:
+        """The words of each command of a `console` block."""
+        commands = (command.replace("\\\n", " ") for command in _COMMAND.findall(self.text))
+        return [shlex.split(command, comments=True) for command in commands]
+
+
+def code_blocks(page: Path, *languages: str) -> list[CodeBlock]:
+    """The blocks of a page in some languages, or in any."""
+    markdown = page.read_text(encoding="utf-8")
+    return [
+        block for block in _blocks(page, markdown) if not languages or block.language in languages
+    ]
+
+
+def all_code_blocks(*languages: str) -> list[CodeBlock]:
+    """The blocks of all pages."""
+    return [block for page in PAGES for block in code_blocks(page, *languages)]
+
+
+def _blocks(page: Path, markdown: str) -> Iterator[CodeBlock]:
+    for found in _BLOCK.finditer(markdown):
+        line = markdown.count("\n", 0, found.start(3)) + 1
+        text = _SNIPPET.sub(
+            lambda snippet: (DOCS / snippet[1]).read_text(encoding="utf-8").rstrip("\n"),
+            textwrap.dedent(found[3]),
+        )
+        yield CodeBlock(page, line, found[2], text)
+
+
+def run_app(block: CodeBlock) -> tuple[App, dict[str, Any]]:
+    """Run a piece of Python that makes a CDK app: the app, and its names."""
+    scope: dict[str, Any] = {}
+    exec(compile(block.text, block.place, "exec"), scope)
+    assert isinstance(scope["app"], App)
+    return scope["app"], scope
+
+
+def synthesized(block: CodeBlock) -> Template:
+    """The template of the stack that a piece of Python calls `stack`."""
+    _, scope = run_app(block)
+    return Template.from_stack(scope["stack"])
+
+
+class TemplateLoader(yaml.SafeLoader):
+    """Reads templates with `!Ref` and its like: an intrinsic function becomes a mapping."""
+
+
+def _intrinsic(loader: TemplateLoader, tag: str, node: yaml.Node) -> dict[str, Any]:
+    match node:
+        case yaml.ScalarNode():
+            value: Any = loader.construct_scalar(node)
+        case yaml.SequenceNode():
+            value = loader.construct_sequence(node, deep=True)
+        case _:
+            assert isinstance(node, yaml.MappingNode)
+            value = loader.construct_mapping(node, deep=True)
+    return {f"Fn::{tag}": value}
+
+
+TemplateLoader.add_multi_constructor("!", _intrinsic)

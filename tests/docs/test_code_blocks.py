@@ -1,0 +1,135 @@
+"""Code in the README and the documentation does what the text around it says, or at least runs."""
+
+import ast
+import json
+import re
+import subprocess
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from hyperpod_node_removal.app import settings_from_context
+from hyperpod_node_removal_handler import contract
+from hyperpod_node_removal_handler.request import RemovalRequest
+from sandbox.project import CDK, PATH, ROOT
+from tests.docs.aws_command import is_custom, read_command
+from tests.docs.code_blocks import (
+    DOCS,
+    PAGES,
+    CodeBlock,
+    TemplateLoader,
+    all_code_blocks,
+    code_blocks,
+    run_app,
+)
+
+pytestmark = pytest.mark.xdist_group("docs")
+
+REMOVAL_FILE = re.compile(r"^cluster: ", re.MULTILINE)
+
+
+def each(*languages: str) -> pytest.MarkDecorator:
+    blocks = all_code_blocks(*languages)
+    assert blocks
+    return pytest.mark.parametrize("block", blocks, ids=[block.place for block in blocks])
+
+
+@each("python")
+def test_python_runs(block: CodeBlock, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """An app is synthesized; of anything less, the names it imports must be there."""
+    if "app.synth()" in block.text:
+        monkeypatch.setenv("CDK_OUTDIR", str(tmp_path))
+        app, _ = run_app(block)
+        assert app.synth().stacks
+        return
+    tree = ast.parse(block.text, block.place)
+    tree.body = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+    exec(compile(tree, block.place, "exec"), {})
+
+
+@each("yaml")
+def test_yaml_is_what_it_looks_like(block: CodeBlock, tmp_path: Path) -> None:
+    if REMOVAL_FILE.search(block.text):
+        (tmp_path / "removals.yaml").write_text(block.text, encoding="utf-8")
+        assert settings_from_context({"removals": "removals.yaml"}, tmp_path).cluster
+        return
+    loaded = yaml.load(block.text, TemplateLoader)
+    for resource in loaded.get("Resources", {}).values():
+        if resource["Type"] == contract.RESOURCE_TYPE:
+            assert RemovalRequest.from_properties(literal(resource["Properties"])).cluster
+
+
+def literal(properties: dict[str, Any]) -> dict[str, Any]:
+    """Properties as the function gets them. Intrinsic functions are left out, but not unknown."""
+    assert set(properties) <= set(contract.Property)
+    assert "ServiceToken" in properties
+    known: dict[str, Any] = {"ClusterName": "ml-cluster"}
+    for name, value in properties.items():
+        if not isinstance(value, dict | list):
+            known[name] = str(value)
+        elif not (isinstance(value, dict) and next(iter(value)).startswith("Fn::")):
+            known[name] = value
+    return known
+
+
+@each("json")
+def test_json_is_json(block: CodeBlock) -> None:
+    assert json.loads(block.text)
+
+
+@each("bash")
+def test_scripts_have_no_syntax_error(block: CodeBlock) -> None:
+    subprocess.run(["bash", "-n"], input=block.text, text=True, check=True)
+
+
+@each("console")
+def test_commands_exist_and_have_their_options(block: CodeBlock) -> None:
+    assert block.commands
+    for words in block.commands:
+        match words[0]:
+            case "make":
+                subprocess.run(
+                    ["make", "-n", *words[1:]], cwd=ROOT, check=True, capture_output=True
+                )
+            case "aws" if not is_custom(words):
+                assert read_command(words, ROOT)
+            case "cdk":
+                options = {word.partition("=")[0] for word in words if word.startswith("--")}
+                told = cdk_help(words[1])
+                assert {f"--{option}" for option in told} | negated(told) >= options
+            case _:
+                assert words[0] in {"aws", "cdk", "pip", "git", "gh", "hyperpod-node-removal"}
+
+
+@cache
+def cdk_help(command: str) -> frozenset[str]:
+    """The long options of a command of the CDK CLI."""
+    done = subprocess.run(
+        [CDK, command, "--help"],
+        env={"PATH": PATH, "HOME": "/nonexistent", "CDK_DISABLE_VERSION_CHECK": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert f"cdk {command}" in done.stdout
+    return frozenset(re.findall(r"--([a-z][a-z-]+)", done.stdout))
+
+
+def negated(options: frozenset[str]) -> set[str]:
+    return {f"--no-{option}" for option in options}
+
+
+def test_every_block_names_its_language() -> None:
+    """Otherwise none of these tests would look at it."""
+    for page in PAGES:
+        fences = re.findall(r"^ *```(.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+        assert all(fences[::2]), page
+        assert len(fences) == 2 * len(code_blocks(page)), page
+
+
+def test_pages_are_found() -> None:
+    assert DOCS / "index.md" in PAGES
+    assert len(all_code_blocks("python")) >= 3

@@ -1,0 +1,285 @@
+"""The policies of `docs/iam` allow what a deployment needs, and no more."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any, Final, cast
+
+import pytest
+from aws_cdk import App
+
+from hyperpod_node_removal.app import NodeRemovalStack
+from hyperpod_node_removal_file import Settings
+from tests.docs.policy import Policy, as_list
+
+pytestmark = pytest.mark.xdist_group("docs")
+
+EXECUTION: Final = Policy.of_file("execution-policy.json")
+BOUNDARY: Final = Policy.of_file("function-boundary.json")
+PIPELINE: Final = Policy.of_file("pipeline-role.json")
+
+PLACE: Final = "us-west-2:111122223333"
+BOUNDARY_ARN: Final = "arn:aws:iam::111122223333:policy/hyperpod-node-removal-boundary"
+STACK: Final = "hyperpod-node-removal-ml-cluster-with-a-very-long-name"
+CODE: Final = "arn:aws:s3:::cdk-hpnr-assets-111122223333-us-west-2/0123.zip"
+
+ROLE_RIGHTS: Final = frozenset({"iam:CreateRole", "iam:PutRolePermissionsBoundary"})
+WRITES: Final[dict[str, frozenset[str]]] = {
+    "AWS::Lambda::Function": frozenset(
+        f"lambda:{action}"
+        for action in (
+            "CreateFunction",
+            "DeleteFunction",
+            "GetFunction",
+            "GetFunctionCodeSigningConfig",
+            "GetFunctionConfiguration",
+            "GetFunctionRecursionConfig",
+            "GetRuntimeManagementConfig",
+            "ListTags",
+            "TagResource",
+            "UntagResource",
+            "UpdateFunctionCode",
+            "UpdateFunctionConfiguration",
+        )
+    ),
+    "AWS::Lambda::EventInvokeConfig": frozenset(
+        f"lambda:{verb}FunctionEventInvokeConfig" for verb in ("Put", "Update", "Get", "Delete")
+    ),
+    "AWS::IAM::Role": ROLE_RIGHTS
+    | {
+        f"iam:{action}"
+        for action in (
+            "PutRolePolicy",
+            "DeleteRole",
+            "DeleteRolePolicy",
+            "GetRole",
+            "GetRolePolicy",
+            "ListAttachedRolePolicies",
+            "ListRolePolicies",
+            "TagRole",
+            "UntagRole",
+            "UpdateAssumeRolePolicy",
+            "UpdateRole",
+            "UpdateRoleDescription",
+        )
+    },
+    "AWS::IAM::Policy": frozenset(
+        {"iam:PutRolePolicy", "iam:DeleteRolePolicy", "iam:GetRolePolicy"}
+    ),
+    "AWS::Logs::LogGroup": frozenset(
+        f"logs:{action}"
+        for action in (
+            "CreateLogGroup",
+            "DeleteRetentionPolicy",
+            "DescribeIndexPolicies",
+            "GetDataProtectionPolicy",
+            "ListTagsForResource",
+            "PutRetentionPolicy",
+            "TagResource",
+            "UntagResource",
+        )
+    ),
+    "Custom::HyperPodNodeRemoval": frozenset({"lambda:InvokeFunction"}),
+}
+"""What CloudFormation calls to create, read, update and delete resources of a type, with the
+properties that the construct sets, by the handlers in the resource schemas of its registry. A log
+group that the template retains is never deleted."""
+
+APART: Final = {
+    "iam:PassRole": "arn:aws:iam::111122223333:role/{name}",
+    "logs:DescribeLogGroups": f"arn:aws:logs:{PLACE}:log-group::log-stream:",
+    "s3:GetObject": CODE,
+    "ssm:GetParameters": f"arn:aws:ssm:{PLACE}:parameter/cdk-bootstrap/hpnr/version",
+}
+"""What else is called on the way, and on what."""
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The app's stack, as `cdk.json` of the start page has it made, with an EKS cluster."""
+    app = App(
+        outdir=str(tmp_path_factory.mktemp("out")),
+        context={
+            "@aws-cdk/core:bootstrapQualifier": "hpnr",
+            "@aws-cdk/core:permissionsBoundary": {"name": "hyperpod-node-removal-boundary"},
+        },
+    )
+    settings = Settings(
+        cluster="ml-cluster",
+        stack_name=STACK,
+        node_ids=("i-01234567",),
+        eks_cluster_arn=f"arn:aws:eks:{PLACE}:cluster/ml",
+    )
+    NodeRemovalStack(app, settings)
+    return cast("dict[str, Any]", app.synth().get_stack_by_name(STACK).template)
+
+
+def of_type(template: dict[str, Any], kind: str) -> dict[str, Any]:
+    """Properties by logical id."""
+    return {
+        name: resource.get("Properties", {})
+        for name, resource in template["Resources"].items()
+        if resource["Type"] == kind
+    }
+
+
+def generated_name(logical_id: str, limit: int = 64) -> str:
+    """As CloudFormation makes it: the stack's name and the logical id share the room evenly."""
+    room = limit - len("-0123456789AB") - 1
+    stack = STACK[: max(room - room // 2, room - len(logical_id))]
+    return f"{stack}-{logical_id[: room - len(stack)]}-0123456789AB"
+
+
+def arns(template: dict[str, Any], kind: str) -> list[str]:
+    """What resources of a type are to IAM."""
+    if kind == "AWS::Logs::LogGroup":
+        return [
+            f"arn:aws:logs:{PLACE}:log-group:{generated_name(name, 512)}{suffix}"
+            for name in of_type(template, kind)
+            for suffix in ("", ":*")
+        ]
+    if kind in {"AWS::IAM::Role", "AWS::IAM::Policy"}:
+        names = of_type(template, "AWS::IAM::Role")
+        return [f"arn:aws:iam::111122223333:role/{generated_name(name)}" for name in names]
+    names = of_type(template, "AWS::Lambda::Function")
+    return [f"arn:aws:lambda:{PLACE}:function:{generated_name(name)}" for name in names]
+
+
+def test_every_type_of_resource_is_known(template: dict[str, Any]) -> None:
+    assert {one["Type"] for one in template["Resources"].values()} == set(WRITES)
+
+
+@pytest.mark.parametrize("kind", WRITES)
+def test_what_cloudformation_calls_is_allowed(template: dict[str, Any], kind: str) -> None:
+    for arn in arns(template, kind):
+        for action in WRITES[kind]:
+            assert EXECUTION.allows(action, arn, iam_PermissionsBoundary=BOUNDARY_ARN), action
+
+
+def test_what_is_called_on_the_way_is_allowed(template: dict[str, Any]) -> None:
+    (role,) = of_type(template, "AWS::IAM::Role")
+    for action, arn in APART.items():
+        name = arn.format(name=generated_name(role))
+        assert EXECUTION.allows(action, name, iam_PassedToService="lambda.amazonaws.com")
+
+
+def test_no_action_is_allowed_that_nothing_calls() -> None:
+    assert frozenset().union(*WRITES.values(), APART) == EXECUTION.actions
+
+
+def test_the_log_group_outlives_the_stack(template: dict[str, Any]) -> None:
+    """Therefore nothing has to be allowed to delete it."""
+    (group,) = of_type(template, "AWS::Logs::LogGroup")
+    assert template["Resources"][group]["DeletionPolicy"] == "Retain"
+    assert "logs:DeleteLogGroup" not in EXECUTION.actions
+
+
+def test_every_resource_but_one_is_narrower_than_its_account() -> None:
+    wide = [action for action, resource in EXECUTION.resources if resource == "*"]
+    assert wide == ["logs:DescribeLogGroups"]
+    for _, resource in EXECUTION.resources:
+        assert resource == "*" or re.search(r"hyperpod-node-removal-\*$|hpnr", resource)
+    assert not any("*" in action for action in EXECUTION.actions | BOUNDARY.actions)
+
+
+@pytest.mark.parametrize("right", ["iam:CreateRole", "iam:PutRolePolicy"])
+@pytest.mark.parametrize(
+    "boundary", [{}, {"iam_PermissionsBoundary": "arn:aws:iam::aws:policy/AdministratorAccess"}]
+)
+def test_a_role_without_the_boundary_gets_no_rights(right: str, boundary: dict[str, str]) -> None:
+    role = f"arn:aws:iam::111122223333:role/{generated_name('Role')}"
+    assert not EXECUTION.allows(right, role, **boundary)
+    assert EXECUTION.allows(right, role, iam_PermissionsBoundary=BOUNDARY_ARN)
+
+
+def test_the_boundary_cannot_be_loosened() -> None:
+    assert EXECUTION.actions.isdisjoint(
+        {
+            "iam:DeleteRolePermissionsBoundary",
+            "iam:CreatePolicyVersion",
+            "iam:SetDefaultPolicyVersion",
+            "iam:DeletePolicy",
+            "iam:AttachRolePolicy",
+        }
+    )
+    assert not any(
+        "policy/" in resource for action, resource in EXECUTION.resources if "iam:" in action
+    )
+
+
+def test_other_stacks_are_out_of_reach() -> None:
+    other = f"arn:aws:lambda:{PLACE}:function:payroll-Function-0123456789AB"
+    reached = {action for action in EXECUTION.actions if EXECUTION.allows(action, other)}
+    assert reached == {"logs:DescribeLogGroups"}
+    role = "arn:aws:iam::111122223333:role/admin"
+    assert not EXECUTION.allows("iam:PassRole", role, iam_PassedToService="lambda.amazonaws.com")
+    own = f"arn:aws:iam::111122223333:role/{generated_name('Role')}"
+    assert not EXECUTION.allows("iam:PassRole", own, iam_PassedToService="ec2.amazonaws.com")
+
+
+# The function's role --------------------------------------------------------------------------
+
+
+def test_the_role_has_the_boundary(template: dict[str, Any]) -> None:
+    (role,) = of_type(template, "AWS::IAM::Role").values()
+    assert json.dumps(role["PermissionsBoundary"]).count("policy/hyperpod-node-removal-boundary")
+
+
+def granted(template: dict[str, Any]) -> set[str]:
+    """The actions that the template gives the function."""
+    documents = [
+        policy["PolicyDocument"] for policy in of_type(template, "AWS::IAM::Policy").values()
+    ]
+    (role,) = of_type(template, "AWS::IAM::Role").values()
+    documents += [policy["PolicyDocument"] for policy in role["Policies"]]
+    return {
+        action
+        for document in documents
+        for statement in document["Statement"]
+        for action in as_list(statement["Action"])
+    }
+
+
+def test_the_boundary_is_what_the_function_needs(template: dict[str, Any]) -> None:
+    assert granted(template) == BOUNDARY.actions
+
+
+@pytest.mark.parametrize(
+    ("action", "resource"),
+    [
+        (
+            "sagemaker:BatchDeleteClusterNodes",
+            f"arn:aws:sagemaker:{PLACE}:cluster/a1b2c3d4e5f6",
+        ),
+        ("eks:DescribeCluster", f"arn:aws:eks:{PLACE}:cluster/ml"),
+        (
+            "cloudformation:DescribeStacks",
+            f"arn:aws:cloudformation:{PLACE}:stack/{STACK}/0123",
+        ),
+        (
+            "lambda:InvokeFunction",
+            f"arn:aws:lambda:{PLACE}:function:{generated_name('Function')}",
+        ),
+        (
+            "logs:PutLogEvents",
+            (f"arn:aws:logs:{PLACE}:log-group:{generated_name('LogGroup', 512)}:log-stream:x"),
+        ),
+    ],
+)
+def test_the_boundary_reaches_what_the_function_works_on(action: str, resource: str) -> None:
+    assert BOUNDARY.allows(action, resource)
+    assert not BOUNDARY.allows(action, resource.replace("111122223333", "444455556666"))
+
+
+def test_the_roles_of_the_pipeline_are_those_of_the_bootstrap() -> None:
+    bootstrap = (
+        Path(__file__).parents[2].joinpath("node_modules/aws-cdk/lib/api/bootstrap")
+        / "bootstrap-template.yaml"
+    ).read_text(encoding="utf-8")
+    for action, resource in PIPELINE.resources:
+        assert action == "sts:AssumeRole"
+        name = resource.rpartition("/")[2].replace("hpnr", "${Qualifier}")
+        name = name.replace("111122223333", "${AWS::AccountId}").replace(
+            "us-west-2", "${AWS::Region}"
+        )
+        assert f"Fn::Sub: {name}\n" in bootstrap
