@@ -52,7 +52,7 @@ $(READY): requirements.lock package-lock.json pyproject.toml
 	touch $@
 
 lock:
-	$(BIN)/uv pip compile pyproject.toml --group dev --extra app --universal --python-version 3.11 \
+	$(BIN)/uv pip compile pyproject.toml --group dev --extra app --extra cli --universal --python-version 3.11 \
 	  --generate-hashes --no-header --no-emit-index-url --upgrade --quiet -o requirements.lock
 	npm install --package-lock-only --omit-lockfile-registry-resolved \
 	  --no-audit --no-fund

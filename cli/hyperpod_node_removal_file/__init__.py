@@ -2,8 +2,7 @@
 
 ::
 
-    name = "removals.yaml"
-    settings = settings_from(read_settings_file(Path(name), name), name)
+    settings = read_removal_file(Path("removals.yaml"), "removals.yaml").settings
 
 The app, which deploys a file, and the command, which previews it, both read it here. The package
 needs no CDK and calls nothing; YAML needs PyYAML.
@@ -12,14 +11,17 @@ needs no CDK and calls nothing; YAML needs PyYAML.
 from hyperpod_node_removal_file.errors import SettingsError, UnreadableFileError
 from hyperpod_node_removal_file.file import read_settings_file
 from hyperpod_node_removal_file.given import given_values
+from hyperpod_node_removal_file.removal_file import RemovalFile, read_removal_file
 from hyperpod_node_removal_file.settings import Key, Settings, settings_from
 
 __all__ = [
     "Key",
+    "RemovalFile",
     "Settings",
     "SettingsError",
     "UnreadableFileError",
     "given_values",
+    "read_removal_file",
     "read_settings_file",
     "settings_from",
 ]

@@ -83,6 +83,11 @@ class ClusterDescription:
         return {group.name: group.target_count for group in self.groups}
 
     @property
+    def controller_groups(self) -> frozenset[str]:
+        """Instance groups that run the Slurm controller."""
+        return frozenset(group.name for group in self.groups if group.is_controller)
+
+    @property
     def is_in_transition(self) -> bool:
         """Whether an operation on the whole cluster is under way, so that removals are refused."""
         return self.status in _IN_TRANSITION

@@ -1,7 +1,7 @@
 """The plan of a removal, made over the whole set before anything is asked for, and its guards."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -150,6 +150,22 @@ class Plan:
                     f" group {name} leaves {group.remaining}, fewer than {least}"
                     f" ({Property.MIN_REMAINING})"
                 )
+
+
+def make_plan(
+    removal: Removal, description: ClusterDescription, nodes: Callable[[], Listing]
+) -> tuple[Removal, Plan]:
+    """Look at the cluster through `nodes` and plan. Returns the removal as it was seen, too.
+
+    A node may slip between two pages, so a listing of several that lacks one is taken twice.
+    """
+    removal = removal.with_controllers(description.controller_groups)
+    listing = nodes()
+    removal = removal.observed(listing)
+    if removal.count(Phase.UNCERTAIN):
+        listing = nodes()
+        removal = removal.observed(listing)
+    return removal, Plan.of(removal, listing, description)
 
 
 def _row(node: RequestedNode) -> PlanRow:

@@ -10,7 +10,7 @@ from hyperpod_node_removal_handler.asking import Asking, Progress, StackIsGoingB
 from hyperpod_node_removal_handler.aws import AwsError, ResourceNotFoundError, TransientError
 from hyperpod_node_removal_handler.cluster import Cluster, ClusterDescription, Listing
 from hyperpod_node_removal_handler.patience import Backoff, Clock, Patience, Span
-from hyperpod_node_removal_handler.plan import Plan
+from hyperpod_node_removal_handler.plan import make_plan
 from hyperpod_node_removal_handler.removal import Removal
 from hyperpod_node_removal_handler.request import RemovalRequest
 from hyperpod_node_removal_handler.requested_node import Phase
@@ -155,13 +155,12 @@ class Rounds:
     def _until_settled(self) -> None:
         self._description = self._patience(self._cluster.describe)
         self._asking.may_be_busy = self._description.is_in_transition
-        self.removal = self.removal.with_controllers(
-            group.name for group in self._description.groups if group.is_controller
-        )
-        listing = self._look()
-        if not self._is_resumed:
+        if self._is_resumed:
+            self.removal = self.removal.with_controllers(self._description.controller_groups)
+            self._look()
+        else:
             self.target_counts_before = self._description.target_counts
-            self._plan(listing, self._description)
+            self._plan(self._description)
             if self._request.is_dry_run:
                 return
         polls = Backoff(_FIRST_POLL, 1.5, _LAST_POLL)
@@ -191,16 +190,15 @@ class Rounds:
             wake_at = min(wake_at, self._clock.now() + polls.pause())
         self._clock.sleep(wake_at - self._clock.now())
 
-    def _look(self) -> Listing:
-        listing = self._patience(self._cluster.nodes)
-        self.removal = self.removal.observed(listing)
-        return listing
+    def _look(self) -> None:
+        self.removal = self.removal.observed(self._list_nodes())
 
-    def _plan(self, listing: Listing, description: ClusterDescription) -> None:
+    def _list_nodes(self) -> Listing:
+        return self._patience(self._cluster.nodes)
+
+    def _plan(self, description: ClusterDescription) -> None:
         """Show what would happen to each node of the set, before the first is asked for."""
-        if self.removal.count(Phase.UNCERTAIN):
-            listing = self._look()
-        plan = Plan.of(self.removal, listing, description)
+        self.removal, plan = make_plan(self.removal, description, self._list_nodes)
         for line in plan_table.log_lines(plan):
             _log.log(line.level, "%s", line.text, extra=dict(line.fields))
         self._warn()

@@ -3,6 +3,7 @@
 import importlib
 import importlib.util
 import sys
+import tomllib
 from importlib.resources import files
 from pathlib import Path
 from typing import Final
@@ -39,6 +40,12 @@ def test_source_roots_are_no_packages() -> None:
     for root in ("cli", "constructs", "lambda"):
         assert (PROJECT / root).is_dir()
         assert not (PROJECT / root / "__init__.py").exists()
+
+
+def test_the_console_script_is_there() -> None:
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    module, _, function = project["scripts"]["hyperpod-node-removal"].partition(":")
+    assert callable(getattr(importlib.import_module(module), function))
 
 
 def test_constructs_is_the_one_from_pypi() -> None:

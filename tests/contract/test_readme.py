@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from hyperpod_node_removal.app import settings_from_context
+from hyperpod_node_removal_cli.failure_codes import ADVICE, Advice
 from hyperpod_node_removal_handler import contract, report
 from hyperpod_node_removal_handler.contract import Attribute, FailureCode, Outcome, Property
 from hyperpod_node_removal_handler.request import RemovalRequest
@@ -21,6 +22,7 @@ from tests.handler.world import LOG, CloudFormation, World
 
 PAGE = ROOT / "README.md"
 README = PAGE.read_text(encoding="utf-8")
+CODES = "### Codes of failed nodes"
 
 
 def blocks(language: str) -> list[str]:
@@ -99,9 +101,14 @@ def test_the_reason_is_what_the_function_writes() -> None:
 def test_the_tables_are_the_contract() -> None:
     assert sorted(names("### Properties of `Custom::HyperPodNodeRemoval`")) == sorted(Property)
     assert names("### Attributes") == list(Attribute)
-    assert sorted(names("### Codes of failed nodes")) == sorted(FailureCode)
+    assert sorted(names(CODES)) == sorted(FailureCode)
     outcomes = re.findall(r"`([A-Z_]+)`", table("### Attributes")[0][1])
     assert sorted(outcomes) == sorted(Outcome)
+
+
+def test_the_advice_on_codes_is_that_of_the_command() -> None:
+    told = {row[0].strip("|` "): Advice(row[1], row[2].rstrip("| ")) for row in table(CODES)}
+    assert told == ADVICE
 
 
 def test_the_defaults_are_those_of_the_function() -> None:

@@ -1,0 +1,86 @@
+"""The command line."""
+
+import argparse
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Final
+
+PROGRAM: Final = "hyperpod-node-removal"
+
+_EXIT_CODES: Final = """\
+exit codes:
+  0  nothing is wrong
+  1  a file is wrong, a guard is broken, a node would be refused, or a removal failed
+  2  it could not be found out: usage, credentials, permissions, no such cluster or stack
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of the command line."""
+    top = argparse.ArgumentParser(
+        prog=PROGRAM,
+        description="Shows what a removal of HyperPod nodes would do, and what one did."
+        " Nothing is changed in AWS.",
+        epilog=_EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    top.add_argument("--version", action="version", version=f"%(prog)s {_version()}")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    validate = _command(commands, "validate", "check removal files, without a call to AWS")
+    _add_files(validate)
+    _add_formats(validate)
+
+    plan = _command(commands, "plan", "show what deploying removal files would do, read-only")
+    _add_files(plan)
+    _add_formats(plan, markdown=True)
+    _add_connection(plan)
+    return top
+
+
+def _command(commands: Any, name: str, what: str) -> argparse.ArgumentParser:
+    command: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=what,
+        description=f"{what[0].upper()}{what[1:]}.",
+        epilog=_EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    return command
+
+
+def _add_files(command: argparse.ArgumentParser) -> None:
+    command.add_argument("files", metavar="FILE", nargs="+", help="removal file, YAML or JSON")
+
+
+def _add_formats(command: argparse.ArgumentParser, *, markdown: bool = False) -> None:
+    group = command.add_argument_group("output")
+    formats = group.add_mutually_exclusive_group()
+    formats.add_argument("--json", action="store_true", help="print one JSON document")
+    if markdown:
+        formats.add_argument(
+            "--markdown", action="store_true", help="print Markdown for a pull request's comment"
+        )
+    group.add_argument("--junit", metavar="FILE", help="also write the results as JUnit XML")
+    group.add_argument(
+        "--code-quality", metavar="FILE", help="also write a GitLab code quality report"
+    )
+    group.add_argument(
+        "--annotations",
+        choices=["github"],
+        help="also print an annotation for each thing that is wrong, to standard error",
+    )
+
+
+def _add_connection(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group("AWS", "Default: what the environment says, as for the CLI.")
+    group.add_argument("--profile", metavar="NAME", help="profile of the AWS configuration")
+    group.add_argument("--region", metavar="REGION", help="region of the cluster or stack")
+
+
+def _version() -> str:
+    try:
+        return version("hyperpod-node-removal")
+    except PackageNotFoundError:
+        return "(not installed)"

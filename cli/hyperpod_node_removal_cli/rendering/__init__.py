@@ -1,0 +1,1 @@
+"""How findings are shown. Every module takes `Findings` and returns text; none gathers facts."""

@@ -1,0 +1,74 @@
+"""Findings as GitHub-flavoured Markdown: the comment on a pull request.
+
+Text that comes from elsewhere stands in code spans only: in them nothing is markup, a mention or a
+link. A code span ends at a backtick and a table cell at a bar, so these two are escaped.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
+
+from hyperpod_node_removal_cli.rendering.columns import columns
+from hyperpod_node_removal_cli.rendering.escaping import inert, visible
+from hyperpod_node_removal_cli.report import Conclusion, Findings, Report
+
+LENGTH_MAX: Final = 60_000
+"""Characters. A comment on GitHub may have 65,536."""
+_MARKS: Final = {Conclusion.FINE: "✅", Conclusion.PROBLEMS: "❌", Conclusion.UNKNOWN: "⚠️"}
+
+
+def markdown(findings: Findings) -> str:
+    """The comment, cut with a sentence that says so if it is too long."""
+    text = ""
+    for line in _lines(findings):
+        if len(text) + len(line) > LENGTH_MAX:
+            text += "\nThe rest does not fit a comment; the output of the command has it.\n"
+            break
+        text += f"{line}\n"
+    return inert(text)
+
+
+def _lines(findings: Findings) -> Iterator[str]:
+    for report in findings.reports:
+        yield f"### {_MARKS[report.conclusion]} {findings.command} {code(report.subject)}"
+        yield ""
+        yield code(report.headline)
+        yield from _list(problem.text for problem in report.problems)
+        yield from _groups(report)
+        yield from _list(report.notes)
+        yield from _nodes(report)
+        yield ""
+
+
+def _groups(report: Report) -> Iterator[str]:
+    if report.groups:
+        yield ""
+        yield "Afterwards, write these counts into the cluster's template:"
+        yield from _list(group.line for group in report.groups)
+
+
+def _nodes(report: Report) -> Iterator[str]:
+    if not report.nodes:
+        return
+    shown = columns(report.nodes)
+    yield ""
+    yield _row([column.heading for column in shown])
+    yield _row(["---"] * len(shown))
+    for node in report.nodes:
+        yield _row([code(column.value(node)) for column in shown])
+
+
+def _list(texts: Iterable[str]) -> Iterator[str]:
+    items = [f"- {code(text)}" for text in texts]
+    if items:
+        yield ""
+        yield from items
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def code(text: str) -> str:
+    """`text` in a code span; nothing for nothing."""
+    inside = visible(text).strip().replace("`", "\\x60").replace("|", "\\x7c")
+    return f"`{inside}`" if inside else ""

@@ -1,0 +1,277 @@
+"""`plan` against the sandbox: what it says, what it calls, and how it ends."""
+
+import logging
+from pathlib import Path
+from typing import Any, cast
+from uuid import uuid4
+
+import pytest
+
+from hyperpod_node_removal_cli.connection import Connection
+from hyperpod_node_removal_cli.planning import planned
+from hyperpod_node_removal_cli.report import Conclusion, Report
+from hyperpod_node_removal_handler.contract import MissingNodes
+from hyperpod_node_removal_handler.request import Guards
+from sandbox.aws import Sandbox
+from sandbox.hyperpod import Cluster
+from tests.cli.command import Command
+from tests.handler.world import World
+
+ABSENT = "i-0123456789abcdef0"
+
+
+@pytest.fixture
+def command(sandbox: Sandbox, tmp_path: Path) -> Command:
+    return Command(tmp_path, sandbox.environment)
+
+
+@pytest.fixture
+def cluster(sandbox: Sandbox) -> Cluster:
+    return sandbox.hyperpod.create_cluster(
+        f"plan-{uuid4().hex[:8]}", {"head": 1, "workers": 8}, "head"
+    )
+
+
+def file(cluster: Cluster | str, *nodes: str, more: str = "") -> str:
+    name = cluster if isinstance(cluster, str) else cluster.name
+    listed = "".join(f"  - {node}\n" for node in nodes)
+    return f"cluster: {name}\n{more}node_ids:{'' if nodes else ' []'}\n{listed}"
+
+
+def test_what_would_happen(command: Command, cluster: Cluster) -> None:
+    one, two, *_ = cluster.node_ids("workers")
+    command.write(file(cluster, one, two, ABSENT))
+    done = command("plan", "removals.yaml")
+    assert done.code == 0, done.out
+    headline, *lines = [line.strip() for line in done.out.splitlines()]
+    assert headline == (
+        f"removals.yaml: 2 nodes of {cluster.name} would be removed, 1 already absent."
+    )
+    rows = [line.split() for line in lines]
+    assert [one, "workers", "ml.p5.48xlarge", "Running", "remove"] in rows
+    assert [ABSENT, "already", "absent"] in rows
+    assert "workers: InstanceCount 8 -> 6" in lines
+
+
+def test_nothing_is_changed(command: Command, cluster: Cluster, sandbox: Sandbox) -> None:
+    before = sandbox.hyperpod.calls.copy()
+    command.write(file(cluster, *cluster.node_ids("workers")[:3]))
+    assert command("plan", "removals.yaml").code == 0
+    assert sandbox.hyperpod.calls - before == {"DescribeCluster": 1, "ListClusterNodes": 1}
+
+
+def test_3000_nodes_take_the_pages_of_one_listing_and_nothing_more(
+    command: Command, sandbox: Sandbox
+) -> None:
+    cluster = sandbox.hyperpod.create_cluster(f"plan-{uuid4().hex[:8]}", {"workers": 3000})
+    before = sandbox.hyperpod.calls.copy()
+    command.write(file(cluster, *cluster.node_ids("workers")))
+    done = command("plan", "removals.yaml", "--json")
+    assert done.code == 0
+    assert len(done.report()["nodes"]) == 3000
+    assert done.report()["groups"] == [{"name": "workers", "before": 3000, "after": 0}]
+    assert sandbox.hyperpod.calls - before == {"DescribeCluster": 1, "ListClusterNodes": 30}
+
+
+def test_a_broken_guard_is_1(command: Command, cluster: Cluster) -> None:
+    nodes = cluster.node_ids("workers")[:6]
+    command.write(file(cluster, *nodes, more="min_remaining:\n  workers: 4\n"))
+    done = command("plan", "removals.yaml")
+    assert done.code == 1
+    assert (
+        "A guard is broken: removing 6 of 8 nodes of group workers leaves 2, fewer than 4"
+        " (MinRemaining)." in done.out
+    )
+    assert "InstanceCount" not in done.out
+
+
+def test_a_controller_is_refused_with_1_at_its_line(command: Command, cluster: Cluster) -> None:
+    worker, head = cluster.node_ids("workers")[0], cluster.node_ids("head")[0]
+    command.write(file(cluster, worker, head))
+    done = command("plan", "removals.yaml", "--json", "--annotations", "github")
+    assert done.code == 1
+    (refused,) = [node for node in done.report()["nodes"] if node["outcome"] == "refused"]
+    assert (refused["name"], refused["code"], refused["line"]) == (head, "ControllerNode", 4)
+    assert refused["next_step"] == "take it out of the set"
+    (annotation,) = done.err.splitlines()
+    assert annotation.startswith(f"::error file=removals.yaml,line=4,title={head}%3A refused::")
+
+
+def test_an_empty_set_calls_nothing(command: Command, sandbox: Sandbox) -> None:
+    before = sandbox.hyperpod.calls.copy()
+    command.write(file("no-such-cluster"))
+    assert command("plan", "removals.yaml").code == 0
+    assert sandbox.hyperpod.calls == before
+
+
+def test_a_bad_file_is_1_before_any_call(command: Command, sandbox: Sandbox) -> None:
+    before = sandbox.hyperpod.calls.copy()
+    command.write(file("ml-cluster", "i-1"))
+    assert command("plan", "removals.yaml").code == 1
+    assert sandbox.hyperpod.calls == before
+
+
+def test_a_busy_cluster_is_noted(command: Command, cluster: Cluster) -> None:
+    cluster.set_status("SystemUpdating")
+    command.write(file(cluster, cluster.node_ids("workers")[0]))
+    done = command("plan", "removals.yaml")
+    assert done.code == 0
+    assert "The cluster is SystemUpdating: the service removes no node until that is" in done.out
+
+
+def test_a_comment_for_a_pull_request(command: Command, cluster: Cluster) -> None:
+    node, head = cluster.node_ids("workers")[0], cluster.node_ids("head")[0]
+    command.write(file(cluster, node, head))
+    done = command("plan", "removals.yaml", "--markdown")
+    assert done.code == 1
+    assert done.out.startswith("### ❌ plan `removals.yaml`\n")
+    assert "- `workers: InstanceCount 8 -> 7`" in done.out
+    assert f"| `{node}` | `workers` | `ml.p5.48xlarge` | `Running` | `remove` |  |" in done.out
+
+
+# What it needs and does not get -------------------------------------------------------------
+
+
+def without(command: Command, *names: str, **more: str) -> Command:
+    kept = {key: value for key, value in command.environment.items() if key not in names}
+    return Command(command.folder, kept | more)
+
+
+KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+REGIONS = ("AWS_REGION", "AWS_DEFAULT_REGION")
+
+
+def test_no_such_cluster_is_2_and_names_the_region(command: Command) -> None:
+    command.write(file("no-such-cluster", ABSENT))
+    done = command("plan", "removals.yaml")
+    assert done.code == 2
+    assert "Cluster 'no-such-cluster' was not found in region us-east-1" in done.out
+
+
+def test_no_credentials_is_2(command: Command) -> None:
+    command.write(file("ml-cluster", ABSENT))
+    done = without(command, *KEYS)("plan", "removals.yaml")
+    assert done.code == 2
+    assert "There are no AWS credentials" in done.out
+
+
+def test_no_region_is_2(command: Command) -> None:
+    command.write(file("ml-cluster", ABSENT))
+    done = without(command, *REGIONS)("plan", "removals.yaml")
+    assert done.code == 2
+    assert "There is no region; give --region or set AWS_REGION." in done.out
+
+
+def test_the_region_of_an_arn_is_taken_and_must_not_differ(
+    command: Command, cluster: Cluster
+) -> None:
+    command.write(file(cluster.arn, cluster.node_ids("workers")[0]))
+    assert without(command, *REGIONS)("plan", "removals.yaml").code == 0
+    done = command("plan", "removals.yaml", "--region", "eu-west-1")
+    assert done.code == 2
+    assert "is one of region us-east-1, but the region is eu-west-1; give" in done.out
+
+
+def test_profile_and_region_as_the_aws_cli_takes_them(command: Command, cluster: Cluster) -> None:
+    (command.folder / "config").write_text(
+        "[profile ops]\nregion = us-east-1\naws_access_key_id = a\naws_secret_access_key = b\n"
+    )
+    bare = without(command, *KEYS, *REGIONS, AWS_CONFIG_FILE=str(command.folder / "config"))
+    command.write(file(cluster, cluster.node_ids("workers")[0]))
+    assert bare("plan", "removals.yaml", "--profile", "ops").code == 0
+    assert without(bare, AWS_PROFILE="ops")("plan", "removals.yaml").code == 0
+    done = bare("plan", "removals.yaml", "--profile", "dev")
+    assert done.code == 2
+    assert "There is no such profile" in done.out
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "words"),
+    [
+        ("AccessDeniedException", 403, "sagemaker:ListClusterNodes is not allowed, and is needed."),
+        ("ExpiredTokenException", 400, "The AWS credentials have expired; log in again"),
+        ("UnrecognizedClientException", 400, "AWS does not know these credentials"),
+        ("ValidationException", 400, "ListClusterNodes failed: ValidationException: no"),
+    ],
+)
+def test_what_aws_refuses_is_2_with_a_sentence(
+    command: Command, cluster: Cluster, sandbox: Sandbox, code: str, status: int, words: str
+) -> None:
+    sandbox.hyperpod.fail_next("ListClusterNodes", code, status=status, message="no")
+    command.write(file(cluster, cluster.node_ids("workers")[0]))
+    done = command("plan", "removals.yaml")
+    assert done.code == 2
+    assert words in done.out
+
+
+# The function's own plan ---------------------------------------------------------------------
+
+
+class Desk(Connection):
+    """A connection straight to the model."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__()
+        object.__setattr__(self, "_world", world)
+
+    def sagemaker(self, cluster: str) -> Any:
+        return cast("World", vars(self)["_world"]).sagemaker
+
+
+def plan(world: World, folder: Path, text: str) -> Report:
+    path = folder / "removals.yaml"
+    path.write_text(text)
+    return planned(str(path), Desk(world))
+
+
+def test_the_plan_is_that_of_the_function(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    world = World()
+    cluster = world.hp.create_cluster("ml-cluster", {"head": 1, "workers": 250}, "head")
+    (head,), workers = cluster.node_ids("head"), cluster.node_ids("workers")
+    leaving = workers[:2]
+    world.remove(leaving, seconds=1.0)
+    caplog.clear()
+    nodes = [*workers[1:5], head, ABSENT]
+    report = plan(world, tmp_path, file("ml-cluster", *nodes))
+    calls = world.hp.calls.copy()
+    result = world.remove(nodes, is_dry_run=True)
+    rows = [vars(record) for record in caplog.records if "action" in vars(record)]
+    keys = ("action", "node", "group", "instance_type", "status")
+    assert [
+        (node.outcome, node.name, node.group, node.instance_type, node.status)
+        for node in report.nodes
+    ] == [tuple(row[key] for key in keys) for row in rows]
+    assert len(rows) == len(result.removal.nodes) == 6
+    assert {row["action"] for row in rows} == {
+        "remove",
+        "already leaving",
+        "already absent",
+        "refused",
+    }
+    # And with the same calls: three pages, twice, since one of several may miss a node.
+    assert world.hp.calls["ListClusterNodes"] - calls["ListClusterNodes"] == 6
+
+
+def test_the_guards_are_those_of_the_function(tmp_path: Path) -> None:
+    world = World()
+    cluster = world.hp.create_cluster("ml-cluster", {"workers": 8, "spare": 2})
+    nodes = cluster.node_ids("workers")[:3]
+    more = (
+        "min_remaining: {workers: 7}\nmax_removals: 1\nprotected_groups: [workers]\n"
+        "expected_groups: [spare]\nmissing_nodes: FAIL\n"
+    )
+    report = plan(world, tmp_path, file("ml-cluster", *nodes, ABSENT, more=more))
+    assert report.conclusion is Conclusion.PROBLEMS
+    guards = Guards(
+        min_remaining={"workers": 7},
+        max_removals=1,
+        protected_groups=("workers",),
+        expected_groups=("spare",),
+        missing_nodes=MissingNodes.FAIL,
+    )
+    result = world.remove([*nodes, ABSENT], guards=guards)
+    assert [problem.text for problem in report.problems] == [
+        f"A guard is broken: {phrase}." for phrase in result.broken_guards
+    ]
+    assert len(result.broken_guards) == 5
