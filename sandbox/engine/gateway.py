@@ -8,7 +8,7 @@ from typing import Any, Final
 from ministack.app import app as ministack_app
 from ministack.services import lambda_svc
 
-from sandbox.engine import custom_resources, functions
+from sandbox.engine import clusters, custom_resources, functions
 from sandbox.engine.exchange import PATH, Exchange
 from sandbox.engine.waiters import answer_at_rest, is_from_cli
 
@@ -26,6 +26,7 @@ def application(*, endpoint: str, directory: Path) -> Any:
     exchange = Exchange(endpoint, directory)
     custom_resources.install(exchange)
     functions.install(directory)
+    clusters.install()
 
     async def answer(scope: dict[str, Any], receive: Receive, send: Send) -> None:
         path = scope.get("path", "") if scope["type"] == "http" else ""

@@ -13,6 +13,7 @@ from sandbox.hyperpod import answers, wire
 from sandbox.hyperpod.cluster import Cluster
 from sandbox.hyperpod.deletion import DeletionRules, delete_nodes
 from sandbox.hyperpod.faults import Fault, Faults, Request, ServiceError
+from sandbox.hyperpod.management import plan_of, update_cluster
 from sandbox.hyperpod.state import ClusterPlan, ClusterState
 
 
@@ -48,6 +49,8 @@ class HyperPod:
         self.account = account
         self.latency = 0.0
         """Seconds per call, handed to `sleep`."""
+        self.shutdown_seconds = 60.0
+        """Seconds that a node takes to leave, for clusters that are made by CreateCluster."""
         self.rules = DeletionRules()
         """What AWS's documentation leaves open about BatchDeleteClusterNodes."""
         self.calls: Counter[str] = Counter()
@@ -89,10 +92,9 @@ class HyperPod:
             node_recovery: "Automatic" or "None". It is only told: see `Cluster.replace_instance`.
             autoscaler: "Karpenter" where autoscaling is enabled. It adds no nodes by itself.
         """
-        cluster_id = hashlib.sha256(f"{seed}/{name}".encode()).hexdigest()[:12]
         plan = ClusterPlan(
             name=name,
-            arn=f"arn:aws:sagemaker:{self.region}:{self.account}:cluster/{cluster_id}",
+            arn=self._arn(name, seed),
             groups=groups,
             controller_group=controller_group,
             min_counts=min_counts or {},
@@ -105,10 +107,16 @@ class HyperPod:
             autoscaler=autoscaler,
             seed=seed,
         )
-        state = ClusterState(plan, self.clock)
         with self._lock:
-            self._clusters.append(state)
-        return Cluster(state, self._lock)
+            return Cluster(self._add(plan), self._lock)
+
+    def cluster(self, name: str) -> Cluster:
+        """The cluster of this name or ARN, however it was made; KeyError when there is none."""
+        with self._lock:
+            try:
+                return Cluster(self._find(name), self._lock)
+            except ServiceError:
+                raise KeyError(name) from None
 
     @property
     def requested_nodes(self) -> set[str]:
@@ -165,7 +173,8 @@ class HyperPod:
         if fault is not None and not fault.after_work:
             raise fault.error
         with self._lock:
-            answer = self._answer(operation, request)
+            is_new = operation == "CreateCluster"
+            answer = self._create(request) if is_new else self._answer(operation, request)
         if fault is not None:
             raise fault.error
         return answer
@@ -186,6 +195,11 @@ class HyperPod:
     def _answer(self, operation: str, request: Request) -> dict[str, Any]:
         cluster = self._find(request.get("ClusterName", ""))
         match operation:
+            case "UpdateCluster":
+                return update_cluster(cluster, request)
+            case "DeleteCluster":
+                cluster.deleted = True
+                return {"ClusterArn": cluster.plan.arn}
             case "BatchDeleteClusterNodes":
                 return delete_nodes(cluster, request, self.rules)
             case "DescribeCluster":
@@ -195,6 +209,23 @@ class HyperPod:
             case "ListClusterNodes":
                 return answers.list_nodes(cluster, request)
         raise ServiceError("UnknownOperationException", f"{operation} is not modelled.", 404)
+
+    def _create(self, request: Request) -> dict[str, Any]:
+        name = request["ClusterName"]
+        if any(name == state.plan.name and not state.deleted for state in self._clusters):
+            raise ServiceError("ResourceInUse", f"Cluster {name} already exists.")
+        arn = self._arn(name, len(self._clusters))
+        self._add(plan_of(request, arn, shutdown_seconds=self.shutdown_seconds))
+        return {"ClusterArn": arn}
+
+    def _add(self, plan: ClusterPlan) -> ClusterState:
+        state = ClusterState(plan, self.clock)
+        self._clusters.append(state)
+        return state
+
+    def _arn(self, name: str, seed: int) -> str:
+        cluster_id = hashlib.sha256(f"{seed}/{name}".encode()).hexdigest()[:12]
+        return f"arn:aws:sagemaker:{self.region}:{self.account}:cluster/{cluster_id}"
 
     def _find(self, name: str) -> ClusterState:
         for cluster in self._clusters:

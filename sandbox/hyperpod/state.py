@@ -152,6 +152,12 @@ class ClusterState:
             node.in_target_count = False
             self._groups[node.group].target_count -= 1
 
+    def remove_any(self, group: Group, count: int) -> None:
+        """Lower a group's target by `count`, with nodes of the service's own choice."""
+        nodes = [node for node in self.listed() if node.group == group.name]
+        for node in self._random.sample([node for node in nodes if node.in_target_count], count):
+            self.start_leaving(node)
+
     def timestamp(self) -> datetime:
         return _EPOCH + timedelta(seconds=self.clock())
 

@@ -1,7 +1,7 @@
 """SageMaker's protocol: moto's request parsing and serialization, in front of the model.
 
-Inside `mocked` the four operations on cluster nodes are the model's and the rest is moto's; behind
-`served` there is SageMaker only.
+Inside `mocked` the operations on clusters and their nodes are the model's and the rest is moto's;
+behind `served` there is SageMaker only.
 """
 
 import json
@@ -83,12 +83,21 @@ class _QuietRequestHandler(WSGIRequestHandler):
 
 
 class _ClusterNodeResponses(SageMakerResponse):
-    """The operations on cluster nodes; the others stay moto's."""
+    """The operations on clusters and their nodes; the others stay moto's."""
 
     call_model: ClassVar[Call]
 
     def batch_delete_cluster_nodes(self) -> Any:
         return self._answer("BatchDeleteClusterNodes")
+
+    def create_cluster(self) -> Any:
+        return self._answer("CreateCluster")
+
+    def delete_cluster(self) -> Any:
+        return self._answer("DeleteCluster")
+
+    def update_cluster(self) -> Any:
+        return self._answer("UpdateCluster")
 
     def describe_cluster(self) -> Any:
         return self._answer("DescribeCluster")

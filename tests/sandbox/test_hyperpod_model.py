@@ -351,3 +351,70 @@ def test_the_same_seed_makes_the_same_cluster() -> None:
 
     assert departures(7) == departures(7)
     assert departures(7) != departures(8)
+
+
+# Clusters made and updated through the API -----------------------------------------------------
+
+
+def group_of(count: int) -> dict[str, Any]:
+    return {
+        "InstanceGroupName": "workers",
+        "InstanceType": "ml.p5.48xlarge",
+        "InstanceCount": count,
+        "ExecutionRole": "arn:aws:iam::123456789012:role/HyperPodInstances",
+    }
+
+
+def created(world: World, count: int = 8, **more: Any) -> None:
+    world.client.create_cluster(ClusterName="ml-cluster", InstanceGroups=[group_of(count)], **more)
+
+
+def test_a_cluster_made_through_the_api_is_what_was_asked_for(world: World) -> None:
+    created(
+        world,
+        NodeProvisioningMode="Continuous",
+        NodeRecovery="None",
+        AutoScaling={"Mode": "Enable", "AutoScalerType": "Karpenter"},
+    )
+    told = world.client.describe_cluster(ClusterName="ml-cluster")
+    assert told["NodeRecovery"] == "None"
+    assert told["AutoScaling"]["Mode"] == "Enable"
+    assert world.group("workers")["TargetCount"] == 8
+    assert len(world.hp.cluster("ml-cluster").logical_ids("workers")) == 8
+    with pytest.raises(ClientError, match="ResourceInUse"):
+        created(world)
+
+
+def test_a_lowered_count_removes_nodes_of_the_services_choice(world: World) -> None:
+    created(world)
+    cluster = world.hp.cluster("ml-cluster")
+    oldest_to_newest = cluster.node_ids("workers")
+    world.client.update_cluster(ClusterName="ml-cluster", InstanceGroups=[group_of(5)])
+    assert world.group("workers")["TargetCount"] == 5
+    world.now = 60.0
+    gone = set(oldest_to_newest) - cluster.present
+    assert len(gone) == 3
+    assert gone not in (set(oldest_to_newest[:3]), set(oldest_to_newest[-3:])), (
+        "no order to rely on"
+    )
+
+
+def test_a_count_that_is_met_changes_nothing_and_a_higher_one_adds_nodes(world: World) -> None:
+    created(world)
+    cluster = world.hp.cluster("ml-cluster")
+    before = cluster.present
+    world.client.update_cluster(ClusterName="ml-cluster", InstanceGroups=[group_of(8)])
+    assert cluster.present == before
+    world.delete(*sorted(before)[:2])
+    world.now = 60.0
+    world.client.update_cluster(ClusterName="ml-cluster", InstanceGroups=[group_of(8)])
+    assert len(cluster.present - before) == 2, "a template that was not brought in line"
+
+
+def test_a_deleted_cluster_is_gone(world: World) -> None:
+    created(world)
+    world.client.delete_cluster(ClusterName="ml-cluster")
+    with pytest.raises(ClientError, match="ResourceNotFound"):
+        world.listed()
+    with pytest.raises(KeyError):
+        world.hp.cluster("ml-cluster")
