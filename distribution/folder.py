@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from distribution import property_schema
 from distribution.comments import PACKAGEABLE_HEAD, PROVIDER_HEAD, RESOURCES
 from distribution.handler_zip import write_handler_zip
 from distribution.provider_template import HANDLER_ZIP, packageable_template, provider_template
@@ -41,10 +42,11 @@ def write_distribution(folder: Path) -> None:
 
 
 def write_templates(folder: Path) -> None:
-    """Write what needs no build: the function's code and its templates."""
+    """Write what needs no build: the function's code, its templates, the schema for templates."""
     write_handler_zip(folder / HANDLER_ZIP)
     texts = {
         PROVIDER: template_text(provider_template(), PROVIDER_HEAD, RESOURCES),
+        property_schema.FILE.name: property_schema.schema_text(),
         PACKAGEABLE: template_text(packageable_template(), PACKAGEABLE_HEAD, RESOURCES),
     }
     for name, text in texts.items():

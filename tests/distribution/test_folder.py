@@ -12,6 +12,7 @@ import pytest
 
 from distribution.folder import CHECKSUMS, PACKAGEABLE, PROVIDER
 from distribution.handler_zip import write_archive
+from distribution.property_schema import FILE
 from hyperpod_node_removal._asset import staged_code
 from sandbox.project import ROOT
 
@@ -19,7 +20,7 @@ pytestmark = pytest.mark.xdist_group("distribution")
 
 SOURCES = (
     *("CHANGELOG.md", "LICENSE", "README.md", "pyproject.toml", ".gitignore"),
-    *("cli", "constructs", "distribution", "lambda"),
+    *("cli", "constructs", "distribution", "lambda", "scripts"),
 )
 BUILD = """
 import os, sys
@@ -72,7 +73,7 @@ def test_two_checkouts_make_the_same_bytes(dist: Path, tmp_path: Path) -> None:
 
 def test_the_folder_is_complete(dist: Path) -> None:
     names = {path.name for path in dist.iterdir()}
-    assert names >= {CHECKSUMS, PACKAGEABLE, PROVIDER, "handler.zip"}
+    assert names >= {CHECKSUMS, PACKAGEABLE, PROVIDER, "handler.zip", FILE.name}
     assert {name.rpartition("-")[2] for name in names if name.endswith(".whl")} == {"any.whl"}
     assert sum(name.endswith(".tar.gz") for name in names) == 1
 
