@@ -16,6 +16,7 @@ from constructs import Construct
 
 import hyperpod_node_removal
 from hyperpod_node_removal._attributes import RemovalAttributes
+from hyperpod_node_removal._warnings import RemovalWarning
 from hyperpod_node_removal_file.settings import Key
 from hyperpod_node_removal_handler import contract, reason
 from hyperpod_node_removal_handler.contract import Attribute, FailureCode, Outcome, Property
@@ -89,6 +90,11 @@ def _codes() -> Iterable[Sequence[str]]:
         yield f"`{FailureCode[code]}`", text, reason.next_step(FailureCode[code])
 
 
+def _warnings() -> Iterable[Sequence[str]]:
+    for name, text in documented(inspect.getsource(RemovalWarning)).items():
+        yield f"`{RemovalWarning[name]}`", f"`RemovalWarning.{name}`", text
+
+
 def _limits() -> Iterable[Sequence[str]]:
     for name, text in documented(inspect.getsource(contract)).items():
         value = getattr(contract, name)
@@ -134,6 +140,7 @@ TABLES: Final[Mapping[str, Callable[[], str]]] = {
     "attributes": lambda: _table(["attribute", "in Python", "value"], _attributes()),
     "outcomes": lambda: _table(["outcome", "meaning"], _members(Outcome)),
     "codes": lambda: _table(["code", "what happened", "what the event says to do"], _codes()),
+    "warnings": lambda: _table(["id", "in Python", "what it says"], _warnings()),
     "limits": lambda: _table(["limit", "value", "meaning"], _limits()),
     "constructs": lambda: "\n\n".join(_constructs()),
     "keys": lambda: _table(["key", "meaning"], _members(Key)),

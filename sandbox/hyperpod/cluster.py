@@ -114,11 +114,14 @@ class Cluster:
             record = self._state.groups()[group]
             record.status, record.status_until = ClusterStatus(status), until
 
-    def set_node_status(self, node_id: str, status: str, until: float | None = None) -> None:
+    def set_node_status(
+        self, node_id: str, status: str, until: float | None = None, message: str = ""
+    ) -> None:
         """Set a node's status, until a time of the clock at which it is Running again."""
         with self._lock:
             node = self._state.find(node_id)
             node.status, node.status_until, node.leaves_at = NodeStatus(status), until, None
+            node.message = message
 
     def replace_instance(self, node_id: str) -> str:
         """Auto-recovery: a new instance for the node. Returns its id; the logical id stays."""

@@ -77,7 +77,7 @@ class ClusterState:
                 group.status, group.status_until = ClusterStatus.IN_SERVICE, None
         for node in list(self._nodes):
             if node.status_until is not None and now >= node.status_until:
-                node.status, node.status_until = NodeStatus.RUNNING, None
+                node.status, node.status_until, node.message = NodeStatus.RUNNING, None, ""
             if node.leaves_at is not None and now >= node.leaves_at:
                 self._finish_leaving(node, node.leaves_at)
         for group in self._groups.values():

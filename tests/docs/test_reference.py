@@ -34,6 +34,7 @@ def test_everything_of_the_contract_is_there_and_told() -> None:
         ("## Attributes", Attribute),
         ("## Outcomes", Outcome),
         ("## Codes of failed nodes", FailureCode),
+        ("## Warnings at synth", hyperpod_node_removal.RemovalWarning),
         ("## Removal file", Key),
     ):
         told = rows(heading)
