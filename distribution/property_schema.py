@@ -115,6 +115,7 @@ _SCHEMAS: Final[Mapping[Property, Schema]] = {
     Property.PROTECTED_GROUPS: _names(contract.INSTANCE_GROUP_FORM),
     Property.EXPECTED_GROUPS: _names(contract.INSTANCE_GROUP_FORM),
     Property.MISSING_NODES: _choice(MissingNodes),
+    Property.BEFORE_REMOVAL: _text(f"(?:{contract.FUNCTION_ARN_FORM})?"),
     Property.RETRY_FOR: _number(0, contract.RETRY_FOR_MAX),
     Property.RETRY_TOKEN: {
         "type": ["string", "number", "boolean"],

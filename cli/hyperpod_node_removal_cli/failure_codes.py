@@ -38,6 +38,14 @@ ADVICE: Final[Mapping[str, Advice]] = {
     FailureCode.GUARDED: Advice(
         "a guard refused the whole set; nothing was removed", "change the set, or the guard"
     ),
+    FailureCode.VETOED: Advice(
+        "the function of `BeforeRemoval` did not agree to the removal of the node",
+        "see its reason; deploy again once it agrees",
+    ),
+    FailureCode.HOOK_FAILED: Advice(
+        "that function failed, or gave no answer that is understood; nothing was removed",
+        "mend it, then deploy again",
+    ),
     FailureCode.NOT_ATTEMPTED: Advice(
         "the time was up, or the stack turned back, before the node was asked for", "deploy again"
     ),

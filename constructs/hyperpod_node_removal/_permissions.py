@@ -16,6 +16,7 @@ from hyperpod_node_removal._provider import NodeRemovalProvider
 from hyperpod_node_removal._statements import (
     acknowledge_wildcard,
     cluster_statements,
+    function_statement,
     stack_statement,
 )
 
@@ -53,8 +54,11 @@ class RemovalPermissions(Construct):
         found = parent.node.try_find_child(construct_id)
         return found if isinstance(found, cls) else cls(parent, construct_id, provider)
 
-    def allow(self, cluster: NamedCluster, eks_cluster_arn: str | None) -> None:
-        """Allow removals from `cluster`, and the look at its EKS cluster that they depend on."""
+    def allow(
+        self, cluster: NamedCluster, eks_cluster_arn: str | None, before_removal_arn: str | None
+    ) -> None:
+        """Allow removals from `cluster`, the look at its EKS cluster that they depend on, and the
+        question to the function that is asked before them."""
         arn = cluster.arn
         if arn is None:
             stack = Stack.of(self)
@@ -63,3 +67,5 @@ class RemovalPermissions(Construct):
                 acknowledge_wildcard(self._policy, arn, _ANY_CLUSTER_REASON)
             self._names_any_cluster = True
         self._policy.add_statements(*cluster_statements(arn, eks_cluster_arn))
+        if before_removal_arn is not None:
+            self._policy.add_statements(function_statement(before_removal_arn))

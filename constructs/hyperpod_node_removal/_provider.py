@@ -14,6 +14,7 @@ from hyperpod_node_removal._role_size import RoleSize
 from hyperpod_node_removal._statements import (
     acknowledge_wildcard,
     cluster_statements,
+    function_statement,
     stack_statement,
 )
 from hyperpod_node_removal._validation import (
@@ -168,7 +169,12 @@ class NodeRemovalProvider(Construct):
         return self._log_group
 
     def allow_removals(
-        self, *, stack_arn: str, cluster_arn: str, eks_cluster_arn: str | None = None
+        self,
+        *,
+        stack_arn: str,
+        cluster_arn: str,
+        eks_cluster_arn: str | None = None,
+        before_removal_arn: str | None = None,
     ) -> None:
         """Allow removals that a template outside of this app declares. A `NodeRemoval` needs none.
 
@@ -178,6 +184,7 @@ class NodeRemovalProvider(Construct):
                 `arn:aws:cloudformation:us-west-2:111122223333:stack/maintenance/*`.
             cluster_arn: the cluster from which nodes are removed.
             eks_cluster_arn: the EKS cluster that orchestrates it, if any.
+            before_removal_arn: the function that the template names in `BeforeRemoval`, if any.
 
         Raises:
             InvalidPropertyError: the text names the argument, its value and what is allowed.
@@ -187,6 +194,9 @@ class NodeRemovalProvider(Construct):
         check_text(path, "cluster_arn", cluster_arn, contract.cluster_arn_problem)
         if eks_cluster_arn is not None:
             check_text(path, "eks_cluster_arn", eks_cluster_arn, contract.eks_cluster_arn_problem)
+        if before_removal_arn is not None:
+            problem = contract.function_arn_problem
+            check_text(path, "before_removal_arn", before_removal_arn, problem)
         if self._elsewhere is None:
             document = iam.PolicyDocument(minimize=True)
             self._elsewhere = iam.Policy(self, "RemovalsElsewhere", document=document)
@@ -194,6 +204,8 @@ class NodeRemovalProvider(Construct):
         self._elsewhere.add_statements(
             stack_statement(stack_arn), *cluster_statements(cluster_arn, eks_cluster_arn)
         )
+        if before_removal_arn is not None:
+            self._elsewhere.add_statements(function_statement(before_removal_arn))
         if "*" in stack_arn and not is_token(stack_arn):
             acknowledge_wildcard(self._elsewhere, stack_arn, _ANY_STACK_ID_REASON)
 

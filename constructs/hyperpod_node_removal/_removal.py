@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aws_cdk import CustomResource, Duration, Stack
+from aws_cdk.aws_lambda import IFunction
 from aws_cdk.interfaces.aws_sagemaker import IClusterRef
 from constructs import Construct
 
@@ -15,6 +16,7 @@ from hyperpod_node_removal._provider import NodeRemovalProvider
 from hyperpod_node_removal._validation import (
     check_size,
     check_text,
+    checked_function_arn,
     checked_names,
     checked_seconds,
 )
@@ -57,6 +59,7 @@ class NodeRemoval(RemovalAttributes):
         expected_groups: Sequence[str] = (),
         missing_nodes: MissingNodes = MissingNodes.ACCEPT,
         dry_run: bool = False,
+        before_removal: IFunction | None = None,
         retry_for: Duration | None = None,
         retry_token: str | None = None,
         timeout: Duration | None = None,
@@ -90,6 +93,9 @@ class NodeRemoval(RemovalAttributes):
                 guard, as a typing error should. Default: it counts as removed.
             dry_run: whether to find out only what would be removed and what a guard would refuse:
                 see `planned_nodes`. Default: nodes are removed.
+            before_removal: a function that is asked about the planned nodes before the first is
+                removed, and can veto all or some of them; see docs/before-removal.md. Whatever is
+                not a clear yes, a crash for one, means that nothing is removed. Default: none.
             retry_for: how long a node that is in use or changing is tried again, in whole seconds
                 up to an hour and as far as `timeout` allows. Default: 10 minutes.
             retry_token: any text of up to 1,024 characters; changing it runs the same set again.
@@ -149,6 +155,7 @@ class NodeRemoval(RemovalAttributes):
         )
         if eks_cluster_arn is not None:
             check_text(path, "eks_cluster_arn", eks_cluster_arn, contract.eks_cluster_arn_problem)
+        before_removal_arn = checked_function_arn(path, "before_removal", before_removal)
 
         super().__init__(scope, construct_id)
         self._provider = provider or NodeRemovalProvider.get_or_create(self)
@@ -161,6 +168,7 @@ class NodeRemoval(RemovalAttributes):
         optional = {
             Property.NODE_IDS: ids,
             Property.NODE_LOGICAL_IDS: logical_ids,
+            Property.BEFORE_REMOVAL: before_removal_arn,
             Property.RETRY_TOKEN: retry_token,
         }
         properties |= {name.value: value for name, value in optional.items() if value}
@@ -173,8 +181,11 @@ class NodeRemoval(RemovalAttributes):
             properties=properties | guards,
         )
         permissions = RemovalPermissions.get_or_create(self, self._provider)
-        permissions.allow(named, eks_cluster_arn)
+        permissions.allow(named, eks_cluster_arn, before_removal_arn)
         self._resource.node.add_dependency(permissions)
+        if before_removal is not None:
+            # With all that stands in its scope: it may need its own permissions to answer.
+            self._resource.node.add_dependency(before_removal)
         self._provider.run_before(self._resource)
         if named.managed is not None:
             named.managed.node.add_dependency(self)

@@ -32,6 +32,11 @@ def eks_cluster_statement(eks_cluster_arn: str) -> iam.PolicyStatement:
     return _allowed(("eks:DescribeCluster",), eks_cluster_arn)
 
 
+def function_statement(function_arn: str) -> iam.PolicyStatement:
+    """To ask a function before nodes are removed: this one, or this version or alias of it."""
+    return _allowed(("lambda:InvokeFunction",), function_arn)
+
+
 def acknowledge_wildcard(policy: iam.Policy, arn: str, reason: str) -> None:
     """Say to cdk-nag, if the app runs it, why there is a wildcard: for this finding only."""
     finding = f"AwsSolutions-IAM5[Resource::{_as_cdk_nag_writes(Stack.of(policy).resolve(arn))}]"

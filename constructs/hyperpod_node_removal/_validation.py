@@ -119,6 +119,23 @@ def checked_count(path: str, name: str, count: int) -> int:
     return count
 
 
+def checked_function_arn(path: str, name: str, function: object) -> str | None:
+    """The ARN of a function, a version or an alias of it, or a token; None without a function.
+
+    Raises:
+        InvalidPropertyError: it is no function, or one with an ARN that is none.
+    """
+    if function is None:
+        return None
+    arn = getattr(function, "function_arn", None)
+    if not isinstance(arn, str):
+        raise InvalidPropertyError(
+            path, name, f"{_shown(function)} is not an aws_cdk.aws_lambda.IFunction"
+        )
+    check_text(path, name, arn, contract.function_arn_problem)
+    return arn
+
+
 def check_flag(path: str, name: str, value: object) -> None:
     """Raise `InvalidPropertyError` unless `value` is a token, True or False."""
     if not is_token(value) and not isinstance(value, bool):

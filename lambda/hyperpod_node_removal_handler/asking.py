@@ -64,7 +64,8 @@ class Asking:
         self._clock = clock
         self._span = span
         self._patience = patience
-        self._retry_until = min(span.deadline, span.started + retry_for)
+        self._retry_for = retry_for
+        self._retry_until = span.deadline
         self._retries = Backoff(_FIRST_RETRY, 2.0, _LAST_RETRY)
         self._looked_at = -math.inf
         self._at_rest_since = math.inf
@@ -81,6 +82,10 @@ class Asking:
     @_removal.setter
     def _removal(self, removal: Removal) -> None:
         self._progress.removal = removal
+
+    def retry_from(self, began: float) -> None:
+        """The time for retries runs from when the first node could be asked for."""
+        self._retry_until = min(self._span.deadline, began + self._retry_for)
 
     def if_due(self) -> None:
         """Ask for every waiting node, if it is time to.
@@ -124,7 +129,7 @@ class Asking:
 
     def _ask(self) -> None:
         """Ask once for every waiting node, unless the stack or the cluster forbids it."""
-        self._look_at_stack()
+        self.look_at_stack()
         if self.may_be_busy and self._is_held_up():
             return
         requests = deque(self._removal.requests())
@@ -152,7 +157,7 @@ class Asking:
         def delete() -> DeleteReply:
             # Earlier requests, and waiting for a permission or a cluster, may have taken long.
             if self._clock.now() - self._looked_at > _FRESH:
-                self._look_at_stack()
+                self.look_at_stack()
             self._removal = self._removal.asking(request)
             try:
                 return self._cluster.delete(request.node_ids, request.node_logical_ids)
@@ -162,13 +167,12 @@ class Asking:
 
         return self._patience.once(delete)
 
-    def _look_at_stack(self) -> None:
+    def look_at_stack(self) -> None:
         """Find out whether the stack still wants the nodes to be removed.
 
         Raises:
             StackIsGoingBackError: it does not.
         """
-
         if self._patience(self._direction) is StackDirection.BACKWARD:
             raise StackIsGoingBackError
 

@@ -5,6 +5,7 @@ This is the one module that knows how botocore reports an error::
     AwsError
      +-- TransientError          may pass by itself: throttling, 5xx, a lost connection
      |    +-- ConflictError      another operation on the resource is under way
+     |    +-- ThrottledError     refused before anything was done
      +-- AccessDeniedError       the role lacks a permission, or it has not spread yet
      +-- ResourceNotFoundError   the cluster or stack does not exist
      +-- RejectedError           any other 4xx: the request as such was refused
@@ -35,7 +36,9 @@ _CONFIG: Final = Config(
 )
 
 # What follows the reply must not keep the function running for long: whoever calls tries again.
-_BRIEF: Final = Config(read_timeout=5, retries={"total_max_attempts": 1})
+_EVENTS: Final = _CONFIG.merge(Config(read_timeout=5, retries={"total_max_attempts": 1}))
+# An invocation whose answer is lost may have begun: one at a time, then we decide.
+_INVOKING: Final = _CONFIG.merge(Config(retries={"total_max_attempts": 1}))
 
 # The API version names the model exactly, so a newer SDK in the runtime cannot swap it.
 _API_VERSIONS: Final = {
@@ -99,6 +102,10 @@ class ConflictError(TransientError):
     """Another operation on the resource is under way."""
 
 
+class ThrottledError(TransientError):
+    """Too many calls. This one was refused before anything was done."""
+
+
 class AccessDeniedError(AwsError):
     """The role lacks a permission, or a permission just granted has not spread yet."""
 
@@ -114,12 +121,17 @@ class RejectedError(AwsError):
 @cache
 def client(service: str) -> Any:
     """The client of `service` for this process, made when it is first needed."""
-    config = _CONFIG
-    if service == "lambda":
-        # An invocation whose answer is lost may have begun: one at a time, then we decide.
-        config = config.merge(Config(retries={"total_max_attempts": 1}))
-    if service == "events":
-        config = config.merge(_BRIEF)
+    return _made(service, {"lambda": _INVOKING, "events": _EVENTS}.get(service, _CONFIG))
+
+
+def waiting_client(seconds: float) -> Any:
+    """A client of Lambda that waits so long for what an invoked function answers."""
+    # Nothing goes over the connection meanwhile, so something on the way may take it for dead.
+    waiting = Config(read_timeout=max(1.0, seconds), tcp_keepalive=True)
+    return _made("lambda", _INVOKING.merge(waiting))
+
+
+def _made(service: str, config: Config) -> Any:
     return boto3.client(service, api_version=_API_VERSIONS[service], config=config)
 
 
@@ -161,7 +173,9 @@ def _typed(operation: str, error: ClientError) -> AwsError:
         kind = ResourceNotFoundError
     elif code in _CONFLICT:
         kind = ConflictError
-    elif code in _THROTTLING or code in _CREDENTIALS or status >= _SERVER_ERROR:
+    elif code in _THROTTLING:
+        kind = ThrottledError
+    elif code in _CREDENTIALS or status >= _SERVER_ERROR:
         kind = TransientError
     elif code in _ACCESS_DENIED or status == _FORBIDDEN:
         kind = AccessDeniedError

@@ -35,6 +35,12 @@ class Node:
     """Running, Failure, Pending, ShuttingDown, SystemUpdating, DeepHealthCheckInProgress, ..."""
     message: str = ""
     instance_type: str = ""
+    private_dns_hostname: str = ""
+
+    @property
+    def name(self) -> str:
+        """Its instance id, or the logical id as long as it has no instance."""
+        return self.instance_id or self.logical_id
 
     @property
     def is_shutting_down(self) -> bool:
@@ -76,6 +82,9 @@ class ClusterDescription:
     """Whether faulty instances are replaced: `NodeRecovery` is `Automatic`."""
     autoscaler: str = ""
     """What adds and removes nodes by itself, such as Karpenter. Empty if nothing does."""
+    arn: str = ""
+    eks_cluster_arn: str = ""
+    """The EKS cluster that orchestrates it. Empty where it is Slurm that does."""
 
     @property
     def target_counts(self) -> dict[str, int]:
@@ -121,6 +130,7 @@ class Cluster:
         with aws.translated("DescribeCluster"):
             answer = self._client.describe_cluster(ClusterName=self.name)
         aws.required("DescribeCluster", answer, "ClusterStatus", "InstanceGroups")
+        eks = (answer.get("Orchestrator") or {}).get("Eks") or {}
         return ClusterDescription(
             name=printable(answer.get("ClusterName") or self.name),
             status=printable(str(answer["ClusterStatus"]), 64),
@@ -134,6 +144,8 @@ class Cluster:
             ),
             recovers_nodes=answer.get("NodeRecovery") == "Automatic",
             autoscaler=_autoscaler(answer.get("AutoScaling") or {}),
+            arn=printable(str(answer.get("ClusterArn") or "")),
+            eks_cluster_arn=printable(str(eks.get("ClusterArn") or "")),
         )
 
     def nodes(self) -> Listing:
@@ -193,4 +205,5 @@ def _node(summary: Mapping[str, Any]) -> Node:
         status=printable(str(status.get("Status") or ""), 64),
         message=printable(str(status.get("Message") or ""), aws.MESSAGE_MAX),
         instance_type=printable(str(summary.get("InstanceType") or "")),
+        private_dns_hostname=printable(str(summary.get("PrivateDnsHostname") or ""), 255),
     )

@@ -40,6 +40,8 @@ class Property(StrEnum):
     """The only instance groups from which nodes are removed. Default: any."""
     MISSING_NODES = "MissingNodes"
     """`ACCEPT` or `FAIL`, for nodes that are not in the cluster. Default: `ACCEPT`."""
+    BEFORE_REMOVAL = "BeforeRemoval"
+    """ARN of a Lambda function that is asked first and may veto. Default: none."""
     RETRY_FOR = "RetryFor"
     """Seconds for which transient refusals are retried. Default: 600."""
     RETRY_TOKEN = "RetryToken"  # noqa: S105
@@ -134,6 +136,10 @@ class FailureCode(StrEnum):
     """The service took the request and said nothing about the node, and it stayed."""
     GUARDED = "Guarded"
     """A guard refused the whole set; nothing was removed."""
+    VETOED = "Vetoed"
+    """The hook did not agree to the removal of the node."""
+    HOOK_FAILED = "HookFailed"
+    """The hook failed, or its answer did not come or was not understood; nothing was removed."""
     NOT_ATTEMPTED = "NotAttempted"
     """The time was up, or the stack had begun to roll back, before the node was asked for."""
 
@@ -162,6 +168,9 @@ SERVICE_TIMEOUT_MIN: Final = 60
 Lambda has kept for longer than this is dropped, so none runs after CloudFormation has given up."""
 SERVICE_TIMEOUT_MAX: Final = 3600
 """Seconds [cfn]."""
+BEFORE_REMOVAL_MAX: Final = 720
+"""Seconds a hook can take. One invocation of the function waits for it, which lasts 900 s at the
+most, and has to look at the cluster before and to hand over after it."""
 RETRY_TOKEN_MAX: Final = 1024
 """Characters. The token is compared by CloudFormation only; the function never reads it."""
 RESPONSE_MAX_BYTES: Final = 4096
@@ -188,6 +197,10 @@ CLUSTER_ARN_FORM: Final = r"arn:aws[a-z-]*:sagemaker:[a-z0-9-]+:[0-9]{12}:cluste
 EKS_CLUSTER_ARN_FORM: Final = (
     r"arn:aws[a-z-]*:eks:[a-z0-9-]+:[0-9]{12}:cluster/[A-Za-z0-9][A-Za-z0-9_-]{0,99}"
 )
+FUNCTION_ARN_FORM: Final = (
+    r"arn:aws[a-z-]*:lambda:[a-z0-9-]+:[0-9]{12}:function:[a-zA-Z0-9_-]{1,64}"
+    r"(?::(?:\$LATEST|[a-zA-Z0-9_-]{1,128}))?"
+)
 
 _NODE_ID = re.compile(NODE_ID_FORM)
 _KUBERNETES_NODE_NAME = re.compile(f"hyperpod-({NODE_ID_FORM})")
@@ -196,6 +209,7 @@ _CLUSTER_NAME = re.compile(CLUSTER_NAME_FORM)
 _INSTANCE_GROUP = re.compile(INSTANCE_GROUP_FORM)
 _CLUSTER_ARN = re.compile(CLUSTER_ARN_FORM)
 _EKS_CLUSTER_ARN = re.compile(EKS_CLUSTER_ARN_FORM)
+_FUNCTION_ARN = re.compile(FUNCTION_ARN_FORM)
 _QUOTED_MAX: Final = 80
 
 
@@ -291,6 +305,16 @@ def instance_group_problem(value: str) -> str | None:
     return (
         f"{quoted(value)} is not the name of an instance group; allowed: 1 to 63 letters, digits"
         " and hyphens that begin and end with a letter or digit"
+    )
+
+
+def function_arn_problem(value: str) -> str | None:
+    """The ARN of a Lambda function, a version or an alias of it [model of Lambda]."""
+    if _FUNCTION_ARN.fullmatch(value):
+        return None
+    return (
+        f"{quoted(value)} is not the ARN of a function; allowed:"
+        " arn:aws:lambda:<region>:<account>:function:<name>, with or without :<version or alias>"
     )
 
 

@@ -54,6 +54,9 @@ class Continuation:
     """The invocation this is for; the first of a chain is 1."""
     target_counts_before: Mapping[str, int] = field(default_factory=dict)
     """Instances that each group was to have when the removal began."""
+    cleared_at: float | None = None
+    """Since when nodes may be asked for: the plan was made, its guards held and the hook, if there
+    is one, did not veto it. None: that is still to come."""
 
     def to_text(self) -> str:
         """As text for an event."""
@@ -63,6 +66,7 @@ class Continuation:
             "started": self.started,
             "link": self.link,
             "target_counts_before": dict(self.target_counts_before),
+            "cleared_at": self.cleared_at,
         }
         packed = zlib.compress(json.dumps(plain, separators=(",", ":")).encode("ascii"))
         return base64.b64encode(packed).decode("ascii")
@@ -92,8 +96,9 @@ class Continuation:
                 removal=Removal(tuple(_requested_node(node) for node in plain["nodes"])),
                 started=float(plain["started"]),
                 link=int(plain["link"]),
-                # An invocation of an earlier version does not know of it.
+                # An invocation of an earlier version does not know of these.
                 target_counts_before=dict(plain.get("target_counts_before", {})),
+                cleared_at=_moment(plain.get("cleared_at", plain["started"])),
             )
         except (binascii.Error, zlib.error, KeyError, TypeError, ValueError) as error:
             raise RequestError(
@@ -117,6 +122,10 @@ def hand_over(
             InvocationType="Event",
             Payload=json.dumps(event, separators=(",", ":")).encode("ascii"),
         )
+
+
+def _moment(plain: object) -> float | None:
+    return None if plain is None else float(str(plain))
 
 
 def _guards(plain: Mapping[str, Any]) -> Guards:

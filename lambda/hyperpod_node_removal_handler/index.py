@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from hyperpod_node_removal_handler import aws, handover, report
 from hyperpod_node_removal_handler.asking import StackIsGoingBackError
+from hyperpod_node_removal_handler.before_removal import Hook
 from hyperpod_node_removal_handler.cluster import Cluster
 from hyperpod_node_removal_handler.contract import Outcome
 from hyperpod_node_removal_handler.custom_resource import (
@@ -99,8 +100,9 @@ def _carry_on(work: Continuation, event: Mapping[str, Any], context: LambdaConte
             pause_at=math.inf if is_enough else now + remaining * _SHARE - REPLY_MARGIN,
         ),
         removal=work.removal,
-        is_resumed=work.link > 1,
         target_counts_before=work.target_counts_before,
+        cleared_at=work.cleared_at,
+        hook=_hook(request, event),
     )
 
     def report_so_far(interruption: str) -> Report:
@@ -123,6 +125,7 @@ def _carry_on(work: Continuation, event: Mapping[str, Any], context: LambdaConte
         removal=rounds.removal,
         link=work.link + 1,
         target_counts_before=rounds.target_counts_before,
+        cleared_at=rounds.cleared_at,
     )
     try:
         return handler.pass_on(lambda: _hand_over(successor, event, context))
@@ -130,6 +133,12 @@ def _carry_on(work: Continuation, event: Mapping[str, Any], context: LambdaConte
         return handler.answer(
             report_so_far(f"The removal could not be handed over to a fresh invocation ({error}).")
         )
+
+
+def _hook(request: RemovalRequest, event: Mapping[str, Any]) -> Hook | None:
+    if not request.before_removal:
+        return None
+    return Hook(request.before_removal, Envelope.from_event(event), clock, aws.waiting_client)
 
 
 def _hand_over(successor: Continuation, event: Mapping[str, Any], context: LambdaContext) -> None:

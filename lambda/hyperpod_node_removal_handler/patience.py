@@ -86,6 +86,10 @@ def patiently(call: Callable[[], T], *, clock: Clock, until: float, denied_until
         clock.sleep(min(backoff.pause(), limit - clock.now()))
 
 
+class PauseError(Exception):
+    """The invocation's share of the time is over: the next one goes on."""
+
+
 @dataclass(frozen=True, slots=True)
 class Span:
     """The time a removal has, in seconds of the clock."""

@@ -14,6 +14,8 @@ _GUARDS_MAX: Final = 480
 _OUR_CODES: Final = frozenset(str(code) for code in FailureCode)
 _NEXT_STEPS: Final[Mapping[str, str]] = {
     FailureCode.GUARDED: "Change the set, or the guard, in the template.",
+    FailureCode.VETOED: "Deploy the same set again once the hook agrees.",
+    FailureCode.HOOK_FAILED: "Mend the hook, see its log, and deploy the same set again.",
     FailureCode.CONTROLLER_NODE: "Take Slurm controllers out of the set.",
     FailureCode.STILL_PRESENT: (
         "Accepted removals go on by themselves; deploy the same set again to check."
@@ -63,8 +65,8 @@ def verdict(
     return f"{text} {fitted(interruption, _INTERRUPTION_MAX)}" if interruption else text
 
 
-def guarded(cluster: str, phrases: Sequence[str]) -> str:
-    """That nothing was removed, and which guards forbade it. For example
+def refused(cluster: str, phrases: Sequence[str]) -> str:
+    """That nothing was removed, and what forbade it. For example
     `Nothing was removed from ml-cluster: removing 6 of 8 nodes of group workers leaves 2, fewer
     than 4 (MinRemaining).`"""
     text = f"Nothing was removed from {printable(cluster)}: {'; '.join(phrases)}"
@@ -94,7 +96,7 @@ def reason(head: str, failed: Sequence[RequestedNode], *, removed: int, log: Log
         by_code.setdefault(code_of(node), []).append(node)
     groups = {code: [node.name for node in nodes] for code, nodes in by_code.items()}
     text = head + _by_code(groups, room - len(head))
-    for extra in _extras(by_code, removed):
+    for extra in _extras(by_code, removed, head):
         if len(text) + len(extra) <= room:
             text += extra
     return text + log.sentence
@@ -127,13 +129,15 @@ def _group(code: str, ids: Sequence[str], most: int) -> str:
     return f"{code}: {', '.join([*ids[:most], *rest])}"
 
 
-def _extras(by_code: Mapping[str, Sequence[RequestedNode]], removed: int) -> list[str]:
+def _extras(by_code: Mapping[str, Sequence[RequestedNode]], removed: int, head: str) -> list[str]:
     extras = []
     for code, nodes in by_code.items():
         first = nodes[0]
         if first.refusal and first.refusal.message and code not in _OUR_CODES:
             tries = f" ({first.attempts} attempts)" if first.attempts > 1 else ""
             extras.append(f' {code}: "{first.refusal.message.rstrip(".")}"{tries}.')
+        if code == FailureCode.VETOED and first.refusal and first.refusal.message not in head:
+            extras.append(f' {first.name}: "{first.refusal.message.rstrip(".")}".')
     steps = dict.fromkeys(next_step(code) for code in by_code)
     extras += [f" {step}" for step in steps]
     if removed:

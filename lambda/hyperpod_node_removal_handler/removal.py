@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Final, Self
 
-from hyperpod_node_removal_handler.cluster import DeleteReply, Listing, Refusal
+from hyperpod_node_removal_handler.cluster import DeleteReply, Listing, Node, Refusal
 from hyperpod_node_removal_handler.contract import (
     MAX_IDS_PER_REQUEST,
     MAX_IDS_PER_REQUEST_WITH_LOGICAL_IDS,
@@ -60,6 +60,8 @@ class Removal:
     nodes: tuple[RequestedNode, ...]
     controller_groups: frozenset[str] = field(default=frozenset())
     """Instance groups that run the Slurm controller."""
+    needs_clearance: bool = False
+    """Whether only those nodes may be asked for that the hook agreed to."""
 
     @classmethod
     def of(cls, node_ids: Iterable[str], node_logical_ids: Iterable[str]) -> Self:
@@ -112,7 +114,11 @@ class Removal:
             node = by_logical_id.get(requested.logical_id) or by_instance_id.get(requested.node_id)
             if node is None:
                 return requested.missed(is_certain=listing.pages == 1)
-            return requested.seen_as(node, is_controller=node.group in self.controller_groups)
+            return requested.seen_as(
+                node,
+                is_controller=node.group in self.controller_groups,
+                needs_clearance=self.needs_clearance,
+            )
 
         return replace(self, nodes=_merged(look(node) for node in self.nodes))
 
@@ -190,10 +196,16 @@ class Removal:
             lambda node: node.failed(node.why_waiting) if node.why_waiting else node,
         )
 
-    def guarded(self, why: str) -> Self:
-        """A guard refuses the whole set: nothing of it will be asked for."""
-        refusal = Refusal(FailureCode.GUARDED, why)
+    def refused(self, refusal: Refusal) -> Self:
+        """The whole set is refused: nothing of it will be asked for."""
         return self._each({Phase.WAITING}, lambda node: node.failed(refusal))
+
+    def ruled(self, veto_of: Callable[[Node], str | None]) -> Self:
+        """The hook has been asked about the waiting nodes: which of them it vetoed, and why."""
+        ruled = self._each(
+            {Phase.WAITING}, lambda node: node.ruled(veto_of(node.node) if node.node else None)
+        )
+        return replace(ruled, needs_clearance=True)
 
     def stopped(self, why: str, stage: RemovalStage) -> Self:
         """The removal ends here. What has not reached `stage` has failed, because `why`."""

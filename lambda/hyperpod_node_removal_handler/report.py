@@ -25,9 +25,9 @@ from hyperpod_node_removal_handler.log_lines import LogLine
 from hyperpod_node_removal_handler.reason import (
     LogPlace,
     fitted,
-    guarded,
     planned,
     reason,
+    refused,
     verdict,
 )
 from hyperpod_node_removal_handler.request import RemovalRequest
@@ -123,7 +123,7 @@ def of_result(result: Result, request: RemovalRequest, log: LogPlace) -> Report:
 
 
 def _outcome(result: Result, request: RemovalRequest, tally: Tally) -> Outcome:
-    if result.broken_guards:
+    if result.objections:
         return Outcome.FAILED
     if request.is_dry_run and not result.interruption:
         return Outcome.PLANNED
@@ -133,8 +133,8 @@ def _outcome(result: Result, request: RemovalRequest, tally: Tally) -> Outcome:
 
 
 def _head(outcome: Outcome, result: Result, tally: Tally) -> str:
-    if result.broken_guards:
-        return guarded(result.cluster_name, result.broken_guards)
+    if result.objections:
+        return refused(result.cluster_name, result.objections)
     if outcome is Outcome.PLANNED:
         return planned(
             result.cluster_name,

@@ -17,6 +17,7 @@ from hyperpod_node_removal_handler.contract import (
     RemovalStage,
     cluster_name_problem,
     count_problem,
+    function_arn_problem,
     instance_group_problem,
     node_id_problem,
     node_logical_id_problem,
@@ -56,6 +57,8 @@ class RemovalRequest:
     guards: Guards = field(default_factory=Guards)
     is_dry_run: bool = False
     """Plan and report; remove nothing."""
+    before_removal: str = ""
+    """ARN of the function that is asked first. Empty: none."""
     retry_for: int = RETRY_FOR_DEFAULT
     """Seconds for which transient refusals are retried."""
     service_timeout: int = SERVICE_TIMEOUT_DEFAULT
@@ -82,6 +85,7 @@ class RemovalRequest:
             wait_for=given.choice(Property.WAIT_FOR, RemovalStage.REMOVED),
             guards=_guards(given),
             is_dry_run=given.flag(Property.DRY_RUN),
+            before_removal=_before_removal(given),
             retry_for=given.number(
                 Property.RETRY_FOR, RETRY_FOR_DEFAULT, _seconds(0, RETRY_FOR_MAX)
             ),
@@ -107,6 +111,13 @@ def _cluster(given: Properties) -> str:
         raise RequestError(f"{Property.CLUSTER_NAME} is required: the name or ARN of the cluster.")
     refuse(Property.CLUSTER_NAME, cluster_name_problem(name))
     return name
+
+
+def _before_removal(given: Properties) -> str:
+    arn = given.text(Property.BEFORE_REMOVAL).strip()
+    if arn:
+        refuse(Property.BEFORE_REMOVAL, function_arn_problem(arn))
+    return arn
 
 
 def _guards(given: Properties) -> Guards:

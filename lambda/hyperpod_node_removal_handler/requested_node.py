@@ -69,6 +69,9 @@ class RequestedNode:
     """Why it could not be asked for, the last time: not a word about this node itself."""
     is_final: bool = False
     """It has failed: the refusal stands."""
+    cleared: str = ""
+    """The node that the hook agreed to remove, by its instance id, or its logical id as long as it
+    has no instance."""
 
     @property
     def name(self) -> str:
@@ -134,8 +137,9 @@ class RequestedNode:
 
     # What a listing says ---------------------------------------------------------------------
 
-    def seen_as(self, node: Node, *, is_controller: bool) -> Self:
-        """The listing shows it as `node`."""
+    def seen_as(self, node: Node, *, is_controller: bool, needs_clearance: bool = False) -> Self:
+        """The listing shows it as `node`. If it `needs_clearance`, a node that the hook was not
+        asked about is not asked for."""
         seen = replace(
             self, node=node, is_listed=True, is_missed=False, is_gone=False, is_denied=False
         )
@@ -149,6 +153,10 @@ class RequestedNode:
         if self.is_leaving and self._has_turned_to_failure(node):
             return seen.failed(
                 Refusal(FailureCode.REMOVAL_FAILED, node.message or "the node turned to Failure")
+            )
+        if needs_clearance and seen.phase is Phase.WAITING and seen.cleared != node.name:
+            return seen.failed(
+                Refusal(FailureCode.VETOED, f"the hook was not asked about {node.name}")
             )
         return seen
 
@@ -199,6 +207,12 @@ class RequestedNode:
             return replace(self, refusal=refusal, obstacle=None)
         return self.failed(refusal)
 
+    def ruled(self, veto: str | None) -> Self:
+        """The hook was asked about it, and vetoed it, or did not."""
+        if veto is not None:
+            return self.failed(Refusal(FailureCode.VETOED, veto))
+        return replace(self, cleared=self.node.name if self.node else "")
+
     def put_off(self, obstacle: Refusal) -> Self:
         """It could not be asked for, or the answer was lost, through no fault of its own."""
         return replace(self, obstacle=obstacle)
@@ -220,4 +234,8 @@ class RequestedNode:
             self,
             node_id=self.node_id or other.node_id,
             logical_id=self.logical_id or other.logical_id,
+            cleared=self.cleared or other.cleared,
+            # What is final for one of them is final for the node.
+            refusal=other.refusal if other.is_final else self.refusal,
+            is_final=self.is_final or other.is_final,
         )

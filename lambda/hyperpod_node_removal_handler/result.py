@@ -34,8 +34,9 @@ class Result:
     """What may put instances back, as sentences."""
     interruption: str = ""
     """Why the removal ended before its nodes did, as a sentence. Empty if it did not."""
-    broken_guards: tuple[str, ...] = ()
-    """Why the whole set was refused, a phrase for each guard. Empty if it was not."""
+    objections: tuple[str, ...] = ()
+    """Why the whole set was refused, a phrase for each broken guard, or what came of the hook.
+    Empty if it was not."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,12 +5,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
-from hyperpod_node_removal_handler import plan_table, refill
+from hyperpod_node_removal_handler import refill
 from hyperpod_node_removal_handler.asking import Asking, Progress, StackIsGoingBackError
 from hyperpod_node_removal_handler.aws import AwsError, ResourceNotFoundError, TransientError
+from hyperpod_node_removal_handler.before_removal import Hook
+from hyperpod_node_removal_handler.clearance import Clearance, RefusedError
 from hyperpod_node_removal_handler.cluster import Cluster, ClusterDescription, Listing
-from hyperpod_node_removal_handler.patience import Backoff, Clock, Patience, Span
-from hyperpod_node_removal_handler.plan import make_plan
+from hyperpod_node_removal_handler.patience import Backoff, Clock, Patience, PauseError, Span
 from hyperpod_node_removal_handler.removal import Removal
 from hyperpod_node_removal_handler.request import RemovalRequest
 from hyperpod_node_removal_handler.requested_node import Phase
@@ -25,18 +26,6 @@ _LAST_POLL: Final = 30.0
 _CUT_SHORT: Final = "the removal was cut short"
 
 
-class _Pause(Exception):  # noqa: N818 (no error)
-    """The invocation's share of the time is over."""
-
-
-class _GuardsBrokenError(Exception):
-    """The plan must not be carried out."""
-
-    def __init__(self, phrases: tuple[str, ...]) -> None:
-        super().__init__("; ".join(phrases))
-        self.phrases = phrases
-
-
 class Rounds:
     """Drives one removal against a cluster."""
 
@@ -49,23 +38,29 @@ class Rounds:
         clock: Clock,
         span: Span,
         removal: Removal,
-        is_resumed: bool = False,
+        hook: Hook | None = None,
+        cleared_at: float | None = None,
         target_counts_before: Mapping[str, int] | None = None,
     ) -> None:
-        """`removal` is where it begins or, if `is_resumed`, how far an earlier invocation got.
+        """`removal` is where it begins or how far an earlier invocation got.
 
-        What the earlier one knew of the groups' counts at the beginning is `target_counts_before`.
+        In the latter case it may have been `cleared_at` a time already (see `Continuation`), and
+        what is known of the groups' counts at the beginning is `target_counts_before`.
         """
         self._request = request
         self._cluster = cluster
         self._clock = clock
         self._span = span
-        self._is_resumed = is_resumed
+        self._hook = hook
+        self.cleared_at = cleared_at
+        """Since when nodes may be asked for. None: not yet."""
         self._description: ClusterDescription | None = None
         self._warned: set[str] = set()
         self.target_counts_before: Mapping[str, int] = target_counts_before or {}
         """Instances that each group was to have before anything was removed."""
-        self._progress = Progress(removal)
+        # Whoever comes after the hook has been asked has not been seen by it.
+        is_past_hook = hook is not None and cleared_at is not None
+        self._progress = Progress(replace(removal, needs_clearance=is_past_hook))
         self._patience = Patience(clock, span, request.retry_for)
         self._asking = Asking(
             self._progress,
@@ -75,6 +70,15 @@ class Rounds:
             span=span,
             patience=self._patience,
             retry_for=request.retry_for,
+        )
+        self._clearance = Clearance(
+            request,
+            self._progress,
+            hook=hook,
+            asking=self._asking,
+            nodes=self._list_nodes,
+            clock=clock,
+            span=span,
         )
 
     @property
@@ -94,15 +98,16 @@ class Rounds:
         Raises:
             StackIsGoingBackError: before anything was asked for.
         """
+        was_cleared = self.cleared_at is not None
         try:
             self._until_settled()
-        except _Pause:
+        except PauseError:
             return None
-        except _GuardsBrokenError as error:
-            self.removal = self.removal.guarded(str(error))
-            return replace(self._result(), broken_guards=error.phrases)
+        except RefusedError as error:
+            self.removal = self.removal.refused(error.refusal)
+            return replace(self._result(), objections=error.phrases)
         except StackIsGoingBackError:
-            if not self._is_resumed and not any(node.attempts for node in self.removal.nodes):
+            if not was_cleared and not any(node.attempts for node in self.removal.nodes):
                 raise
             return self._result(
                 "The stack began to roll back, or its operation ended; no further node was asked"
@@ -132,7 +137,7 @@ class Rounds:
             return None
         if not isinstance(error, ResourceNotFoundError):
             return self._result(interrupted(error))
-        if self._description is None and not self._is_resumed:
+        if self._description is None and self.cleared_at is None:
             return self._result(not_found(self._cluster.name, error))
         if not self._is_cluster_gone():
             return self._result(interrupted(error))
@@ -155,14 +160,20 @@ class Rounds:
     def _until_settled(self) -> None:
         self._description = self._patience(self._cluster.describe)
         self._asking.may_be_busy = self._description.is_in_transition
-        if self._is_resumed:
+        if self.cleared_at is not None:
             self.removal = self.removal.with_controllers(self._description.controller_groups)
             self._look()
         else:
             self.target_counts_before = self._description.target_counts
-            self._plan(self._description)
+            plan = self._clearance.plan(self._description)
+            self._warn()
+            self._clearance.hold(plan)
             if self._request.is_dry_run:
                 return
+            self.cleared_at = self._clearance.of_hook(plan, self._description)
+            if self._hook:
+                self._clearance.hold_again(self._description)
+        self._asking.retry_from(self.cleared_at)
         polls = Backoff(_FIRST_POLL, 1.5, _LAST_POLL)
         while True:
             self._asking.if_due()
@@ -176,7 +187,7 @@ class Rounds:
                 )
                 return
             if self._clock.now() >= self._span.pause_at:
-                raise _Pause
+                raise PauseError
             self._wait(polls)
             self._asking.watch_stack()
             self._look()
@@ -195,15 +206,6 @@ class Rounds:
 
     def _list_nodes(self) -> Listing:
         return self._patience(self._cluster.nodes)
-
-    def _plan(self, description: ClusterDescription) -> None:
-        """Show what would happen to each node of the set, before the first is asked for."""
-        self.removal, plan = make_plan(self.removal, description, self._list_nodes)
-        for line in plan_table.log_lines(plan):
-            _log.log(line.level, "%s", line.text, extra=dict(line.fields))
-        self._warn()
-        if phrases := plan.broken(self._request.guards):
-            raise _GuardsBrokenError(phrases)
 
     # What is told ----------------------------------------------------------------------------
 

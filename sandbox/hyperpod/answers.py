@@ -101,9 +101,15 @@ def _node(node: Node, *, with_logical_ids: bool) -> dict[str, Any]:
     }
     if node.instance_id is not None:
         answer["InstanceId"] = node.instance_id
+        answer["PrivateDnsHostname"] = _hostname(node)
     if with_logical_ids and node.logical_id is not None:
         answer["NodeLogicalId"] = node.logical_id
     return answer
+
+
+def _hostname(node: Node) -> str:
+    """A name as the service's model describes it: `ip-10-0-1-7.` and a domain."""
+    return f"ip-10-{node.ordinal >> 16}-{node.ordinal >> 8 & 255}-{node.ordinal & 255}.ec2.internal"
 
 
 def _position(token: str | None) -> int:

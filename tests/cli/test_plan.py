@@ -272,6 +272,6 @@ def test_the_guards_are_those_of_the_function(tmp_path: Path) -> None:
     )
     result = world.remove([*nodes, ABSENT], guards=guards)
     assert [problem.text for problem in report.problems] == [
-        f"A guard is broken: {phrase}." for phrase in result.broken_guards
+        f"A guard is broken: {phrase}." for phrase in result.objections
     ]
-    assert len(result.broken_guards) == 5
+    assert len(result.objections) == 5

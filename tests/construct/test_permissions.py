@@ -80,6 +80,7 @@ def test_the_rule_pack_is_awake() -> None:
 
 
 STACK_ARN = "arn:aws:cloudformation:us-west-2:111122223333:stack/maintenance/*"
+HOOK_ARN = "arn:aws:lambda:us-west-2:111122223333:function:drain:live"
 EKS_CLUSTER_ARN = "arn:aws:eks:us-west-2:111122223333:cluster/a"
 
 
@@ -89,7 +90,10 @@ def test_removals_of_plain_templates_are_allowed_and_nothing_else() -> None:
     stack = Stack(app, "Stack")
     provider = NodeRemovalProvider(stack)
     provider.allow_removals(
-        stack_arn=STACK_ARN, cluster_arn=arn(1), eks_cluster_arn=EKS_CLUSTER_ARN
+        stack_arn=STACK_ARN,
+        cluster_arn=arn(1),
+        eks_cluster_arn=EKS_CLUSTER_ARN,
+        before_removal_arn=HOOK_ARN,
     )
     another = STACK_ARN.replace("maintenance", "repair")
     for _ in range(2):
@@ -113,6 +117,7 @@ def test_removals_of_plain_templates_are_allowed_and_nothing_else() -> None:
             arn(1),
         ),
         ("eks:DescribeCluster", EKS_CLUSTER_ARN),
+        ("lambda:InvokeFunction", HOOK_ARN),
     ]
 
 
@@ -129,6 +134,10 @@ def test_removals_of_plain_templates_are_allowed_and_nothing_else() -> None:
         ),
         ({"stack_arn": "*"}, "stack_arn: '*' is not the ARN of a stack;"),
         ({"cluster_arn": "ml-cluster"}, "cluster_arn: 'ml-cluster' is not a cluster ARN;"),
+        (
+            {"before_removal_arn": f"{HOOK_ARN}:*"},
+            f"before_removal_arn: '{HOOK_ARN}:*' is not the ARN of a function; allowed:",
+        ),
         ({"eks_cluster_arn": "a"}, "eks_cluster_arn: 'a' is not the ARN of an EKS cluster;"),
     ],
 )

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 from aws_cdk import App, CfnOutput, CfnParameter, Duration, Stack
+from aws_cdk import aws_lambda as lambda_
 from aws_cdk.assertions import Template
+from aws_cdk.aws_iam import PolicyStatement
 
 from hyperpod_node_removal import MissingNodes, NodeRemoval, PartialFailure, RemovalStage
 from hyperpod_node_removal_handler.contract import (
@@ -28,6 +30,8 @@ NODE_ID = "i-0123456789abcdef0"
 CFN_LINT = Path(sys.executable).with_name("cfn-lint")
 # A DependsOn that CDK's own Function writes, and that a GetAtt implies.
 NOT_OURS = ["W3005"]
+
+DRAIN = "DrainB7582D65"
 
 Resources = dict[str, dict[str, Any]]
 
@@ -69,6 +73,7 @@ class Synthesized:
             expected_groups=["workers", "trainers"],
             missing_nodes=MissingNodes.FAIL,
             dry_run=True,
+            before_removal=self._hook(stack),
         )
         NodeRemoval(
             stack,
@@ -82,6 +87,17 @@ class Synthesized:
         for attribute in Attribute:
             name = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", attribute).lower()
             CfnOutput(stack, attribute, value=getattr(removal, name))
+
+    def _hook(self, stack: Stack) -> lambda_.Function:
+        hook = lambda_.Function(
+            stack,
+            "Drain",
+            runtime=lambda_.Runtime.PYTHON_3_14,
+            handler="index.handler",
+            code=lambda_.Code.from_inline("def handler(event, context): ..."),
+        )
+        hook.add_to_role_policy(PolicyStatement(actions=["eks:DescribeCluster"], resources=["*"]))
+        return hook
 
     def resources(self, stack: str, resource_type: str) -> Resources:
         """Resources of a stack by logical id."""
@@ -125,6 +141,7 @@ def test_every_property_reaches_the_template(synthesized: Synthesized) -> None:
     resources = synthesized.resources("Full", RESOURCE_TYPE)
     (properties,) = (one["Properties"] for key, one in resources.items() if "Faulty" in key)
     assert {key: properties[key] for key in properties if key != "ServiceToken"} == {
+        "BeforeRemoval": {"Fn::GetAtt": [DRAIN, "Arn"]},
         "ClusterName": CLUSTER_ARN,
         "DryRun": True,
         "ExpectedGroups": ["workers", "trainers"],
@@ -251,7 +268,20 @@ def test_a_known_arn_narrows_the_permissions(synthesized: Synthesized) -> None:
             "Resource": CLUSTER_ARN,
         },
         {"Action": "eks:DescribeCluster", "Effect": "Allow", "Resource": EKS_CLUSTER_ARN},
+        {
+            "Action": "lambda:InvokeFunction",
+            "Effect": "Allow",
+            "Resource": {"Fn::GetAtt": [DRAIN, "Arn"]},
+        },
     ]
+
+
+def test_the_hook_has_its_own_permissions_before_it_is_asked(synthesized: Synthesized) -> None:
+    resources = synthesized.resources("Full", RESOURCE_TYPE)
+    (faulty,) = (one for key, one in resources.items() if "Faulty" in key)
+    policies = synthesized.resources("Full", "AWS::IAM::Policy")
+    (own,) = (key for key in policies if key.startswith("DrainServiceRoleDefaultPolicy"))
+    assert {DRAIN, own} <= set(faulty["DependsOn"])
 
 
 def test_a_name_allows_the_clusters_of_the_account_and_region(synthesized: Synthesized) -> None:
@@ -275,7 +305,10 @@ def test_the_function_may_invoke_itself_and_nothing_else(synthesized: Synthesize
 
 def test_removals_of_a_stack_share_one_function_and_one_policy(synthesized: Synthesized) -> None:
     assert len(synthesized.resources("Full", RESOURCE_TYPE)) == 2
-    assert len(synthesized.resources("Full", "AWS::Lambda::Function")) == 1
+    functions = synthesized.resources("Full", "AWS::Lambda::Function")
+    assert [key for key in functions if key != DRAIN] == [
+        "HyperPodNodeRemovalProviderFunctionA0574F53"
+    ]
     policies = synthesized.resources("Full", "AWS::IAM::Policy")
     assert len([key for key in policies if "Permissions" in key]) == 1
 

@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 from aws_cdk import App, CfnParameter, Duration, Fn, Stack, Token
+from aws_cdk.assertions import Template
+from aws_cdk.aws_lambda import Function
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -284,3 +286,27 @@ def test_a_refusal_holds_no_control_characters(value: str) -> None:
 def test_a_literal_is_no_token(value: str) -> None:
     assert not is_token(value)
     assert not is_token([value])
+
+
+HOOK_ARN = "arn:aws:lambda:us-west-2:111122223333:function:drain"
+
+
+@pytest.mark.parametrize("arn", [HOOK_ARN, f"{HOOK_ARN}:7", f"{HOOK_ARN}:live"])
+def test_a_hook_may_be_a_function_a_version_or_an_alias(arn: str) -> None:
+    stack = Stack(App(), "Stack")
+    hook = Function.from_function_arn(stack, "Hook", arn)
+    NodeRemoval(stack, "Removal", cluster_arn=CLUSTER_ARN, before_removal=hook)
+    properties = Template.from_stack(stack).find_resources(contract.RESOURCE_TYPE)
+    (resource,) = properties.values()
+    assert resource["Properties"]["BeforeRemoval"] == arn
+
+
+def test_what_is_no_hook(stack: Stack) -> None:
+    layer = Function.from_function_arn(stack, "Layer", HOOK_ARN.replace(":function:", ":layer:"))
+    assert refusal(stack, before_removal=layer).startswith(
+        "Stack/Removal: before_removal: 'arn:aws:lambda:us-west-2:111122223333:layer:drain' is not"
+        " the ARN of a function; allowed: arn:aws:lambda:<region>:<account>:function:<name>,"
+    )
+    assert refusal(stack, before_removal=HOOK_ARN).endswith(
+        "(str) is not an aws_cdk.aws_lambda.IFunction"
+    )

@@ -44,6 +44,19 @@ def test_what_is_allowed_is_what_the_service_allows(model: Any, shape: str, prob
     agree()
 
 
+def test_the_arn_of_a_function_is_one_to_lambda() -> None:
+    service = botocore.session.get_session().get_service_model("lambda")
+    expression = pattern(service, "FunctionArn")
+    ours = r"arn:aws:lambda:us-east-1:[0-9]{12}:function:[a-zA-Z0-9_-]{1,9}(:[a-zA-Z0-9_$-]{1,9})?"
+
+    @given(st.one_of(st.from_regex(ours, fullmatch=True), st.text(max_size=70)))
+    def agree(value: str) -> None:
+        is_allowed = contract.function_arn_problem(value) is None
+        assert is_allowed == (re.fullmatch(expression, value) is not None)
+
+    agree()
+
+
 @given(st.from_regex(r"[a-zA-Z0-9][a-zA-Z0-9\-]*[a-zA-Z0-9]", fullmatch=True))
 def test_logical_ids_are_those_of_the_service_but_for_instance_names(value: str) -> None:
     allowed = contract.node_logical_id_problem(value) is None

@@ -1,4 +1,4 @@
-"""What holds whatever happens: I1 to I6. `check` is called at the end of every test of a fault.
+"""What holds whatever happens: I1 to I7. `check` is called at the end of every test of a fault.
 
 I1  Every request gets at least one reply that arrives; no invocation sends more than one that is
     acknowledged with a 2xx; and all replies to one request agree in PhysicalResourceId.
@@ -20,6 +20,8 @@ I6  The same event once more asks for no node that was told to be gone or leavin
     other; what succeeded succeeds again, unless it was that the stack had turned back, and what
     failed fails again as long as the nodes it failed for are there. There is one exception: where
     the cluster itself is gone, the second run cannot tell that from a mistyped name.
+I7  Where there is a hook, a node is asked for only after the hook was asked about it, by the same
+    invocation or one that handed over to it, and its agreement was heard.
 No process does anything after its end, and no invocation raises.
 """
 
@@ -64,6 +66,7 @@ def _check_all(stage: Stage, *, is_answered: bool) -> None:
             _check_outcome(stage, request, reply)
     for deletion in stage.deletions:
         _check_deletion(stage, deletion)
+        _check_agreement(stage, deletion)
     _check_bystanders(stage)
     _check_log(stage)
 
@@ -103,6 +106,16 @@ def _check_deletion(stage: Stage, deletion: Deletion) -> None:
         and status in FORWARD
         for invocation, time, status in stage.looks
     ), "I2: a delete without a fresh look at the stack"
+
+
+def _check_agreement(stage: Stage, deletion: Deletion) -> None:
+    if "BeforeRemoval" not in deletion.request.event["ResourceProperties"]:
+        return
+    agreed: set[str] = set()
+    for invocation, identifiers in stage.agreements:
+        if invocation.number in deletion.invocation.ancestors:
+            agreed |= identifiers
+    assert set(deletion.identifiers) <= agreed, "I7: a delete that the hook did not agree to"
 
 
 def _check_bystanders(stage: Stage) -> None:
@@ -171,8 +184,8 @@ def _check_outcome(stage: Stage, request: Request, reply: Reply) -> None:
         int(data[f"{kind}Count"])
         for kind in ("Requested", "Planned", "Removed", "Accepted", "AlreadyAbsent", "Failed")
     )
-    is_guarded = ": not removed: Guarded: " in "".join(reply.invocation.log)
-    if requested == 0 or is_guarded or data["Outcome"] == "PLANNED":
+    is_refused = content["Reason"].startswith("Nothing was removed from ")
+    if requested == 0 or is_refused or data["Outcome"] == "PLANNED":
         asked = [d for d in stage.deletions if d.is_done and d.invocation is reply.invocation]
         assert not asked, "I5: nodes were asked for, and the reply says nothing of them"
         is_failure = data["Outcome"] == "FAILED"

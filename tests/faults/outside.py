@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 Answer = dict[str, Any]
 PUT = "PUT"
 """The operation of a reply to CloudFormation."""
+ASK = "Invoke of the hook"
+"""The operation of a question to the hook. `Invoke` is a hand-over."""
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,13 @@
 """Operations on a stack, each begun and left to the stage: what the faults are tried upon."""
 
+import json
 from collections.abc import Callable
 
 from hyperpod_node_removal_handler.reply import DeliveryError
 from tests.faults.deployment import Stack
 from tests.faults.outside import PUT, Call
 from tests.faults.stage import Stage
+from tests.handler.function import HOOK
 
 Scenario = Callable[[Stage], Stack]
 
@@ -61,6 +63,21 @@ def an_update_that_is_refused(stage: Stage) -> Stack:
     nodes = stage.cluster().node_ids("workers")[:1]
     stack = stage.deployed({"NodeIds": list(nodes)})
     stack.update(properties(NodeIds=[*nodes, "i-nonsense"]))
+    return stack
+
+
+def an_update_with_a_hook(stage: Stage) -> Stack:
+    """A hook that takes some time and vetoes one node of three."""
+    vetoed, *good = stage.cluster(shutdown_seconds=45).node_ids("workers")[:3]
+
+    def hook(event: dict[str, object]) -> bytes:
+        stage.timeline.sleep(100.0)
+        veto = {"NodeId": vetoed, "Reason": "a pod cannot be evicted"}
+        return json.dumps({"Decision": "PROCEED", "VetoedNodes": [veto]}).encode()
+
+    stage.hook = hook
+    stack = stage.deployed({})
+    stack.update(properties(NodeIds=[vetoed, *good], BeforeRemoval=HOOK))
     return stack
 
 
@@ -148,6 +165,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     an_update_that_fails,
     an_update_that_reports,
     an_update_that_is_refused,
+    an_update_with_a_hook,
     an_acceptance,
     a_deletion,
     a_busy_cluster,

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from io import BytesIO
 from types import SimpleNamespace, TracebackType
 from typing import Any, Self
 from unittest.mock import patch
@@ -17,9 +18,9 @@ from hyperpod_node_removal_handler import aws, custom_resource, reply
 from sandbox.hyperpod import Cluster, HyperPod
 from tests.faults.deployment import CloudFormation, Properties, Reply, Request, Stack, Truth
 from tests.faults.functions import Event, Functions, Invocation, Process, Timer
-from tests.faults.outside import PUT, Answer, Outside
+from tests.faults.outside import ASK, PUT, Answer, Outside
 from tests.faults.timeline import Timeline
-from tests.handler.function import Context
+from tests.handler.function import HOOK, Context
 from tests.handler.world import SageMaker
 
 FRESHNESS = 10.0
@@ -63,6 +64,9 @@ class Stage:
         self.deletions: list[Deletion] = []
         self.looks: list[tuple[Invocation, float, str]] = []
         """Each look at a stack: by whom, when, and what it showed."""
+        self.hook: Callable[[dict[str, Any]], bytes] = lambda event: b'{"Decision": "PROCEED"}'
+        self.agreements: list[tuple[Invocation, frozenset[str]]] = []
+        """Who heard the hook agree, and about which identifiers it had been asked."""
         self._sagemaker = SageMaker(self.hp)
         self._seed = seed
         self._exit = ExitStack()
@@ -79,6 +83,8 @@ class Stage:
         self._exit.enter_context(patch.object(root, "handlers", [_Log(self._invocation)]))
         self._exit.callback(self._end_all)
         self._exit.enter_context(patch.object(aws, "client", self._client))
+        waiting = patch.object(aws, "waiting_client", lambda seconds: self._client("lambda"))
+        self._exit.enter_context(waiting)
         self._exit.enter_context(patch.object(reply, "put", self._put))
         self._exit.enter_context(
             patch.object(custom_resource, "threading", SimpleNamespace(Timer=timer))
@@ -145,6 +151,8 @@ class Stage:
     def _call(self, method: str, request: dict[str, Any]) -> Answer:
         invocation = self._running()
         began, number, done = self.timeline.now(), len(self.outside.calls), False
+        if request.get("InvocationType") == "RequestResponse":
+            return self._ask(request, invocation)
 
         def work() -> Answer:
             nonlocal done
@@ -175,6 +183,21 @@ class Stage:
                 self.deletions.append(
                     Deletion(invocation, began, number, identifiers, about, is_late, done)
                 )
+
+    def _ask(self, request: dict[str, Any], invocation: Invocation) -> Answer:
+        assert request["FunctionName"] == HOOK
+        event = json.loads(request["Payload"])
+        about = self.cloudformation.request_of(invocation.event["ResponseURL"])
+        assert about.is_forward, "the hook was asked in a rollback or for a Delete"
+        answer = self.outside.call(
+            ASK, request, invocation, lambda: {"Payload": BytesIO(self.hook(event))}
+        )
+        shown = {node[key] for node in event["Nodes"] for key in ("NodeId", "NodeLogicalId")}
+        given = json.loads(answer["Payload"].getvalue())
+        if given["Decision"] == "PROCEED":
+            vetoed = {node["NodeId"] for node in given.get("VetoedNodes", ())}
+            self.agreements.append((invocation, frozenset(shown - vetoed)))
+        return answer
 
     def _put(self, url: str, body: bytes, timeout: float) -> None:
         invocation = self._running()

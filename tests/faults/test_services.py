@@ -1,12 +1,14 @@
 """SageMaker, CloudFormation's and Lambda's APIs fail, once at any call or for ever."""
 
+import math
+
 import pytest
 
 from tests.faults import scenarios
 from tests.faults.conftest import Tally
 from tests.faults.errors import AFTER, BEFORE, EVER
 from tests.faults.invariants import check
-from tests.faults.outside import PUT
+from tests.faults.outside import ASK, PUT
 from tests.faults.scenarios import Scenario, calls_of
 from tests.faults.stage import Stage
 from tests.handler.world import client_error
@@ -154,4 +156,29 @@ def test_access_that_is_denied_in_the_middle_does_not_outlast_the_stack(
         stage.timeline.after(10, stack.cancel)
         stage.run()
         assert stage.hp.requested_nodes == set()
+        check(stage)
+
+
+@pytest.mark.parametrize("is_after_work", [False, True])
+def test_a_question_to_the_hook_that_goes_wrong_removes_nothing(
+    is_after_work: bool, tally: Tally
+) -> None:
+    for name, error in (AFTER if is_after_work else EVER).items():
+        with tally.fault(f"{name} at the hook"), Stage() as stage:
+            stack = scenarios.an_update_with_a_hook(stage)
+            asked = stage.outside.fail(ASK, error, times=math.inf, is_after_work=is_after_work)
+            stage.run()
+            assert stack.status == "UPDATE_ROLLBACK_COMPLETE"
+            assert stage.deletions == []
+            assert asked.met == 1 or name in {"throttled", "access denied"}
+            check(stage, is_repeatable=False)
+
+
+def test_a_throttled_question_is_put_again(stage: Stage, tally: Tally) -> None:
+    with tally.fault("throttled at the hook"):
+        scenarios.an_update_with_a_hook(stage)
+        stage.outside.fail(ASK, BEFORE["throttled"], times=3)
+        stage.run()
+        assert len(stage.agreements) == 1
+        assert stage.deletions
         check(stage)

@@ -28,6 +28,7 @@ def function(
         "events": function.events_client,
     }
     monkeypatch.setattr(aws, "client", clients.__getitem__)
+    monkeypatch.setattr(aws, "waiting_client", function.lambda_client.waiting)
     monkeypatch.setattr(index, "clock", world.clock)
     monkeypatch.setattr(index.handler, "_clock", world.clock)
     root = logging.getLogger()

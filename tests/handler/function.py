@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from io import BytesIO
 from typing import Any
 
 from hyperpod_node_removal_handler import index
@@ -24,20 +25,52 @@ class Context:
         return int(self.seconds * 1000)
 
 
+HOOK = "arn:aws:lambda:us-east-1:123456789012:function:drain:live"
+
+
 class Lambda:
-    """A Lambda client that keeps what is invoked, to be run when a test says so."""
+    """A Lambda client that keeps what is invoked, to be run when a test says so.
+
+    The hook runs at once. Its errors come first, one for each time it is asked.
+    """
 
     def __init__(self) -> None:
         self.queue: list[bytes] = []
         self.errors: list[Exception] = []
+        self.asked: list[dict[str, Any]] = []
+        self.waits: list[float] = []
+        self.hook: Callable[[dict[str, Any]], Any] = lambda event: {"Decision": "PROCEED"}
+        self.hook_errors: list[Exception] = []
+
+    def waiting(self, seconds: float) -> "Lambda":
+        """The client that waits so long for an answer."""
+        self.waits.append(seconds)
+        return self
 
     def invoke(self, **request: Any) -> dict[str, Any]:
+        if request["InvocationType"] == "RequestResponse":
+            return self._ask(**request)
         assert request["InvocationType"] == "Event"
         assert request["FunctionName"] == Context.invoked_function_arn
         if self.errors:
             raise self.errors.pop(0)
         self.queue.append(request["Payload"])
         return {"StatusCode": 202}
+
+    def _ask(self, **request: Any) -> dict[str, Any]:
+        assert request["FunctionName"] == HOOK
+        if self.hook_errors:
+            raise self.hook_errors.pop(0)
+        self.asked.append(json.loads(request["Payload"]))
+        answer = self.hook(self.asked[-1])
+        if isinstance(answer, Raised):
+            return {"StatusCode": 200, "FunctionError": "Unhandled", "Payload": BytesIO(answer)}
+        body = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
+        return {"StatusCode": 200, "Payload": BytesIO(body)}
+
+
+class Raised(bytes):
+    """What Lambda tells of a function that raised."""
 
 
 class Events:

@@ -63,7 +63,10 @@ def test_an_empty_parameter_is_an_empty_set(value: Any) -> None:
 @pytest.mark.parametrize(
     ("properties", "sentence"),
     [
-        ({"NodeIDs": [NODE]}, "Unknown property 'NodeIDs'; allowed: ClusterName, DryRun,"),
+        (
+            {"NodeIDs": [NODE]},
+            "Unknown property 'NodeIDs'; allowed: BeforeRemoval, ClusterName, DryRun,",
+        ),
         ({"ClusterName": ""}, "ClusterName is required"),
         ({"ClusterName": "ml_cluster"}, "'ml_cluster' is not a cluster name; allowed: 1 to 63"),
         ({"ClusterName": ["a"]}, "ClusterName: '['a']' is not text"),

@@ -1,0 +1,236 @@
+"""The hook: a Lambda function that is asked before any node is, and may veto.
+
+What it is asked and what it may answer is a contract with people's own code, told in
+docs/before-removal.md. Whatever is not a clear yes is a no.
+"""
+
+import json
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, Final, Protocol
+
+from hyperpod_node_removal_handler import aws
+from hyperpod_node_removal_handler.cluster import ClusterDescription, Node
+from hyperpod_node_removal_handler.contract import printable, quoted
+from hyperpod_node_removal_handler.envelope import Envelope
+from hyperpod_node_removal_handler.patience import OUTAGE, Clock, patiently
+
+_log = logging.getLogger(__name__)
+
+VERSION: Final = "1"
+"""Of the event. It changes when a key changes its meaning or goes, not when one is added."""
+ANSWER_MAX: Final = 2 * 1024 * 1024
+"""Bytes of an answer. A veto of 3,000 nodes with a reason of 300 characters each takes 1.1 MB."""
+_LOGGED: Final = 1000
+"""Characters of an answer that are logged as they came."""
+
+
+class Decision(StrEnum):
+    """What a hook may answer."""
+
+    PROCEED = "PROCEED"
+    """Every node may be removed but those in `VetoedNodes`."""
+    VETO = "VETO"
+    """No node may be removed."""
+
+
+class HookError(Exception):
+    """No answer, or none that is understood. Its text goes on from "the hook <name> "."""
+
+
+class LambdaClient(Protocol):
+    """The call that is used of botocore's Lambda client."""
+
+    def invoke(self, **kwargs: Any) -> dict[str, Any]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the hook answered."""
+
+    decision: Decision
+    reason: str = ""
+    vetoed: Mapping[Node, str] = field(default_factory=dict)
+    """Reasons by node."""
+
+    def veto_of(self, node: Node) -> str | None:
+        """Why the node must not be removed. None: it may be."""
+        if self.decision is Decision.VETO or node in self.vetoed:
+            return self.vetoed.get(node) or self.reason or "no reason was given"
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Hook:
+    """The hook of one removal."""
+
+    function: str
+    """Its ARN."""
+    envelope: Envelope
+    clock: Clock
+    client: Callable[[float], LambdaClient]
+    """Makes a client that waits so many seconds for an answer."""
+
+    @property
+    def name(self) -> str:
+        """The function's name, with the version or alias."""
+        return self.function.partition(":function:")[2]
+
+    def ask(
+        self,
+        description: ClusterDescription,
+        nodes: Sequence[Node],
+        *,
+        deadline: float,
+        denied_until: float,
+    ) -> Verdict:
+        """Invoke the function and wait for its answer, until `deadline` at the latest.
+
+        Raises:
+            HookError: it failed, or its answer did not come or was not understood.
+        """
+        seconds = deadline - self.clock.now()
+        if seconds < 1:
+            raise HookError("could not be asked: no time was left for it")
+        payload = json.dumps(
+            event(self.envelope, description, nodes, deadline), separators=(",", ":")
+        ).encode("ascii")
+        _log.info("Asking %s about %d nodes, for up to %d s.", self.function, len(nodes), seconds)
+        began = self.clock.now()
+        try:
+            answer = patiently(
+                lambda: self._invoked(payload, deadline - self.clock.now()),
+                clock=self.clock,
+                # The last try is at the very end, and still has to have time.
+                until=min(deadline - seconds / 2, began + OUTAGE),
+                denied_until=min(deadline - seconds / 2, denied_until),
+            )
+        except aws.AwsError as error:
+            raise HookError(_not_invoked(error)) from error
+        took = self.clock.now() - began
+        _log.info("It answered after %d s: %s", took, printable(_decoded(answer), _LOGGED))
+        return verdict(answer, nodes)
+
+    def _invoked(self, payload: bytes, seconds: float) -> bytes:
+        try:
+            with aws.translated("Invoke"):
+                answer = self.client(seconds).invoke(
+                    FunctionName=self.function, InvocationType="RequestResponse", Payload=payload
+                )
+                body = bytes(answer["Payload"].read(ANSWER_MAX + 1)) if "Payload" in answer else b""
+        except aws.ThrottledError:
+            raise
+        except aws.TransientError as error:
+            # It may have run, or be running still: a second run beside it could do harm.
+            what = f"gave no answer in up to {seconds:.0f} s, and may be running still"
+            raise HookError(f"{what} ({error.code})") from error
+        if answer.get("FunctionError"):
+            raise HookError(f"failed: {_error_of(body)}")
+        return body
+
+
+def event(
+    envelope: Envelope, description: ClusterDescription, nodes: Iterable[Node], deadline: float
+) -> dict[str, Any]:
+    """What the hook is asked. Every key is always there; what is not known is empty."""
+    until = datetime.fromtimestamp(deadline, UTC)
+    return {
+        "Version": VERSION,
+        "ClusterName": description.name,
+        "ClusterArn": description.arn,
+        "EksClusterArn": description.eks_cluster_arn,
+        "StackId": envelope.stack_id,
+        "LogicalResourceId": envelope.logical_resource_id,
+        "Deadline": until.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "Nodes": [
+            {
+                "NodeId": node.instance_id,
+                "NodeLogicalId": node.logical_id,
+                "InstanceGroupName": node.group,
+                "InstanceType": node.instance_type,
+                "Status": node.status,
+                "PrivateDnsHostname": node.private_dns_hostname,
+            }
+            for node in nodes
+        ],
+    }
+
+
+def verdict(answer: bytes, nodes: Iterable[Node]) -> Verdict:
+    """What an answer says about `nodes`.
+
+    Raises:
+        HookError: it is not understood, down to the last key: a mistyped veto must not pass for
+            an agreement.
+    """
+    if len(answer) > ANSWER_MAX:
+        raise HookError(f"answered with more than {ANSWER_MAX} bytes")
+    try:
+        given = json.loads(_decoded(answer) or "null")
+    except (ValueError, RecursionError):
+        raise HookError("answered something that is not JSON") from None
+    if not given or not isinstance(given, dict):
+        shown = quoted(_decoded(answer).strip() or "nothing")
+        raise HookError(f'answered {shown}; allowed: {{"Decision": "PROCEED"}} or "VETO"')
+    _only(given, ("Decision", "Reason", "VetoedNodes"))
+    decision = given.get("Decision")
+    if decision not in tuple(Decision):
+        raise HookError(f"answered Decision {quoted(decision)}; allowed: {' or '.join(Decision)}")
+    entries = given.get("VetoedNodes", [])
+    if not isinstance(entries, list):
+        raise HookError("answered VetoedNodes that is not a list")
+    known = {("NodeId", node.instance_id): node for node in nodes if node.instance_id}
+    known |= {("NodeLogicalId", node.logical_id): node for node in nodes if node.logical_id}
+    return Verdict(Decision(decision), _reason(given), dict(_veto(one, known) for one in entries))
+
+
+def _veto(entry: object, known: Mapping[tuple[str, str], Node]) -> tuple[Node, str]:
+    if not isinstance(entry, dict):
+        raise HookError(f"answered VetoedNodes with {quoted(entry)}, which is not an object")
+    _only(entry, ("NodeId", "NodeLogicalId", "Reason"))
+    named = [(key, entry[key]) for key in ("NodeId", "NodeLogicalId") if entry.get(key)]
+    found = {known.get((key, str(value))) for key, value in named}
+    node = found.pop() if len(found) == 1 else None
+    if node is None:
+        ids = ", ".join(quoted(value) for _, value in named) or "no node"
+        raise HookError(f"vetoed {ids}, which is not a node that it was asked about")
+    return node, _reason(entry)
+
+
+def _reason(given: Mapping[str, Any]) -> str:
+    reason = given.get("Reason", "")
+    if not isinstance(reason, str):
+        raise HookError(f"answered Reason {quoted(reason)}, which is not text")
+    return printable(reason.strip(), aws.MESSAGE_MAX)
+
+
+def _only(given: Mapping[str, Any], allowed: Sequence[str]) -> None:
+    for key in given:
+        if key not in allowed:
+            raise HookError(f"answered a key {quoted(key)}; allowed: {', '.join(allowed)}")
+
+
+def _not_invoked(error: aws.AwsError) -> str:
+    if isinstance(error, aws.AccessDeniedError):
+        return (
+            "could not be asked: the function's role needs lambda:InvokeFunction on it"
+            f" ({error.code}: {error.message})"
+        )
+    return f"could not be asked ({error.code}: {error.message})"
+
+
+def _error_of(body: bytes) -> str:
+    """What Lambda says of a function that raised or was stopped."""
+    try:
+        given = json.loads(body)
+        text = f"{given.get('errorType') or 'error'}: {given['errorMessage']}"
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
+        text = _decoded(body)
+    return printable(text, 200)
+
+
+def _decoded(body: bytes) -> str:
+    return body.decode("utf-8", "backslashreplace")
