@@ -1,7 +1,7 @@
 """A removal file as a whole: what it asks for, and where in it the nodes stand."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hyperpod_node_removal_file.file import read_settings_file
@@ -27,7 +27,8 @@ def read_removal_file(path: Path, name: str) -> RemovalFile:
         SettingsError: it does not describe a removal.
     """
     given = read_settings_file(path, name)
-    return RemovalFile(name, settings_from(given, name), dict(_lines(given)))
+    settings = replace(settings_from(given, name), file=name)
+    return RemovalFile(name, settings, dict(_lines(given)))
 
 
 def _lines(given: Mapping[str, Given]) -> Iterator[tuple[str, int]]:

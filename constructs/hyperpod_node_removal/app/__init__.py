@@ -1,4 +1,4 @@
-"""What `app.py` deploys: a stack that removes the nodes named on the command line or in a file.
+"""Apps of removal files: the stack and the stage that they are made of, and what `app.py` deploys.
 
 ::
 
@@ -6,6 +6,10 @@
     cdk deploy -c removals=removals.yaml
 
 The keys are those of `hyperpod_node_removal_file.Key`, in the file and on the command line alike.
+An app of a team's own makes a stack for each file, or a stage of CDK Pipelines::
+
+    for settings in read_removal_folder(Path("removals"), "removals"):
+        NodeRemovalStack(app, settings)
 """
 
 import sys
@@ -16,9 +20,10 @@ from aws_cdk import App
 from hyperpod_node_removal._errors import NodeRemovalError
 from hyperpod_node_removal.app.context import settings_from_context
 from hyperpod_node_removal.app.stack import NodeRemovalStack
+from hyperpod_node_removal.app.stage import NodeRemovalStage
 from hyperpod_node_removal_file import SettingsError
 
-__all__ = ["NodeRemovalStack", "main", "settings_from_context"]
+__all__ = ["NodeRemovalStack", "NodeRemovalStage", "main", "settings_from_context"]
 
 
 def main() -> None:

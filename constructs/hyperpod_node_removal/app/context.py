@@ -1,7 +1,6 @@
 """What `-c key=value` on the command line asks for."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
@@ -11,7 +10,7 @@ from hyperpod_node_removal_file import (
     Settings,
     SettingsError,
     given_values,
-    read_settings_file,
+    read_removal_file,
     settings_from,
 )
 from hyperpod_node_removal_handler import contract
@@ -47,7 +46,7 @@ def settings_from_context(context: Mapping[str, Any], folder: Path) -> Settings:
     if not isinstance(file, str) or not file:
         raise SettingsError(f"-c {REMOVALS}: {contract.quoted(file)} is not the path of a file")
     name = contract.printable(file)
-    return replace(settings_from(read_settings_file(folder / file, name), name), file=name)
+    return read_removal_file(folder / file, name).settings
 
 
 def _refuse_misspelled_keys(context: Mapping[str, Any]) -> None:

@@ -43,6 +43,7 @@ class NodeRemovalStack(Stack):
         super().__init__(
             scope,
             settings.stack_name,
+            stack_name=settings.stack_name,  # within a stage too, which would add its own name
             description=f"Removes nodes from the SageMaker HyperPod cluster {settings.cluster}",
         )
         is_arn = settings.cluster.startswith("arn:")
