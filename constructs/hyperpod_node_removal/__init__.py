@@ -17,7 +17,9 @@
     app.synth()
 """
 
+from hyperpod_node_removal._dashboard import NodeRemovalDashboard
 from hyperpod_node_removal._errors import AssetError, InvalidPropertyError, NodeRemovalError
+from hyperpod_node_removal._metrics import ClusterMetrics
 from hyperpod_node_removal._provider import NodeRemovalProvider
 from hyperpod_node_removal._removal import NodeRemoval
 from hyperpod_node_removal._warnings import RemovalWarning
@@ -35,9 +37,11 @@ if __name__ != "hyperpod_node_removal":
 
 __all__ = [
     "AssetError",
+    "ClusterMetrics",
     "InvalidPropertyError",
     "MissingNodes",
     "NodeRemoval",
+    "NodeRemovalDashboard",
     "NodeRemovalError",
     "NodeRemovalProvider",
     "Outcome",

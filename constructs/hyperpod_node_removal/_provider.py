@@ -3,6 +3,7 @@
 from typing import Final, Self
 
 from aws_cdk import Duration, RemovalPolicy, Stack
+from aws_cdk import aws_events as events
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
@@ -10,14 +11,24 @@ from constructs import Construct
 
 from hyperpod_node_removal._asset import HANDLER_PACKAGE, staged_code
 from hyperpod_node_removal._errors import NodeRemovalError
+from hyperpod_node_removal._finished_events import (
+    Detail,
+    EventMethods,
+    RuleOptions,
+    event_variables,
+    finished_rule,
+)
+from hyperpod_node_removal._metrics import metric_variables
 from hyperpod_node_removal._role_size import RoleSize
 from hyperpod_node_removal._statements import (
     acknowledge_wildcard,
     cluster_statements,
+    event_bus_statement,
     function_statement,
     stack_statement,
 )
 from hyperpod_node_removal._validation import (
+    check_flag,
     check_text,
     is_token,
     stack_arn_problem,
@@ -39,7 +50,7 @@ _ANY_STACK_ID_REASON: Final = (
 )
 
 
-class NodeRemovalProvider(Construct):
+class NodeRemovalProvider(EventMethods, Construct):
     """The function that removes nodes, with its role and its log group. One per stack.
 
     A removal makes it when its stack has none yet. Made by hand it can be configured, and shared
@@ -63,6 +74,8 @@ class NodeRemovalProvider(Construct):
         *,
         code: lambda_.Code | None = None,
         log_retention: logs.RetentionDays = logs.RetentionDays.ONE_YEAR,
+        metrics: bool = False,
+        event_bus: events.IEventBus | None = None,
     ) -> None:
         """Make the function, its role and its log group.
 
@@ -73,10 +86,19 @@ class NodeRemovalProvider(Construct):
                 bucket of yours. Default: the code of this package, as an asset.
             log_retention: how long log events are kept. Default: one year. The log group itself
                 stays when the stack is deleted, as the record of what was removed.
+            metrics: whether the function writes metrics of each removal, which are custom metrics
+                and cost accordingly (docs/observability.md). Default: it does not.
+            event_bus: where the function sends an event when a removal has ended. Default: nowhere.
+
+        Raises:
+            InvalidPropertyError: `metrics` is neither True nor False.
         """
+        check_flag(f"{scope.node.path}/{construct_id}".lstrip("/"), "metrics", metrics)
         if code is None:
             code = lambda_.Code.from_asset(str(staged_code()))
         super().__init__(scope, construct_id)
+        self._writes_metrics = metrics
+        self._event_bus = event_bus
         self._log_group = logs.LogGroup(
             self, "LogGroup", retention=log_retention, removal_policy=RemovalPolicy.RETAIN
         )
@@ -95,7 +117,11 @@ class NodeRemovalProvider(Construct):
             architecture=lambda_.Architecture.ARM_64,
             code=code,
             handler=f"{HANDLER_PACKAGE}.index.handler",
-            environment={"AWS_DATA_PATH": MODELS_PATH},
+            environment={
+                "AWS_DATA_PATH": MODELS_PATH,
+                **metric_variables(metrics),
+                **event_variables(event_bus),
+            },
             role=self._role,
             timeout=Duration.seconds(FUNCTION_TIMEOUT_SECONDS),
             memory_size=MEMORY_MEGABYTES,
@@ -128,6 +154,10 @@ class NodeRemovalProvider(Construct):
         )
         self._elsewhere: iam.Policy | None = None
         self._policies: list[iam.Policy] = [self._self_invocation]
+        if event_bus is not None:
+            statements = [event_bus_statement(event_bus.event_bus_arn)]
+            self.attach(iam.Policy(self, "FinishedEvents", statements=statements))
+        self._own_policies = tuple(self._policies)
         self.node.add_validation(RoleSize(self, self._policies))
 
     @classmethod
@@ -167,6 +197,28 @@ class NodeRemovalProvider(Construct):
     def log_group(self) -> logs.LogGroup:
         """Where the function tells what happened to each node."""
         return self._log_group
+
+    @property
+    def event_bus(self) -> events.IEventBus:
+        """Where the function sends the event that ends a removal.
+
+        Raises:
+            NodeRemovalError: it sends none.
+        """
+        if self._event_bus is None:
+            raise NodeRemovalError(
+                f"{self.node.path} sends no events; give {type(self).__name__} an event_bus, such"
+                " as EventBus.from_event_bus_name(stack, 'Bus', 'default')"
+            )
+        return self._event_bus
+
+    def require_metrics(self) -> None:
+        """Raise `NodeRemovalError` if the function writes no metrics: a graph of them would stay
+        empty, and an alarm silent."""
+        if self._writes_metrics is False:
+            raise NodeRemovalError(
+                f"{self.node.path} writes no metrics; give {type(self).__name__} metrics=True"
+            )
 
     def allow_removals(
         self,
@@ -216,7 +268,10 @@ class NodeRemovalProvider(Construct):
 
     def run_before(self, resource: Construct) -> None:
         """Have everything about the function in place before `resource` invokes it."""
-        resource.node.add_dependency(self._invocation, self._self_invocation)
+        resource.node.add_dependency(self._invocation, *self._own_policies)
+
+    def _add_rule(self, construct_id: str, detail: Detail, options: RuleOptions) -> events.Rule:
+        return finished_rule(self, construct_id, self.event_bus, detail, options)
 
     def _log_permissions(self) -> iam.PolicyDocument:
         return iam.PolicyDocument(

@@ -1,16 +1,25 @@
 """The construct: a set of nodes that a deployment removes from a cluster."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
-from aws_cdk import CustomResource, Duration, Stack
+from aws_cdk import CfnElement, CustomResource, Duration, Stack
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_events as events
 from aws_cdk.aws_lambda import IFunction
 from aws_cdk.interfaces.aws_sagemaker import IClusterRef
 from constructs import Construct
 
 from hyperpod_node_removal._attributes import RemovalAttributes
 from hyperpod_node_removal._cluster import named_cluster
+from hyperpod_node_removal._finished_events import (
+    Detail,
+    EventMethods,
+    RuleOptions,
+    finished_rule,
+)
 from hyperpod_node_removal._guards import guard_properties
+from hyperpod_node_removal._metrics import MetricMethods, failure_alarm
 from hyperpod_node_removal._permissions import RemovalPermissions
 from hyperpod_node_removal._provider import NodeRemovalProvider
 from hyperpod_node_removal._validation import (
@@ -30,7 +39,7 @@ from hyperpod_node_removal_handler.contract import (
 )
 
 
-class NodeRemoval(RemovalAttributes):
+class NodeRemoval(EventMethods, MetricMethods, RemovalAttributes):
     """Removes a set of nodes from a SageMaker HyperPod cluster when it is deployed.
 
     The deployment is complete when every node of the set has left the cluster, or was not there to
@@ -158,6 +167,7 @@ class NodeRemoval(RemovalAttributes):
         before_removal_arn = checked_function_arn(path, "before_removal", before_removal)
 
         super().__init__(scope, construct_id)
+        self._cluster = named
         self._provider = provider or NodeRemovalProvider.get_or_create(self)
         properties: dict[str, Any] = {
             Property.CLUSTER_NAME.value: named.name,
@@ -201,3 +211,45 @@ class NodeRemoval(RemovalAttributes):
     def provider(self) -> NodeRemovalProvider:
         """The function that does the removal, with its role and log group."""
         return self._provider
+
+    def alarm_on_failures(
+        self,
+        construct_id: str = "FailureAlarm",
+        *,
+        threshold: int = 1,
+        actions: Sequence[cloudwatch.IAlarmAction] = (),
+        alarm_name: str | None = None,
+    ) -> cloudwatch.Alarm:
+        """An alarm for when nodes of this removal's cluster could not be removed, by any removal.
+
+        It is there before the removal begins. But an alarm of a stack that is being created goes
+        with the stack's rollback: for a stack that stays, see `ClusterMetrics`.
+
+        Args:
+            construct_id: unique within this construct.
+            threshold: how many nodes within 5 minutes it takes. Default: one.
+            actions: what to do when it goes off, such as `SnsAction(topic)`. Default: nothing.
+            alarm_name: its name. Default: one that CloudFormation makes.
+
+        Raises:
+            NodeRemovalError: the provider writes no metrics.
+        """
+        alarm = failure_alarm(
+            self, self, construct_id, threshold=threshold, actions=actions, alarm_name=alarm_name
+        )
+        self._resource.node.add_dependency(alarm)
+        return alarm
+
+    @property
+    def _metrics_cluster(self) -> str:
+        self._provider.require_metrics()
+        return self._cluster.name
+
+    def _add_rule(self, construct_id: str, detail: Detail, options: RuleOptions) -> events.Rule:
+        """A rule for this removal alone, which is there before it begins."""
+        element = cast("CfnElement", self._resource.node.default_child)
+        this = {"StackId": [Stack.of(self).stack_id], "LogicalResourceId": [element.logical_id]}
+        bus = self._provider.event_bus
+        rule = finished_rule(self, construct_id, bus, {**this, **detail}, options)
+        self._resource.node.add_dependency(rule)
+        return rule

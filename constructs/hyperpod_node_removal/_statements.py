@@ -17,6 +17,11 @@ def stack_statement(stack_arn: str) -> iam.PolicyStatement:
     return _allowed(("cloudformation:DescribeStacks",), stack_arn)
 
 
+def event_bus_statement(event_bus_arn: str) -> iam.PolicyStatement:
+    """To send the event that ends a removal."""
+    return _allowed(("events:PutEvents",), event_bus_arn)
+
+
 def cluster_statements(
     cluster_arn: str, eks_cluster_arn: str | None = None
 ) -> list[iam.PolicyStatement]:

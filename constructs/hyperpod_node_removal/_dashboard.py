@@ -1,0 +1,122 @@
+"""A CloudWatch dashboard of removals."""
+
+from typing import Final
+
+from aws_cdk import Duration
+from aws_cdk import aws_cloudwatch as cloudwatch
+from constructs import Construct
+
+from hyperpod_node_removal._provider import NodeRemovalProvider
+from hyperpod_node_removal._validation import check_text
+from hyperpod_node_removal_handler import contract
+from hyperpod_node_removal_handler.signals import METRIC_NAMESPACE, Dimension, Metric
+
+_HALF: Final = 12
+"""Columns of a dashboard that half a row takes."""
+_PERIOD: Final = 300
+_LINES_MAX: Final = 100
+
+
+class NodeRemovalDashboard(Construct):
+    """Nodes removed, failed and absent, how long it took, and what the log says of each node."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        provider: NodeRemovalProvider,
+        cluster: str | None = None,
+        dashboard_name: str | None = None,
+    ) -> None:
+        """Make the dashboard.
+
+        Args:
+            scope: the stack, or a construct in it.
+            construct_id: unique within `scope`.
+            provider: the function, with metrics on. Its log is searched for the nodes.
+            cluster: name or ARN, as the removals write it, of the one cluster to show. Default:
+                every cluster from which nodes were removed in the account and region.
+            dashboard_name: its name. Default: one that CloudFormation makes.
+
+        Raises:
+            InvalidPropertyError: `cluster` is not the name or the ARN of a cluster.
+            NodeRemovalError: the provider writes no metrics.
+        """
+        if cluster is not None:
+            path = f"{scope.node.path}/{construct_id}".lstrip("/")
+            check_text(path, "cluster", cluster, contract.cluster_name_problem)
+        provider.require_metrics()
+        super().__init__(scope, construct_id)
+        where = "" if cluster is None else f' {Dimension.CLUSTER_NAME}="{cluster}"'
+        self._dashboard = cloudwatch.Dashboard(
+            self,
+            "Dashboard",
+            dashboard_name=dashboard_name,
+            default_interval=Duration.days(14),
+            widgets=[
+                [
+                    _graph("Removed nodes", Metric.REMOVED_NODES, where),
+                    _graph("Failed nodes", Metric.FAILED_NODES, where),
+                ],
+                [
+                    _graph("Nodes that were already absent", Metric.ALREADY_ABSENT_NODES, where),
+                    _graph("Failed nodes by code", Metric.FAILED_NODES, where, by_code=True),
+                ],
+                [
+                    _graph(
+                        "Longest removal, in seconds",
+                        Metric.DURATION,
+                        where,
+                        statistic=cloudwatch.Stats.MAXIMUM,
+                    ),
+                    _log_lines(provider),
+                ],
+            ],
+        )
+
+    @property
+    def dashboard(self) -> cloudwatch.Dashboard:
+        """The dashboard, to which widgets can be added."""
+        return self._dashboard
+
+
+def _graph(
+    title: str,
+    metric: Metric,
+    where: str,
+    *,
+    statistic: str = cloudwatch.Stats.SUM,
+    by_code: bool = False,
+) -> cloudwatch.GraphWidget:
+    """A line for each cluster, or each cluster and code, that CloudWatch finds."""
+    dimensions = [Dimension.CLUSTER_NAME, Dimension.CODE] if by_code else [Dimension.CLUSTER_NAME]
+    schema = ",".join([METRIC_NAMESPACE, *dimensions])
+    return cloudwatch.GraphWidget(
+        title=title,
+        width=_HALF,
+        left=[
+            cloudwatch.MathExpression(
+                expression=f"SEARCH('{{{schema}}} MetricName=\"{metric}\"{where}',"
+                f" '{statistic}', {_PERIOD})",
+                label="",
+                period=Duration.seconds(_PERIOD),
+            )
+        ],
+        left_y_axis=cloudwatch.YAxisProps(min=0, show_units=False),
+    )
+
+
+def _log_lines(provider: NodeRemovalProvider) -> cloudwatch.LogQueryWidget:
+    """The latest lines of the log that are about one node."""
+    return cloudwatch.LogQueryWidget(
+        title="Nodes in the log, the latest first",
+        width=_HALF,
+        log_group_names=[provider.log_group.log_group_name],
+        query_lines=[
+            "fields @timestamp, node, code, message",
+            "filter ispresent(node)",
+            "sort @timestamp desc",
+            f"limit {_LINES_MAX}",
+        ],
+    )
