@@ -31,6 +31,7 @@ _OPERATIONS = {
     "batch_delete_cluster_nodes": "BatchDeleteClusterNodes",
     "describe_stacks": "DescribeStacks",
     "invoke": "Invoke",
+    "put_events": "PutEvents",
 }
 
 
@@ -67,6 +68,8 @@ class Stage:
         self.hook: Callable[[dict[str, Any]], bytes] = lambda event: b'{"Decision": "PROCEED"}'
         self.agreements: list[tuple[Invocation, frozenset[str]]] = []
         """Who heard the hook agree, and about which identifiers it had been asked."""
+        self.events: list[dict[str, Any]] = []
+        """Details of the events that reached the bus."""
         self._sagemaker = SageMaker(self.hp)
         self._seed = seed
         self._exit = ExitStack()
@@ -163,6 +166,9 @@ class Stage:
                     assert len(request["Payload"]) <= 256 * 1024
                     self.functions.deliver(request["Payload"], ancestors=invocation.ancestors)
                     return {"StatusCode": 202}
+                case "put_events":
+                    self.events += [json.loads(entry["Detail"]) for entry in request["Entries"]]
+                    return {"FailedEntryCount": 0, "Entries": [{"EventId": "e-1"}]}
                 case "describe_stacks":
                     answer = self.cloudformation.describe(request["StackName"])
                     status = answer["Stacks"][0]["StackStatus"]
