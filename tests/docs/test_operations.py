@@ -1,0 +1,144 @@
+"""What the operations page tells to do about a stack that is stuck gets it loose."""
+
+import json
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from hyperpod_node_removal_handler import contract
+from sandbox.aws import Sandbox
+from sandbox.hyperpod import Cluster
+from sandbox.project import ROOT
+from tests.docs.aws_command import read_command
+from tests.docs.code_blocks import DOCS, code_blocks
+
+pytestmark = pytest.mark.xdist_group("docs-operations")
+
+PAGE = DOCS / "operations.md"
+STACK = "hyperpod-node-removal-ml-cluster"
+LOGICAL_ID = "Removal1BFB0048"
+
+
+@dataclass
+class Case:
+    """The app's stack, deployed with the CDK CLI from a removal file, and its cluster."""
+
+    sandbox: Sandbox
+    cluster: Cluster
+    folder: Path
+    said: str = ""
+    """What the last command of the CDK CLI printed."""
+
+    @property
+    def stack(self) -> str:
+        return f"hyperpod-node-removal-{self.cluster.name}"
+
+    def write(self, *nodes: str) -> None:
+        """The removal file with these nodes."""
+        content = {"cluster": self.cluster.name, "node_ids": list(nodes), "retry_for": 0}
+        (self.folder / "removals.yaml").write_text(json.dumps(content), encoding="utf-8")
+
+    def cdk(self, *words: str) -> str:
+        """Run a command of the page and tell the status of the stack."""
+        given = [word.replace(STACK, self.stack) for word in words]
+        if given[0] == "deploy":
+            given += ["--require-approval", "never"]
+        self.said = self.sandbox.cdk(*given, cwd=self.folder).stdout
+        return self.sandbox.status(self.stack) or "gone"
+
+    def aws(self, words: list[str]) -> Any:
+        """Run a command of the page."""
+        called = read_command([word.replace(STACK, self.stack) for word in words], ROOT)
+        client = self.sandbox.client(called.service)
+        return getattr(client, called.operation)(**called.parameters)
+
+    def delete_function(self) -> None:
+        resources = self.sandbox.client("cloudformation").describe_stack_resources(
+            StackName=self.stack
+        )["StackResources"]
+        (name,) = (
+            resource["PhysicalResourceId"]
+            for resource in resources
+            if resource["ResourceType"] == "AWS::Lambda::Function"
+        )
+        self.sandbox.client("lambda").delete_function(FunctionName=name)
+
+
+@pytest.fixture(scope="module")
+def bootstrapped(sandbox: Sandbox) -> Sandbox:
+    sandbox.bootstrap()
+    return sandbox
+
+
+@pytest.fixture
+def case(bootstrapped: Sandbox, tmp_path: Path) -> Case:
+    (tmp_path / "cdk.json").write_text(
+        json.dumps({"app": f"{sys.executable} {ROOT / 'app.py'}", "versionReporting": False})
+    )
+    name = f"ml-{uuid4().hex[:8]}"
+    cluster = bootstrapped.hyperpod.create_cluster(name, {"workers": 6}, shutdown_seconds=0.5)
+    return Case(bootstrapped, cluster, tmp_path)
+
+
+def shown(*beginning: str) -> list[list[str]]:
+    """The commands of the page that begin so."""
+    commands = [words for block in code_blocks(PAGE, "console") for words in block.commands]
+    found = [words for words in commands if tuple(words[: len(beginning)]) == beginning]
+    assert found, beginning
+    return found
+
+
+def test_the_logical_id_is_that_of_the_app(case: Case) -> None:
+    case.write()
+    assert case.cdk("deploy", "-c", "removals=removals.yaml") == "CREATE_COMPLETE"
+    resources = case.sandbox.client("cloudformation").describe_stack_resources(
+        StackName=case.stack, LogicalResourceId=LOGICAL_ID
+    )["StackResources"]
+    assert [resource["ResourceType"] for resource in resources] == [contract.RESOURCE_TYPE]
+
+
+def test_a_failure_can_be_kept_tried_again_and_rolled_back(case: Case) -> None:
+    (deploy,) = shown("cdk", "deploy")
+    (rollback,) = shown("cdk", "rollback")
+    bad, good, other, *_ = case.cluster.node_ids("workers")
+    case.write(good)
+    assert case.cdk("deploy", "-c", "removals=removals.yaml") == "CREATE_COMPLETE"
+    case.cluster.refuse(bad)
+    case.write(good, bad)
+    assert case.cdk(*deploy[1:]) == "UPDATE_FAILED"
+    case.cluster.allow(bad)
+    assert case.cdk(*deploy[1:]) == "UPDATE_COMPLETE", case.said
+    assert bad not in case.cluster.present
+    case.cluster.refuse(other)
+    case.write(other)
+    assert case.cdk(*deploy[1:]) == "UPDATE_FAILED"
+    assert case.cdk(*rollback[1:]) == "UPDATE_ROLLBACK_COMPLETE", case.said
+    assert other in case.cluster.present
+
+
+def test_an_update_that_lost_its_function_comes_loose(case: Case) -> None:
+    first, second, *_ = case.cluster.node_ids("workers")
+    case.write(first)
+    assert case.cdk("deploy", "-c", "removals=removals.yaml") == "CREATE_COMPLETE"
+    case.delete_function()
+    case.write(second)
+    assert case.cdk("deploy", "-c", "removals=removals.yaml") == "UPDATE_ROLLBACK_FAILED"
+    *_, skipping = shown("aws", "cloudformation", "continue-update-rollback")
+    assert LOGICAL_ID in skipping
+    case.aws(skipping)
+    client = case.sandbox.client("cloudformation")
+    client.get_waiter("stack_rollback_complete").wait(StackName=case.stack)
+    assert case.sandbox.status(case.stack) == "UPDATE_ROLLBACK_COMPLETE"
+    assert second in case.cluster.present
+
+
+def test_every_code_is_there() -> None:
+    _, _, section = PAGE.read_text(encoding="utf-8").partition("## What each code asks for\n")
+    first_cells = re.findall(r"^\| (`[^|]*) \|", section.partition("\n## ")[0], re.MULTILINE)
+    told = {name for cell in first_cells for name in re.findall(r"`(\w+)`", cell)}
+    assert {str(code) for code in contract.FailureCode} <= told
