@@ -6,10 +6,14 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 import pytest
-from aws_cdk import App
+from aws_cdk import App, Stack
+from aws_cdk.aws_events import EventBus
+from aws_cdk.aws_lambda import Function
 
+from hyperpod_node_removal import NodeRemoval, NodeRemovalDashboard, NodeRemovalProvider
 from hyperpod_node_removal.app import NodeRemovalStack
 from hyperpod_node_removal_file import Settings
+from tests.docs.code_blocks import DOCS
 from tests.docs.policy import Policy, as_list
 
 pytestmark = pytest.mark.xdist_group("docs")
@@ -269,6 +273,67 @@ def test_the_boundary_is_what_the_function_needs(template: dict[str, Any]) -> No
 def test_the_boundary_reaches_what_the_function_works_on(action: str, resource: str) -> None:
     assert BOUNDARY.allows(action, resource)
     assert not BOUNDARY.allows(action, resource.replace("111122223333", "444455556666"))
+
+
+def with_option(option: str, folder: Path) -> dict[str, Any]:
+    """The template of a stack that uses one of the options of the start page."""
+    app = App(outdir=str(folder))
+    stack = Stack(app, STACK)
+    provider = NodeRemovalProvider(
+        stack,
+        metrics=option in {"metrics", "alarm_on_failures", "NodeRemovalDashboard"},
+        event_bus=EventBus.from_event_bus_name(stack, "Bus", "default")
+        if option in {"event_bus", "on_finished", "on_failed"}
+        else None,
+    )
+    removal = NodeRemoval(
+        stack,
+        "Removal",
+        cluster_arn=f"arn:aws:sagemaker:{PLACE}:cluster/a1b2c3d4e5f6",
+        eks_cluster_arn=f"arn:aws:eks:{PLACE}:cluster/ml",
+        node_ids=["i-01234567"],
+        before_removal=Function.from_function_arn(
+            stack, "Hook", f"arn:aws:lambda:{PLACE}:function:drain"
+        )
+        if option == "before_removal"
+        else None,
+    )
+    match option:
+        case "on_finished":
+            provider.on_finished("Rule")
+        case "on_failed":
+            removal.on_failed("Rule")
+        case "alarm_on_failures":
+            removal.alarm_on_failures("Alarm")
+        case "NodeRemovalDashboard":
+            NodeRemovalDashboard(stack, "Dashboard", provider=provider)
+    return cast("dict[str, Any]", app.synth().get_stack_by_name(STACK).template)
+
+
+OPTIONS: Final = re.findall(
+    r"^\| (`\w+`.*?) \| (.*?) \| (.*?) \|$",
+    (DOCS / "start.md").read_text(encoding="utf-8"),
+    re.MULTILINE,
+)
+
+
+@pytest.mark.parametrize(("options", "types", "actions"), OPTIONS, ids=[row[0] for row in OPTIONS])
+def test_what_more_is_needed_for_more(
+    options: str, types: str, actions: str, tmp_path: Path
+) -> None:
+    for option in re.findall(r"`(\w+)`", options):
+        template = with_option(option, tmp_path / option)
+        made = {one["Type"] for one in template["Resources"].values()} - set(WRITES)
+        assert made == set(re.findall(r"`(\w+::\w+::\w+)`", types))
+        told = set(re.findall(r"`(\w+:\w+)`", actions))
+        assert granted(template) == BOUNDARY.actions | told
+        policies = of_type(template, "AWS::IAM::Policy")
+        if "lambda:InvokeFunction" in told:
+            assert f"{PLACE}:function:drain" in json.dumps(policies)
+
+
+def test_the_options_are_found() -> None:
+    assert len(OPTIONS) == 6
 
 
 def test_the_roles_of_the_pipeline_are_those_of_the_bootstrap() -> None:
