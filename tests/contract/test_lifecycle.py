@@ -221,3 +221,40 @@ def test_the_log_ends_with_the_summary_and_has_no_presigned_url(removal: Removal
     assert f"{bad}: not removed: NodeIdInUse" in told[1]
     assert "PARTIAL: 1 of 2 nodes not removed" in told[-1]
     assert not any("cfn-response" in line or "ResponseURL" in line for line in lines)
+
+
+def test_what_brings_nodes_back_and_the_plan_are_told(removal: Removal) -> None:
+    cluster = removal.cluster(autoscaler="Karpenter")
+    first, second, *_ = cluster.node_ids("workers")
+    deployment = removal.deploy(first, second, ABSENT)
+    assert (
+        "Karpenter scales this cluster and may add nodes to workers"
+        in (deployment.outputs["Warnings"])
+    )
+    group = next(
+        event.physical_id
+        for event in deployment.events
+        if event.resource_type == "AWS::Logs::LogGroup" and event.physical_id
+    )
+    told = [json.loads(line) for line in removal.sandbox.log_lines(group)]
+    rows = [line for line in told if "action" in line]
+    assert [(row["action"], row["node"]) for row in rows] == [
+        ("remove", first),
+        ("remove", second),
+        ("already absent", ABSENT),
+    ]
+    assert rows[0]["group"] == "workers"
+    assert rows[0]["message"].startswith(f"Plan: remove          {first}  workers")
+    (warning,) = [line for line in told if line.get("level") == "WARNING"]
+    assert warning["message"] == deployment.outputs["Warnings"]
+    (count,) = [line for line in told if "instance_count" in line]
+    assert (count["instance_count_before"], count["instance_count"]) == (8, 6)
+
+
+def test_nothing_is_warned_of_after_a_rollback(removal: Removal) -> None:
+    cluster = removal.cluster(autoscaler="Karpenter")
+    bad, good, *_ = cluster.node_ids("workers")
+    removal.deploy(good)
+    cluster.refuse(bad)
+    assert removal.deploy(bad).status == "UPDATE_ROLLBACK_COMPLETE"
+    assert [reply["Data"]["Warnings"] != "" for reply in removal.replies()] == [True, False, False]
