@@ -61,9 +61,9 @@ def _target_count_line(group: str, count: int, before: int | None, after: int) -
     if after > before - count:
         return LogLine(
             logging.WARNING,
-            f"{group}: TargetCount is {after} and was {before}, although {count} of its nodes were"
-            " removed: the service has yet to lower it, or somebody raised it. Read it again"
-            " before you change InstanceCount in the cluster's template.",
+            f"{group}: TargetCount is {after} and was {before}, although the service took the"
+            f" removal of {count}: it has yet to lower the count, or somebody raised it. Read it"
+            " again before you change InstanceCount in the cluster's template.",
             fields,
         )
     others = f" (of these, {count} removed here)" if after < before - count else ""

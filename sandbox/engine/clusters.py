@@ -15,6 +15,22 @@ from sandbox.engine.internals import internal
 
 TYPE: Final = "AWS::SageMaker::Cluster"
 
+# What the model knows of a cluster and of its groups; the rest of a template is not sent.
+_CLUSTER: Final = (
+    "AutoScaling",
+    "ClusterName",
+    "NodeProvisioningMode",
+    "NodeRecovery",
+    "Orchestrator",
+)
+_GROUP: Final = (
+    "ExecutionRole",
+    "InstanceGroupName",
+    "InstanceType",
+    "LifeCycleConfig",
+    "SlurmConfig",
+)
+
 
 def install() -> None:
     """Add the type to ministack's CloudFormation in this process."""
@@ -72,19 +88,3 @@ def _request(props: dict[str, Any]) -> dict[str, Any]:
         for group in props.get("InstanceGroups", ())
     ]
     return {key: props[key] for key in _CLUSTER if key in props} | {"InstanceGroups": groups}
-
-
-_CLUSTER: Final = (
-    "AutoScaling",
-    "ClusterName",
-    "NodeProvisioningMode",
-    "NodeRecovery",
-    "Orchestrator",
-)
-_GROUP: Final = (
-    "ExecutionRole",
-    "InstanceGroupName",
-    "InstanceType",
-    "LifeCycleConfig",
-    "SlurmConfig",
-)

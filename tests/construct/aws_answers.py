@@ -25,6 +25,8 @@ _CLUSTER: Final = {
     "ClusterStatus": "InService",
     "CreationTime": 1763900000,
     "NodeProvisioningMode": "Continuous",
+    "NodeRecovery": "Automatic",
+    "AutoScaling": {"Mode": "Enable", "AutoScalerType": "Karpenter", "Status": "InService"},
     "InstanceGroups": [
         {
             "InstanceGroupName": "controllers",

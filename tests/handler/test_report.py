@@ -226,7 +226,9 @@ def test_the_lines_to_change_in_a_template() -> None:
 def test_a_count_that_the_service_has_yet_to_lower_is_not_passed_off_as_the_new_one() -> None:
     level, text = count_line(8, 8)
     assert level == logging.WARNING
-    assert text.startswith("workers: TargetCount is 8 and was 8, although 3 of its nodes were")
+    assert text.startswith(
+        "workers: TargetCount is 8 and was 8, although the service took the removal of 3: "
+    )
     assert "->" not in text
     assert "->" not in count_line(8, 6)[1], "one of three is still counted"
 
