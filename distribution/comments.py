@@ -22,6 +22,7 @@ RESOURCES: Final = {
         "after CloudFormation has given up."
     ),
     "SelfInvocation": "A removal longer than one invocation is handed over to the next.",
+    "FinishedEvents": "Who is told when a removal has ended, if anybody.",
     "RemovalsElsewhere": (
         "Whose removals are done, and of which nodes. Stacks are looked at for whether they are\n"
         "rolling back: a rollback removes nothing."

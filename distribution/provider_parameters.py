@@ -4,11 +4,12 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from aws_cdk import Aws, CfnCondition, CfnOutput, CfnParameter, Fn, Stack
+from aws_cdk import aws_events as events
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_s3 as s3
 
-from hyperpod_node_removal_handler import contract
+from hyperpod_node_removal_handler import contract, signals
 
 EXPORT_NAME: Final = "HyperPodNodeRemovalServiceToken"
 """What users' templates import, unless the parameter `ExportName` says otherwise."""
@@ -39,6 +40,10 @@ class ProviderParameters:
             stack, "AnyCluster", expression=Fn.condition_equals(self._cluster_arn, ANY)
         )
         self._has_eks_cluster = self._is_given("HasEksCluster", self._eks_cluster_arn)
+        self._writes_metrics = CfnCondition(
+            stack, "WritesMetrics", expression=Fn.condition_equals(self._metrics, "true")
+        )
+        self._has_event_bus = self._is_given("HasEventBus", self._event_bus_arn)
         self._has_code_version = self._is_given(self.HAS_CODE_VERSION, self._code_version)
 
     def _make_parameters(self) -> None:
@@ -87,6 +92,21 @@ class ProviderParameters:
             default=LOG_RETENTION_DEFAULT,
             allowed_values=[str(days) for days in LOG_RETENTION_DAYS],
         )
+        self._metrics = CfnParameter(
+            self._stack,
+            "Metrics",
+            description="Whether the function writes CloudWatch metrics of each removal, which cost"
+            " what custom metrics cost.",
+            default="false",
+            allowed_values=["true", "false"],
+        ).value_as_string
+        self._event_bus_arn = self._text(
+            "EventBusArn",
+            "ARN of the event bus that gets an event when a removal has ended. Empty: none.",
+            r"|arn:aws[a-z-]*:events:[a-z0-9-]+:[0-9]{12}:event-bus/[/.A-Za-z0-9_-]{1,256}",
+            default="",
+        )
+        self._group("What it tells", "Metrics", "EventBusArn")
         self._export_name = self._text(
             "ExportName",
             "Under which name the ServiceToken is exported. One that another stack of this account"
@@ -118,6 +138,28 @@ class ProviderParameters:
     def log_retention_days(self) -> int | float:
         """Days, a token."""
         return self._log_retention_days.value_as_number
+
+    def metrics(self) -> Any:
+        """Whether metrics are written, a token. Nothing in the template if they are not."""
+        condition = self._writes_metrics.logical_id
+        return Fn.condition_if(condition, "true", Aws.NO_VALUE).to_string()
+
+    def event_bus(self) -> events.IEventBus:
+        """The event bus, if there is one: see `omit_events`."""
+        return events.EventBus.from_event_bus_arn(self._stack, "EventBus", self._event_bus_arn)
+
+    def omit_events(self, function: lambda_.Function, policy: iam.Policy) -> None:
+        """Leave the function without the event bus, and without the policy for it, if there is
+        none."""
+        cfn_policy, cfn_function = policy.node.default_child, function.node.default_child
+        assert isinstance(cfn_policy, iam.CfnPolicy)
+        assert isinstance(cfn_function, lambda_.CfnFunction)
+        condition = self._has_event_bus
+        cfn_policy.cfn_options.condition = condition
+        cfn_function.add_property_override(
+            f"Environment.Variables.{signals.EVENT_BUS_VARIABLE}",
+            Fn.condition_if(condition.logical_id, self._event_bus_arn, Aws.NO_VALUE),
+        )
 
     def allow_eks_cluster(
         self, role: iam.IRole, statement: Callable[[str], iam.PolicyStatement]

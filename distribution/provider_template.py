@@ -16,6 +16,7 @@ from aws_cdk import (
     Stack,
     Validations,
 )
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_logs as logs
 
 from distribution.provider_parameters import ProviderParameters
@@ -72,7 +73,16 @@ def _synthesized() -> dict[str, Any]:
 
 def _fill(stack: Stack) -> None:
     given = ProviderParameters(stack)
-    provider = NodeRemovalProvider(stack, _PROVIDER, code=given.code())
+    provider = NodeRemovalProvider(
+        stack,
+        _PROVIDER,
+        code=given.code(),
+        metrics=given.metrics(),
+        event_bus=given.event_bus(),
+    )
+    policy = provider.node.find_child("FinishedEvents")
+    assert isinstance(policy, iam.Policy)
+    given.omit_events(provider.function, policy)
     provider.allow_removals(stack_arn=given.stack_arn(), cluster_arn=given.cluster_arn())
     given.allow_eks_cluster(provider.role, eks_cluster_statement)
     log_group = provider.log_group.node.default_child

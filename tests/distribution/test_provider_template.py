@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from aws_cdk import App, Stack
+from aws_cdk import aws_events as events
 from aws_cdk.assertions import Template
 
 from distribution.folder import PACKAGEABLE, PROVIDER
@@ -19,6 +20,7 @@ pytestmark = pytest.mark.xdist_group("distribution")
 
 CLUSTER_ARN = "arn:aws:sagemaker:us-west-2:111122223333:cluster/a1b2c3d4e5f6"
 EKS_CLUSTER_ARN = "arn:aws:eks:us-west-2:111122223333:cluster/ml"
+EVENT_BUS_ARN = "arn:aws:events:us-west-2:111122223333:event-bus/operations"
 STACK_ARN = "arn:aws:cloudformation:us-west-2:111122223333:stack/maintenance/*"
 
 
@@ -31,7 +33,8 @@ def template() -> dict[str, Any]:
 def construct() -> dict[str, Any]:
     """What an app makes of a provider that does the same."""
     stack = Stack(App(analytics_reporting=False), "Stack")
-    NodeRemovalProvider(stack).allow_removals(
+    bus = events.EventBus.from_event_bus_arn(stack, "Bus", EVENT_BUS_ARN)
+    NodeRemovalProvider(stack, metrics=True, event_bus=bus).allow_removals(
         stack_arn=STACK_ARN, cluster_arn=CLUSTER_ARN, eks_cluster_arn=EKS_CLUSTER_ARN
     )
     return dict(Template.from_stack(stack).to_json())
@@ -87,10 +90,27 @@ def test_the_function_runs_as_that_of_the_construct(
 ) -> None:
     here, there = (of_type(given, kind)[0]["Properties"] for given in (template, construct))
     assert here.keys() == there.keys()
-    literal = {key for key, value in here.items() if not isinstance(value, dict)} | {"Environment"}
+    literal = {key for key, value in here.items() if not isinstance(value, dict)}
+    variables, expected = (
+        given.get("Environment", {"Variables": {}})["Variables"] for given in (here, there)
+    )
+    assert variables.keys() == expected.keys()
+    assert variables.get("AWS_DATA_PATH") == expected.get("AWS_DATA_PATH")
     assert {key: here[key] for key in literal & here.keys()} == {
         key: there[key] for key in literal & here.keys()
     }
+
+
+def test_metrics_and_events_are_off_unless_parameters_say_otherwise(
+    template: dict[str, Any],
+) -> None:
+    variables = template["Resources"]["Function"]["Properties"]["Environment"]["Variables"]
+    nothing = {"Ref": "AWS::NoValue"}
+    assert variables["METRICS"] == {"Fn::If": ["WritesMetrics", "true", nothing]}
+    assert variables["EVENT_BUS"] == {"Fn::If": ["HasEventBus", {"Ref": "EventBusArn"}, nothing]}
+    assert template["Resources"]["FinishedEvents"]["Condition"] == "HasEventBus"
+    defaults = {key: one.get("Default") for key, one in template["Parameters"].items()}
+    assert (defaults["Metrics"], defaults["EventBusArn"]) == ("false", "")
 
 
 def test_nothing_of_the_cdk_is_left_in_it(templates: Path) -> None:
@@ -116,6 +136,7 @@ def test_cfn_lint_has_nothing_to_say(templates: Path) -> None:
             ["", EKS_CLUSTER_ARN, EKS_CLUSTER_ARN[:-2] + "*"],
             ["*", "ml", CLUSTER_ARN],
         ),
+        ("EventBusArn", ["", EVENT_BUS_ARN], ["operations", STACK_ARN, f"{EVENT_BUS_ARN} "]),
         ("StackName", ["maintenance", "maintenance-*", "*"], ["", "a/b", "-a", STACK_ARN]),
         ("ExportName", [EXPORT_NAME, "a:b"], ["", "a b", "a" * 256]),
     ],
