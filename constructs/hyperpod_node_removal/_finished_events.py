@@ -6,6 +6,8 @@ from typing import Final, TypedDict, Unpack
 from aws_cdk import aws_events as events
 from constructs import Construct
 
+from hyperpod_node_removal._errors import InvalidPropertyError
+from hyperpod_node_removal_handler import contract
 from hyperpod_node_removal_handler.contract import Attribute, Outcome
 from hyperpod_node_removal_handler.signals import (
     EVENT_BUS_VARIABLE,
@@ -79,6 +81,17 @@ def finished_rule(
         description=options.get("description"),
         rule_name=options.get("rule_name"),
     )
+
+
+def check_event_bus(path: str, event_bus: object) -> None:
+    """Raise `InvalidPropertyError` unless it is an event bus, or None."""
+    if event_bus is not None and not hasattr(event_bus, "event_bus_arn"):
+        shown = contract.quoted(f"{event_bus} ({type(event_bus).__name__})")
+        problem = (
+            f"{shown} is not an event bus; allowed: an IEventBus, such as"
+            " EventBus.from_event_bus_name(stack, 'Bus', 'default')"
+        )
+        raise InvalidPropertyError(path, "event_bus", problem)
 
 
 def event_variables(event_bus: events.IEventBus | None) -> dict[str, str]:

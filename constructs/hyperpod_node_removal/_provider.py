@@ -15,6 +15,7 @@ from hyperpod_node_removal._finished_events import (
     Detail,
     EventMethods,
     RuleOptions,
+    check_event_bus,
     event_variables,
     finished_rule,
 )
@@ -91,9 +92,11 @@ class NodeRemovalProvider(EventMethods, Construct):
             event_bus: where the function sends an event when a removal has ended. Default: nowhere.
 
         Raises:
-            InvalidPropertyError: `metrics` is neither True nor False.
+            InvalidPropertyError: `metrics` is neither True nor False, `event_bus` no event bus.
         """
-        check_flag(f"{scope.node.path}/{construct_id}".lstrip("/"), "metrics", metrics)
+        path = f"{scope.node.path}/{construct_id}".lstrip("/")
+        check_flag(path, "metrics", metrics)
+        check_event_bus(path, event_bus)
         if code is None:
             code = lambda_.Code.from_asset(str(staged_code()))
         super().__init__(scope, construct_id)

@@ -38,6 +38,9 @@ _CODES_MAX: Final = 40
 _GROUPS_MAX: Final = 100
 """Instance groups a cluster can have (quota)."""
 _TEXT_MAX: Final = 1024
+_NAME_MAX: Final = 64
+"""Characters of a code or the name of a group. Longer ones are cut: the limit of the whole rests on
+this and on the three above."""
 
 
 class EventsClient(Protocol):
@@ -105,7 +108,8 @@ def detail(finished: FinishedRemoval, envelope: Envelope) -> str:
         Attribute.ALREADY_ABSENT_COUNT: len(tally.absent),
         Attribute.FAILED_COUNT: len(tally.failed),
         Attribute.INSTANCE_GROUP_TARGET_COUNTS: {
-            _text(name): count for name, count in islice(result.target_counts.items(), _GROUPS_MAX)
+            printable(name, _NAME_MAX): count
+            for name, count in islice(result.target_counts.items(), _GROUPS_MAX)
         },
         "LogGroup": _text(finished.log.group),
         "LogStream": _text(finished.log.stream),
@@ -160,12 +164,16 @@ def _failure(
 ) -> Mapping[str, object]:
     """Failures of one code, with what was said of the first node."""
     refusal = nodes[0].refusal
-    message = refusal.message if refusal else ""
-    return {"Code": code, "Count": len(nodes), "Message": message, "Nodes": list(names)}
+    return {
+        "Code": printable(code, _NAME_MAX),
+        "Count": len(nodes),
+        "Message": _text(refusal.message if refusal else ""),
+        "Nodes": list(names),
+    }
 
 
 def _text(value: str) -> str:
-    """Text that comes from elsewhere. None is this long; the limit of the whole rests on it."""
+    """Text that comes from elsewhere. None is this long."""
     return printable(value, _TEXT_MAX)
 
 

@@ -115,6 +115,27 @@ def test_what_does_not_fit_is_counted_and_failures_come_first() -> None:
 
 
 TEXT = st.text(max_size=400)
+LONG = "\\\U0001f4a5" * 2000
+
+
+def test_hostile_texts_do_not_make_it_too_large() -> None:
+    nodes = [failed(number, f"{number}{LONG}", LONG) for number in range(MAX_NODES)]
+    envelope = replace(ENVELOPE, stack_id=LONG, request_id=LONG, logical_resource_id=LONG)
+    counts = {f"{number}{LONG}": number for number in range(1000)}
+    told = report.of_result(
+        result(*nodes, target_counts=counts, cluster_name=LONG),
+        RemovalRequest(cluster="ml-cluster"),
+        LOG,
+    )
+    assert told.finished
+    text = removal_event.detail(told.finished, envelope)
+    assert len(text) <= EVENT_DETAIL_MAX_BYTES
+    detail = checked(text)
+    assert detail["Failures"][-1]["Code"] == "Other"
+    assert detail["Failures"][-1]["Count"] == MAX_NODES - 40
+    assert len(detail["InstanceGroupTargetCounts"]) == 100
+
+
 NODES = st.lists(
     st.one_of(
         st.integers(0, 10**6).map(removed),
