@@ -5,9 +5,11 @@ import json
 import re
 import subprocess
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import jmespath
 import pytest
 import yaml
 
@@ -89,6 +91,9 @@ def test_scripts_have_no_syntax_error(block: CodeBlock) -> None:
 def test_commands_exist_and_have_their_options(block: CodeBlock) -> None:
     assert block.commands
     for words in block.commands:
+        for option, value in pairwise(words):
+            if option == "--query":
+                jmespath.compile(value)
         match words[0]:
             case "make":
                 subprocess.run(
