@@ -6,6 +6,10 @@ from typing import Any, Final
 
 PROGRAM: Final = "hyperpod-node-removal"
 
+POLL_DEFAULT: Final = 5.0
+"""Seconds between two looks of `watch`."""
+SECONDS_MAX: Final = 86_400
+
 _EXIT_CODES: Final = """\
 exit codes:
   0  nothing is wrong
@@ -35,6 +39,30 @@ def parser() -> argparse.ArgumentParser:
     _add_files(plan)
     _add_formats(plan, markdown=True)
     _add_connection(plan)
+
+    explain = _command(commands, "explain", "tell why the last deployment of a stack failed")
+    _add_stack(explain)
+    _add_formats(explain, markdown=True)
+    _add_connection(explain)
+
+    watch = _command(commands, "watch", "follow the deployment of a stack, then explain it")
+    _add_stack(watch)
+    watch.add_argument(
+        "--wait",
+        metavar="SECONDS",
+        type=_seconds,
+        default=0.0,
+        help="wait so long for an operation to begin (default: explain the last one)",
+    )
+    watch.add_argument(
+        "--every",
+        metavar="SECONDS",
+        type=_seconds,
+        default=POLL_DEFAULT,
+        help="look so often (default: %(default)g)",
+    )
+    _add_formats(watch, markdown=True)
+    _add_connection(watch)
     return top
 
 
@@ -48,6 +76,20 @@ def _command(commands: Any, name: str, what: str) -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     return command
+
+
+def _add_stack(command: argparse.ArgumentParser) -> None:
+    command.add_argument("stack", metavar="STACK", help="name or ARN of the stack")
+    command.add_argument(
+        "--file", metavar="FILE", help="removal file in whose lines annotations show failed nodes"
+    )
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 <= seconds <= SECONDS_MAX:
+        raise argparse.ArgumentTypeError(f"{text} is out of range; allowed: 0 to {SECONDS_MAX}")
+    return seconds
 
 
 def _add_files(command: argparse.ArgumentParser) -> None:

@@ -11,6 +11,7 @@ import boto3
 from botocore.config import Config
 
 from hyperpod_node_removal_handler import aws
+from hyperpod_node_removal_handler.contract import printable
 
 _CONFIG: Final = Config(
     connect_timeout=5,
@@ -19,6 +20,8 @@ _CONFIG: Final = Config(
     user_agent_extra="hyperpod-node-removal-cli",
 )
 
+_ARN_REGION: Final = 3
+"""Index of the region among the parts of an ARN."""
 _NO_CREDENTIALS: Final = frozenset(
     {
         "CredentialRetrievalError",
@@ -87,29 +90,22 @@ class Connection:
         with self.explaining("the profile"), aws.translated("Session"):
             return self.make_session(profile_name=self.profile, region_name=region)
 
-    def sagemaker(self, cluster: str) -> Any:
-        """A client of SageMaker where the cluster is: its ARN names a region.
+    def client_for(self, service: str, name: str) -> Any:
+        """A client of a service where the thing of this name is: an ARN names its region.
 
         Raises:
-            UnknownError: the region is another one, or there is none.
+            UnknownError: the region is another one, there is none, or there is no such profile.
         """
-        named = cluster.split(":")[3] if cluster.startswith("arn:") else None
+        parts = name.split(":")
+        named = parts[3] if len(parts) > _ARN_REGION and parts[0] == "arn" else None
         chosen = self._session.region_name
         if named and chosen and named != chosen:
             raise UnknownError(
-                f"The cluster's ARN is one of region {named}, but the region is {chosen}; give"
-                f" --region {named}."
+                f"The ARN is one of region {printable(named, 64)}, but the region is {chosen};"
+                f" give --region {printable(named, 64)}."
             )
-        return self.client("sagemaker", named or chosen)
-
-    def client(self, service: str, region: str | None = None) -> Any:
-        """A client of a service.
-
-        Raises:
-            UnknownError: there is no region, or no such profile.
-        """
         with self.explaining(service), aws.translated("Session"):
-            return self._session.client(service, region_name=region, config=_CONFIG)
+            return self._session.client(service, region_name=named or chosen, config=_CONFIG)
 
     @contextmanager
     def explaining(self, what: str) -> Iterator[None]:

@@ -4,11 +4,14 @@ import sys
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, TextIO
+from typing import TYPE_CHECKING, Final, TextIO
 
 from hyperpod_node_removal_cli.arguments import PROGRAM, parser
-from hyperpod_node_removal_cli.report import Conclusion, Findings
-from hyperpod_node_removal_cli.validating import validated
+from hyperpod_node_removal_cli.report import Conclusion, Findings, Report
+from hyperpod_node_removal_cli.validating import opened, validated
+
+if TYPE_CHECKING:
+    from hyperpod_node_removal_cli.connection import Connection
 
 _LIBRARIES: Final = frozenset({"boto3", "botocore", "rich", "yaml"})
 _INTERRUPTED: Final = 130
@@ -39,13 +42,44 @@ def _gathered(options: Namespace) -> Findings:
     match options.command:
         case "validate":
             reports = tuple(validated(file) for file in options.files)
-        case _:
+        case "plan":
             from hyperpod_node_removal_cli.connection import Connection  # noqa: PLC0415
             from hyperpod_node_removal_cli.planning import planned  # noqa: PLC0415
 
             connection = Connection(options.profile, options.region)
             reports = tuple(planned(file, connection) for file in options.files)
+        case _:
+            reports = (_of_stack(options),)
     return Findings(options.command, reports)
+
+
+def _of_stack(options: Namespace) -> Report:
+    from hyperpod_node_removal_cli.connection import Connection  # noqa: PLC0415
+    from hyperpod_node_removal_cli.explaining import explained, placed  # noqa: PLC0415
+
+    file = opened(options.file) if options.file else None
+    if isinstance(file, Report):
+        return file
+    connection = Connection(options.profile, options.region)
+    if options.command == "watch":
+        report = _watched(options, connection)
+    else:
+        report = explained(options.stack, connection)
+    return placed(report, file.name, file.node_lines) if file else report
+
+
+def _watched(options: Namespace, connection: "Connection") -> Report:
+    from hyperpod_node_removal_cli.rendering.progress import progress_on  # noqa: PLC0415
+    from hyperpod_node_removal_cli.watching import Watch  # noqa: PLC0415
+    from hyperpod_node_removal_handler.patience import SystemClock  # noqa: PLC0415
+
+    # Standard output is for the one document, if one is asked for.
+    stream = sys.stderr if options.json or options.markdown else sys.stdout
+    with progress_on(stream) as tell:
+        watch = Watch(
+            options.stack, connection, SystemClock(), tell, wait=options.wait, every=options.every
+        )
+        return watch.report()
 
 
 def _show(findings: Findings, options: Namespace) -> None:

@@ -41,7 +41,7 @@ def planned(file: str, connection: Connection) -> Report:
             cluster=settings.cluster,
         )
     try:
-        cluster = Cluster(settings.cluster, connection.sagemaker(settings.cluster))
+        cluster = Cluster(settings.cluster, connection.client_for("sagemaker", settings.cluster))
         with connection.explaining(f"cluster '{settings.cluster}'"):
             description = cluster.describe()
             _, plan = make_plan(

@@ -41,7 +41,14 @@ def _failure_line(node: RequestedNode) -> LogLine:
     return LogLine(
         logging.WARNING,
         f"{node.name}: not removed: {code_of(node)}: {message}.{where}{tries}",
-        {"node": node.name, "code": code_of(node), "attempts": node.attempts},
+        {
+            "node": node.name,
+            "code": code_of(node),
+            "why": message,
+            "attempts": node.attempts,
+            "group": node.node.group if node.node else "",
+            "status": node.node.status if node.node else "",
+        },
     )
 
 

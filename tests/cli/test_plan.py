@@ -169,7 +169,7 @@ def test_the_region_of_an_arn_is_taken_and_must_not_differ(
     assert without(command, *REGIONS)("plan", "removals.yaml").code == 0
     done = command("plan", "removals.yaml", "--region", "eu-west-1")
     assert done.code == 2
-    assert "is one of region us-east-1, but the region is eu-west-1; give" in done.out
+    assert "The ARN is one of region us-east-1, but the region is eu-west-1; give" in done.out
 
 
 def test_profile_and_region_as_the_aws_cli_takes_them(command: Command, cluster: Cluster) -> None:
@@ -214,7 +214,7 @@ class Desk(Connection):
         super().__init__()
         object.__setattr__(self, "_world", world)
 
-    def sagemaker(self, cluster: str) -> Any:
+    def client_for(self, service: str, name: str) -> Any:
         return cast("World", vars(self)["_world"]).sagemaker
 
 

@@ -1,0 +1,166 @@
+"""CloudFormation and its logs as a test writes them: for what the sandbox does not do."""
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from hyperpod_node_removal_cli.connection import Connection
+from hyperpod_node_removal_handler.contract import RESOURCE_TYPE
+from tests.handler.world import client_error
+
+NAME = "maintenance"
+STACK_ID = f"arn:aws:cloudformation:us-east-1:111122223333:stack/{NAME}/6d1f0c2e-9a56-11ef"
+STACK = "AWS::CloudFormation::Stack"
+START = datetime(2026, 11, 23, 12, tzinfo=UTC)
+LOG = " Log group: /g. CloudWatch Log Stream: s"
+PAGE = 2
+"""Events in a page, so that there are several."""
+
+
+def replied(reason: str) -> str:
+    """The text of an event for a reason of the function."""
+    return (
+        "Received response status [FAILED] from custom resource. Message returned:"
+        f" {reason} (RequestId: 6d1f0c2e)"
+    )
+
+
+@dataclass
+class Paper:
+    """All clients in one: a stack, its events and its log."""
+
+    status: str = "UPDATE_COMPLETE"
+    outputs: Mapping[str, str] = field(default_factory=dict)
+    events: list[dict[str, Any]] = field(default_factory=list)
+    log: list[dict[str, Any]] = field(default_factory=list)
+    log_groups: list[str] = field(default_factory=lambda: ["/g"])
+    errors: dict[str, Exception] = field(default_factory=dict)
+    """By operation: what is raised instead of an answer."""
+    calls: list[str] = field(default_factory=list)
+    before_each_look: Callable[[], object] = lambda: None
+
+    @property
+    def connection(self) -> Connection:
+        return PaperConnection(self)
+
+    def happen(self, status: str, logical_id: str = NAME, kind: str = STACK, why: str = "") -> None:
+        """An event, a second after the last."""
+        number = len(self.events)
+        self.events.append(
+            {
+                "EventId": str(number),
+                "Timestamp": START + timedelta(seconds=number),
+                "LogicalResourceId": logical_id,
+                "PhysicalResourceId": STACK_ID if logical_id == NAME else logical_id,
+                "ResourceType": kind,
+                "ResourceStatus": status,
+                **({"ResourceStatusReason": why} if why else {}),
+            }
+        )
+        if logical_id == NAME:
+            self.status = status
+
+    def remove(self, status: str, why: str = "") -> None:
+        """An event of the removal."""
+        self.happen(status, "Removal", RESOURCE_TYPE, why)
+
+    def write(self, message: str, request: str = "1", **fields: object) -> None:
+        """A line of the log."""
+        number = len(self.log)
+        line = {"message": message, "requestId": request, **fields}
+        self.log.append(
+            {
+                "eventId": f"log-{number}",
+                "timestamp": int((START + timedelta(seconds=number)).timestamp() * 1000),
+                "message": json.dumps(line),
+            }
+        )
+
+    # The clients -----------------------------------------------------------------------------
+
+    def describe_stacks(self, *, StackName: str) -> dict[str, Any]:  # noqa: N803
+        self.before_each_look()
+        self._called("DescribeStacks")
+        outputs = [{"OutputKey": key, "OutputValue": value} for key, value in self.outputs.items()]
+        stack = {"StackName": NAME, "StackId": STACK_ID, "StackStatus": self.status}
+        return {"Stacks": [{**stack, "Outputs": outputs}]}
+
+    def describe_stack_events(self, *, StackName: str, NextToken: str = "0") -> dict[str, Any]:  # noqa: N803
+        self._called("DescribeStackEvents")
+        assert StackName == STACK_ID
+        start = int(NextToken)
+        newest_first = self.events[::-1]
+        more = {"NextToken": str(start + PAGE)} if start + PAGE < len(newest_first) else {}
+        return {"StackEvents": newest_first[start : start + PAGE], **more}
+
+    def describe_stack_resources(self, *, StackName: str) -> dict[str, Any]:  # noqa: N803
+        self._called("DescribeStackResources")
+        return {
+            "StackResources": [
+                {"ResourceType": "AWS::Logs::LogGroup", "PhysicalResourceId": name}
+                for name in self.log_groups
+            ]
+        }
+
+    def get_log_events(self, *, nextToken: str = "0", **request: Any) -> dict[str, Any]:  # noqa: N803
+        self._called("GetLogEvents")
+        start = int(nextToken)
+        page = self._since(request)[start : start + PAGE]
+        return {"events": page, "nextForwardToken": str(start + len(page))}
+
+    def filter_log_events(self, *, nextToken: str = "0", **request: Any) -> dict[str, Any]:  # noqa: N803
+        self._called("FilterLogEvents")
+        words = request["filterPattern"].strip('"')
+        found = [event for event in self._since(request) if words in event["message"]]
+        start = int(nextToken)
+        more = {"nextToken": str(start + PAGE)} if start + PAGE < len(found) else {}
+        return {"events": found[start : start + PAGE], **more}
+
+    def _since(self, request: Mapping[str, Any]) -> list[dict[str, Any]]:
+        return [event for event in self.log if event["timestamp"] >= request["startTime"]]
+
+    def _called(self, operation: str) -> None:
+        self.calls.append(operation)
+        if error := self.errors.get(operation):
+            raise error
+
+
+class PaperConnection(Connection):
+    """A connection whose every client is the paper."""
+
+    def __init__(self, paper: Paper) -> None:
+        super().__init__(make_session=lambda **_: _Session(paper))
+
+
+class _Session:
+    region_name = "us-east-1"
+
+    def __init__(self, paper: Paper) -> None:
+        self._paper = paper
+
+    def client(self, service: str, **_: Any) -> Paper:
+        assert service in {"cloudformation", "logs"}
+        return self._paper
+
+
+def denied(operation: str) -> ClientError:
+    return client_error(operation, "AccessDeniedException", "not you", status=403)
+
+
+def failures(paper: Paper, names: Iterable[str], head: str, request: str = "1") -> None:
+    """The lines of the log on a removal that failed."""
+    for name in names:
+        paper.write(
+            f"{name}: not removed: NodeIdInUse: busy. Group workers, status Running.",
+            request,
+            node=name,
+            code="NodeIdInUse",
+            why="busy",
+            group="workers",
+            status="Running",
+        )
+    paper.write(f"PARTIAL: {head}", request)

@@ -1,0 +1,309 @@
+"""`explain` over whole lives of a stack in the sandbox, and over what it seldom sees on paper."""
+
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from hyperpod_node_removal_cli.explaining import explained
+from hyperpod_node_removal_cli.report import Conclusion, Report
+from hyperpod_node_removal_cli.stack_states import _STATES
+from sandbox.aws import Sandbox
+from tests.cli.aws_on_paper import LOG, NAME, STACK_ID, Paper, denied, failures, replied
+from tests.cli.command import Command
+from tests.contract.lifecycle import Removal, synthesize
+
+ABSENT = "i-0123456789abcdef0"
+
+
+@pytest.fixture(scope="session")
+def assembly(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("cdk.out")
+    synthesize(directory)
+    return directory
+
+
+@pytest.fixture
+def removal(sandbox: Sandbox, assembly: Path) -> Removal:
+    return Removal(sandbox, assembly)
+
+
+@pytest.fixture
+def command(sandbox: Sandbox, tmp_path: Path) -> Command:
+    return Command(tmp_path, sandbox.environment)
+
+
+# In the sandbox ------------------------------------------------------------------------------
+
+
+def test_a_partial_failure_and_its_rollback(removal: Removal, command: Command) -> None:
+    cluster = removal.cluster()
+    in_use, patched, good, *_ = cluster.node_ids("workers")
+    cluster.refuse(in_use, "NodeIdInUse", "Another operation is under way.")
+    cluster.set_node_status(patched, "SystemUpdating")
+    assert removal.deploy(in_use, patched, good).status == "ROLLBACK_COMPLETE"
+    command.write(f"cluster: {cluster.name}\nnode_ids:\n- {in_use}\n- {patched}\n- {good}\n")
+
+    done = command(
+        "explain",
+        removal.name,
+        "--file=removals.yaml",
+        "--annotations=github",
+        "--junit=junit.xml",
+    )
+    assert done.code == 1, done.out
+    assert done.out.startswith(
+        f"{removal.name}: 2 of 3 nodes not removed from {cluster.name} (1 removed).\n"
+    )
+    rows = [line.split() for line in done.out.splitlines() if line.strip().startswith("i-")]
+    assert [row[:5] for row in rows] == [
+        [in_use, "workers", "Running", "failed", "NodeIdInUse"],
+        [patched, "workers", "SystemUpdating", "failed", "InvalidNodeStatus"],
+    ]
+    assert "Another operation is under" in done.out
+    assert f"Stack {removal.name} is ROLLBACK_COMPLETE: its creation failed and was" in done.out
+    assert [line.split("::")[1].split(",title")[0] for line in done.err.splitlines()] == [
+        "error file=removals.yaml,line=3",
+        "error file=removals.yaml,line=4",
+    ]
+    root = ET.parse(command.folder / "junit.xml").getroot()
+    assert root[0].attrib["failures"] == "2"
+
+    cluster.allow(in_use)
+    cluster.set_node_status(patched, "Running")
+    assert removal.deploy(in_use, patched, good).status == "CREATE_COMPLETE"
+    done = command("explain", removal.name)
+    assert done.code == 0, done.out
+    assert "COMPLETE: 2 removed, 1 already absent in" in done.out
+
+
+def test_nodes_that_the_reason_has_no_room_for_are_in_the_log(
+    removal: Removal, command: Command
+) -> None:
+    cluster = removal.cluster(groups={"workers": 100})
+    nodes = cluster.node_ids("workers")
+    for node in nodes[:80]:
+        cluster.refuse(node)
+    removal.deploy(*nodes[:81])
+    done = command("explain", removal.name, "--json")
+    assert done.code == 1
+    report = done.report()
+    assert [node["name"] for node in report["nodes"]] == list(nodes[:80])
+    assert {node["code"] for node in report["nodes"]} == {"NodeIdInUse"}
+    assert report["notes"] == []
+    assert report["cluster"] == cluster.name
+
+
+def test_a_success_that_reports_failures(removal: Removal, command: Command) -> None:
+    cluster = removal.cluster()
+    bad, good, *_ = cluster.node_ids("workers")
+    cluster.refuse(bad)
+    deployed = removal.deploy(bad, good, OnPartialFailure="REPORT")
+    assert deployed.status == "CREATE_COMPLETE"
+    done = command("explain", removal.name, "--json")
+    assert done.code == 1
+    report = done.report()
+    assert report["headline"] == f"PARTIAL: 1 removed, 1 not removed in {cluster.name}."
+    (node,) = report["nodes"]
+    assert (node["name"], node["code"], node["group"]) == (bad, "NodeIdInUse", "workers")
+    assert report["attributes"]["FailedNodes"] == bad
+    assert report["stack"]["status"] == "CREATE_COMPLETE"
+
+
+def test_a_broken_guard_and_the_rollback_of_an_update(removal: Removal, command: Command) -> None:
+    cluster = removal.cluster()
+    nodes = cluster.node_ids("workers")
+    removal.deploy(nodes[0])
+    failed = removal.deploy(*nodes[1:7], properties={"MinRemaining": {"workers": 4}})
+    assert failed.status == "UPDATE_ROLLBACK_COMPLETE"
+    done = command("explain", removal.name, "--json")
+    assert done.code == 1
+    report = done.report()
+    assert report["headline"] == (
+        f"Nothing was removed from {cluster.name}: removing 6 of 7 nodes of group workers leaves 1,"
+        " fewer than 4 (MinRemaining)."
+    )
+    assert [node["name"] for node in report["nodes"]] == list(nodes[1:7])
+    assert {(node["code"], node["next_step"]) for node in report["nodes"]} == {
+        ("Guarded", "change the set, or the guard")
+    }
+
+
+def test_no_such_cluster_and_no_such_stack(removal: Removal, command: Command) -> None:
+    removal.deploy(ABSENT)
+    done = command("explain", removal.name)
+    assert done.code == 1
+    assert f"Cluster '{removal.name}' was not found" in done.out
+    done = command("explain", f"not-{removal.name}")
+    assert done.code == 2
+    assert f"Stack 'not-{removal.name}' was not found in region us-east-1" in done.out
+
+
+# On paper ------------------------------------------------------------------------------------
+
+
+def explain(paper: Paper) -> Report:
+    return explained(NAME, paper.connection)
+
+
+def failed(reason: str, status: str = "UPDATE_ROLLBACK_COMPLETE") -> Paper:
+    """An update whose removal failed and that was rolled back."""
+    paper = Paper()
+    paper.happen("UPDATE_IN_PROGRESS")
+    paper.remove("UPDATE_IN_PROGRESS")
+    paper.remove("UPDATE_FAILED", reason)
+    paper.happen("UPDATE_ROLLBACK_IN_PROGRESS")
+    paper.happen(status)
+    return paper
+
+
+CUT = (
+    "3 of 4 nodes not removed from ml-cluster (1 removed). NodeIdInUse: i-00000001, +2 more."
+    f' NodeIdInUse: "busy".{LOG}'
+)
+HEAD = "3 of 4 nodes not removed from ml-cluster (1 removed)."
+NODES = ("i-00000001", "i-00000002", "i-00000003")
+
+
+def test_only_the_last_operation_counts() -> None:
+    paper = failed(replied(f"{HEAD} NodeIdInUse: {', '.join(NODES)}."))
+    assert explain(paper).conclusion is Conclusion.PROBLEMS
+    paper.happen("UPDATE_IN_PROGRESS")
+    paper.happen("UPDATE_COMPLETE")
+    paper.calls.clear()
+    report = explain(paper)
+    assert report.conclusion is Conclusion.FINE
+    assert paper.calls.count("DescribeStackEvents") == 1
+
+
+def test_a_rollback_that_is_continued_belongs_to_the_operation() -> None:
+    paper = failed(replied(f"{HEAD} NodeIdInUse: {', '.join(NODES)}."), "UPDATE_ROLLBACK_FAILED")
+    report = explain(paper)
+    assert report.stack
+    assert f"continue-update-rollback --stack-name {NAME}" in report.stack.next_step
+    paper.happen("UPDATE_ROLLBACK_IN_PROGRESS")
+    paper.happen("UPDATE_ROLLBACK_COMPLETE")
+    assert [node.name for node in explain(paper).nodes] == list(NODES)
+
+
+def test_the_log_of_the_right_invocation_is_read() -> None:
+    paper = failed(replied(CUT))
+    other = "3 of 4 nodes not removed from other-cluster (1 removed)."
+    failures(paper, ["i-0000000a"], other, request="1")
+    failures(paper, NODES, HEAD, request="2")
+    failures(paper, ["i-0000000b"], other, request="3")
+    report = explain(paper)
+    assert [node.name for node in report.nodes] == list(NODES)
+    assert {(node.message, node.group, node.status) for node in report.nodes} == {
+        ("busy", "workers", "Running")
+    }
+    assert report.notes == ()
+
+
+def test_a_log_that_may_not_be_read_is_named_with_the_permission() -> None:
+    paper = failed(replied(CUT))
+    paper.errors["GetLogEvents"] = denied("GetLogEvents")
+    report = explain(paper)
+    assert report.conclusion is Conclusion.PROBLEMS
+    assert [(node.name, node.code, node.message) for node in report.nodes] == [
+        ("i-00000001", "NodeIdInUse", "busy")
+    ]
+    (note,) = report.notes
+    assert note.startswith("1 of 3 failed nodes are named: the reason was cut, and")
+    assert "logs:GetLogEvents is not allowed, and is needed." in note
+
+
+def test_a_complete_reason_needs_no_log() -> None:
+    paper = failed(replied(f"{HEAD} NodeIdInUse: {', '.join(NODES)}.{LOG}"))
+    paper.errors["GetLogEvents"] = denied("GetLogEvents")
+    report = explain(paper)
+    assert [node.name for node in report.nodes] == list(NODES)
+    assert report.notes == ()
+
+
+def test_a_function_that_did_not_reply() -> None:
+    text = "CloudFormation did not receive a response from your Custom Resource."
+    report = explain(failed(text))
+    assert report.conclusion is Conclusion.PROBLEMS
+    assert text in report.problems[0].text
+
+
+def test_another_resource_that_failed() -> None:
+    paper = Paper()
+    paper.happen("CREATE_IN_PROGRESS")
+    paper.happen("CREATE_FAILED", "Bucket", "AWS::S3::Bucket", "It exists.")
+    paper.remove("CREATE_FAILED", "Resource creation cancelled")
+    paper.happen("ROLLBACK_FAILED")
+    report = explain(paper)
+    assert report.conclusion is Conclusion.PROBLEMS
+    assert [problem.text for problem in report.problems] == [
+        "Bucket (AWS::S3::Bucket): CREATE_FAILED: It exists."
+    ]
+    assert report.headline == ("The operation failed for another reason than the removal of nodes.")
+
+
+def test_a_success_without_outputs_says_so() -> None:
+    paper = Paper()
+    paper.happen("UPDATE_IN_PROGRESS")
+    paper.remove("UPDATE_COMPLETE")
+    paper.happen("UPDATE_COMPLETE")
+    report = explain(paper)
+    assert report.conclusion is Conclusion.FINE
+    assert "no Output of the attribute Outcome" in report.notes[0]
+
+
+PARTIAL = {
+    "Outcome": "PARTIAL",
+    "ClusterName": "ml-cluster",
+    "RemovedCount": "1",
+    "FailedCount": "3",
+    "FailedNodes": "i-00000001,+2 more",
+    "InstanceGroupTargetCounts": '{"workers": 7}',
+}
+
+
+def reported() -> Paper:
+    paper = Paper(outputs=PARTIAL)
+    paper.happen("UPDATE_IN_PROGRESS")
+    paper.remove("UPDATE_IN_PROGRESS")
+    paper.remove("UPDATE_COMPLETE")
+    paper.happen("UPDATE_COMPLETE")
+    return paper
+
+
+def test_nodes_that_an_output_has_no_room_for_are_in_the_log() -> None:
+    paper = reported()
+    failures(paper, NODES, HEAD)
+    report = explain(paper)
+    assert [node.name for node in report.nodes] == list(NODES)
+    assert report.notes == ("Counts for the cluster's template (InstanceCount): workers: 7.",)
+
+
+def test_codes_of_a_report_that_may_not_be_read() -> None:
+    paper = reported()
+    paper.errors["FilterLogEvents"] = denied("FilterLogEvents")
+    report = explain(paper)
+    assert report.conclusion is Conclusion.PROBLEMS
+    assert [node.name for node in report.nodes] == ["i-00000001"]
+    assert "logs:FilterLogEvents is not allowed" in report.notes[-1]
+
+
+@pytest.mark.parametrize("operation", ["DescribeStacks", "DescribeStackEvents"])
+def test_what_may_not_be_called_is_2_with_its_action(operation: str) -> None:
+    paper = reported()
+    paper.errors[operation] = denied(operation)
+    report = explain(paper)
+    assert report.conclusion is Conclusion.UNKNOWN
+    assert f"cloudformation:{operation} is not allowed, and is needed." in report.headline
+
+
+@pytest.mark.parametrize("status", [*_STATES, "UPDATE_IN_PROGRESS", "NEW_STATUS"])
+def test_every_status_of_a_stack_is_told(status: str) -> None:
+    paper = Paper()
+    paper.happen("UPDATE_IN_PROGRESS")
+    paper.status = status
+    report = explain(paper)
+    assert report.stack
+    assert report.stack.stack_id == STACK_ID
+    assert report.stack.meaning
+    assert "{" not in report.stack.next_step

@@ -1,0 +1,200 @@
+"""`watch`: what is told while a stack is deployed, and how it ends."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from hyperpod_node_removal_cli.report import Conclusion, Report
+from hyperpod_node_removal_cli.watching import Progress, Watch
+from sandbox.aws import Sandbox
+from tests.cli.aws_on_paper import LOG, NAME, Paper, denied, failures, replied
+from tests.cli.command import Command
+from tests.contract.lifecycle import Removal, synthesize
+from tests.handler.world import VirtualClock, client_error
+
+HEAD = "1 of 2 nodes not removed from ml-cluster (1 removed)."
+REASON = f"{HEAD} NodeIdInUse: i-00000001.{LOG}"
+
+
+@dataclass
+class Story:
+    """What happens from one look to the next."""
+
+    paper: Paper
+    steps: list[Callable[[], object]] = field(default_factory=list)
+    told: list[Progress] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.paper.before_each_look = lambda: self.steps.pop(0)() if self.steps else None
+
+    def watch(self, *, wait: float = 0.0) -> Report:
+        clock = VirtualClock()
+        watch = Watch(NAME, self.paper.connection, clock, self.told.append, every=5, wait=wait)
+        return watch.report()
+
+    @property
+    def texts(self) -> list[str]:
+        return [progress.text for progress in self.told]
+
+
+def begun() -> Paper:
+    paper = Paper()
+    paper.happen("UPDATE_IN_PROGRESS")
+    paper.remove("UPDATE_IN_PROGRESS")
+    return paper
+
+
+def test_events_and_rounds_as_they_come_and_then_the_explanation() -> None:
+    paper = begun()
+
+    def fail() -> None:
+        failures(paper, ["i-00000001"], HEAD)
+        paper.remove("UPDATE_FAILED", replied(REASON))
+        paper.happen("UPDATE_ROLLBACK_IN_PROGRESS")
+
+    story = Story(
+        paper,
+        [
+            lambda: None,
+            lambda: paper.write("Round: removed 0, leaving 2", removed=0),
+            lambda: paper.write("Round: removed 1, leaving 1", removed=1),
+            fail,
+            lambda: paper.happen("UPDATE_ROLLBACK_COMPLETE"),
+        ],
+    )
+    report = story.watch()
+    assert story.texts == [
+        "UPDATE_IN_PROGRESS maintenance (AWS::CloudFormation::Stack)",
+        "UPDATE_IN_PROGRESS Removal (Custom::HyperPodNodeRemoval)",
+        "Round: removed 0, leaving 2",
+        "Round: removed 1, leaving 1",
+        f"UPDATE_FAILED Removal (Custom::HyperPodNodeRemoval): {replied(REASON)}",
+        "UPDATE_ROLLBACK_IN_PROGRESS maintenance (AWS::CloudFormation::Stack)",
+        "UPDATE_ROLLBACK_COMPLETE maintenance (AWS::CloudFormation::Stack)",
+    ]
+    assert report.conclusion is Conclusion.PROBLEMS
+    assert report.headline == HEAD
+    assert [node.name for node in report.nodes] == ["i-00000001"]
+
+
+def test_a_success_is_0() -> None:
+    paper = begun()
+
+    def succeed() -> None:
+        paper.remove("UPDATE_COMPLETE")
+        paper.happen("UPDATE_COMPLETE")
+
+    story = Story(paper, [lambda: None, succeed])
+    assert story.watch().conclusion is Conclusion.FINE
+
+
+def test_nothing_under_way_explains_what_was_last() -> None:
+    paper = begun()
+    paper.happen("UPDATE_COMPLETE")
+    story = Story(paper)
+    assert story.watch().conclusion is Conclusion.FINE
+    assert story.told == []
+
+
+def test_a_stack_that_is_yet_to_be_made_is_waited_for() -> None:
+    paper = Paper()
+    missing = client_error("DescribeStacks", "ValidationError", f"Stack {NAME} does not exist")
+    paper.errors["DescribeStacks"] = missing
+
+    def begin() -> None:
+        paper.errors.clear()
+        paper.happen("CREATE_IN_PROGRESS")
+
+    story = Story(paper, [lambda: None, begin, lambda: paper.happen("CREATE_COMPLETE")])
+    assert story.watch(wait=60).conclusion is Conclusion.FINE
+    assert len(story.told) == 2
+
+
+def test_an_operation_that_does_not_begin_in_time_is_2() -> None:
+    paper = begun()
+    paper.happen("UPDATE_COMPLETE")
+    report = Story(paper).watch(wait=60)
+    assert report.conclusion is Conclusion.UNKNOWN
+    assert report.headline == "No operation on the stack began within 60 s."
+
+
+def test_no_such_stack_is_2_if_it_is_not_waited_for() -> None:
+    paper = Paper()
+    missing = client_error("DescribeStacks", "ValidationError", f"Stack {NAME} does not exist")
+    paper.errors["DescribeStacks"] = missing
+    report = Story(paper).watch()
+    assert report.conclusion is Conclusion.UNKNOWN
+    assert "was not found in region us-east-1" in report.headline
+
+
+def test_throttling_is_waited_out() -> None:
+    paper = begun()
+
+    def throttle() -> None:
+        paper.errors["DescribeStackEvents"] = client_error("DescribeStackEvents", "Throttling")
+
+    story = Story(
+        paper,
+        [throttle, lambda: None, paper.errors.clear, lambda: paper.happen("UPDATE_COMPLETE")],
+    )
+    assert story.watch().conclusion is Conclusion.FINE
+    assert len(story.told) == 3
+
+
+def test_throttling_without_end_is_2() -> None:
+    paper = begun()
+    paper.errors["DescribeStackEvents"] = client_error("DescribeStackEvents", "Throttling")
+    assert Story(paper).watch().conclusion is Conclusion.UNKNOWN
+
+
+def test_expired_credentials_are_2_at_once() -> None:
+    paper = begun()
+    paper.errors["DescribeStackEvents"] = client_error("DescribeStackEvents", "ExpiredToken")
+    report = Story(paper).watch()
+    assert report.conclusion is Conclusion.UNKNOWN
+    assert "have expired" in report.headline
+    assert paper.calls.count("DescribeStackEvents") == 1
+
+
+def test_a_log_that_may_not_be_read_is_told_once() -> None:
+    paper = begun()
+    paper.errors["FilterLogEvents"] = denied("FilterLogEvents")
+    story = Story(paper, [lambda: None, lambda: None, lambda: paper.happen("UPDATE_COMPLETE")])
+    assert story.watch().conclusion is Conclusion.FINE
+    (told,) = [text for text in story.texts if "logs:FilterLogEvents" in text]
+    assert told.startswith("No rounds are shown. logs:FilterLogEvents is not allowed, and is")
+
+
+@pytest.fixture(scope="session")
+def assembly(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("cdk.out")
+    synthesize(directory)
+    return directory
+
+
+def test_a_deployment_in_the_sandbox(sandbox: Sandbox, assembly: Path, tmp_path: Path) -> None:
+    removal = Removal(sandbox, assembly)
+    cluster = removal.cluster()
+    bad, good, *_ = cluster.node_ids("workers")
+    cluster.refuse(bad)
+    command = Command(tmp_path, sandbox.environment)
+    done = []
+    watching = threading.Thread(
+        target=lambda: done.append(
+            command("watch", removal.name, "--wait=100", "--every=0.2", "--json")
+        )
+    )
+    watching.start()
+    removal.deploy(bad, good)
+    watching.join()
+    (watched,) = done
+    assert watched.code == 1
+    assert [node["name"] for node in watched.report()["nodes"]] == [bad]
+    lines = [line.partition(" ")[2] for line in watched.err.splitlines()]
+    assert lines[0] == f"CREATE_IN_PROGRESS {removal.name} (AWS::CloudFormation::Stack)"
+    assert lines[-1] == f"ROLLBACK_COMPLETE {removal.name} (AWS::CloudFormation::Stack)"
+    assert any(line.startswith("CREATE_FAILED Nodes") and bad in line for line in lines)
+    assert any(line.startswith("Round: ") for line in lines)
