@@ -12,8 +12,8 @@ What the function writes, in the words of `hyperpod_node_removal_handler.reason`
     log     = [" Log group: " name "."] " CloudWatch Log Stream: " name
 
 The head and the messages hold words of others, so a piece of them can look like groups. After a
-verdict, groups count only if their nodes are as many as it says; after broken guards, which have no
-messages behind them, only the last groups count; after any other head there are none.
+verdict, groups count only if their nodes are as many as it says; where the whole set was refused,
+only the last groups of our own codes count; after any other head there are none.
 """
 
 import re
@@ -21,6 +21,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from hyperpod_node_removal_handler.contract import FailureCode
 from hyperpod_node_removal_handler.reason import LogPlace
 
 _CODE: Final = r"[A-Za-z][A-Za-z0-9._-]*"
@@ -35,6 +36,7 @@ _REFUSAL: Final = re.compile(r"Nothing was removed from (\S+): ")
 _EVENT: Final = re.compile(
     r"Received response status \[FAILED\] from custom resource\. Message returned: (.*)", re.DOTALL
 )
+_OUR_CODES: Final = frozenset(str(code) for code in FailureCode)
 _REQUEST: Final = " (RequestId: "
 _CUT: Final = "..."
 
@@ -95,7 +97,7 @@ def read_reason(text: str) -> Reason:
     for match in candidates if verdict or refusal else ():
         groups = tuple(_group(part) for part in match[1].split("; "))
         count = sum(group.count for group in groups)
-        if failed in {None, count}:
+        if count == failed or (refusal and all(group.code in _OUR_CODES for group in groups)):
             messages = dict(_messages(groups, text[match.end() :]))
             return Reason(text[: match.start()], groups, messages, log, count, cluster)
     return Reason(text, log=log, failed=failed, cluster=cluster)

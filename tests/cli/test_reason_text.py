@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hyperpod_node_removal_cli.reason_text import from_event, read_reason
 from hyperpod_node_removal_handler.cluster import Refusal
 from hyperpod_node_removal_handler.contract import FailureCode, printable
-from hyperpod_node_removal_handler.reason import LogPlace, guarded, reason, verdict
+from hyperpod_node_removal_handler.reason import LogPlace, reason, refused, verdict
 from hyperpod_node_removal_handler.requested_node import RequestedNode
 
 WRAPPED = "Received response status [FAILED] from custom resource. Message returned: "
@@ -75,9 +75,9 @@ def test_what_the_function_wrote_is_read_back(
 
 @given(failed_nodes(words), st.lists(words, min_size=1, max_size=3))
 def test_a_broken_guard_is_read_back(nodes: list[RequestedNode], phrases: list[str]) -> None:
-    refused = [node.failed(Refusal(FailureCode.GUARDED, "; ".join(phrases))) for node in nodes]
-    head = guarded("ml-cluster", phrases)
-    read = read_reason(reason(head, refused, removed=0, log=LogPlace("/g", "s")))
+    guarded = [node.failed(Refusal(FailureCode.GUARDED, "; ".join(phrases))) for node in nodes]
+    head = refused("ml-cluster", phrases)
+    read = read_reason(reason(head, guarded, removed=0, log=LogPlace("/g", "s")))
     assert read.head == head
     assert read.failed == len(nodes)
     assert [group.code for group in read.groups] == ["Guarded"]

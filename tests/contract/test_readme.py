@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from hyperpod_node_removal.app import settings_from_context
+from hyperpod_node_removal_cli.arguments import PROGRAM
 from hyperpod_node_removal_cli.failure_codes import ADVICE, Advice
 from hyperpod_node_removal_handler import contract, report
 from hyperpod_node_removal_handler.contract import Attribute, FailureCode, Outcome, Property
@@ -17,6 +18,7 @@ from hyperpod_node_removal_handler.request import RemovalRequest
 from sandbox.aws import Sandbox
 from sandbox.hyperpod import HyperPod
 from sandbox.project import ROOT
+from tests.cli.command import Command
 from tests.docs.code_blocks import TemplateLoader, code_blocks, synthesized
 from tests.handler.world import LOG, CloudFormation, World
 
@@ -145,27 +147,35 @@ def test_every_make_command_is_a_target() -> None:
 
 
 def test_every_command_is_known_to_this_test() -> None:
-    assert {command[0] for command in commands()} == {"make", "cdk", "aws"}
+    assert {command[0] for command in commands()} == {
+        "make",
+        "cdk",
+        "aws",
+        PROGRAM,
+    }
 
 
-def test_the_cdk_and_aws_commands_work_one_after_the_other(tmp_path: Path) -> None:
+def test_the_commands_work_one_after_the_other(tmp_path: Path) -> None:
     """With the real CDK CLI; the AWS CLI's query is put to the same answer of the same API."""
     with Sandbox(HyperPod(account="000000000000")) as sandbox:
         sandbox.hyperpod.create_cluster("ml-cluster", {"workers": 2}, shutdown_seconds=1.0)
         sandbox.bootstrap()
         (file,) = [block for block in blocks("yaml") if block.startswith("cluster:")]
         (tmp_path / "removals.yaml").write_text(file, encoding="utf-8")
-        for command in commands():
-            if command[0] == "cdk":
+        for words in commands():
+            if words[0] == "cdk":
                 arguments = [
-                    argument.replace("removals=", f"removals={tmp_path}/")
-                    for argument in command[1:]
+                    argument.replace("removals=", f"removals={tmp_path}/") for argument in words[1:]
                 ]
                 done = sandbox.cdk(
                     *arguments, "--require-approval", "never", "--output", str(tmp_path / "out")
                 )
                 assert done.returncode == 0, done.stdout
-        (query,) = [command for command in commands() if command[0] == "aws"]
+        command = Command(tmp_path, sandbox.environment)
+        for _, *arguments in filter(lambda words: words[0] == PROGRAM, commands()):
+            shown = command(*arguments)
+            assert shown.code == 0, shown.out + shown.err
+        (query,) = [words for words in commands() if words[0] == "aws"]
         name = query[query.index("--stack-name") + 1]
         answer = sandbox.client("cloudformation").describe_stacks(StackName=name)
         assert jmespath.search(query[query.index("--query") + 1], answer) == [""]
