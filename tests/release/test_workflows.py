@@ -31,6 +31,12 @@ def test_they_are_as_the_schema_has_them() -> None:
     assert schema_problems(WORKFLOWS) == ""
 
 
+def test_their_actions_are_kept_up_to_date() -> None:
+    file = ROOT / ".github" / "dependabot.yml"
+    assert schema_problems([file], "dependabot") == ""
+    assert security_problems([file]) == []
+
+
 def test_they_are_safe() -> None:
     assert security_problems(WORKFLOWS) == []
 

@@ -50,18 +50,14 @@ def run_steps(workflow: Path) -> list[RunStep]:
     ]
 
 
-def schema_problems(workflows: Sequence[Path]) -> str:
-    """What is not as the schema of GitHub workflows has it. The schema comes with the tool."""
-    tool: list[str | Path] = [
-        _BIN / "check-jsonschema",
-        "--builtin-schema",
-        "vendor.github-workflows",
-    ]
-    done = subprocess.run([*tool, *workflows], capture_output=True, text=True, check=False)
+def schema_problems(files: Sequence[Path], schema: str = "github-workflows") -> str:
+    """What is not as the schema of such files has it. The schema comes with the tool."""
+    tool: list[str | Path] = [_BIN / "check-jsonschema", "--builtin-schema", f"vendor.{schema}"]
+    done = subprocess.run([*tool, *files], capture_output=True, text=True, check=False)
     return "" if done.returncode == 0 else done.stdout + done.stderr
 
 
-def security_problems(workflows: Sequence[Path]) -> list[str]:
+def security_problems(files: Sequence[Path]) -> list[str]:
     """What zizmor finds, of whatever severity: templates in scripts, tags for commits, ..."""
     tool: list[str | Path] = [
         _BIN / "zizmor",
@@ -71,7 +67,7 @@ def security_problems(workflows: Sequence[Path]) -> list[str]:
         "json",
         "--no-exit-codes",
     ]
-    done = subprocess.run([*tool, *workflows], capture_output=True, text=True, check=True)
+    done = subprocess.run([*tool, *files], capture_output=True, text=True, check=True)
     return [
         f"{finding['ident']}: {finding['desc']}: {finding['locations'][0]['symbolic']['key']}"
         for finding in json.loads(done.stdout)
