@@ -20,6 +20,7 @@ from tests.faults.deployment import CloudFormation, Properties, Reply, Request, 
 from tests.faults.functions import Event, Functions, Invocation, Process, Timer
 from tests.faults.outside import ASK, PUT, Answer, Outside
 from tests.faults.timeline import Timeline
+from tests.handler.event_schema import checked
 from tests.handler.function import HOOK, Context
 from tests.handler.world import SageMaker
 
@@ -167,7 +168,7 @@ class Stage:
                     self.functions.deliver(request["Payload"], ancestors=invocation.ancestors)
                     return {"StatusCode": 202}
                 case "put_events":
-                    self.events += [json.loads(entry["Detail"]) for entry in request["Entries"]]
+                    self.events += [checked(entry["Detail"]) for entry in request["Entries"]]
                     return {"FailedEntryCount": 0, "Entries": [{"EventId": "e-1"}]}
                 case "describe_stacks":
                     answer = self.cloudformation.describe(request["StackName"])

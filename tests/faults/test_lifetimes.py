@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -13,6 +14,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from hyperpod_node_removal_handler.signals import EVENT_BUS_VARIABLE
 from sandbox.hyperpod.nodes import Node
 from tests.faults.conftest import Tally
 from tests.faults.deployment import Stack
@@ -173,12 +175,15 @@ class Lifetimes(RuleBasedStateMachine):
         return [name for name in (node.instance_id, node.logical_id) if name]
 
 
-def test_lifetimes(tally: Tally) -> None:
+@pytest.mark.parametrize(("bus", "examples"), [("", 60), ("operations", 20)])
+def test_lifetimes(bus: str, examples: int, tally: Tally, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without an event bus, and with one that has its own troubles."""
+    monkeypatch.setenv(EVENT_BUS_VARIABLE, bus)
     Lifetimes.tally = tally
     run_state_machine_as_test(
         Lifetimes,
         settings=settings(
-            max_examples=60,
+            max_examples=examples,
             stateful_step_count=12,
             deadline=None,
             derandomize=True,

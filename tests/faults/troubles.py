@@ -17,6 +17,7 @@ OPERATIONS: Final = (
     "BatchDeleteClusterNodes",
     "DescribeStacks",
     "Invoke",
+    "PutEvents",
 )
 
 
