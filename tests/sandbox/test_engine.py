@@ -25,7 +25,8 @@ from tests.sandbox.scripted_stack import ScriptedStack
 def test_the_pin_is_the_version_that_the_shim_knows() -> None:
     """After moving the pin, go through `sandbox.engine` with ministack's changes at hand."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    pinned = [line for line in project["dependency-groups"]["dev"] if line.startswith("ministack")]
+    group = project["dependency-groups"]["dev"]
+    pinned = [line for line in group if str(line).startswith("ministack")]
     assert pinned == [f"ministack=={PINNED}"]
     assert metadata.version("ministack") == PINNED
 
