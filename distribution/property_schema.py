@@ -1,13 +1,12 @@
 """The JSON schema of the properties of `Custom::HyperPodNodeRemoval`, made from the contract.
 
 It speaks of what a template says, before CloudFormation makes text of it: 600 and "600", `true` and
-"true", a list and one comma-joined text. It has the form of a schema in CloudFormation's registry,
-so that cfn-lint (`--registry-schemas`) and the editors that ask it check templates by it, with
-their intrinsic functions.
+"true", a list and one comma-joined text. cfn-lint, and the editors that ask it, check templates by
+it with their intrinsic functions (`schemas/cfn_lint`).
 
 What it cannot say, the function does when it gets the properties: how many nodes two lists name
-together, and the range of a number that is written as text. What it asks beyond the function: the
-`ServiceToken`, which is CloudFormation's, and quotes around a name of digits only.
+together. What it asks beyond the function: the `ServiceToken`, which is CloudFormation's, and
+quotes around a name of digits only.
 
 Run as a module it writes the file: `python -m distribution.property_schema`.
 """
@@ -19,6 +18,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
+from distribution.number_form import number_form
 from hyperpod_node_removal_handler import contract
 from hyperpod_node_removal_handler.contract import (
     MissingNodes,
@@ -37,7 +37,6 @@ Schema = Mapping[str, Any]
 _LOGICAL_ID: Final = (
     rf"(?!(?:hyperpod-)?{contract.NODE_ID_FORM}(?![a-zA-Z0-9-])){contract.NODE_LOGICAL_ID_FORM}"
 )
-_WHOLE_NUMBER: Final = "[0-9]{1,9}"
 
 
 def property_schema() -> dict[str, Any]:
@@ -87,7 +86,8 @@ def _names(form: str) -> Schema:
     }
 
 
-def _number(least: int, most: int, form: str = _WHOLE_NUMBER) -> Schema:
+def _number(least: int, most: int, *, or_nothing: bool = False) -> Schema:
+    form = number_form(least, most) + ("|" if or_nothing else "")
     return {"anyOf": [{"type": "integer", "minimum": least, "maximum": most}, _text(form)]}
 
 
@@ -104,14 +104,16 @@ _SCHEMAS: Final[Mapping[Property, Schema]] = {
         "anyOf": [{"type": "boolean"}, _text("[Tt][Rr][Uu][Ee]|[Ff][Aa][Ll][Ss][Ee]")]
     },
     Property.MIN_REMAINING: {
-        # nothing at all may also be written as an empty text or list
-        "type": ["object", "string", "array"],
-        "maxLength": 0,
-        "maxItems": 0,
-        "propertyNames": {"pattern": f"^{contract.INSTANCE_GROUP_FORM}$"},
-        "additionalProperties": _COUNT,
+        "anyOf": [
+            {
+                "type": "object",
+                "propertyNames": {"pattern": f"^{contract.INSTANCE_GROUP_FORM}$"},
+                "additionalProperties": _COUNT,
+            },
+            {"enum": ["", []]},
+        ]
     },
-    Property.MAX_REMOVALS: _number(0, contract.GROUP_SIZE_MAX, f"(?:{_WHOLE_NUMBER})?"),
+    Property.MAX_REMOVALS: _number(0, contract.GROUP_SIZE_MAX, or_nothing=True),
     Property.PROTECTED_GROUPS: _names(contract.INSTANCE_GROUP_FORM),
     Property.EXPECTED_GROUPS: _names(contract.INSTANCE_GROUP_FORM),
     Property.MISSING_NODES: _choice(MissingNodes),

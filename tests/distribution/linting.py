@@ -7,11 +7,11 @@ from pathlib import Path
 REGIONS = ("us-east-1", "us-west-2")
 
 
-def cfn_lint(*templates: Path, schemas: Path | None = None) -> str:
-    """What cfn-lint finds, empty if nothing. `schemas` has the schemas of further types."""
+def cfn_lint(*templates: Path, rules: Path | None = None) -> str:
+    """What cfn-lint finds, empty if nothing. `rules` has further rules."""
     command = [str(Path(sys.executable).parent / "cfn-lint"), "--regions", *REGIONS]
-    if schemas is not None:
-        command += ["--registry-schemas", str(schemas)]
+    if rules is not None:
+        command += ["--append-rules", str(rules)]
     command += ["--template", *map(str, templates)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert bool(done.returncode) == bool(done.stdout), done.stderr
