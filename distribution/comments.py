@@ -28,5 +28,6 @@ RESOURCES: Final = {
         "rolling back: a rollback removes nothing."
     ),
     "EksCluster": "The service checks it when the nodes belong to a cluster that EKS orchestrates.",
+    "BeforeRemoval": "To ask the function that may veto nodes.",
 }
 """What is said above each resource, by logical id."""

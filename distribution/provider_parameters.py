@@ -1,6 +1,5 @@
 """The parameters of the provider's template, and what they stand for in it."""
 
-from collections.abc import Callable
 from typing import Any, Final
 
 from aws_cdk import Aws, CfnCondition, CfnOutput, CfnParameter, Fn, Stack
@@ -9,6 +8,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_s3 as s3
 
+from hyperpod_node_removal._statements import eks_cluster_statement, function_statement
 from hyperpod_node_removal_handler import contract, signals
 
 EXPORT_NAME: Final = "HyperPodNodeRemovalServiceToken"
@@ -40,6 +40,7 @@ class ProviderParameters:
             stack, "AnyCluster", expression=Fn.condition_equals(self._cluster_arn, ANY)
         )
         self._has_eks_cluster = self._is_given("HasEksCluster", self._eks_cluster_arn)
+        self._has_before_removal = self._is_given("HasBeforeRemoval", self._before_removal_arn)
         self._writes_metrics = CfnCondition(
             stack, "WritesMetrics", expression=Fn.condition_equals(self._metrics, "true")
         )
@@ -82,7 +83,16 @@ class ProviderParameters:
             " rolling back, and fails for a stack that it may not describe.",
             r"[A-Za-z*][A-Za-z0-9*-]{0,127}",
         )
-        self._group("What it may do", "ClusterArn", "EksClusterArn", "StackName")
+        self._before_removal_arn = self._text(
+            "BeforeRemovalArn",
+            "ARN of the function that removals name in BeforeRemoval, if any: it is asked before"
+            " the first node goes.",
+            rf"|{contract.FUNCTION_ARN_FORM}",
+            default="",
+        )
+        self._group(
+            "What it may do", "ClusterArn", "EksClusterArn", "StackName", "BeforeRemovalArn"
+        )
         self._log_retention_days = CfnParameter(
             self._stack,
             "LogRetentionDays",
@@ -151,26 +161,23 @@ class ProviderParameters:
     def omit_events(self, function: lambda_.Function, policy: iam.Policy) -> None:
         """Leave the function without the event bus, and without the policy for it, if there is
         none."""
-        cfn_policy, cfn_function = policy.node.default_child, function.node.default_child
-        assert isinstance(cfn_policy, iam.CfnPolicy)
+        cfn_function = function.node.default_child
         assert isinstance(cfn_function, lambda_.CfnFunction)
-        condition = self._has_event_bus
-        cfn_policy.cfn_options.condition = condition
+        _make_conditional(policy, self._has_event_bus)
         cfn_function.add_property_override(
             f"Environment.Variables.{signals.EVENT_BUS_VARIABLE}",
-            Fn.condition_if(condition.logical_id, self._event_bus_arn, Aws.NO_VALUE),
+            Fn.condition_if(self._has_event_bus.logical_id, self._event_bus_arn, Aws.NO_VALUE),
         )
 
-    def allow_eks_cluster(
-        self, role: iam.IRole, statement: Callable[[str], iam.PolicyStatement]
-    ) -> None:
-        """Give the role a statement about the EKS cluster, if there is one."""
-        policy = iam.Policy(
-            self._stack, "EksCluster", roles=[role], statements=[statement(self._eks_cluster_arn)]
-        )
-        resource = policy.node.default_child
-        assert isinstance(resource, iam.CfnPolicy)
-        resource.cfn_options.condition = self._has_eks_cluster
+    def allow_eks_cluster(self, role: iam.IRole) -> None:
+        """Let the role look at the EKS cluster, if there is one."""
+        statement = eks_cluster_statement(self._eks_cluster_arn)
+        self._allow_if(self._has_eks_cluster, role, "EksCluster", statement)
+
+    def allow_before_removal(self, role: iam.IRole) -> None:
+        """Let the role ask the function of `BeforeRemoval`, if there is one."""
+        statement = function_statement(self._before_removal_arn)
+        self._allow_if(self._has_before_removal, role, "BeforeRemoval", statement)
 
     def export(self, service_token: str, log_group_name: str) -> None:
         """Say what users' templates need."""
@@ -187,6 +194,17 @@ class ProviderParameters:
             description="Where the function tells what happened to each node",
             value=log_group_name,
         )
+
+    def _allow_if(
+        self,
+        condition: CfnCondition,
+        role: iam.IRole,
+        construct_id: str,
+        statement: iam.PolicyStatement,
+    ) -> None:
+        """The CDK has no statement on a condition, so it stands in a policy of its own."""
+        policy = iam.Policy(self._stack, construct_id, roles=[role], statements=[statement])
+        _make_conditional(policy, condition)
 
     def _text(
         self, name: str, description: str, form: str | None = None, default: str | None = None
@@ -208,3 +226,9 @@ class ProviderParameters:
             name,
             expression=Fn.condition_not(Fn.condition_equals(value, "")),
         )
+
+
+def _make_conditional(policy: iam.Policy, condition: CfnCondition) -> None:
+    resource = policy.node.default_child
+    assert isinstance(resource, iam.CfnPolicy)
+    resource.cfn_options.condition = condition

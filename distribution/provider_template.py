@@ -21,7 +21,6 @@ from aws_cdk import aws_logs as logs
 
 from distribution.provider_parameters import ProviderParameters
 from hyperpod_node_removal import NodeRemovalProvider
-from hyperpod_node_removal._statements import eks_cluster_statement
 
 HANDLER_ZIP: Final = "handler.zip"
 """The archive beside the template, for `aws cloudformation package`."""
@@ -84,7 +83,8 @@ def _fill(stack: Stack) -> None:
     assert isinstance(policy, iam.Policy)
     given.omit_events(provider.function, policy)
     provider.allow_removals(stack_arn=given.stack_arn(), cluster_arn=given.cluster_arn())
-    given.allow_eks_cluster(provider.role, eks_cluster_statement)
+    given.allow_eks_cluster(provider.role)
+    given.allow_before_removal(provider.role)
     log_group = provider.log_group.node.default_child
     assert isinstance(log_group, logs.CfnLogGroup)
     log_group.retention_in_days = given.log_retention_days()

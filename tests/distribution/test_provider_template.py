@@ -21,6 +21,7 @@ pytestmark = pytest.mark.xdist_group("distribution")
 CLUSTER_ARN = "arn:aws:sagemaker:us-west-2:111122223333:cluster/a1b2c3d4e5f6"
 EKS_CLUSTER_ARN = "arn:aws:eks:us-west-2:111122223333:cluster/ml"
 EVENT_BUS_ARN = "arn:aws:events:us-west-2:111122223333:event-bus/operations"
+HOOK_ARN = "arn:aws:lambda:us-west-2:111122223333:function:drain"
 STACK_ARN = "arn:aws:cloudformation:us-west-2:111122223333:stack/maintenance/*"
 
 
@@ -35,7 +36,10 @@ def construct() -> dict[str, Any]:
     stack = Stack(App(analytics_reporting=False), "Stack")
     bus = events.EventBus.from_event_bus_arn(stack, "Bus", EVENT_BUS_ARN)
     NodeRemovalProvider(stack, metrics=True, event_bus=bus).allow_removals(
-        stack_arn=STACK_ARN, cluster_arn=CLUSTER_ARN, eks_cluster_arn=EKS_CLUSTER_ARN
+        stack_arn=STACK_ARN,
+        cluster_arn=CLUSTER_ARN,
+        eks_cluster_arn=EKS_CLUSTER_ARN,
+        before_removal_arn=HOOK_ARN,
     )
     return dict(Template.from_stack(stack).to_json())
 
@@ -74,8 +78,9 @@ def test_it_makes_the_resources_of_the_construct(
     def counted(given: dict[str, Any]) -> list[str]:
         return sorted(one["Type"] for one in given["Resources"].values())
 
-    separate = "AWS::IAM::Policy"  # what concerns EKS is there on a condition
-    assert counted(template) == sorted([*counted(construct), separate])
+    # what concerns EKS and what concerns a hook are there on a condition
+    separate = ["AWS::IAM::Policy", "AWS::IAM::Policy"]
+    assert counted(template) == sorted([*counted(construct), *separate])
 
 
 def test_the_function_may_do_what_that_of_the_construct_may(
@@ -138,6 +143,7 @@ def test_cfn_lint_has_nothing_to_say(templates: Path) -> None:
         ),
         ("EventBusArn", ["", EVENT_BUS_ARN], ["operations", STACK_ARN, f"{EVENT_BUS_ARN} "]),
         ("StackName", ["maintenance", "maintenance-*", "*"], ["", "a/b", "-a", STACK_ARN]),
+        ("BeforeRemovalArn", ["", HOOK_ARN, f"{HOOK_ARN}:live"], ["*", "drain"]),
         ("ExportName", [EXPORT_NAME, "a:b"], ["", "a b", "a" * 256]),
     ],
 )
