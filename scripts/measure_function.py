@@ -19,7 +19,6 @@ from sandbox.hyperpod import HyperPod
 
 SIZES: Final = (1, 99, 1000, 3000)
 PROJECT: Final = Path(__file__).resolve().parents[1]
-MODELS: Final = PROJECT / "lambda" / "hyperpod_node_removal_handler" / "data"
 
 CHILD: Final = """
 import json, sys
@@ -77,7 +76,6 @@ def main(sizes: list[int]) -> None:
                     "AWS_ACCESS_KEY_ID": "testing",
                     "AWS_SECRET_ACCESS_KEY": "testing",
                     "AWS_ENDPOINT_URL_SAGEMAKER": url,
-                    "AWS_DATA_PATH": str(MODELS),
                 },
                 capture_output=True,
                 text=True,

@@ -3,9 +3,10 @@
     python scripts/prune_botocore_models.py
 
 The models come from the botocore that is installed here, which the lock file pins. The function
-finds its copies through `AWS_DATA_PATH`, ahead of those of the Lambda runtime. So the calls it
-knows do not depend on the runtime's SDK, and a client is made without parsing megabytes of JSON.
-What a model leaves out here (endpoint rules, paginators) botocore still takes from its own data.
+takes its copies before those of the Lambda runtime (`sdk`). So the calls it knows do not depend on
+the runtime's SDK, and a client is made without parsing megabytes of JSON. Of an answer a copy holds
+what the function reads, and no errors: the function knows them by their codes. What else is left
+out here (endpoint rules, partitions) botocore still takes from its own data.
 """
 
 import gzip
@@ -28,8 +29,38 @@ OPERATIONS: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
 }
 """Operations the function calls, by service and API version."""
 
-# Text for people, and constraints that the service checks and botocore does not.
-_UNUSED: Final = frozenset({"deprecatedMessage", "documentation", "documentationUrl"})
+READ: Final[Mapping[str, frozenset[str]]] = {
+    "ClusterAutoScalingConfigOutput": frozenset({"AutoScalerType", "Mode"}),
+    "ClusterInstanceGroupDetails": frozenset({"InstanceGroupName", "SlurmConfig", "TargetCount"}),
+    "ClusterNodeSummary": frozenset(
+        {
+            "InstanceGroupName",
+            "InstanceId",
+            "InstanceStatus",
+            "InstanceType",
+            "NodeLogicalId",
+            "PrivateDnsHostname",
+        }
+    ),
+    "ClusterOrchestrator": frozenset({"Eks"}),
+    "ClusterSlurmConfigDetails": frozenset({"NodeType"}),
+    "DescribeClusterResponse": frozenset(
+        {
+            "AutoScaling",
+            "ClusterArn",
+            "ClusterName",
+            "ClusterStatus",
+            "InstanceGroups",
+            "NodeRecovery",
+            "Orchestrator",
+        }
+    ),
+    "Stack": frozenset({"StackStatus"}),
+}
+"""Members of answers that the function reads, by shape. Of other shapes all are kept."""
+
+# Text for people, errors, and constraints that the service checks and botocore does not.
+_UNUSED: Final = frozenset({"deprecatedMessage", "documentation", "documentationUrl", "errors"})
 _UNCHECKED: Final = frozenset({"enum", "pattern"})
 
 
@@ -60,7 +91,7 @@ def pruned(model: Mapping[str, Any], operations: tuple[str, ...]) -> dict[str, A
     while pending:
         name = pending.pop()
         if name not in reached:
-            shape = _without(model["shapes"][name], _UNUSED)
+            shape = _without(_read_part(name, model["shapes"][name]), _UNUSED)
             reached[name] = {key: shape[key] for key in shape if key not in _UNCHECKED}
             pending.extend(_shapes_named_in(reached[name]))
     return {
@@ -75,6 +106,13 @@ def _installed_model(folder: str) -> dict[str, Any]:
     path = Path(botocore.__file__).parent / "data" / folder / "service-2.json.gz"
     model: dict[str, Any] = json.loads(gzip.decompress(path.read_bytes()))
     return model
+
+
+def _read_part(name: str, shape: Mapping[str, Any]) -> Mapping[str, Any]:
+    if name not in READ:
+        return shape
+    members = shape["members"]
+    return {**shape, "members": {member: members[member] for member in sorted(READ[name])}}
 
 
 def _without(part: Any, keys: frozenset[str], *, names: bool = False) -> Any:

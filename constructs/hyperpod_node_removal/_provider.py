@@ -41,11 +41,6 @@ FUNCTION_TIMEOUT_SECONDS: Final = 900
 MEMORY_MEGABYTES: Final = 256
 """3,000 nodes take 48 MB (`python -m scripts.measure_function`). The rest is for CPU, which comes
 with memory: start-up, mostly imports, takes 0.4 s of a whole core."""
-MODELS_PATH: Final = f"$LAMBDA_TASK_ROOT/{HANDLER_PACKAGE}/data"
-"""Where the function finds the botocore models it carries (`scripts/prune_botocore_models.py`).
-
-botocore expands the variable, in which Lambda tells where the code is.
-"""
 _ANY_STACK_ID_REASON: Final = (
     "The ARN of a stack ends in an id that is not known before the stack is made."
 )
@@ -120,11 +115,7 @@ class NodeRemovalProvider(EventMethods, Construct):
             architecture=lambda_.Architecture.ARM_64,
             code=code,
             handler=f"{HANDLER_PACKAGE}.index.handler",
-            environment={
-                "AWS_DATA_PATH": MODELS_PATH,
-                **metric_variables(metrics),
-                **event_variables(event_bus),
-            },
+            environment={**metric_variables(metrics), **event_variables(event_bus)},
             role=self._role,
             timeout=Duration.seconds(FUNCTION_TIMEOUT_SECONDS),
             memory_size=MEMORY_MEGABYTES,

@@ -16,11 +16,11 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any, Final
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
+from hyperpod_node_removal_handler import sdk
 from hyperpod_node_removal_handler.contract import printable
 
 MESSAGE_MAX: Final = 300
@@ -39,14 +39,6 @@ _CONFIG: Final = Config(
 _EVENTS: Final = _CONFIG.merge(Config(read_timeout=5, retries={"total_max_attempts": 1}))
 # An invocation whose answer is lost may have begun: one at a time, then we decide.
 _INVOKING: Final = _CONFIG.merge(Config(retries={"total_max_attempts": 1}))
-
-# The API version names the model exactly, so a newer SDK in the runtime cannot swap it.
-_API_VERSIONS: Final = {
-    "sagemaker": "2017-07-24",
-    "cloudformation": "2010-05-15",
-    "lambda": "2015-03-31",
-    "events": "2015-10-07",
-}
 
 _THROTTLING: Final = frozenset(
     {
@@ -132,7 +124,7 @@ def waiting_client(seconds: float) -> Any:
 
 
 def _made(service: str, config: Config) -> Any:
-    return boto3.client(service, api_version=_API_VERSIONS[service], config=config)
+    return sdk.make_client(service, config)
 
 
 @contextmanager

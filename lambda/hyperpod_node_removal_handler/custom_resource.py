@@ -12,10 +12,9 @@ import traceback
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, Protocol, cast
 
-from crhelper import CfnResource
-
 from hyperpod_node_removal_handler import report as reports
 from hyperpod_node_removal_handler.contract import Outcome, Property, printable, quoted
+from hyperpod_node_removal_handler.crhelper_alone import CfnResource
 from hyperpod_node_removal_handler.envelope import Envelope, EnvelopeError
 from hyperpod_node_removal_handler.patience import Clock, SystemClock
 from hyperpod_node_removal_handler.reason import LogPlace

@@ -20,9 +20,13 @@ from hyperpod_node_removal_handler.stack import Stack
 
 _log = logging.getLogger(__name__)
 
-# Pruning a node takes seconds to minutes: look soon at first, then rarely.
+# Pruning a node takes seconds to minutes: look soon at first, then rarely. Each pause is a tenth of
+# the time that has passed, so what a look comes too late is a twentieth of the whole on average.
 _FIRST_POLL: Final = 2.0
+_POLL_GROWTH: Final = 1.1
 _LAST_POLL: Final = 30.0
+_CONFIRM: Final = 1.0
+"""Seconds to the second look, where all nodes that were leaving have been missed once."""
 _CUT_SHORT: Final = "the removal was cut short"
 
 
@@ -174,7 +178,7 @@ class Rounds:
             if self._hook:
                 self._clearance.hold_again(self._description)
         self._asking.retry_from(self.cleared_at)
-        polls = Backoff(_FIRST_POLL, 1.5, _LAST_POLL)
+        polls = Backoff(_FIRST_POLL, _POLL_GROWTH, _LAST_POLL)
         while True:
             self._asking.if_due()
             self._log_round()
@@ -197,8 +201,10 @@ class Rounds:
         wake_at = self._span.end
         if self.removal.count(Phase.WAITING):
             wake_at = min(wake_at, self._asking.next_at)
-        if self.removal.count(Phase.LEAVING, Phase.UNCERTAIN):
+        if self.removal.count(Phase.LEAVING):
             wake_at = min(wake_at, self._clock.now() + polls.pause())
+        elif self.removal.count(Phase.UNCERTAIN):
+            wake_at = min(wake_at, self._clock.now() + _CONFIRM)
         self._clock.sleep(wake_at - self._clock.now())
 
     def _look(self) -> None:

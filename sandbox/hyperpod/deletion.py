@@ -6,11 +6,12 @@ says when every node fails.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from sandbox.hyperpod.faults import Request, ServiceError
-from sandbox.hyperpod.nodes import DELETABLE_STATUSES, SETTLED_STATUSES
+from sandbox.hyperpod.nodes import DELETABLE_STATUSES, SETTLED_STATUSES, Group
 from sandbox.hyperpod.state import ClusterState
 
 _NODE_ID = re.compile(r"i-[a-f0-9]{8}(?:[a-f0-9]{9})?")
@@ -46,14 +47,15 @@ def delete_nodes(cluster: ClusterState, request: Request, rules: DeletionRules) 
     logical_ids = list(request.get("NodeLogicalIds") or ())
     _check_form(node_ids, logical_ids)
     _check_settled(cluster, rules)
-    refused = {i: why for i in (*node_ids, *logical_ids) if (why := _refusal(cluster, i))}
+    groups = cluster.groups()
+    refused = {i: why for i in (*node_ids, *logical_ids) if (why := _refusal(cluster, groups, i))}
     if len(refused) == len({*node_ids, *logical_ids}) and all(
         code in VALIDATION_CODES for code, _ in refused.values()
     ):
         raise ServiceError(rules.all_failed_code, _all_failed_message(refused, rules))
     for identifier in dict.fromkeys((*node_ids, *logical_ids)):
         if identifier not in refused:
-            cluster.start_leaving(cluster.find(identifier))
+            cluster.start_leaving(cluster.find_settled(identifier))
     answer = {
         "Successful": [i for i in node_ids if i not in refused],
         "Failed": [
@@ -103,10 +105,12 @@ def _check_settled(cluster: ClusterState, rules: DeletionRules) -> None:
             )
 
 
-def _refusal(cluster: ClusterState, identifier: str) -> tuple[str, str] | None:
-    """Code and message for an identifier that is refused, or None."""
+def _refusal(
+    cluster: ClusterState, groups: Mapping[str, Group], identifier: str
+) -> tuple[str, str] | None:
+    """Code and message for an identifier that is refused, or None. The cluster is settled."""
     try:
-        node = cluster.find(identifier)
+        node = cluster.find_settled(identifier)
     except KeyError:
         node = None
     names = (identifier,) if node is None else (node.instance_id, node.logical_id)
@@ -118,7 +122,7 @@ def _refusal(cluster: ClusterState, identifier: str) -> tuple[str, str] | None:
     if node is None:
         kind = "NodeIdNotFound" if _NODE_ID.fullmatch(identifier) else "NodeLogicalIdNotFound"
         return kind, f"Node {identifier} is not in cluster {cluster.plan.name}."
-    if cluster.groups()[node.group].slurm_node_type == "Controller":
+    if groups[node.group].slurm_node_type == "Controller":
         return "InvalidNodeStatus", f"Node {identifier} is a Slurm controller."
     if node.status not in DELETABLE_STATUSES:
         return "InvalidNodeStatus", f"Node {identifier} is {node.status}."

@@ -68,6 +68,7 @@ class Node:
     leaving_fails: str | None = None
     """The message of the Failure that shutting down ends in; None when it will succeed."""
     in_target_count: bool = True
+    is_listed: bool = True
 
     def view(self) -> NodeView:
         return NodeView(

@@ -47,8 +47,8 @@ class HyperPod:
         self.clock = clock
         self.region = region
         self.account = account
-        self.latency = 0.0
-        """Seconds per call, handed to `sleep`."""
+        self.latency: float | Callable[[str], float] = 0.0
+        """Seconds per call, or what tells them for an operation; handed to `sleep`."""
         self.shutdown_seconds = 60.0
         """Seconds that a node takes to leave, for clusters that are made by CreateCluster."""
         self.rules = DeletionRules()
@@ -168,8 +168,8 @@ class HyperPod:
             fault = self._faults.take(operation, request)
             if operation == "BatchDeleteClusterNodes":
                 self._record(request)
-        if self.latency:
-            self._sleep(self.latency)
+        if seconds := self.latency(operation) if callable(self.latency) else self.latency:
+            self._sleep(seconds)
         if fault is not None and not fault.after_work:
             raise fault.error
         with self._lock:

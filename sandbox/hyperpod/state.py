@@ -108,10 +108,15 @@ class ClusterState:
 
     def find(self, identifier: str) -> Node:
         """The listed node that answers to either of its ids; KeyError when there is none."""
-        for node in self.listed():
-            if identifier in (node.instance_id, node.logical_id):
-                return node
-        raise KeyError(identifier)
+        self.settle()
+        return self.find_settled(identifier)
+
+    def find_settled(self, identifier: str) -> Node:
+        """The same, for a caller that has settled the cluster: quick among thousands of nodes."""
+        node = self.ever[identifier]
+        if not node.is_listed or identifier not in (node.instance_id, node.logical_id):
+            raise KeyError(identifier)
+        return node
 
     def add_node(self, group: str, status: NodeStatus, *, with_instance: bool) -> Node:
         self._serial += 1
@@ -168,6 +173,7 @@ class ClusterState:
             node.leaving_fails = None
             return
         self._nodes.remove(node)
+        node.is_listed = False
         if node.instance_id:
             self._groups[node.group].counted_until.append(when + COUNT_LAG)
 

@@ -16,6 +16,7 @@ _NODES: Final = {
             "LastSoftwareUpdateTime": 1763900001,
             "InstanceStatus": {"Status": "Running", "Message": "ok"},
             "UltraServerInfo": {"Id": "u-1"},
+            "PrivateDnsHostname": "ip-10-1-2-3.us-west-2.compute.internal",
         }
     ],
 }

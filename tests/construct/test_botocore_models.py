@@ -1,5 +1,11 @@
 """The botocore models that the function carries, against those they were made from."""
 
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from io import BytesIO
 from typing import Any, Final
 
@@ -9,7 +15,9 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from botocore.session import Session
 
-from hyperpod_node_removal._provider import MODELS_PATH
+from hyperpod_node_removal_handler import sdk
+from hyperpod_node_removal_handler.cluster import Cluster
+from hyperpod_node_removal_handler.stack import Stack
 from scripts.prune_botocore_models import DATA, OPERATIONS, pruned_models
 from tests.construct.aws_answers import CALLS, Call
 
@@ -20,6 +28,7 @@ HOSTS: Final = {
     "lambda": f"lambda.{REGION}.amazonaws.com",
     "sagemaker": f"api.sagemaker.{REGION}.amazonaws.com",
 }
+CALLS_BY_NAME: Final = {call.name: call for call in CALLS}
 SENT_HEADERS: Final = frozenset({"Content-Type", "X-Amz-Invocation-Type", "X-Amz-Target"})
 
 
@@ -30,13 +39,15 @@ class _Raw(BytesIO):
         return [self.read()]
 
 
-def make_client(service: str, *, data_path: str | None) -> Any:
-    session = Session()
-    session.set_credentials("testing", "testing")  # nothing is sent
-    if data_path:
-        session.set_config_variable("data_path", data_path)
-    config = Config(retries={"total_max_attempts": 1})
-    return session.create_client(service, region_name=REGION, config=config)
+def make_client(service: str, *, carried: bool, region: str = REGION, **more: Any) -> Any:
+    """A client with the carried model, made as the function makes it, or with the whole one."""
+    # nothing is sent
+    session = sdk._session.__wrapped__() if carried else Session()
+    session.set_credentials("testing", "testing")
+    config = Config(retries={"total_max_attempts": 1}, **more)
+    return session.create_client(
+        service, api_version=sdk.API_VERSIONS[service], region_name=region, config=config
+    )
 
 
 Clients = dict[tuple[str, bool], Any]
@@ -46,7 +57,7 @@ Clients = dict[tuple[str, bool], Any]
 def clients() -> Clients:
     """A client by service, and whether it has the carried model."""
     return {
-        (service, carried): make_client(service, data_path=str(DATA) if carried else None)
+        (service, carried): make_client(service, carried=carried)
         for service, _ in OPERATIONS
         for carried in (False, True)
     }
@@ -55,6 +66,21 @@ def clients() -> Clients:
 def exchange(client: Any, call: Call) -> Any:
     """What a client sends for a call, and what it makes of the answer."""
     sent: list[AWSPreparedRequest] = []
+    with answered(client, call, sent):
+        try:
+            outcome = getattr(client, call.method)(**call.arguments)
+            if "Payload" in outcome:
+                outcome["Payload"] = outcome["Payload"].read()
+        except ClientError as error:
+            outcome = error.response
+    (request,) = sent
+    headers = {name: request.headers[name] for name in request.headers if name in SENT_HEADERS}
+    return (request.method, request.url, request.body, headers), outcome
+
+
+@contextmanager
+def answered(client: Any, call: Call, sent: list[AWSPreparedRequest]) -> Iterator[None]:
+    """Whatever the client sends meanwhile is kept in `sent`, and gets the call's answer."""
 
     def answer(request: AWSPreparedRequest, **_: object) -> AWSResponse:
         sent.append(request)
@@ -63,22 +89,59 @@ def exchange(client: Any, call: Call) -> Any:
 
     client.meta.events.register("before-send", answer)
     try:
-        outcome = getattr(client, call.method)(**call.arguments)
-        if "Payload" in outcome:
-            outcome["Payload"] = outcome["Payload"].read()
-    except ClientError as error:
-        outcome = (type(error).__name__, error.response)
+        yield
     finally:
         client.meta.events.unregister("before-send", answer)
-    (request,) = sent
-    headers = {name: request.headers[name] for name in request.headers if name in SENT_HEADERS}
-    return (request.method, request.url, request.body, headers), outcome
+
+
+def is_part_of(part: Any, whole: Any) -> bool:
+    """Whether `part` says nothing that `whole` does not say."""
+    if isinstance(part, dict) and isinstance(whole, dict):
+        return all(key in whole and is_part_of(part[key], whole[key]) for key in part)
+    if isinstance(part, list) and isinstance(whole, list):
+        return len(part) == len(whole) and all(map(is_part_of, part, whole))
+    return bool(part == whole)
 
 
 @pytest.mark.parametrize("call", CALLS, ids=[call.name for call in CALLS])
-def test_a_client_sends_and_reads_the_same(clients: Clients, call: Call) -> None:
-    full, carried = clients[call.service, False], clients[call.service, True]
-    assert exchange(carried, call) == exchange(full, call)
+def test_a_client_sends_the_same_and_reads_nothing_else(clients: Clients, call: Call) -> None:
+    sent, outcome = exchange(clients[call.service, False], call)
+    sent_carried, outcome_carried = exchange(clients[call.service, True], call)
+    assert sent_carried == sent
+    assert is_part_of(outcome_carried, outcome)
+
+
+READINGS: Final[dict[str, Callable[[Any], object]]] = {
+    "nodes": lambda client: client.list_cluster_nodes(ClusterName="ml")["NextToken"],
+    "no-nodes": lambda client: client.list_cluster_nodes(ClusterName="ml"),
+    "cluster": lambda client: Cluster("ml", client).describe(),
+    "deleted": lambda client: Cluster("ml", client).delete(["i-01234567"], ["workers-1"]),
+    "stack": lambda client: Stack("arn:aws:x", client).direction(),
+    "invoked": lambda client: client.invoke(**CALLS_BY_NAME["invoked"].arguments)["StatusCode"],
+}
+"""What the function makes of each answer that is no error."""
+
+
+@pytest.mark.parametrize("name", READINGS)
+def test_the_function_reads_the_same(clients: Clients, name: str) -> None:
+    call = CALLS_BY_NAME[name]
+    readings = []
+    for carried in (False, True):
+        client = clients[call.service, carried]
+        with answered(client, call, []):
+            readings.append(READINGS[name](client))
+    assert readings[0] == readings[1]
+
+
+def test_every_member_of_a_node_is_read(clients: Clients) -> None:
+    call = replace(CALLS_BY_NAME["nodes"], body=CALLS_BY_NAME["nodes"].body.replace("more", ""))
+    listings = []
+    for carried in (False, True):
+        client = clients["sagemaker", carried]
+        with answered(client, call, []):
+            listings.append(Cluster("ml", client).nodes())
+    assert listings[0] == listings[1]
+    assert listings[0].nodes[0].logical_id == "workers-1"
 
 
 @pytest.mark.parametrize("call", CALLS, ids=[call.name for call in CALLS])
@@ -104,15 +167,56 @@ def test_the_carried_models_are_the_ones_used(clients: Clients) -> None:
         assert tuple(model.operation_names) == operations
 
 
-def test_modelled_errors_stay_catchable(clients: Clients) -> None:
-    client = clients["sagemaker", True]
-    (call,) = (call for call in CALLS if call.name == "no-cluster")
-    _, (name, _) = exchange(client, call)
-    assert name == client.exceptions.ResourceNotFound.__name__
+def regions() -> list[str]:
+    """Two regions of each partition."""
+    session = Session()
+    found = []
+    for partition in session.get_available_partitions():
+        found += session.get_available_regions("cloudformation", partition)[:2]
+    return found
 
 
-def test_the_environment_of_the_function_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LAMBDA_TASK_ROOT", str(DATA.parent.parent))
-    monkeypatch.setenv("AWS_DATA_PATH", MODELS_PATH)
-    client = make_client("sagemaker", data_path=None)
-    assert len(client.meta.service_model.operation_names) == 3
+def destination(service: str, *, carried: bool, region: str, **more: Any) -> tuple[str, str]:
+    """The URL that a call goes to, and the scope that it is signed for."""
+    call = next(call for call in CALLS if call.service == service)
+    client = make_client(service, carried=carried, region=region, **more)
+    sent: list[AWSPreparedRequest] = []
+    with answered(client, call, sent):
+        getattr(client, call.method)(**call.arguments)
+    scope = str(sent[0].headers["Authorization"]).partition(",")[0].split("/", 2)[2]
+    return str(sent[0].url), scope
+
+
+@pytest.mark.parametrize("region", regions())
+@pytest.mark.parametrize("service", [service for service, _ in OPERATIONS])
+def test_a_call_goes_to_the_same_place_in_every_partition(service: str, region: str) -> None:
+    url, scope = destination(service, carried=True, region=region)
+    assert (url, scope) == destination(service, carried=False, region=region)
+    assert f".{region}." in url
+    assert scope == f"{region}/{service}/aws4_request"
+
+
+@pytest.mark.parametrize("variant", ["use_fips_endpoint", "use_dualstack_endpoint"])
+@pytest.mark.parametrize("region", ["us-east-1", "us-gov-west-1"])
+@pytest.mark.parametrize("service", [service for service, _ in OPERATIONS])
+def test_a_variant_of_an_endpoint_is_the_same(service: str, region: str, variant: str) -> None:
+    more: dict[str, Any] = {"region": region, variant: True}
+    carried = destination(service, carried=True, **more)
+    assert carried == destination(service, carried=False, **more)
+
+
+def test_a_cold_start_imports_neither_boto3_nor_what_it_brings_along() -> None:
+    code = (
+        "import sys\n"
+        "from hyperpod_node_removal_handler import aws, index\n"
+        "aws.client('sagemaker')\n"
+        "print(sorted({'boto3', 's3transfer', 'multiprocessing'} & set(sys.modules)))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "AWS_DEFAULT_REGION": REGION},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "[]\n"

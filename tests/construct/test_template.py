@@ -205,9 +205,7 @@ def test_the_function_runs_as_designed(synthesized: Synthesized) -> None:
         "LogFormat": "JSON",
         "LogGroup": {"Ref": "HyperPodNodeRemovalProviderLogGroup5C314E86"},
     }
-    assert function["Environment"]["Variables"] == {
-        "AWS_DATA_PATH": "$LAMBDA_TASK_ROOT/hyperpod_node_removal_handler/data"
-    }
+    assert "Environment" not in function
     assert RESOURCE_TYPE in function["Description"]
 
 

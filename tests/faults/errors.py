@@ -14,7 +14,7 @@ from botocore.exceptions import (
 )
 from botocore.parsers import ResponseParserError
 
-from tests.handler.world import client_error
+from sandbox.hyperpod.client import client_error
 
 URL = "https://api.example"
 Error = Callable[[], Exception]

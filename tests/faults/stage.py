@@ -16,13 +16,13 @@ from crhelper import log_helper
 
 from hyperpod_node_removal_handler import aws, custom_resource, reply
 from sandbox.hyperpod import Cluster, HyperPod
+from sandbox.hyperpod.client import SageMaker
 from tests.faults.deployment import CloudFormation, Properties, Reply, Request, Stack, Truth
 from tests.faults.functions import Event, Functions, Invocation, Process, Timer
 from tests.faults.outside import ASK, PUT, Answer, Outside
 from tests.faults.timeline import Timeline
 from tests.handler.event_schema import checked
 from tests.handler.function import HOOK, Context
-from tests.handler.world import SageMaker
 
 FRESHNESS = 10.0
 """Seconds for which a look at the stack counts."""
@@ -214,7 +214,7 @@ class Stage:
             self.cloudformation.receive(request, sent)
             return {}
 
-        self.outside.call(PUT, {"url": url, "body": body}, invocation, work)
+        self.outside.call(PUT, {"url": url, "body": body, "timeout": timeout}, invocation, work)
         sent.is_acknowledged = True
 
     def _running(self) -> Invocation:

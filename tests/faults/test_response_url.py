@@ -41,7 +41,7 @@ def ids(scenario: Scenario) -> str:
 def trouble(stage: Stage, what: str, times: float, *, is_after_work: bool) -> None:
     def fail(call: Call, answer: Answer | None) -> None:
         if what == "TimeoutError":
-            stage.timeline.sleep(10.0)
+            stage.timeline.sleep(call.request["timeout"])
         raise DeliveryError(what)
 
     stage.outside.add(Trouble(fail, PUT, is_after_work=is_after_work, times=times))

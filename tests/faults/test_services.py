@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+from sandbox.hyperpod.client import client_error
 from tests.faults import scenarios
 from tests.faults.conftest import Tally
 from tests.faults.errors import AFTER, BEFORE, EVER
@@ -11,7 +12,6 @@ from tests.faults.invariants import check
 from tests.faults.outside import ASK, PUT
 from tests.faults.scenarios import Scenario, calls_of
 from tests.faults.stage import Stage
-from tests.handler.world import client_error
 
 GROUP = "2 calls to AWS"
 OPERATIONS = (

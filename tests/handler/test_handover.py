@@ -14,8 +14,9 @@ from hyperpod_node_removal_handler.removal import Removal
 from hyperpod_node_removal_handler.request import RemovalRequest
 from hyperpod_node_removal_handler.requested_node import RequestedNode
 from hyperpod_node_removal_handler.wire import RequestError
+from sandbox.hyperpod.client import client_error
 from tests.handler.function import Function
-from tests.handler.world import World, client_error
+from tests.handler.world import World
 
 text = st.text(max_size=20)
 nodes = st.builds(Node, text, text, text, text, text)

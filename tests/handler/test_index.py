@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from hyperpod_node_removal_handler import index, reply
 from hyperpod_node_removal_handler.rounds import Rounds
 from sandbox.hyperpod import Cluster
+from sandbox.hyperpod.client import client_error
 from tests.handler.endpoint import Endpoint
 from tests.handler.function import Context, Function
-from tests.handler.world import World, client_error
+from tests.handler.world import World
 
 NODE = "i-0123456789abcdef0"
 

@@ -4,8 +4,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from botocore.exceptions import ClientError
-
 from hyperpod_node_removal_handler import report
 from hyperpod_node_removal_handler.cluster import Cluster
 from hyperpod_node_removal_handler.patience import Span
@@ -17,7 +15,8 @@ from hyperpod_node_removal_handler.requested_node import Phase
 from hyperpod_node_removal_handler.result import Result
 from hyperpod_node_removal_handler.rounds import Rounds
 from hyperpod_node_removal_handler.stack import Stack
-from sandbox.hyperpod import HyperPod, ServiceError
+from sandbox.hyperpod import HyperPod
+from sandbox.hyperpod.client import SageMaker
 
 STACK_ID = (
     "arn:aws:cloudformation:us-east-1:123456789012:stack/ml-stack/"
@@ -39,28 +38,6 @@ class VirtualClock:
         self.time += max(0.0, seconds)
 
 
-class SageMaker:
-    """A SageMaker client straight on the model: botocore's errors without its protocol."""
-
-    def __init__(self, hp: HyperPod) -> None:
-        self._hp = hp
-
-    def describe_cluster(self, **request: Any) -> dict[str, Any]:
-        return self._call("DescribeCluster", request)
-
-    def list_cluster_nodes(self, **request: Any) -> dict[str, Any]:
-        return self._call("ListClusterNodes", request)
-
-    def batch_delete_cluster_nodes(self, **request: Any) -> dict[str, Any]:
-        return self._call("BatchDeleteClusterNodes", request)
-
-    def _call(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
-        try:
-            return self._hp.call(operation, request)
-        except ServiceError as error:
-            raise client_error(operation, error.code, error.message, error.status) from error
-
-
 class CloudFormation:
     """A CloudFormation client that shows one stack: the last status given stays."""
 
@@ -74,16 +51,6 @@ class CloudFormation:
         if isinstance(status, Exception):
             raise status
         return {"Stacks": [{"StackId": request["StackName"], "StackStatus": status}]}
-
-
-def client_error(operation: str, code: str, message: str = "", status: int = 400) -> ClientError:
-    return ClientError(
-        {
-            "Error": {"Code": code, "Message": message},
-            "ResponseMetadata": {"HTTPStatusCode": status},
-        },
-        operation,
-    )
 
 
 @dataclass
