@@ -1,7 +1,8 @@
 """The function's code, collected from the packages that are installed.
 
 The handler and crhelper are pure Python, so collecting them is copying them: no Docker, no
-network. Only sources and data are taken and every file gets the same mode. So the asset and its
+network. Only sources and data are taken, the handler's without its docstrings and comments, and
+every file gets the same mode. So the asset and its
 hash are the same from a checkout or a wheel, compiled or not, and under any umask. A mode matters
 beyond the hash: Lambda cannot read a file that only its owner can.
 """
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from hyperpod_node_removal._errors import AssetError
+from hyperpod_node_removal._slim import slim
 
 HANDLER_PACKAGE: Final = "hyperpod_node_removal_handler"
 PACKAGES: Final = (HANDLER_PACKAGE, "crhelper")
@@ -38,7 +40,7 @@ def staged_code() -> Path:
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     folder.chmod(_FOLDER_MODE)
     for name in PACKAGES:
-        _copy(package_folder(name), folder / name)
+        _copy(package_folder(name), folder / name, is_slimmed=name == HANDLER_PACKAGE)
     return folder
 
 
@@ -58,11 +60,14 @@ def package_folder(name: str) -> Path:
     )
 
 
-def _copy(source: Path, target: Path) -> None:
+def _copy(source: Path, target: Path, *, is_slimmed: bool = False) -> None:
     for path in _code_below(source):
         copy = target / path.relative_to(source)
         copy.parent.mkdir(parents=True, exist_ok=True)
-        copy.write_bytes(path.read_bytes())
+        content = path.read_bytes()
+        if is_slimmed and path.suffix == ".py":
+            content = slim(content.decode("utf-8")).encode("utf-8")
+        copy.write_bytes(content)
         copy.chmod(_FILE_MODE)
     for folder in (target, *(path for path in target.rglob("*") if path.is_dir())):
         folder.chmod(_FOLDER_MODE)

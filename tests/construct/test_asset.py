@@ -17,7 +17,7 @@ from hyperpod_node_removal._asset import _copy, package_folder, staged_code
 pytestmark = pytest.mark.xdist_group("construct-asset")
 
 PROJECT: Final = Path(__file__).resolve().parents[2]
-SIZE_MAX: Final = 75_000
+SIZE_MAX: Final = 60_000
 """Bytes of the zipped code."""
 
 # What `cdk synth` does with the code, in a process of its own: stages it below its working folder

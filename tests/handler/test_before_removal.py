@@ -20,8 +20,9 @@ from hyperpod_node_removal_handler.before_removal import (
 from hyperpod_node_removal_handler.cluster import Node
 from hyperpod_node_removal_handler.contract import BEFORE_REMOVAL_MAX
 from sandbox.hyperpod import Cluster
+from sandbox.hyperpod.client import client_error
 from tests.handler.function import HOOK, Function, Raised
-from tests.handler.world import STACK_ID, World, client_error
+from tests.handler.world import STACK_ID, World
 
 FIRST = Node("i-0123456789abcdef0", "", "workers", "Running")
 SECOND = Node("i-0123456789abcdef1", "workers-1", "workers", "Running")

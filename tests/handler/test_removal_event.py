@@ -16,11 +16,12 @@ from hyperpod_node_removal_handler.request import RemovalRequest
 from hyperpod_node_removal_handler.requested_node import RequestedNode
 from hyperpod_node_removal_handler.signals import EVENT_BUS_VARIABLE, EVENT_DETAIL_MAX_BYTES
 from sandbox.hyperpod import Cluster
+from sandbox.hyperpod.client import client_error
 from tests.handler.event_schema import SCHEMA, checked
 from tests.handler.function import Function
 from tests.handler.test_metrics import REQUESTS
 from tests.handler.test_report import ENVELOPE, absent, failed, removed, result
-from tests.handler.world import LOG, STACK_ID, World, client_error
+from tests.handler.world import LOG, STACK_ID, World
 
 BUS = "arn:aws:events:us-east-1:123456789012:event-bus/operations"
 

@@ -1,0 +1,79 @@
+"""The deployed code is the code of the repository, line by line."""
+
+import ast
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from hyperpod_node_removal._asset import HANDLER_PACKAGE, package_folder, staged_code
+from hyperpod_node_removal._slim import slim
+
+SOURCES: Final = sorted(package_folder(HANDLER_PACKAGE).glob("*.py"))
+
+COMMENTED: Final = '''"""What it is for."""
+
+# why
+LIMIT = 3  # seconds
+"""More about it."""
+
+
+class Nothing(Exception):
+    """Nothing."""
+
+
+def text() -> str:
+    """A text."""
+    # why
+    return """
+# kept
+"""
+'''
+
+
+def without_text(tree: ast.AST) -> ast.AST:
+    """The tree without statements that are nothing but text, each node with where it begins."""
+    for node in ast.walk(tree):
+        vars(node).pop("end_lineno", None)  # text may have been the end of a class
+        vars(node).pop("end_col_offset", None)
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            code = [
+                statement
+                for statement in body
+                if not (
+                    isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+                )
+            ]
+            node.body = code or [ast.Pass()]  # type: ignore[attr-defined]
+    return tree
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.name)
+def test_every_statement_is_where_it_was(path: Path) -> None:
+    source = path.read_text(encoding="utf-8")
+    slimmed = (staged_code() / HANDLER_PACKAGE / path.name).read_text(encoding="utf-8")
+    before, after = (
+        ast.dump(without_text(ast.parse(text)), include_attributes=True)
+        for text in (source, slimmed)
+    )
+    assert after == before
+
+
+def test_text_is_blanked_and_code_is_not() -> None:
+    lines = slim(COMMENTED).splitlines()
+    assert len(lines) == len(COMMENTED.splitlines())
+    assert [line for line in lines if line] == [
+        "LIMIT = 3  # seconds",
+        "class Nothing(Exception):",
+        '    """Nothing."""',
+        "def text() -> str:",
+        '    return """',
+        "# kept",
+        '"""',
+    ]
+
+
+@pytest.mark.parametrize("source", ["", '"""Only text."""\n', "# only a comment\n"])
+def test_what_holds_no_code_is_still_code(source: str) -> None:
+    assert ast.parse(slim(source)).body == []
