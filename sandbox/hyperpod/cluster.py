@@ -58,6 +58,14 @@ class Cluster:
         return frozenset(node.instance_id for node in self.nodes if node.instance_id)
 
     @property
+    def departures(self) -> dict[str, float]:
+        """When each instance left that is no longer listed, by instance id."""
+        with self._lock:
+            self._state.settle()
+            gone = self._state.ever.values()
+            return {n.instance_id: n.left_at for n in gone if n.instance_id and n.left_at}
+
+    @property
     def target_counts(self) -> dict[str, int]:
         """`TargetCount` per group."""
         with self._lock:

@@ -68,7 +68,8 @@ class Node:
     leaving_fails: str | None = None
     """The message of the Failure that shutting down ends in; None when it will succeed."""
     in_target_count: bool = True
-    is_listed: bool = True
+    left_at: float | None = None
+    """When it left the list; None while it is in it."""
 
     def view(self) -> NodeView:
         return NodeView(

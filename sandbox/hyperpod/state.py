@@ -75,11 +75,12 @@ class ClusterState:
         for group in self._groups.values():
             if group.status_until is not None and now >= group.status_until:
                 group.status, group.status_until = ClusterStatus.IN_SERVICE, None
-        for node in list(self._nodes):
+        for node in self._nodes:
             if node.status_until is not None and now >= node.status_until:
                 node.status, node.status_until, node.message = NodeStatus.RUNNING, None, ""
             if node.leaves_at is not None and now >= node.leaves_at:
                 self._finish_leaving(node, node.leaves_at)
+        self._nodes = [node for node in self._nodes if node.left_at is None]
         for group in self._groups.values():
             group.counted_until = [until for until in group.counted_until if until > now]
 
@@ -114,7 +115,7 @@ class ClusterState:
     def find_settled(self, identifier: str) -> Node:
         """The same, for a caller that has settled the cluster: quick among thousands of nodes."""
         node = self.ever[identifier]
-        if not node.is_listed or identifier not in (node.instance_id, node.logical_id):
+        if node.left_at is not None or identifier not in (node.instance_id, node.logical_id):
             raise KeyError(identifier)
         return node
 
@@ -172,8 +173,7 @@ class ClusterState:
             node.status, node.message = NodeStatus.FAILURE, node.leaving_fails
             node.leaving_fails = None
             return
-        self._nodes.remove(node)
-        node.is_listed = False
+        node.left_at = when
         if node.instance_id:
             self._groups[node.group].counted_until.append(when + COUNT_LAG)
 
