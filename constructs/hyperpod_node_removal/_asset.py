@@ -8,6 +8,7 @@ beyond the hash: Lambda cannot read a file that only its owner can.
 """
 
 import atexit
+import json
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -65,12 +66,16 @@ def _copy(source: Path, target: Path, *, is_slimmed: bool = False) -> None:
         copy = target / path.relative_to(source)
         copy.parent.mkdir(parents=True, exist_ok=True)
         content = path.read_bytes()
-        if is_slimmed and path.suffix == ".py":
-            content = slim(content.decode("utf-8")).encode("utf-8")
-        copy.write_bytes(content)
+        copy.write_bytes(_slimmed(path.suffix, content) if is_slimmed else content)
         copy.chmod(_FILE_MODE)
     for folder in (target, *(path for path in target.rglob("*") if path.is_dir())):
         folder.chmod(_FOLDER_MODE)
+
+
+def _slimmed(suffix: str, content: bytes) -> bytes:
+    if suffix == ".py":
+        return slim(content.decode("utf-8")).encode("utf-8")
+    return json.dumps(json.loads(content), separators=(",", ":")).encode("ascii")
 
 
 def _code_below(folder: Path) -> Iterator[Path]:
