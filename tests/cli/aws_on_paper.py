@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 
 from hyperpod_node_removal_cli.connection import Connection
 from hyperpod_node_removal_handler.contract import RESOURCE_TYPE
-from tests.handler.world import client_error
+from sandbox.hyperpod.client import client_error
 
 NAME = "maintenance"
 STACK_ID = f"arn:aws:cloudformation:us-east-1:111122223333:stack/{NAME}/6d1f0c2e-9a56-11ef"

@@ -10,10 +10,11 @@ import pytest
 from hyperpod_node_removal_cli.report import Conclusion, Report
 from hyperpod_node_removal_cli.watching import Progress, Watch
 from sandbox.aws import Sandbox
+from sandbox.hyperpod.client import client_error
 from tests.cli.aws_on_paper import LOG, NAME, Paper, denied, failures, replied
 from tests.cli.command import Command
 from tests.contract.lifecycle import Removal, synthesize
-from tests.handler.world import VirtualClock, client_error
+from tests.handler.world import VirtualClock
 
 HEAD = "1 of 2 nodes not removed from ml-cluster (1 removed)."
 REASON = f"{HEAD} NodeIdInUse: i-00000001.{LOG}"
