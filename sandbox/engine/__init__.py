@@ -8,3 +8,7 @@ from typing import Final
 
 STOP: Final = "stop"
 """What the parent writes to the engine's standard input before it closes it."""
+EKS_FOLDER: Final = "eks"
+"""Folder of the sandbox's directory in which a file for each EKS cluster is what is told of it."""
+EKS_ACCESS_ENTRIES: Final = "access-entries.jsonl"
+"""The file of that folder in which the access entries are that CloudFormation has made."""

@@ -8,7 +8,7 @@ from typing import Any, Final
 from ministack.app import app as ministack_app
 from ministack.services import lambda_svc
 
-from sandbox.engine import clusters, custom_resources, functions
+from sandbox.engine import clusters, custom_resources, eks, functions
 from sandbox.engine.exchange import PATH, Exchange
 from sandbox.engine.waiters import answer_at_rest, is_from_cli
 
@@ -27,6 +27,7 @@ def application(*, endpoint: str, directory: Path) -> Any:
     custom_resources.install(exchange)
     functions.install(directory)
     clusters.install()
+    eks.install(directory)
 
     async def answer(scope: dict[str, Any], receive: Receive, send: Send) -> None:
         path = scope.get("path", "") if scope["type"] == "http" else ""
@@ -36,6 +37,8 @@ def application(*, endpoint: str, directory: Path) -> Any:
             while lambda_svc.executions_in_flight()[0]:
                 await asyncio.sleep(_IDLE_POLL)
             await _respond(send, 200)
+        elif (cluster := eks.described(directory, path)) is not None:
+            await _respond(send, 200, cluster)
         elif is_from_cli(scope):
             await answer_at_rest(ministack_app, scope, await _body(receive), send)
         else:
@@ -64,7 +67,7 @@ async def _body(receive: Receive) -> bytes:
             return bytes(body)
 
 
-async def _respond(send: Send, status: int) -> None:
-    headers = [(b"content-length", b"0")]
+async def _respond(send: Send, status: int, body: bytes = b"") -> None:
+    headers = [(b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": b""})
+    await send({"type": "http.response.body", "body": body})
