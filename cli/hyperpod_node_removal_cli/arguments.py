@@ -1,6 +1,7 @@
 """The command line."""
 
 import argparse
+import math
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 
@@ -8,6 +9,7 @@ PROGRAM: Final = "hyperpod-node-removal"
 
 POLL_DEFAULT: Final = 5.0
 """Seconds between two looks of `watch`."""
+POLL_MIN: Final = 0.1
 SECONDS_MAX: Final = 86_400
 
 _EXIT_CODES: Final = """\
@@ -57,7 +59,7 @@ def parser() -> argparse.ArgumentParser:
     watch.add_argument(
         "--every",
         metavar="SECONDS",
-        type=_seconds,
+        type=_interval,
         default=POLL_DEFAULT,
         help="look so often (default: %(default)g)",
     )
@@ -85,11 +87,18 @@ def _add_stack(command: argparse.ArgumentParser) -> None:
     )
 
 
-def _seconds(text: str) -> float:
-    seconds = float(text)
-    if not 0 <= seconds <= SECONDS_MAX:
-        raise argparse.ArgumentTypeError(f"{text} is out of range; allowed: 0 to {SECONDS_MAX}")
+def _seconds(text: str, least: float = 0.0) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not least <= seconds <= SECONDS_MAX:
+        raise argparse.ArgumentTypeError(f"{text!r}; allowed: {least:g} to {SECONDS_MAX} seconds")
     return seconds
+
+
+def _interval(text: str) -> float:
+    return _seconds(text, POLL_MIN)
 
 
 def _add_files(command: argparse.ArgumentParser) -> None:

@@ -93,7 +93,7 @@ class _Explanation:
         removals = [event for event in failed if event.is_removal]
         found = [self._failed_removal(event) for event in removals]
         if not failed:
-            found = [self._outputs()]
+            found = [self._undone() if self._state.is_undone else self._outputs()]
         others = tuple(
             Problem(f"{event.logical_id} ({event.resource_type}): {event.status}: {event.reason}")
             for event in failed
@@ -105,7 +105,7 @@ class _Explanation:
             headline = " ".join(one.headline for one in found)
         else:
             headline = "The operation failed for another reason than the removal of nodes."
-        attributes = self._attributes() if not failed else {}
+        attributes = {} if failed or self._state.is_undone else self._attributes()
         return Report(
             subject=subject,
             conclusion=Conclusion.PROBLEMS if nodes or problems else Conclusion.FINE,
@@ -150,6 +150,13 @@ class _Explanation:
                 return failures(records, reason.head), "it has no lines on them"
         except UnknownError as error:
             return (), str(error)
+
+    def _undone(self) -> _Found:
+        """An operation that came to nothing without a failure: it was cancelled, or a deletion."""
+        if self._state.status.startswith("DELETE_"):
+            return _Found("The stack was deleted; the cluster was not touched by that.")
+        text = "The operation was rolled back, and no resource failed by itself: it was cancelled."
+        return _Found(text, (Problem(text),))
 
     # A removal that succeeded ----------------------------------------------------------------
 

@@ -26,6 +26,8 @@ class NodeOutcome(StrEnum):
     ALREADY_LEAVING = "already leaving"
     ALREADY_ABSENT = "already absent"
     REFUSED = "refused"
+    UNKNOWN = "unknown"
+    """It was there, and was not a moment later: the next listing would tell."""
     FAILED = "failed"
 
 

@@ -60,6 +60,11 @@ class StackState:
     outputs: Mapping[str, str]
 
     @property
+    def is_undone(self) -> bool:
+        """Whether the stack was rolled back or deleted, or is stuck in that."""
+        return "ROLLBACK" in self.status or self.status.startswith("DELETE_")
+
+    @property
     def is_in_progress(self) -> bool:
         """Whether an operation is under way. A stack under review has not begun."""
         return self.status.endswith("_IN_PROGRESS") and self.status != "REVIEW_IN_PROGRESS"

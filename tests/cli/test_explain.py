@@ -242,6 +242,26 @@ def test_another_resource_that_failed() -> None:
     assert report.headline == ("The operation failed for another reason than the removal of nodes.")
 
 
+def test_an_update_that_was_cancelled_is_no_success() -> None:
+    paper = Paper(outputs={"Outcome": "COMPLETE", "ClusterName": "ml-cluster"})
+    paper.happen("UPDATE_IN_PROGRESS")
+    paper.remove("UPDATE_FAILED", "Resource update cancelled")
+    paper.happen("UPDATE_ROLLBACK_COMPLETE")
+    report = explain(paper)
+    assert report.conclusion is Conclusion.PROBLEMS
+    assert report.headline.startswith("The operation was rolled back, and no resource failed by")
+    assert report.attributes == {}
+
+
+def test_a_stack_that_was_deleted() -> None:
+    paper = Paper(outputs={"Outcome": "COMPLETE", "ClusterName": "ml-cluster"})
+    paper.happen("DELETE_IN_PROGRESS")
+    paper.happen("DELETE_COMPLETE")
+    report = explain(paper)
+    assert report.conclusion is Conclusion.FINE
+    assert report.headline == "The stack was deleted; the cluster was not touched by that."
+
+
 def test_a_success_without_outputs_says_so() -> None:
     paper = Paper()
     paper.happen("UPDATE_IN_PROGRESS")

@@ -9,9 +9,11 @@ import pytest
 
 from hyperpod_node_removal_cli.connection import Connection
 from hyperpod_node_removal_cli.planning import planned
-from hyperpod_node_removal_cli.report import Conclusion, Report
+from hyperpod_node_removal_cli.report import Conclusion, NodeOutcome, Report
 from hyperpod_node_removal_handler.contract import MissingNodes
+from hyperpod_node_removal_handler.plan import _WORDS, _row
 from hyperpod_node_removal_handler.request import Guards
+from hyperpod_node_removal_handler.requested_node import RequestedNode
 from sandbox.aws import Sandbox
 from sandbox.hyperpod import Cluster
 from tests.cli.command import Command
@@ -251,6 +253,11 @@ def test_the_plan_is_that_of_the_function(tmp_path: Path, caplog: pytest.LogCapt
     }
     # And with the same calls: three pages, twice, since one of several may miss a node.
     assert world.hp.calls["ListClusterNodes"] - calls["ListClusterNodes"] == 6
+
+
+def test_every_action_of_a_plan_has_an_outcome() -> None:
+    actions = {*_WORDS.values(), _row(RequestedNode(node_id=ABSENT)).action}
+    assert actions == {str(outcome) for outcome in NodeOutcome} - {NodeOutcome.FAILED}
 
 
 def test_the_guards_are_those_of_the_function(tmp_path: Path) -> None:

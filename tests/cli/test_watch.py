@@ -1,18 +1,22 @@
 """`watch`: what is told while a stack is deployed, and how it ends."""
 
+import io
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from hypothesis import given
 
+from hyperpod_node_removal_cli.rendering.progress import progress_on
 from hyperpod_node_removal_cli.report import Conclusion, Report
 from hyperpod_node_removal_cli.watching import Progress, Watch
 from sandbox.aws import Sandbox
 from sandbox.hyperpod.client import client_error
-from tests.cli.aws_on_paper import LOG, NAME, Paper, denied, failures, replied
+from tests.cli.aws_on_paper import LOG, NAME, START, Paper, denied, failures, replied
 from tests.cli.command import Command
+from tests.cli.test_rendering import has_no_commands, hostile
 from tests.contract.lifecycle import Removal, synthesize
 from tests.handler.world import VirtualClock
 
@@ -167,6 +171,26 @@ def test_a_log_that_may_not_be_read_is_told_once() -> None:
     assert story.watch().conclusion is Conclusion.FINE
     (told,) = [text for text in story.texts if "logs:FilterLogEvents" in text]
     assert told.startswith("No rounds are shown. logs:FilterLogEvents is not allowed, and is")
+
+
+@given(hostile)
+def test_no_progress_is_a_command(text: str) -> None:
+    for is_terminal in (False, True):
+        stream = io.StringIO()
+        stream.isatty = lambda: is_terminal  # type: ignore[method-assign] # noqa: B023
+        with progress_on(stream) as tell:
+            tell(Progress(START, text))
+            tell(Progress(START, text, is_round=True))
+        assert has_no_commands(stream.getvalue())
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--every", "0"], ["--wait", "-1"], ["--wait", "soon"], ["--every", "nan"]]
+)
+def test_times_out_of_range_are_2(tmp_path: Path, arguments: list[str]) -> None:
+    done = Command(tmp_path)("watch", NAME, *arguments)
+    assert done.code == 2
+    assert "to 86400 seconds" in done.err
 
 
 @pytest.fixture(scope="session")

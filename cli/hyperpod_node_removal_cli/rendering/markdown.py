@@ -36,6 +36,11 @@ def _lines(findings: Findings) -> Iterator[str]:
         yield from _groups(report)
         yield from _list(report.notes)
         yield from _nodes(report)
+        if report.stack:
+            stack = report.stack
+            yield ""
+            yield code(f"Stack {stack.name} is {stack.status}: {stack.meaning}")
+            yield from _list([stack.next_step] if stack.next_step else ())
         yield ""
 
 

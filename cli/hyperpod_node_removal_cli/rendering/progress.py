@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Final, TextIO
 
 from rich.text import Text
 
@@ -13,6 +13,10 @@ if TYPE_CHECKING:  # it imports boto3
     from hyperpod_node_removal_cli.watching import Progress
 
 
+_SPINNER: Final = 4
+"""Columns of the spinner, and some."""
+
+
 @contextmanager
 def progress_on(stream: TextIO) -> Iterator["Callable[[Progress], None]"]:
     """What tells of progress on a stream for as long as this lasts."""
@@ -20,7 +24,7 @@ def progress_on(stream: TextIO) -> Iterator["Callable[[Progress], None]"]:
     if not console.is_terminal:
 
         def tell_line(progress: "Progress") -> None:
-            stream.write(f"{inert(_line(progress))}\n")
+            stream.write(f"{_line(progress)}\n")
             stream.flush()
 
         yield tell_line
@@ -29,7 +33,10 @@ def progress_on(stream: TextIO) -> Iterator["Callable[[Progress], None]"]:
 
         def tell(progress: "Progress") -> None:
             if progress.is_round:
-                status.update(Text(_line(progress)))
+                line = Text(_line(progress))
+                # A line that is folded could begin anew with what a pipeline takes for a command.
+                line.truncate(console.width - _SPINNER, overflow="crop")
+                status.update(line)
             else:
                 style = "red" if progress.is_failure else ""
                 console.print(Text(_line(progress), style=style), soft_wrap=True)
@@ -38,4 +45,4 @@ def progress_on(stream: TextIO) -> Iterator["Callable[[Progress], None]"]:
 
 
 def _line(progress: "Progress") -> str:
-    return f"{progress.time:%H:%M:%S} {visible(progress.text)}"
+    return inert(f"{progress.time:%H:%M:%S} {visible(progress.text)}")
