@@ -28,6 +28,7 @@ def test_only_nodes_with_a_marker_go(alone: Sandbox) -> None:
     bucket, s3 = f"backups-{uuid4().hex}", alone.client("s3")
     s3.create_bucket(Bucket=bucket)
     s3.put_object(Bucket=bucket, Key=f"hyperpod-backups/{saved}")
+    s3.put_object(Bucket=bucket, Key=f"hyperpod-backups/{unsaved}.partial")
 
     def deploy() -> tuple[int, str]:
         done = alone.cdk(

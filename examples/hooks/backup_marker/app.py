@@ -39,10 +39,6 @@ class BackedUpRemovalStack(Stack):
         )
         bucket_arn = self.format_arn(service="s3", region="", account="", resource=bucket_name)
         hook.add_to_role_policy(
-            iam.PolicyStatement(actions=["s3:GetObject"], resources=[f"{bucket_arn}/{PREFIX}*"])
-        )
-        # Tells "not there" (404) from "not allowed" (403); of the markers only.
-        hook.add_to_role_policy(
             iam.PolicyStatement(
                 actions=["s3:ListBucket"],
                 resources=[bucket_arn],

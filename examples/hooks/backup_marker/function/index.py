@@ -7,7 +7,6 @@ import os
 from typing import Any
 
 import boto3
-from botocore.exceptions import ClientError
 
 _s3 = boto3.client("s3")
 
@@ -17,6 +16,7 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:  # noqa: 
 
     Raises:
         ClientError: S3 could not be asked. Then nothing is removed.
+        ValueError: the event is of another version.
     """
     if event["Version"] != "1":
         raise ValueError(f"version {event['Version']} of the event is unknown; allowed: 1")
@@ -33,11 +33,7 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:  # noqa: 
 
 
 def _exists(bucket: str, key: str) -> bool:
-    try:
-        _s3.head_object(Bucket=bucket, Key=key)
-    except ClientError as error:
-        # Without s3:ListBucket, S3 says 403 of an object that is not there.
-        if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:  # noqa: PLR2004
-            return False
-        raise
-    return True
+    # A list and not a HeadObject: of an object that is not there, S3 says 403 to whoever may list
+    # a prefix only. Keys come in order, so one that is exactly the prefix is the first.
+    listed = _s3.list_objects_v2(Bucket=bucket, Prefix=key, MaxKeys=1)
+    return any(item["Key"] == key for item in listed.get("Contents", ()))
