@@ -175,7 +175,7 @@ class Rounds:
             if self._request.is_dry_run:
                 return
             self.cleared_at = self._clearance.of_hook(plan, self._description)
-            if self._hook:
+            if self._hook and plan.to_remove:
                 self._clearance.hold_again(self._description)
         self._asking.retry_from(self.cleared_at)
         polls = Backoff(_FIRST_POLL, _POLL_GROWTH, _LAST_POLL)
