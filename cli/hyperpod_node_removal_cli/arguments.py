@@ -3,7 +3,9 @@
 import argparse
 import math
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Final
+from typing import Any, Final, NoReturn
+
+from hyperpod_node_removal_cli.rendering.escaping import inert, visible
 
 PROGRAM: Final = "hyperpod-node-removal"
 
@@ -20,9 +22,16 @@ exit codes:
 """
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors quote arguments harmlessly: names of files may come from anyone."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(inert(visible(message)))
+
+
 def parser() -> argparse.ArgumentParser:
     """The parser of the command line."""
-    top = argparse.ArgumentParser(
+    top = _Parser(
         prog=PROGRAM,
         description="Shows what a removal of HyperPod nodes would do, and what one did."
         " Nothing is changed in AWS.",

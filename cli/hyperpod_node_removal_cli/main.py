@@ -1,5 +1,6 @@
 """The console script: reads the command line, gathers the facts, shows them, says how it went."""
 
+import os
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, TextIO
 
 from hyperpod_node_removal_cli.arguments import PROGRAM, parser
+from hyperpod_node_removal_cli.rendering.escaping import inert, visible
 from hyperpod_node_removal_cli.report import Conclusion, Findings, Report
 from hyperpod_node_removal_cli.validating import opened, validated
 
@@ -30,6 +32,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if str(error.name).partition(".")[0] not in _LIBRARIES:
             raise
         return _cannot(f"{error.name} is not installed; pip install 'hyperpod-node-removal[cli]'")
+    except BrokenPipeError:
+        # Whoever reads has seen enough. Nothing more may be written, not even at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return int(Conclusion.UNKNOWN)
     except OSError as error:  # of files to write; what is read is told in the report
         return _cannot(f"{error.filename or 'output'}: {error.strerror}")
     except KeyboardInterrupt:
@@ -119,5 +125,5 @@ def _never_fail_to_write(stream: TextIO) -> None:
 
 
 def _cannot(why: str) -> int:
-    print(f"{PROGRAM}: error: {why}", file=sys.stderr)
+    print(inert(visible(f"{PROGRAM}: error: {why}")), file=sys.stderr)
     return int(Conclusion.UNKNOWN)

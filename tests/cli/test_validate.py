@@ -10,6 +10,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from tests.cli.command import Command
+from tests.cli.test_rendering import has_no_commands
 
 ONE, TWO = "i-0123456789abcdef0", "i-0123456789abcdef1"
 
@@ -76,6 +77,20 @@ def test_what_cannot_be_run_is_2(command: Command, arguments: list[str], words: 
     done = command(*arguments)
     assert done.code == 2
     assert words in done.out + done.err
+
+
+def test_names_of_files_are_no_commands(command: Command) -> None:
+    hostile = "\n::error::forged ##[error]x\x1b[2J"
+    for arguments in (
+        ["validate", f"{hostile}.yaml"],
+        ["validate", "--x\n::error::forged##[error]x\x1b[2J"],
+        ["validate", "a.yaml", "--junit", f"no/such/{hostile}"],
+    ):
+        command.write(f"cluster: ml-cluster\nnode_ids: [{ONE}]\n", "a.yaml")
+        done = command(*arguments)
+        assert done.code == 2
+        assert has_no_commands(done.out + done.err)
+        assert "\x1b" not in done.out + done.err
 
 
 def test_an_output_file_that_cannot_be_written_is_2(command: Command) -> None:
