@@ -121,7 +121,7 @@ def test_a_failure_can_be_kept_tried_again_and_rolled_back(case: Case) -> None:
     assert other in case.cluster.present
 
 
-def test_an_update_that_lost_its_function_comes_loose(case: Case) -> None:
+def test_a_stack_that_lost_its_function_comes_loose_and_can_go(case: Case) -> None:
     first, second, *_ = case.cluster.node_ids("workers")
     case.write(first)
     assert case.cdk("deploy", "-c", "removals=removals.yaml") == "CREATE_COMPLETE"
@@ -135,6 +135,12 @@ def test_an_update_that_lost_its_function_comes_loose(case: Case) -> None:
     client.get_waiter("stack_rollback_complete").wait(StackName=case.stack)
     assert case.sandbox.status(case.stack) == "UPDATE_ROLLBACK_COMPLETE"
     assert second in case.cluster.present
+    assert case.sandbox.delete(case.stack).status == "DELETE_FAILED"
+    (leaving_out,) = shown("aws", "cloudformation", "delete-stack")
+    assert LOGICAL_ID in leaving_out
+    case.aws(leaving_out)
+    client.get_waiter("stack_delete_complete").wait(StackName=case.stack)
+    assert case.sandbox.status(case.stack) is None
 
 
 def test_every_code_is_there() -> None:
