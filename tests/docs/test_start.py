@@ -51,7 +51,9 @@ def test_the_commands_of_the_page_lead_to_a_removal(
 ) -> None:
     outcomes = []
     with Sandbox(HyperPod(account=ACCOUNT, region=REGION)) as sandbox:
-        cluster = sandbox.hyperpod.create_cluster("ml-cluster", {"workers": 4})
+        cluster = sandbox.hyperpod.create_cluster(
+            "ml-cluster", {"workers": 4}, shutdown_seconds=0.5
+        )
         nodes = cluster.node_ids("workers")[:2]
         for words in commands(nodes):
             match words[:2]:
