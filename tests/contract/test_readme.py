@@ -9,6 +9,7 @@ import jmespath
 import pytest
 import yaml
 
+from distribution.provider_parameters import EXPORT_NAME
 from hyperpod_node_removal.app import settings_from_context
 from hyperpod_node_removal_cli.arguments import PROGRAM
 from hyperpod_node_removal_cli.failure_codes import ADVICE, Advice
@@ -24,6 +25,7 @@ from tests.handler.world import LOG, CloudFormation, World
 
 PAGE = ROOT / "README.md"
 README = PAGE.read_text(encoding="utf-8")
+DESCRIBE_STACKS = ["aws", "cloudformation", "describe-stacks"]
 CODES = "### Codes of failed nodes"
 
 
@@ -51,19 +53,10 @@ def names(heading: str) -> list[str]:
 
 
 def test_the_construct_in_ten_lines(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    code, _ = code_blocks(PAGE, "python")
+    (code,) = code_blocks(PAGE, "python")
     assert len(code.text.split("stack = ")[1].splitlines()) <= 10
     monkeypatch.setenv("CDK_OUTDIR", str(tmp_path))
     synthesized(code).resource_count_is(contract.RESOURCE_TYPE, 1)
-
-
-def test_the_function_for_plain_templates(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    _, code = code_blocks(PAGE, "python")
-    monkeypatch.setenv("CDK_OUTDIR", str(tmp_path))
-    template = synthesized(code)
-    template.resource_count_is("AWS::Lambda::Function", 1)
-    (output,) = template.find_outputs("NodeRemovalFunctionArn").values()
-    assert "Function" in output["Value"]["Fn::GetAtt"][0]
 
 
 def test_the_removal_file_is_one(tmp_path: Path) -> None:
@@ -75,7 +68,7 @@ def test_the_removal_file_is_one(tmp_path: Path) -> None:
 
 
 def test_the_plain_template_is_one_the_function_accepts() -> None:
-    (text,) = [block for block in blocks("yaml") if block.startswith("Parameters:")]
+    (text,) = [block for block in blocks("yaml") if block.startswith("Resources:")]
     template = yaml.load(text, TemplateLoader)
     (resource,) = template["Resources"].values()
     assert resource["Type"] == contract.RESOURCE_TYPE
@@ -83,6 +76,7 @@ def test_the_plain_template_is_one_the_function_accepts() -> None:
         key: value if isinstance(value, list) else str(value)
         for key, value in resource["Properties"].items()
     }
+    assert resource["Properties"]["ServiceToken"] == {"Fn::ImportValue": EXPORT_NAME}
     assert len(RemovalRequest.from_properties(wire).node_ids) == 2
 
 
@@ -175,7 +169,7 @@ def test_the_commands_work_one_after_the_other(tmp_path: Path) -> None:
         for _, *arguments in filter(lambda words: words[0] == PROGRAM, commands()):
             shown = command(*arguments)
             assert shown.code == 0, shown.out + shown.err
-        (query,) = [words for words in commands() if words[0] == "aws"]
+        (query,) = [words for words in commands() if words[:3] == DESCRIBE_STACKS]
         name = query[query.index("--stack-name") + 1]
         answer = sandbox.client("cloudformation").describe_stacks(StackName=name)
         assert jmespath.search(query[query.index("--query") + 1], answer) == [""]

@@ -1,45 +1,63 @@
-"""The console blocks of a page, run as a reader would run them."""
+"""The commands that a page shows, run as a reader would run them."""
 
-import re
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from sandbox.aws import Sandbox
+from sandbox.hyperpod import Cluster
+from tests.docs.code_blocks import code_blocks
 
-_BLOCK = re.compile(r"^```console\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-_COMMAND = re.compile(r"^\$ ((?:.*\\\n)*.*)$", re.MULTILINE)
+SHOWN_CLUSTER_ARN = "arn:aws:sagemaker:us-west-2:111122223333:cluster/a1b2c3d4e5f6"
 
 
-def console_commands(markdown: str) -> Iterator[str]:
-    """The commands of all console blocks, in order, each as it would be pasted."""
-    for block in _BLOCK.findall(markdown):
-        yield from _COMMAND.findall(block)
+def console_commands(page: Path, *, of: str = "") -> list[list[str]]:
+    """The commands of the console blocks of a page, or of those in which a text occurs."""
+    blocks = code_blocks(page, "console")
+    return [command for block in blocks if of in block.text for command in block.commands]
 
 
 @dataclass(frozen=True)
 class Console:
-    """A shell in front of the sandbox, in a folder of its own."""
+    """A command line in front of a sandbox, in a folder."""
 
     sandbox: Sandbox
     folder: Path
-    real: Mapping[str, str]
-    """What stands in the page for something that each reader has another of: its place in here."""
+    cluster: Cluster
+    """The cluster that stands for the one of the page."""
 
-    def run(self, command: str) -> subprocess.CompletedProcess[str]:
-        """Run a command in a shell. Its output and its errors come back as one text, `stdout`."""
-        for shown, real in self.real.items():
-            command = command.replace(shown, real)
+    def run(self, command: list[str]) -> str:
+        """What a command prints that has to succeed."""
+        program, *args = map(self._real, command)
+        done = self._aws(args) if program == "aws" else self._other(program, args)
+        assert done.returncode == 0, f"{command}\n{done.stdout}"
+        return done.stdout.strip()
+
+    def _aws(self, args: list[str]) -> subprocess.CompletedProcess[str]:
+        return self.sandbox.aws(*args, cwd=self.folder)
+
+    def _other(self, program: str, args: list[str]) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            ["bash", "-c", command],
+            [program, *args],
             cwd=self.folder,
-            env={**self.sandbox.environment, "AWS_PAGER": ""},
+            env=self.sandbox.environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            encoding="utf-8",
-            timeout=300,
             check=False,
         )
+
+    def _real(self, word: str) -> str:
+        for shown, real in self._stand_ins.items():
+            word = word.replace(shown, real)
+        return word
+
+    @cached_property
+    def _stand_ins(self) -> Mapping[str, str]:
+        """What the page shows and each reader has another of, and what is there at first."""
+        nodes = self.cluster.node_ids("workers")
+        shown = {f"i-0123456789abcdef{number}": nodes[number] for number in range(len(nodes))}
+        return {**shown, SHOWN_CLUSTER_ARN: self.cluster.arn}

@@ -22,8 +22,7 @@ pytestmark = pytest.mark.xdist_group("distribution-examples")
 
 EXAMPLES: Final = ROOT / "examples" / "cloudformation"
 SCHEMAS: Final = ROOT / "schemas"
-README: Final = (EXAMPLES / "README.md").read_text(encoding="utf-8")
-SHOWN_CLUSTER_ARN: Final = "arn:aws:sagemaker:us-west-2:111122223333:cluster/a1b2c3d4e5f6"
+PAGE: Final = EXAMPLES / "README.md"
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +146,7 @@ def test_the_function_and_a_removal_in_one_stack(
 
 def test_the_readme_lists_every_template(cli: Cli) -> None:
     for path in EXAMPLES.glob("*.yaml"):
-        assert f"[{path.name}]({path.name})" in README
+        assert f"[{path.name}]({path.name})" in PAGE.read_text(encoding="utf-8")
         assert RESOURCE_TYPE in path.read_text(encoding="utf-8")
 
 
@@ -186,13 +185,8 @@ def test_the_commands_of_the_readme_work_one_after_the_other(folder: Path) -> No
             "ml-cluster", {"head": 1, "workers": 8}, shutdown_seconds=0.5
         )
         nodes = cluster.node_ids("workers")
-        shown = {f"i-0123456789abcdef{number}": nodes[number] for number in range(3)}
-        console = Console(sandbox, folder, {**shown, SHOWN_CLUSTER_ARN: cluster.arn})
-        told = []
-        for command in console_commands(README):
-            done = console.run(command)
-            assert done.returncode == 0, f"{command}\n{done.stdout}"
-            told.append(done.stdout.strip())
+        console = Console(sandbox, folder, cluster)
+        told = [console.run(command) for command in console_commands(PAGE)]
         assert f"{nodes[0]},{nodes[1]}" in told
         assert cluster.present.isdisjoint(nodes[:3])
         assert cluster.present >= set(nodes[3:])
