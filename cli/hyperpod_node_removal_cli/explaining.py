@@ -1,6 +1,5 @@
 """`explain`: what came of a stack's last operation, which nodes failed, why, and what to do."""
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
@@ -13,6 +12,7 @@ from hyperpod_node_removal_cli.function_log import (
     failures,
     latest_failures,
 )
+from hyperpod_node_removal_cli.outputs import attributes_in, template_note, told
 from hyperpod_node_removal_cli.reason_text import Reason, from_event, read_reason
 from hyperpod_node_removal_cli.report import (
     Conclusion,
@@ -105,7 +105,7 @@ class _Explanation:
             headline = " ".join(one.headline for one in found)
         else:
             headline = "The operation failed for another reason than the removal of nodes."
-        attributes = {} if failed or self._state.is_undone else self._attributes()
+        attributes = {} if failed or self._state.is_undone else attributes_in(self._state.outputs)
         return Report(
             subject=subject,
             conclusion=Conclusion.PROBLEMS if nodes or problems else Conclusion.FINE,
@@ -160,12 +160,8 @@ class _Explanation:
 
     # A removal that succeeded ----------------------------------------------------------------
 
-    def _attributes(self) -> dict[str, str]:
-        known = frozenset(str(attribute) for attribute in Attribute)
-        return {key: value for key, value in self._state.outputs.items() if key in known}
-
     def _outputs(self) -> _Found:
-        attributes = self._attributes()
+        attributes = attributes_in(self._state.outputs)
         outcome = attributes.get(Attribute.OUTCOME)
         if self._state.is_in_progress:
             return _Found("The operation is under way, and nothing has failed so far.")
@@ -174,11 +170,11 @@ class _Explanation:
                 "Nothing failed.",
                 notes=(_NO_OUTPUTS,),
             )
-        notes = _template_note(attributes)
+        notes = template_note(attributes)
         if warnings := attributes.get(Attribute.WARNINGS):
             notes += (warnings,)
         cluster = attributes.get(Attribute.CLUSTER_NAME, "")
-        found = _Found(_told(attributes), notes=notes, cluster=cluster)
+        found = _Found(told(attributes), notes=notes, cluster=cluster)
         failed = attributes.get(Attribute.FAILED_NODES, "")
         if outcome != Outcome.PARTIAL or not failed:
             return found
@@ -248,32 +244,3 @@ def _missing(reason: Reason, why_not: str) -> str:
         f"{named} of {reason.failed} failed nodes are named: the reason was cut, and the function's"
         f" log could not be read: {why_not}."
     )
-
-
-def _told(attributes: Mapping[str, str]) -> str:
-    counts = (
-        (Attribute.REMOVED_COUNT, "removed"),
-        (Attribute.ACCEPTED_COUNT, "still leaving"),
-        (Attribute.PLANNED_COUNT, "planned, none removed"),
-        (Attribute.ALREADY_ABSENT_COUNT, "already absent"),
-        (Attribute.FAILED_COUNT, "not removed"),
-    )
-    told = [
-        f"{attributes[count]} {what}"
-        for count, what in counts
-        if attributes.get(count, "0") not in {"0", ""}
-    ]
-    cluster = attributes.get(Attribute.CLUSTER_NAME, "")
-    where = f" in {cluster}" if cluster else ""
-    return f"{attributes[Attribute.OUTCOME]}: {', '.join(told) or 'no nodes'}{where}."
-
-
-def _template_note(attributes: Mapping[str, str]) -> tuple[str, ...]:
-    try:
-        counts = json.loads(attributes.get(Attribute.INSTANCE_GROUP_TARGET_COUNTS) or "{}")
-    except ValueError:
-        return ()
-    if not isinstance(counts, dict) or not counts:
-        return ()
-    told = ", ".join(f"{printable(str(group))}: {count}" for group, count in counts.items())
-    return (f"Counts for the cluster's template (InstanceCount): {told}.",)
