@@ -40,6 +40,8 @@ class Key(StrEnum):
     """The only instance groups from which nodes are removed, as a list or joined by commas."""
     MISSING_NODES = "missing_nodes"
     """ACCEPT (the default) or FAIL, for nodes that are not in the cluster."""
+    BEFORE_REMOVAL = "before_removal"
+    """ARN of a Lambda function that is asked first and may veto. Default: none."""
     TIMEOUT = "timeout"
     """Seconds the whole removal may take. Default: 1800."""
     RETRY_FOR = "retry_for"
@@ -71,6 +73,8 @@ class Settings:
     expected_groups: tuple[str, ...] = ()
     """Empty: any."""
     missing_nodes: MissingNodes = MissingNodes.ACCEPT
+    before_removal: str | None = None
+    """ARN of a Lambda function."""
     timeout: int = contract.REMOVAL_TIMEOUT_DEFAULT
     """Seconds."""
     retry_for: int = contract.RETRY_FOR_DEFAULT
@@ -154,6 +158,7 @@ _READERS: Final[Mapping[Key, Callable[[Given], object]]] = {
     Key.PROTECTED_GROUPS: _group_names,
     Key.EXPECTED_GROUPS: _group_names,
     Key.MISSING_NODES: lambda given: choice(given, MissingNodes.ACCEPT),
+    Key.BEFORE_REMOVAL: lambda given: text(given, contract.function_arn_problem),
     Key.TIMEOUT: lambda given: seconds(
         given,
         contract.REMOVAL_TIMEOUT_DEFAULT,

@@ -14,6 +14,7 @@ from sandbox.project import PATH
 
 PROJECT: Final = Path(__file__).resolve().parents[2]
 ONE, TWO = "i-0123456789abcdef0", "i-0123456789abcdef1"
+HOOK_ARN: Final = "arn:aws:lambda:us-west-2:111122223333:function:drain:live"
 
 pytestmark = pytest.mark.xdist_group("app-command")
 
@@ -43,6 +44,7 @@ def test_a_stack_with_outputs(tmp_path: Path) -> None:
         retry_token="2",
         min_remaining="workers=4",
         dry_run="true",
+        before_removal=HOOK_ARN,
     )
     assert done.returncode == 0, done.stderr
     path = tmp_path / "cdk.out" / "hyperpod-node-removal-ml-cluster.template.json"
@@ -54,6 +56,13 @@ def test_a_stack_with_outputs(tmp_path: Path) -> None:
     assert removal["Properties"]["RetryToken"] == "2"
     assert removal["Properties"]["MinRemaining"] == {"workers": 4}
     assert removal["Properties"]["DryRun"] is True
+    assert removal["Properties"]["BeforeRemoval"] == HOOK_ARN
+    assert {"Action": "lambda:InvokeFunction", "Effect": "Allow", "Resource": HOOK_ARN} in [
+        statement
+        for one in resources
+        if one["Type"] == "AWS::IAM::Policy"
+        for statement in one["Properties"]["PolicyDocument"]["Statement"]
+    ]
     outputs = template["Outputs"]
     assert outputs["FailedNodes"]["Value"]["Fn::GetAtt"] == ["Removal1BFB0048", "FailedNodes"]
     assert outputs.keys() == {"LogGroup", *Attribute}

@@ -45,6 +45,7 @@ def test_every_key() -> None:
         protected_groups="controllers, logins",
         expected_groups=["workers"],
         missing_nodes="FAIL",
+        before_removal="arn:aws:lambda:us-west-2:111122223333:function:drain:live",
         retry_for=60,
         retry_token="again",
         eks_cluster_arn="arn:aws:eks:us-west-2:111122223333:cluster/training",
@@ -60,6 +61,7 @@ def test_every_key() -> None:
         protected_groups=("controllers", "logins"),
         expected_groups=("workers",),
         missing_nodes=MissingNodes.FAIL,
+        before_removal="arn:aws:lambda:us-west-2:111122223333:function:drain:live",
         retry_for=60,
         retry_token="again",
         eks_cluster_arn="arn:aws:eks:us-west-2:111122223333:cluster/training",
@@ -173,14 +175,15 @@ def test_an_arn_names_the_stack_by_the_clusters_id() -> None:
         ),
         ({"retry_token": "x" * 1025}, "set.json: retry_token: has 1025 characters; allowed: 1024"),
         ({"eks_cluster_arn": "a"}, "set.json: eks_cluster_arn: 'a' is not the ARN of an EKS"),
+        ({"before_removal": "drain"}, "set.json: before_removal: 'drain' is not the ARN of a"),
         ({"stack_name": "1st"}, "set.json: stack_name: '1st' is not a stack name; allowed: up to"),
         (
             {"node_idss": [ONE]},
             (
                 "set.json: node_idss: unknown key; allowed: cluster, node_ids, node_logical_ids,"
                 " on_partial_failure, wait_for, dry_run, min_remaining, max_removals,"
-                " protected_groups, expected_groups, missing_nodes, timeout, retry_for,"
-                " retry_token, eks_cluster_arn, stack_name"
+                " protected_groups, expected_groups, missing_nodes, before_removal, timeout,"
+                " retry_for, retry_token, eks_cluster_arn, stack_name"
             ),
         ),
     ],

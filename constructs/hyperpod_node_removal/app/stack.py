@@ -3,6 +3,7 @@
 from typing import Final
 
 from aws_cdk import Annotations, CfnOutput, Duration, Stack
+from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
 from hyperpod_node_removal._removal import NodeRemoval
@@ -62,6 +63,7 @@ class NodeRemovalStack(Stack):
             expected_groups=settings.expected_groups,
             missing_nodes=settings.missing_nodes,
             dry_run=settings.dry_run,
+            before_removal=self._function(settings.before_removal),
             timeout=Duration.seconds(settings.timeout),
             retry_for=Duration.seconds(settings.retry_for),
             retry_token=settings.retry_token,
@@ -85,3 +87,7 @@ class NodeRemovalStack(Stack):
             description="What happened to each node",
             value=self.removal.provider.log_group.log_group_name,
         )
+
+    def _function(self, arn: str | None) -> lambda_.IFunction | None:
+        """The function that is asked before the first node goes, which is deployed elsewhere."""
+        return lambda_.Function.from_function_arn(self, "BeforeRemoval", arn) if arn else None
