@@ -3,6 +3,7 @@
 # make test-faults  the fault suite alone, with a table of faults tried and survived
 # make docs    the documentation as a site, in build/site
 # make dist    the wheel, the function and its template, for users without Python, in dist/
+# make bench   the product side by side with its peers, into docs/benchmarks.md
 # make lint    everything that CI lints
 # make format  what lint would complain about, mended
 # make lock    resolve requirements.lock and package-lock.json anew
@@ -14,7 +15,7 @@ READY  := $(VENV)/.ready
 
 export PATH := $(abspath $(BIN)):$(abspath node_modules/.bin):$(PATH)
 
-.PHONY: demo dist test test-faults docs lint format lock ci clean
+.PHONY: bench demo dist test test-faults docs lint format lock ci clean
 
 ci: lint test
 
@@ -32,6 +33,14 @@ test-faults: $(READY)
 
 docs: $(READY)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
+bench: $(READY) bench/node_modules/.ready
+	$(BIN)/python -m bench
+
+# The SDK for JavaScript, which Lambda brings along for the CDK's own functions.
+bench/node_modules/.ready: bench/package-lock.json
+	npm ci --prefix bench --silent --no-audit --no-fund
+	touch $@
 
 lint: $(READY)
 	$(BIN)/ruff format --check
@@ -56,6 +65,8 @@ lock:
 	  --generate-hashes --no-header --no-emit-index-url --upgrade --quiet -o requirements.lock
 	npm install --package-lock-only --omit-lockfile-registry-resolved \
 	  --no-audit --no-fund
+	npm install --prefix bench --package-lock-only --omit-lockfile-registry-resolved \
+	  --no-audit --no-fund
 
 clean:
-	rm -rf $(VENV) node_modules build cdk.out dist .sandbox
+	rm -rf $(VENV) node_modules bench/node_modules .bench build cdk.out dist .sandbox

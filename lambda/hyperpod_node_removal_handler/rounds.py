@@ -20,10 +20,10 @@ from hyperpod_node_removal_handler.stack import Stack
 
 _log = logging.getLogger(__name__)
 
-# Pruning a node takes seconds to minutes: look soon at first, then rarely. Each pause is a tenth of
-# the time that has passed, so what a look comes too late is a twentieth of the whole on average.
-_FIRST_POLL: Final = 2.0
-_POLL_GROWTH: Final = 1.1
+# Pruning a node takes seconds to minutes: look soon at first, then rarely. A pause is a second and
+# 8 % of the time that has passed: a look comes too late by a twentieth of the whole on average.
+_FIRST_POLL: Final = 1.0
+_POLL_GROWTH: Final = 1.08
 _LAST_POLL: Final = 30.0
 _CONFIRM: Final = 1.0
 """Seconds to the second look, where all nodes that were leaving have been missed once."""

@@ -1,0 +1,161 @@
+"""What is told when some of the nodes fail, held against what is true."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Final
+
+from bench.runs import FLOOR, OURS, PEERS, Peer
+from bench.scene import Case, Told
+from bench.telling import Chapter, Verdict, table
+from hyperpod_node_removal_handler.contract import RESPONSE_MAX_BYTES
+
+NODES: Final = 99
+FAILING: Final = (0, 1, 24, 98, 99)
+EVENT_MAX: Final = 1024
+"""Characters of a reason that a stack event shows, CloudFormation's own words included."""
+_AROUND: Final = (
+    "Received response status [FAILED] from custom resource. Message returned: ",
+    " (RequestId: 0d4c4f8a-3f9b-4a7c-9a41-5a6f0f5d1e11)",
+)
+_TOO_LONG: Final = "Response object is too long."
+_WHOLE_ID: Final = re.compile(r"(?<![0-9a-z-])i-[0-9a-f]{17}(?![0-9a-z])")
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one peer told of one case."""
+
+    peer: str
+    failing: int
+    status: str
+    body_bytes: int
+    named: int
+    """Failed nodes that are named in full where people read it."""
+    wrong: str
+    """What is wrong about it; empty if it is right."""
+
+
+def shown(told: Told, *, is_script: bool = False) -> str:
+    """What people read: the stack event, or the script's terminal."""
+    if is_script:
+        return told.reason
+    if len(told.body) > RESPONSE_MAX_BYTES:
+        return _TOO_LONG
+    return "" if told.status == "SUCCESS" else f"{_AROUND[0]}{told.reason}{_AROUND[1]}"
+
+
+def judged(peer: str, case: Case, failing: Sequence[str], told: Told, *, is_script: bool) -> Row:
+    """Hold what was told against what is true.
+
+    Right is: SUCCESS if and only if every node has left; a body that fits; and of a failure, in
+    what a stack event shows, the exact number of failed nodes, at least one of them by its whole
+    id, no id that is cut, no node that did not fail, and a number for those that are not named.
+    """
+    whole = shown(told, is_script=is_script)
+    text = whole if is_script else whole[:EVENT_MAX]
+    named = set(_WHOLE_ID.findall(text))
+    return Row(
+        peer=peer,
+        failing=case.failing,
+        status=told.status or "no answer",
+        body_bytes=len(told.body),
+        named=len(named & set(failing)),
+        wrong=_wrong(case, failing, told, text, named, is_script=is_script),
+    )
+
+
+def _wrong(
+    case: Case, failing: Sequence[str], told: Told, text: str, named: set[str], *, is_script: bool
+) -> str:
+    if len(told.body) > RESPONSE_MAX_BYTES:
+        return f"{told.status}, but the body is too long: the reason is lost and the resource fails"
+    if told.status == "SUCCESS":
+        if told.still_there:
+            return f"SUCCESS with {told.still_there} of {case.nodes} nodes in the cluster"
+        return ""
+    problems = []
+    if not failing:
+        problems.append("FAILED although nothing failed")
+    if named - set(failing):
+        problems.append("names nodes that did not fail")
+    if failing and not named:
+        problems.append("names no node")
+    if cut := _cut_ids(text, named):
+        problems.append(f"cuts an id ({cut})")
+    is_complete = named == set(failing)
+    if not is_complete and not re.search(rf"\b{case.failing} (?:of|nodes?)\b", text):
+        problems.append("names some and does not say how many failed")
+    elif not is_complete and not is_script and not re.search(r"\+\d+ more", text):
+        problems.append("does not say that names are left out")
+    return "; ".join(problems)
+
+
+def _cut_ids(text: str, named: set[str]) -> str:
+    """The beginning or the end of an id at an end of the text, or at a cut inside of it."""
+    if text == _TOO_LONG:
+        return ""
+    edge = re.search(r"(?:i-[0-9a-f]{0,16}|\bi)$", text) or re.search(
+        r"truncated\) (?:[0-9a-f]{1,16}\b)", text
+    )
+    return edge[0] if edge and edge[0] not in named else ""
+
+
+def measure(
+    peers: Sequence[Peer] = PEERS, failing: Sequence[int] = FAILING, nodes: int = NODES
+) -> list[Row]:
+    """A row for each peer and number of failing nodes."""
+    rows = []
+    for peer in peers:
+        for count in failing:
+            case = Case(nodes, failing=count)
+            told = peer.run(case)
+            rows.append(
+                judged(peer.name, case, told.failing, told, is_script=peer.name == FLOOR.name)
+            )
+    return rows
+
+
+def chapter(rows: Sequence[Row]) -> Chapter:
+    """Section 6."""
+    right = {
+        peer.name: all(not row.wrong for row in rows if row.peer == peer.name)
+        for peer in PEERS
+        if peer.name != FLOOR.name
+    }
+    others = sorted(name for name, is_right in right.items() if is_right and name != OURS.name)
+    return Chapter(
+        title="Truth under partial failure",
+        what=(
+            f"{NODES} nodes, of which some are refused for good (`NodeIdInUse`). Right is: SUCCESS if"
+            " and only if every node has left; a body of at most 4,096 bytes; and of a failure, within"
+            " the 1,024 characters that a stack event shows, the exact number of failed nodes, at least"
+            " one of them by its whole id, no cut id, none that did not fail, and a word on those that"
+            " are left out. The script tells a terminal, so it has no body and no limit."
+        ),
+        verdicts=[
+            Verdict(
+                "this product is the only row that is right in every column",
+                right[OURS.name] and not others,
+                "right in every column: "
+                + (", ".join(name for name, is_right in right.items() if is_right) or "none"),
+            )
+        ],
+        tables=[
+            "What is told, how many of the failed nodes are named, bytes of the body:\n\n"
+            + table(
+                ["peer", *(f"{count} of {NODES} fail" for count in FAILING)],
+                (
+                    [peer.name, *(_cell(row) for row in rows if row.peer == peer.name)]
+                    for peer in PEERS
+                ),
+            )
+        ],
+        data=[asdict(row) for row in rows],
+    )
+
+
+def _cell(row: Row) -> str:
+    size = f", {row.body_bytes:,} bytes" if row.body_bytes else ""
+    told = f"{row.status}, {row.named} named{size}" if row.failing else f"{row.status}{size}"
+    return f"{told}. **Wrong:** {row.wrong}" if row.wrong else f"{told}. Right"
