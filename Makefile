@@ -63,10 +63,11 @@ $(READY): requirements.lock package-lock.json pyproject.toml
 lock:
 	$(BIN)/uv pip compile pyproject.toml --group dev --extra app --extra cli --universal --python-version 3.11 \
 	  --generate-hashes --no-header --no-emit-index-url --upgrade --quiet -o requirements.lock
-	npm install --package-lock-only --omit-lockfile-registry-resolved \
-	  --no-audit --no-fund
-	npm install --prefix bench --package-lock-only --omit-lockfile-registry-resolved \
-	  --no-audit --no-fund
+	$(BIN)/uv pip compile pyproject.toml examples/pipelines/requirements.in --extra app --extra cli \
+	  --constraint requirements.lock --universal --python-version 3.11 --generate-hashes --no-header \
+	  --no-emit-index-url --no-annotate --upgrade --quiet -o examples/pipelines/requirements.lock
+	for folder in . bench examples/pipelines; do npm install --prefix $$folder --package-lock-only \
+	  --omit-lockfile-registry-resolved --no-audit --no-fund; done
 
 clean:
 	rm -rf $(VENV) node_modules bench/node_modules .bench build cdk.out dist .sandbox

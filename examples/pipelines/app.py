@@ -1,0 +1,19 @@
+"""One stack for each removal file: removals/ml-cluster.yaml is hyperpod-node-removal-ml-cluster."""
+
+import sys
+from pathlib import Path
+
+from aws_cdk import App, Validations
+from cdk_nag import AwsSolutionsChecks
+
+from hyperpod_node_removal.app import NodeRemovalStack
+from hyperpod_node_removal_file import SettingsError, read_removal_folder
+
+app = App()
+Validations.of(app).add_plugins(AwsSolutionsChecks(app))
+try:
+    for settings in read_removal_folder(Path("removals"), "removals"):
+        NodeRemovalStack(app, settings)
+except SettingsError as error:
+    sys.exit("\n".join(f"error: {problem}" for problem in error.every))
+app.synth()

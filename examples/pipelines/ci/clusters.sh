@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# Prints clusters, one a line, as the files in removals/ are called.
+#
+#   ci/clusters.sh since COMMIT   those whose file is another one than in COMMIT
+#   ci/clusters.sh named CLUSTER  that one, if it has a file
+#
+# Whoever names a file chooses what the pipeline handles, so a name that is no cluster's is refused.
+set -euo pipefail
+
+readonly NO_COMMIT=0000000000000000000000000000000000000000 # before the first push of a branch
+readonly NAME='[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}'
+
+fail() {
+  printf 'error: %s\n' "$1" >&2
+  exit 1
+}
+
+print_clusters() { # of paths that end in NUL
+  local path
+  while IFS= read -r -d '' path; do
+    [[ $path =~ ^removals/($NAME)\.yaml$ ]] || fail "not a removal file: $(printf %q "$path")"
+    printf '%s\n' "${BASH_REMATCH[1]}"
+  done
+}
+
+case "$1" in
+  since)
+    since=$2
+    if [[ $since == "$NO_COMMIT" ]]; then
+      since=$(git hash-object -t tree /dev/null)
+    elif ! git merge-base --is-ancestor "$since" HEAD; then
+      fail "$since is not before this commit, so what changed is not known; deploy by hand"
+    fi
+    git diff -z --no-renames --name-only --diff-filter=D "$since" HEAD -- removals/ |
+      print_clusters | while read -r cluster; do
+      printf 'removals/%s.yaml is gone. The stack hyperpod-node-removal-%s stays; deleting it %s\n' \
+        "$cluster" "$cluster" "removes no node and adds none." >&2
+    done
+    git diff -z --no-renames --name-only --diff-filter=d "$since" HEAD -- removals/ | print_clusters
+    ;;
+  named)
+    [[ $2 =~ ^$NAME$ && -f removals/$2.yaml ]] || fail "there is no removals/$(printf %q "$2").yaml"
+    printf '%s\n' "$2"
+    ;;
+  *) fail "usage: ci/clusters.sh since COMMIT | named CLUSTER" ;;
+esac

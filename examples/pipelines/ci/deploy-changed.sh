@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Deploys what changed since COMMIT, one cluster after the other, and tells what came of each:
+# ci/deploy-changed.sh COMMIT. A failure in one cluster stops no other. Deploys with
+# $REMOVAL_DEPLOY_ROLE and looks with $REMOVAL_READ_ROLE.
+set -euo pipefail
+
+clusters=$(ci/clusters.sh since "$1")
+failed=()
+for cluster in $clusters; do
+  deployed=true
+  AWS_ROLE_ARN=$REMOVAL_DEPLOY_ROLE ci/deploy.sh "$cluster" || deployed=false
+  AWS_ROLE_ARN=$REMOVAL_READ_ROLE ci/explain.sh "$cluster" || deployed=false
+  [[ $deployed == true ]] || failed+=("$cluster")
+done
+if ((${#failed[@]})); then
+  echo "Failed: ${failed[*]}" >&2
+  exit 1
+fi

@@ -1,0 +1,46 @@
+"""A runner, a team's repository, and clusters."""
+
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from sandbox.aws import Sandbox
+from sandbox.hyperpod import Cluster
+from tests.pipelines.repository import Repository
+from tests.pipelines.runner import Machine
+
+
+@pytest.fixture(scope="session")
+def bootstrapped(sandbox: Sandbox) -> Sandbox:
+    sandbox.bootstrap()
+    return sandbox
+
+
+@pytest.fixture
+def machine(sandbox: Sandbox, tmp_path: Path) -> Machine:
+    folder = tmp_path / "machine"
+    folder.mkdir()
+    return Machine(sandbox, folder)
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Repository:
+    return Repository(tmp_path / "origin")
+
+
+@pytest.fixture
+def cluster(sandbox: Sandbox) -> Cluster:
+    return new_cluster(sandbox)
+
+
+@pytest.fixture
+def another(sandbox: Sandbox) -> Cluster:
+    return new_cluster(sandbox)
+
+
+def new_cluster(sandbox: Sandbox) -> Cluster:
+    """A cluster of eight workers under a name of its own."""
+    return sandbox.hyperpod.create_cluster(
+        f"team-{uuid4().hex[:8]}", {"workers": 8}, shutdown_seconds=0.5
+    )

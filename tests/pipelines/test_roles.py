@@ -1,0 +1,169 @@
+"""Who may take the roles of the pipelines, and what they may do."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import pytest
+import yaml
+from ministack.core.iam_evaluator import EvalContext, evaluate_trust_policy
+
+from tests.docs.policy import Policy, as_list
+from tests.pipelines.repository import EXAMPLE
+
+ROLES: Final = EXAMPLE / "roles"
+HOSTS: Final = {"github": "token.actions.githubusercontent.com", "gitlab": "gitlab.com"}
+PARAMETERS: Final = {
+    "Repository": "team/removals",
+    "Project": "team/removals",
+    "Environment": "removals",
+    "Branch": "main",
+    "Qualifier": "hnb659fds",
+    "AWS::Partition": "aws",
+    "AWS::Region": "us-west-2",
+    "AWS::AccountId": "111122223333",
+}
+
+
+def resolved(value: Any, parameters: Mapping[str, str]) -> Any:
+    """A part of a template with Ref and Sub evaluated."""
+    if isinstance(value, list):
+        return [resolved(item, parameters) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if "Ref" in value:
+        return parameters[value["Ref"]]
+    if "Fn::Sub" in value:
+        text = value["Fn::Sub"]
+        for name, given in parameters.items():
+            text = text.replace(f"${{{name}}}", given)
+        assert "${" not in text
+        return text
+    return {key: resolved(item, parameters) for key, item in value.items()}
+
+
+class _Template(yaml.SafeLoader):
+    """YAML with the short forms of CloudFormation's functions."""
+
+
+def _function(loader: _Template, tag: str, node: yaml.ScalarNode) -> dict[str, str]:
+    """`!Sub text` is short for `Fn::Sub: text`."""
+    return {tag if tag == "Ref" else f"Fn::{tag}": str(loader.construct_scalar(node))}
+
+
+_Template.add_multi_constructor("!", _function)
+
+
+class Roles:
+    """The template for one platform, with its parameters filled in."""
+
+    def __init__(self, platform: str) -> None:
+        self.host = HOSTS[platform]
+        self.provider = f"arn:aws:iam::111122223333:oidc-provider/{self.host}"
+        text = (ROLES / f"{platform}.yaml").read_text(encoding="utf-8")
+        # the loader is a SafeLoader
+        resources = yaml.load(text, Loader=_Template)["Resources"]
+        parameters = PARAMETERS | {"ProviderArn": self.provider}
+        self._roles = {
+            name: resolved(resource["Properties"], parameters)
+            for name, resource in resources.items()
+        }
+        assert set(self._roles) == {"ReadRole", "DeployRole"}
+
+    def lets_in(self, role: str, sub: str, aud: str = "sts.amazonaws.com") -> bool:
+        """Whether a token with these claims gets the role."""
+        context = EvalContext(
+            principal_arn=self.provider,
+            principal_type="WebIdentityUser",
+            principal_account="111122223333",
+            action="sts:AssumeRoleWithWebIdentity",
+            resource_arn=f"arn:aws:iam::111122223333:role/{role}",
+            region="us-west-2",
+            service_context={f"{self.host}:sub": sub, f"{self.host}:aud": aud},
+        )
+        trust = self._roles[role]["AssumeRolePolicyDocument"]
+        return bool(evaluate_trust_policy(trust, self.provider, context))
+
+    def policy(self, role: str) -> Policy:
+        (policy,) = self._roles[role]["Policies"]
+        return Policy(tuple(policy["PolicyDocument"]["Statement"]))
+
+    def trust_conditions(self, role: str) -> dict[str, dict[str, Any]]:
+        (statement,) = self._roles[role]["AssumeRolePolicyDocument"]["Statement"]
+        conditions = statement["Condition"]
+        assert isinstance(conditions, dict)
+        return conditions
+
+
+@pytest.fixture(params=sorted(HOSTS))
+def roles(request: pytest.FixtureRequest) -> Roles:
+    return Roles(request.param)
+
+
+GITHUB_PULL_REQUEST = "repo:team/removals:pull_request"
+GITHUB_DEPLOYMENT = "repo:team/removals:environment:removals"
+GITLAB_BRANCH = "project_path:team/removals:ref_type:branch:ref:change"
+GITLAB_MAIN = "project_path:team/removals:ref_type:branch:ref:main"
+STRANGERS = [
+    "repo:team/removals:ref:refs/heads/main",
+    "repo:team/removals:environment:other",
+    "repo:team/removals-2:pull_request",
+    "repo:other/removals:environment:removals",
+    "repo:team/removals:pull_request:environment:removals",
+    "project_path:team/removals-2:ref_type:branch:ref:main",
+    "project_path:fork/removals:ref_type:branch:ref:main",
+    "project_path:team/removals:ref_type:tag:ref:main",
+    "",
+]
+
+
+def test_pull_requests_read_and_deployments_deploy() -> None:
+    roles = Roles("github")
+    assert roles.lets_in("ReadRole", GITHUB_PULL_REQUEST)
+    assert roles.lets_in("ReadRole", GITHUB_DEPLOYMENT)
+    assert roles.lets_in("DeployRole", GITHUB_DEPLOYMENT)
+    assert not roles.lets_in("DeployRole", GITHUB_PULL_REQUEST)
+
+
+def test_branches_read_and_the_protected_one_deploys() -> None:
+    roles = Roles("gitlab")
+    assert roles.lets_in("ReadRole", GITLAB_BRANCH)
+    assert roles.lets_in("ReadRole", GITLAB_MAIN)
+    assert roles.lets_in("DeployRole", GITLAB_MAIN)
+    assert not roles.lets_in("DeployRole", GITLAB_BRANCH)
+
+
+@pytest.mark.parametrize("role", ["ReadRole", "DeployRole"])
+@pytest.mark.parametrize("sub", STRANGERS)
+def test_nobody_else_gets_in(roles: Roles, role: str, sub: str) -> None:
+    assert not roles.lets_in(role, sub)
+
+
+@pytest.mark.parametrize("role", ["ReadRole", "DeployRole"])
+def test_a_token_for_another_audience_does_not_count(roles: Roles, role: str) -> None:
+    for sub in (GITHUB_DEPLOYMENT, GITLAB_MAIN):
+        assert not roles.lets_in(role, sub, aud="https://elsewhere.example")
+
+
+def test_who_deploys_is_named_exactly(roles: Roles) -> None:
+    assert set(roles.trust_conditions("DeployRole")) == {"StringEquals"}
+
+
+def test_the_role_that_reads_changes_nothing(roles: Roles) -> None:
+    policy = roles.policy("ReadRole")
+    assert policy.actions == {
+        "cloudformation:DescribeStackEvents",
+        "cloudformation:DescribeStacks",
+        "logs:FilterLogEvents",
+        "logs:GetLogEvents",
+        "sagemaker:DescribeCluster",
+        "sagemaker:ListClusterNodes",
+    }
+    assert all(":us-west-2:111122223333:" in resource for _, resource in policy.resources)
+
+
+def test_the_role_that_deploys_is_that_of_the_documentation(roles: Roles) -> None:
+    shown = Policy.of_file("pipeline-role.json")
+    (statement,) = roles.policy("DeployRole").statements
+    assert as_list(statement["Action"]) == ["sts:AssumeRole"]
+    resources = [resource.replace("hnb659fds", "hpnr") for resource in statement["Resource"]]
+    assert resources == [resource for _, resource in shown.resources]
