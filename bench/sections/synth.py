@@ -96,6 +96,9 @@ def chapter(found: Mapping[int, Sequence[Synth]]) -> Chapter:
     empty = found[0]
     cpu = {size: _ratio(found[size], empty, "cpu_seconds") for size in found}
     wall = {size: _ratio(found[size], empty, "wall_seconds") for size in found}
+    bare = Spread.of_ratios(
+        [synth.cpu_seconds for synth in found[1]], [synth.cpu_seconds for synth in found[BARE]]
+    )
     middle = {
         size: Spread.of([synth.cpu_seconds for synth in synths]).middle
         for size, synths in found.items()
@@ -119,6 +122,11 @@ def chapter(found: Mapping[int, Sequence[Synth]]) -> Chapter:
                 f"one removal: at most {GOAL} of an empty app (wall)",
                 wall[1].middle <= GOAL,
                 wall[1].text(),
+            ),
+            Verdict(
+                "one removal beside a bare function (CPU; no goal was set)",
+                bare.middle <= cpu[1].middle,
+                f"{bare.text()}; a bare function alone is {cpu[BARE].text()} of an empty app",
             ),
             Verdict(
                 "linear after",

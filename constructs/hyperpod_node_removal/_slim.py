@@ -31,7 +31,7 @@ def _docstring_lines(tree: ast.Module) -> Iterator[int]:
             continue
         for statement in body:
             if _is_text(statement):
-                yield from _lines_of(statement)
+                yield from range(statement.lineno, (statement.end_lineno or 0) + 1)
 
 
 def _is_text(statement: ast.AST) -> bool:
@@ -47,10 +47,6 @@ def _lines_inside_strings(tree: ast.Module) -> set[int]:
     return {
         number
         for node in ast.walk(tree)
-        if isinstance(node, ast.Constant | ast.JoinedStr)
-        for number in list(_lines_of(node))[1:]
+        if isinstance(node, (ast.Constant, ast.JoinedStr))  # quicker than a union
+        for number in range(node.lineno + 1, (node.end_lineno or 0) + 1)
     }
-
-
-def _lines_of(node: ast.AST) -> range:
-    return range(getattr(node, "lineno", 0), (getattr(node, "end_lineno", None) or 0) + 1)
