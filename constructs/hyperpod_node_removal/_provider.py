@@ -39,8 +39,8 @@ from hyperpod_node_removal_handler import contract
 FUNCTION_TIMEOUT_SECONDS: Final = 900
 """The longest a Lambda function can run."""
 MEMORY_MEGABYTES: Final = 256
-"""3,000 nodes take 41 MB (docs/benchmarks.md). The rest is for CPU, which comes with memory: a start,
-mostly imports, takes a quarter of a second of a whole core."""
+"""3,000 nodes take 41 MB (docs/benchmarks.md). The rest is for CPU, which comes with memory: a
+start, mostly imports, takes a quarter of a second of a whole core."""
 _ANY_STACK_ID_REASON: Final = (
     "The ARN of a stack ends in an id that is not known before the stack is made."
 )
