@@ -109,7 +109,7 @@ class NodeRemovalPipeline(Stack):
         )
 
     def _check_pull_requests(self) -> None:
-        """Validates and synthesizes. Forks are checked too, so its role may do nothing in AWS."""
+        """Validates and synthesizes. Forks are checked too: its role writes log and report only."""
         opened = FilterGroup.in_event_of(
             EventAction.PULL_REQUEST_CREATED, EventAction.PULL_REQUEST_UPDATED
         )
@@ -127,7 +127,8 @@ class NodeRemovalPipeline(Stack):
 
     def _explainer(self) -> Project:
         """Tells what came of each stack's last operation, node by node."""
-        files = Asset(self, "Files", path=".", exclude=["cdk.out", "node_modules", "results"])
+        others = [".git", "cdk.out", "node_modules", "results"]
+        files = Asset(self, "Files", path=".", exclude=others)
         project = Project(
             self,
             "Explain",

@@ -212,6 +212,22 @@ def test_a_set_that_is_deployed_already_does_nothing(
     assert sent.count(cluster.name) == 1
 
 
+def test_a_failure_that_is_only_reported_fails_the_job(
+    bootstrapped: Sandbox, machine: Machine, repository: Repository, cluster: Cluster
+) -> None:
+    nodes = cluster.node_ids("workers")[:2]
+    cluster.refuse(nodes[0], "InvalidNodeStatus", "The node is SystemUpdating")
+    more = "retry_for: 0\non_partial_failure: REPORT\n"
+    repository.commit({path(cluster): text(cluster, nodes, more)})
+    github = push(machine, repository, repository.first)
+    assert github.job("find").result == "success"
+    (deployed,) = github.matrix("deploy")
+    assert deployed.failed == ["Explain"]
+    (mark,) = annotations(deployed)
+    assert mark.startswith(f"file={path(cluster)},line=3,")
+    assert bootstrapped.status(f"hyperpod-node-removal-{cluster.name}") == "CREATE_COMPLETE"
+
+
 def by_hand(machine: Machine, repository: Repository, cluster: str) -> GitHub:
     github = push(machine, repository, "")
     github.dispatch(cluster=cluster)
