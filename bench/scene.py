@@ -42,11 +42,14 @@ class Case:
     failing: int = 0
     """How many of the nodes the service refuses, for good."""
     seed: int = 0
+    beside: int = 0
+    """Nodes of the cluster that other resources are to remove, later."""
 
     @property
     def staying(self) -> int:
-        """Nodes of the cluster that nobody asks to remove: a quarter, eight at the least."""
-        return max(8, self.nodes // 4)
+        """Nodes of the cluster that are not asked for here: a quarter, eight at the least, and
+        those of other resources."""
+        return max(8, self.nodes // 4) + self.beside
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,10 @@ def measure(sizes: tuple[int, ...] = SIZES) -> list[Growth]:
 
 def _growth(nodes: int) -> Growth:
     parts = [min(MAX_NODES, nodes - start) for start in range(0, nodes, MAX_NODES)]
-    told = [OURS.run(Case(part, LEAVES_WITHIN)) for part in parts]
+    told = [
+        OURS.run(Case(part, LEAVES_WITHIN, beside=sum(parts[number + 1 :])))
+        for number, part in enumerate(parts)
+    ]
     return Growth(
         nodes=nodes,
         resources=len(parts),
@@ -144,7 +147,7 @@ def chapter(found: list[Growth]) -> Chapter:
                     "seconds",
                     "deletes",
                     "lists",
-                    "pages of a listing",
+                    "pages of the first listing",
                     "template, bytes",
                     "event, bytes",
                     "hand-over, bytes",
@@ -156,7 +159,9 @@ def chapter(found: list[Growth]) -> Chapter:
                         f"{row.seconds:.0f}",
                         row.deletes,
                         f"{row.lists:,}",
-                        pages(Case(min(row.nodes, MAX_NODES))),
+                        pages(
+                            Case(min(row.nodes, MAX_NODES), beside=max(0, row.nodes - MAX_NODES))
+                        ),
                         f"{row.template_bytes:,}",
                         f"{row.event_bytes:,}",
                         f"{row.handover_bytes:,}",
