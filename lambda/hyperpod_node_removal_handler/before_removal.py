@@ -169,7 +169,7 @@ def verdict(answer: bytes, nodes: Iterable[Node]) -> Verdict:
     if len(answer) > ANSWER_MAX:
         raise HookError(f"answered with more than {ANSWER_MAX} bytes")
     try:
-        given = json.loads(_decoded(answer) or "null")
+        given = json.loads(_decoded(answer) or "null", object_pairs_hook=_object)
     except (ValueError, RecursionError):
         raise HookError("answered something that is not JSON") from None
     if not given or not isinstance(given, dict):
@@ -185,6 +185,16 @@ def verdict(answer: bytes, nodes: Iterable[Node]) -> Verdict:
     known = {("NodeId", node.instance_id): node for node in nodes if node.instance_id}
     known |= {("NodeLogicalId", node.logical_id): node for node in nodes if node.logical_id}
     return Verdict(Decision(decision), _reason(given), dict(_veto(one, known) for one in entries))
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object each of whose keys is there once. Which of two would count, JSON leaves open."""
+    given: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in given:
+            raise HookError(f"answered the key {quoted(key)} more than once")
+        given[key] = value
+    return given
 
 
 def _veto(entry: object, known: Mapping[tuple[str, str], Node]) -> tuple[Node, str]:

@@ -240,6 +240,22 @@ READ_TIMEOUT = ReadTimeoutError(endpoint_url="https://lambda")
         (b"", [], "answered 'nothing'; allowed: {"),
         ({}, [], "answered '{}'; allowed: {"),
         (b"PROCEED", [], "answered something that is not JSON"),
+        (b'\xef\xbb\xbf{"Decision": "PROCEED"}', [], "answered something that is not JSON"),
+        (b'{"Decision": "PROCEED"}' * 2, [], "answered something that is not JSON"),
+        (b"[" * 100_000 + b"]" * 100_000, [], "answered something that is not JSON"),
+        (b'{"Decision": 1' + b"0" * 9_999 + b"}", [], "answered something that is not JSON"),
+        (b'{"Decision": NaN}', [], "answered Decision 'nan'; allowed: PROCEED or VETO"),
+        (b'{"Decision": "PROCEED\\ud800"}', [], "answered Decision 'PROCEED\\ud800'; allowed: P"),
+        (
+            b'{"Decision": "VETO", "Decision": "PROCEED"}',
+            [],
+            "answered the key 'Decision' more than once",
+        ),
+        (
+            b'{"VetoedNodes": [{"NodeId": "i-0"}], "Decision": "PROCEED", "VetoedNodes": []}',
+            [],
+            "answered the key 'VetoedNodes' more than once",
+        ),
         ({"Decision": "proceed"}, [], "answered Decision 'proceed'; allowed: PROCEED or VETO"),
         ({"Decision": "PROCEED", "Vetoed": []}, [], "answered a key 'Vetoed'; allowed: Decision,"),
         (
