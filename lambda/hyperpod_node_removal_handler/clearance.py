@@ -8,10 +8,15 @@ from typing import Final
 
 from hyperpod_node_removal_handler import plan_table
 from hyperpod_node_removal_handler.asking import Asking, Progress
-from hyperpod_node_removal_handler.aws import AwsError
+from hyperpod_node_removal_handler.aws import MESSAGE_MAX, AwsError
 from hyperpod_node_removal_handler.before_removal import Decision, Hook, HookError
 from hyperpod_node_removal_handler.cluster import ClusterDescription, Listing, Refusal
-from hyperpod_node_removal_handler.contract import BEFORE_REMOVAL_MAX, FailureCode, MissingNodes
+from hyperpod_node_removal_handler.contract import (
+    BEFORE_REMOVAL_MAX,
+    FailureCode,
+    MissingNodes,
+    printable,
+)
 from hyperpod_node_removal_handler.patience import PROPAGATION, Clock, PauseError, Span
 from hyperpod_node_removal_handler.plan import Plan, make_plan
 from hyperpod_node_removal_handler.request import RemovalRequest
@@ -28,7 +33,8 @@ class RefusedError(Exception):
     def __init__(self, *phrases: str, code: FailureCode = FailureCode.GUARDED) -> None:
         super().__init__("; ".join(phrases))
         self.phrases = phrases
-        self.refusal = Refusal(code, str(self))
+        # Kept and logged for each node; `phrases` are for the verdict.
+        self.refusal = Refusal(code, printable(str(self), MESSAGE_MAX))
 
 
 class Clearance:
@@ -102,7 +108,7 @@ class Clearance:
         return self._clock.now()
 
     def hold_again(self, description: ClusterDescription) -> None:
-        """Look at the cluster once more: to ask the hook may have taken minutes.
+        """Look at the cluster once more, as long as nothing has been asked for.
 
         Raises:
             RefusedError: a guard is broken now.

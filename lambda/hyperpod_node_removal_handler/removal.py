@@ -93,6 +93,11 @@ class Removal:
         return self.has_reached(RemovalStage.REMOVED)
 
     @property
+    def has_begun(self) -> bool:
+        """Whether any node may have been asked for."""
+        return any(node.may_have_been_asked_for for node in self.nodes)
+
+    @property
     def lowered_by_group(self) -> Mapping[str, int]:
         """By how much this removal lowers the target count of each instance group."""
         return Counter(

@@ -120,6 +120,12 @@ class RequestedNode:
         return self.node is not None and self.attempts > 0 and self.refusal is None
 
     @property
+    def may_have_been_asked_for(self) -> bool:
+        """Whether a request for it was sent that a busy cluster has not refused for sure."""
+        is_unsent = self.obstacle is None or self.obstacle.code == FailureCode.CLUSTER_BUSY
+        return self.attempts > 0 or not is_unsent
+
+    @property
     def phase(self) -> Phase:
         """Where the node stands. Being gone outweighs every earlier word about it."""
         if self.is_gone:

@@ -176,7 +176,7 @@ class Rounds:
                 return
             self.cleared_at = self._clearance.of_hook(plan, self._description)
             if self._hook and plan.to_remove:
-                self._clearance.hold_again(self._description)
+                self._look()
         self._asking.retry_from(self.cleared_at)
         polls = Backoff(_FIRST_POLL, _POLL_GROWTH, _LAST_POLL)
         while True:
@@ -208,7 +208,11 @@ class Rounds:
         self._clock.sleep(wake_at - self._clock.now())
 
     def _look(self) -> None:
-        self.removal = self.removal.observed(self._list_nodes())
+        if self._description and not self.removal.has_begun:
+            # A hook, a busy cluster or a hand-over may have taken minutes since the plan.
+            self._clearance.hold_again(self._description)
+        else:
+            self.removal = self.removal.observed(self._list_nodes())
 
     def _list_nodes(self) -> Listing:
         return self._patience(self._cluster.nodes)

@@ -41,12 +41,50 @@ def test_nodes_that_must_remain(world: World, cluster: Cluster) -> None:
     assert report.status == "SUCCESS"
 
 
+def test_however_many_guards_are_broken_a_node_has_a_short_line(
+    world: World, cluster: Cluster
+) -> None:
+    groups = {f"group-that-is-not-there-{number}": 1 for number in range(100)}
+    report = world.report(cluster.node_ids("workers"), guards=Guards(min_remaining=groups))
+    assert report.status == "FAILED"
+    assert max(len(line.text) for line in report.lines) < 600
+
+
 def test_nodes_that_are_leaving_do_not_remain(world: World, cluster: Cluster) -> None:
     nodes = cluster.node_ids("workers")
     world.remove(nodes[:3], seconds=1.0)
     assert "removing 2 of 5 nodes of group workers leaves 3" in refused(
         world, nodes[3:5], min_remaining={"workers": 4}
     )
+
+
+@pytest.mark.parametrize("seconds", [900.0, 200.0])
+def test_the_guards_hold_until_the_first_node_is_asked_for(
+    function: Function, world: World, cluster: Cluster, seconds: float
+) -> None:
+    """The cluster is being changed for minutes, and by then its group is smaller, in the same
+    invocation or the next one."""
+    *nodes, lost, free = cluster.node_ids("workers")
+    world.remove([lost])
+    busy_until = world.clock.now() + 400
+    cluster.set_status("Updating", until=busy_until)
+    listed = world.sagemaker.list_cluster_nodes
+
+    def list_cluster_nodes(**request: Any) -> dict[str, Any]:
+        if world.clock.now() >= busy_until and free in cluster.present:
+            world.sagemaker.batch_delete_cluster_nodes(ClusterName="ml-cluster", NodeIds=[free])
+        return listed(**request)
+
+    world.sagemaker.list_cluster_nodes = list_cluster_nodes  # type: ignore[method-assign]
+    before = world.deletes
+    answer = function.send(
+        "Update", seconds=seconds, NodeIds=nodes[:3], MinRemaining={"workers": "4"}
+    )
+    assert answer["Status"] == "FAILED", answer["Reason"]
+    assert "removing 3 of 6 nodes of group workers leaves 3, fewer than 4" in answer["Reason"]
+    assert world.deletes == before + 1
+    assert set(nodes) <= cluster.present
+    assert (function.links > 1) is (seconds < 400)
 
 
 def test_a_group_of_which_nothing_is_removed_may_have_too_few(
