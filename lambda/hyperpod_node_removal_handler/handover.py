@@ -8,17 +8,19 @@ import base64
 import binascii
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Final, Protocol, Self
+from typing import Any, Final, Self
 
 from hyperpod_node_removal_handler import aws
+from hyperpod_node_removal_handler.before_removal import LambdaClient
 from hyperpod_node_removal_handler.cluster import Node, Refusal
 from hyperpod_node_removal_handler.contract import (
     MissingNodes,
     PartialFailure,
     Property,
     RemovalStage,
+    printable,
 )
 from hyperpod_node_removal_handler.envelope import Envelope
 from hyperpod_node_removal_handler.removal import Removal
@@ -32,14 +34,13 @@ is below `ResourceProperties`."""
 MAX_LINKS: Final = 10
 """Invocations in one chain. Lambda stops a function that goes on invoking itself after about 16
 (recursive loop detection); an hour takes 5."""
+_TEXT_MAX: Final = 250_000
+"""Characters of a continuation: the payload of an asynchronous invocation is 256 KB at the least.
+Only what a hook says of thousands of nodes, to each another thing, can be longer."""
+_MESSAGES_CUT: Final = (100, 30, 0)
+"""Characters that are left of each message, in turn, until the whole fits."""
 _MAX_BYTES: Final = 16 * 1024 * 1024
 """Bytes a continuation may unfold to. 3,000 nodes take about 1 MB."""
-
-
-class LambdaClient(Protocol):
-    """The call that is used of botocore's Lambda client."""
-
-    def invoke(self, **kwargs: Any) -> dict[str, Any]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,17 +60,22 @@ class Continuation:
     is one, did not veto it. None: that is still to come."""
 
     def to_text(self) -> str:
-        """As text for an event."""
+        """As text for an event. What was said of nodes is cut, as far as it must be to fit."""
+        nodes = [asdict(node) for node in self.removal.nodes]
         plain = {
             "request": asdict(self.request),
-            "nodes": [asdict(node) for node in self.removal.nodes],
+            "nodes": nodes,
             "started": self.started,
             "link": self.link,
             "target_counts_before": dict(self.target_counts_before),
             "cleared_at": self.cleared_at,
         }
-        packed = zlib.compress(json.dumps(plain, separators=(",", ":")).encode("ascii"))
-        return base64.b64encode(packed).decode("ascii")
+        text = _packed(plain)
+        for most in _MESSAGES_CUT:
+            if len(text) > _TEXT_MAX:
+                _cut_messages(nodes, most)
+                text = _packed(plain)
+        return text
 
     @classmethod
     def from_text(cls, text: object) -> Self:
@@ -122,6 +128,18 @@ def hand_over(
             InvocationType="Event",
             Payload=json.dumps(event, separators=(",", ":")).encode("ascii"),
         )
+
+
+def _packed(plain: Mapping[str, Any]) -> str:
+    packed = zlib.compress(json.dumps(plain, separators=(",", ":")).encode("ascii"))
+    return base64.b64encode(packed).decode("ascii")
+
+
+def _cut_messages(nodes: Iterable[Mapping[str, Any]], most: int) -> None:
+    for node in nodes:
+        for said in (node["node"], node["accepted"], node["refusal"], node["obstacle"]):
+            if said:
+                said["message"] = printable(said["message"], most)
 
 
 def _moment(plain: object) -> float | None:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import random
 
 import pytest
 from hypothesis import given
@@ -253,3 +254,23 @@ def test_with_wait_for_accepted_a_refusal_still_fails(function: Function, world:
         f" NodeIdInUse: {bad}."
     )
     assert answer["Data"]["AcceptedNodes"] == good
+
+
+def test_what_a_hook_said_of_thousands_of_nodes_is_cut_to_fit() -> None:
+    chance = random.Random(0)
+
+    def vetoed() -> RequestedNode:
+        node_id = f"i-{chance.getrandbits(68):017x}"
+        said = Refusal("Vetoed", f"{chance.getrandbits(1200):0300x}")
+        node = Node(node_id, "", "workers", "Running", private_dns_hostname=f"ip-{node_id}")
+        return RequestedNode(
+            node_id=node_id, node=node, is_listed=True, is_final=True, refusal=said
+        )
+
+    removal = Removal(tuple(vetoed() for _ in range(3000)))
+    request = RemovalRequest(cluster="ml-cluster", node_ids=("i-12345678",))
+    text = Continuation(request=request, removal=removal, started=1.0, link=2).to_text()
+    assert len(text) <= 250_000
+    again = Continuation.from_text(text).removal.nodes
+    assert [node.name for node in again] == [node.name for node in removal.nodes]
+    assert {node.refusal.code for node in again if node.refusal} == {"Vetoed"}
