@@ -114,7 +114,7 @@ class NodeRemovalProvider(EventMethods, Construct):
             runtime=lambda_.Runtime.PYTHON_3_14,
             architecture=lambda_.Architecture.ARM_64,
             code=code,
-            handler=f"{HANDLER_PACKAGE}.index.handler",
+            handler=f"{HANDLER_PACKAGE}.entry.handler",
             environment={**metric_variables(metrics), **event_variables(event_bus)},
             role=self._role,
             timeout=Duration.seconds(FUNCTION_TIMEOUT_SECONDS),

@@ -1,40 +1,49 @@
 """Source code without the text for readers of the repository, which is a quarter of the asset.
 
 Every line of code stays on its line, so a traceback in the function's log points at the same line
-of the repository, and shows it. Only whole lines are blanked: names, types and what stands behind
-a line of code remain. See docs/adr/0012.
+of the repository, and shows it. See docs/adr/0012.
 """
 
 import ast
+import re
 from collections.abc import Iterator
+from typing import Final
+
+_BEHIND_CODE: Final = re.compile(r"  # [^\"']*$")
+"""A comment behind a line of code. In a string on one line a quotation mark would follow."""
 
 
 def slim(source: str) -> str:
-    """`source` with docstrings and lines of comment blanked."""
+    """`source` with docstrings and comments blanked."""
     tree = ast.parse(source)
-    lines = source.splitlines()
     texts = _lines_inside_strings(tree)
-    blank = set(_docstring_lines(tree)) | {
-        number
-        for number, line in enumerate(lines, start=1)
-        if line.lstrip().startswith("#") and number not in texts
-    }
-    kept = ("" if number in blank else line for number, line in enumerate(lines, start=1))
-    return "\n".join(kept).rstrip("\n") + "\n" if lines else ""
+    lines = [
+        line
+        if number in texts
+        else ""
+        if line.lstrip().startswith("#")
+        else _BEHIND_CODE.sub("", line)
+        for number, line in enumerate(source.splitlines(), start=1)
+    ]
+    for text, is_whole_body in _texts(tree):
+        for number in range(text.lineno, (text.end_lineno or 0) + 1):
+            lines[number - 1] = ""
+        if is_whole_body:
+            lines[text.lineno - 1] = f"{' ' * text.col_offset}..."
+    return "\n".join(lines).rstrip("\n") + "\n" if lines else ""
 
 
-def _docstring_lines(tree: ast.Module) -> Iterator[int]:
-    """Lines of statements that are nothing but text, but for those that are a whole body."""
+def _texts(tree: ast.Module) -> Iterator[tuple[ast.stmt, bool]]:
+    """Statements that are nothing but text, and whether each is all there is in a body."""
     for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if not isinstance(body, list) or (len(body) == 1 and not isinstance(node, ast.Module)):
-            continue
+        given = getattr(node, "body", None)
+        body = given if isinstance(given, list) else []
         for statement in body:
             if _is_text(statement):
-                yield from range(statement.lineno, (statement.end_lineno or 0) + 1)
+                yield statement, len(body) == 1 and node is not tree
 
 
-def _is_text(statement: ast.AST) -> bool:
+def _is_text(statement: ast.stmt) -> bool:
     return (
         isinstance(statement, ast.Expr)
         and isinstance(statement.value, ast.Constant)
@@ -43,10 +52,11 @@ def _is_text(statement: ast.AST) -> bool:
 
 
 def _lines_inside_strings(tree: ast.Module) -> set[int]:
-    """Lines on which a `#` at the beginning may be part of a string."""
+    """Lines on which a `#` may be part of a string that has several."""
     return {
         number
         for node in ast.walk(tree)
         if isinstance(node, (ast.Constant, ast.JoinedStr))  # quicker than a union
-        for number in range(node.lineno + 1, (node.end_lineno or 0) + 1)
+        if (end := node.end_lineno or 0) > node.lineno
+        for number in range(node.lineno, end + 1)
     }

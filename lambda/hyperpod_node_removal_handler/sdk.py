@@ -4,6 +4,7 @@ boto3 is not imported. The carried models (`scripts/prune_botocore_models.py`) c
 the runtime, so a newer SDK there cannot change what a call sends. See docs/adr/0011.
 """
 
+import logging
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -11,6 +12,8 @@ from typing import Any, Final
 
 from botocore.loaders import Loader
 from botocore.session import Session
+
+_log = logging.getLogger(__name__)
 
 API_VERSIONS: Final = {
     "cloudformation": "2010-05-15",
@@ -23,7 +26,14 @@ API_VERSIONS: Final = {
 
 def make_client(service: str, config: Any) -> Any:
     """A new client of `service`, for the region and with the credentials of the environment."""
-    return _session().create_client(service, api_version=API_VERSIONS[service], config=config)
+    version = API_VERSIONS[service]
+    try:
+        return _session().create_client(service, api_version=version, config=config)
+    except Exception as error:  # noqa: BLE001
+        # The botocore of another runtime may be built in another way. What is wrong with the
+        # environment is raised again here.
+        _log.warning("Starting %s the slow way (%s).", service, type(error).__name__)
+        return Session().create_client(service, config=config)
 
 
 @cache

@@ -15,6 +15,7 @@ COMMENTED: Final = '''"""What it is for."""
 
 # why
 LIMIT = 3  # seconds
+URL = "  # kept"
 """More about it."""
 
 
@@ -25,7 +26,7 @@ class Nothing(Exception):
 def text() -> str:
     """A text."""
     # why
-    return """
+    return """  # kept
 # kept
 """
 '''
@@ -64,11 +65,12 @@ def test_text_is_blanked_and_code_is_not() -> None:
     lines = slim(COMMENTED).splitlines()
     assert len(lines) == len(COMMENTED.splitlines())
     assert [line for line in lines if line] == [
-        "LIMIT = 3  # seconds",
+        "LIMIT = 3",
+        'URL = "  # kept"',
         "class Nothing(Exception):",
-        '    """Nothing."""',
+        "    ...",
         "def text() -> str:",
-        '    return """',
+        '    return """  # kept',
         "# kept",
         '"""',
     ]

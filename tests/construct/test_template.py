@@ -198,7 +198,7 @@ def test_the_function_runs_as_designed(synthesized: Synthesized) -> None:
     function = synthesized.only("Plain", "AWS::Lambda::Function")["Properties"]
     assert function["Runtime"] == "python3.14"
     assert function["Architectures"] == ["arm64"]
-    assert function["Handler"] == "hyperpod_node_removal_handler.index.handler"
+    assert function["Handler"] == "hyperpod_node_removal_handler.entry.handler"
     assert function["Timeout"] == 900
     assert function["MemorySize"] == 256
     assert function["LoggingConfig"] == {

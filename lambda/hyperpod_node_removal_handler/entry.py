@@ -1,0 +1,64 @@
+"""What Lambda imports: the function, or what answers in its place where it cannot be loaded.
+
+An import that fails is an invocation that nobody answers, and a stack that waits until its
+ServiceTimeout. The SDK is the runtime's and may change without a deployment, so what is needed here
+is the standard library's.
+"""
+
+import json
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from hyperpod_node_removal_handler.contract import printable
+from hyperpod_node_removal_handler.envelope import Envelope
+
+_TRIES = 3
+
+
+def answering(error: Exception) -> Callable[[Any, Any], None]:
+    """A handler that answers each event with the error that kept the function from loading.
+
+    A Delete succeeds, as ever. Everything else fails: whether it comes from a rollback cannot be
+    found out, and to be told at once is better than to wait for nothing.
+    """
+    what = printable(f"{type(error).__name__}: {error}", 300)
+
+    def handler(event: Any, context: Any) -> None:
+        from urllib.request import Request, urlopen  # noqa: PLC0415
+
+        log = logging.getLogger(__name__)
+        log.error("The function could not be loaded: %s", what)
+        try:
+            envelope = Envelope.from_event(event)
+        except ValueError as nobody:
+            log.warning("%s", nobody)
+            return
+        answer = {
+            "Status": "SUCCESS" if envelope.request_type == "Delete" else "FAILED",
+            "Reason": f"The function could not be loaded ({what}); this invocation called nothing."
+            " Deploy the current version of the provider, and then the same set again."
+            f" CloudWatch Log Stream: {context.log_stream_name}",
+            "PhysicalResourceId": envelope.physical_resource_id,
+            "StackId": envelope.stack_id,
+            "RequestId": envelope.request_id,
+            "LogicalResourceId": envelope.logical_resource_id,
+        }
+        body, headers = json.dumps(answer).encode(), {"content-type": ""}
+        for _ in range(_TRIES):
+            try:
+                request = Request(envelope.response_url, body, headers, method="PUT")  # noqa: S310
+                urlopen(request, timeout=10)  # noqa: S310
+            except Exception as failure:  # noqa: BLE001
+                log.warning("The reply did not reach CloudFormation: %s", type(failure).__name__)
+            else:
+                return
+
+    return handler
+
+
+handler: Callable[[Any, Any], None]
+try:
+    from hyperpod_node_removal_handler.index import handler
+except Exception as error:  # noqa: BLE001
+    handler = answering(error)
