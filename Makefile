@@ -66,7 +66,7 @@ lock:
 	$(BIN)/uv pip compile pyproject.toml examples/pipelines/requirements.in --extra app --extra cli \
 	  --constraint requirements.lock --universal --python-version 3.11 --generate-hashes --no-header \
 	  --no-emit-index-url --no-annotate --upgrade --quiet -o examples/pipelines/requirements.lock
-	for folder in . bench examples/pipelines; do npm install --prefix $$folder --package-lock-only \
+	set -e; for folder in . bench examples/pipelines; do npm install --prefix $$folder --package-lock-only \
 	  --omit-lockfile-registry-resolved --no-audit --no-fund; done
 
 clean:

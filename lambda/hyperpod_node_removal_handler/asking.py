@@ -1,8 +1,10 @@
 """Asking for the removal of nodes: when, and what to make of the answer."""
 
 import math
+import threading
 from collections import deque
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -125,6 +127,32 @@ class Asking:
             return
         with suppress(AwsError):
             if self._direction() is StackDirection.BACKWARD:
+                raise StackIsGoingBackError
+
+    @contextmanager
+    def watching_stack(self) -> Iterator[None]:
+        """Have the stack looked at while something else is waited for that takes minutes.
+
+        Raises:
+            StackIsGoingBackError: at the end, if it has turned back meanwhile, whatever it does by
+                then.
+        """
+        done, turned = threading.Event(), threading.Event()
+
+        def watch() -> None:
+            while not turned.is_set() and not done.wait(_WATCH):
+                with suppress(AwsError):
+                    if self._direction() is StackDirection.BACKWARD:
+                        turned.set()
+
+        watcher = threading.Thread(target=watch, daemon=True)
+        watcher.start()
+        try:
+            yield
+        finally:
+            done.set()
+            watcher.join()
+            if turned.is_set():
                 raise StackIsGoingBackError
 
     def _ask(self) -> None:

@@ -97,7 +97,9 @@ class Clearance:
         self._asking.look_at_stack()
         refused: RefusedError | None = None
         try:
-            self._ask(hook, plan, description, self._deadline())
+            deadline = self._deadline()
+            with self._asking.watching_stack():
+                self._ask(hook, plan, description, deadline)
         except RefusedError as error:
             refused = error
         # It may turn out to be a request of the rollback, which must not fail for a veto.

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ from botocore.exceptions import ConnectionClosedError, ReadTimeoutError
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hyperpod_node_removal_handler import asking
 from hyperpod_node_removal_handler.before_removal import (
     ANSWER_MAX,
     Decision,
@@ -415,6 +417,35 @@ def test_a_stack_that_turned_back_meanwhile_keeps_its_nodes_and_succeeds(
     nodes = list(cluster.node_ids("workers")[:2])
     reply = function.send("Update", NodeIds=nodes, BeforeRemoval=HOOK)
     assert reply["Status"] == "SUCCESS"
+    assert reply["Data"]["Outcome"] == "ROLLED_BACK"
+    assert world.deletes == 0
+
+
+def test_a_deployment_that_was_followed_by_another_one_meanwhile_removes_nothing(
+    function: Function, world: World, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stack goes forward when the hook answers, but not for this set any more."""
+    monkeypatch.setattr(asking, "_WATCH", 0.0)
+    seen = threading.Event()
+    describe_stacks = world.cloudformation.describe_stacks
+
+    def watched(**request: Any) -> dict[str, Any]:
+        answer = describe_stacks(**request)
+        if "ROLLBACK" in answer["Stacks"][0]["StackStatus"]:
+            seen.set()
+        return answer
+
+    monkeypatch.setattr(world.cloudformation, "describe_stacks", watched)
+
+    def hook(event: dict[str, Any]) -> Any:
+        world.cloudformation.statuses = ["UPDATE_ROLLBACK_IN_PROGRESS", "UPDATE_IN_PROGRESS"]
+        assert seen.wait(30), "nobody looked at the stack"
+        return {"Decision": "PROCEED"}
+
+    function.lambda_client.hook = hook
+    nodes = list(cluster.node_ids("workers")[:2])
+    reply = function.send("Update", NodeIds=nodes, BeforeRemoval=HOOK)
+    assert world.cloudformation.statuses == ["UPDATE_IN_PROGRESS"]
     assert reply["Data"]["Outcome"] == "ROLLED_BACK"
     assert world.deletes == 0
 
