@@ -86,7 +86,7 @@ class Continuation:
         """
         try:
             packed = base64.b64decode(str(text).encode("ascii"), validate=True)
-            plain = json.loads(zlib.decompressobj().decompress(packed, _MAX_BYTES))
+            plain = json.loads(_printed(zlib.decompressobj().decompress(packed, _MAX_BYTES)))
             request = plain["request"]
             return cls(
                 request=RemovalRequest(
@@ -133,6 +133,14 @@ def hand_over(
 def _packed(plain: Mapping[str, Any]) -> str:
     packed = zlib.compress(json.dumps(plain, separators=(",", ":")).encode("ascii"))
     return base64.b64encode(packed).decode("ascii")
+
+
+def _printed(unpacked: bytes) -> str:
+    """JSON of printable texts only, as all are by the time that a removal is handed over."""
+    text = unpacked.decode("ascii")
+    if not text.isprintable() or "\\" in text.replace(r"\\", "").replace(r"\"", ""):
+        raise ValueError
+    return text
 
 
 def _cut_messages(nodes: Iterable[Mapping[str, Any]], most: int) -> None:

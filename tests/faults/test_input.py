@@ -74,7 +74,8 @@ VALID: dict[str, list[Any]] = {
 def nearly_valid(draw: st.DrawFn) -> Any:
     """Properties of which all but one or two are right."""
     names = draw(st.sets(st.sampled_from(sorted(VALID)), max_size=6))
-    properties: dict[str, Any] = {"ClusterName": "ml-cluster", "NodeIds": list(NODES[:1])}
+    node_ids = draw(st.sampled_from([NODES[:1], NODES[:2], ()]))
+    properties: dict[str, Any] = {"ClusterName": "ml-cluster", "NodeIds": list(node_ids)}
     properties |= {name: draw(st.sampled_from(VALID[name])) for name in names}
     for _ in range(draw(st.integers(0, 2))):
         properties[draw(st.one_of(st.sampled_from(sorted(VALID)), text))] = draw(values)

@@ -3,6 +3,7 @@
 import json
 import logging
 import random
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -19,7 +20,8 @@ from sandbox.hyperpod.client import client_error
 from tests.handler.function import Function
 from tests.handler.world import World
 
-text = st.text(max_size=20)
+# Everything is printable ASCII once it was read, from a template as from AWS.
+text = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=20)
 nodes = st.builds(Node, text, text, text, text, text)
 refusals = st.one_of(st.none(), st.builds(Refusal, text, text))
 requested = st.builds(
@@ -71,6 +73,15 @@ def test_nothing_is_lost_on_the_way_to_the_successor(
 def test_what_is_not_a_continuation_is_refused(given: object) -> None:
     with pytest.raises(RequestError, match="is not one of this function's"):
         Continuation.from_text(given)
+
+
+@given(requests, text, st.sampled_from("\x00\n\x1b\x7f\x80\u202e\U000e0041"), text)
+def test_a_text_that_cannot_be_printed_is_refused(
+    request: RemovalRequest, before: str, hidden: str, after: str
+) -> None:
+    hostile = replace(request, cluster=before + hidden + after)
+    with pytest.raises(RequestError, match="is not one of this function's"):
+        Continuation.from_text(Continuation(hostile, Removal(()), 0, 1).to_text())
 
 
 def test_an_hour_takes_five_invocations_and_one_reply(function: Function, world: World) -> None:
