@@ -38,7 +38,7 @@ class Usage:
 
 def ours() -> Function:
     """The asset of the construct."""
-    return Function(staged_code(), "hyperpod_node_removal_handler.index")
+    return Function(staged_code(), "hyperpod_node_removal_handler.entry")
 
 
 def naive(directory: Path) -> Function:
@@ -53,6 +53,8 @@ def naive(directory: Path) -> Function:
 def link_sdk(directory: Path) -> Path:
     """A folder with the SDK and nothing else."""
     directory.mkdir()
+    cache = directory / "__pycache__"
+    cache.mkdir()
     for name in _SDK:
         spec = find_spec(name)
         assert spec, f"{name} is not installed"
@@ -60,6 +62,8 @@ def link_sdk(directory: Path) -> Path:
         origin = Path(spec.origin)
         source = origin.parent if origin.name == "__init__.py" else origin
         (directory / source.name).symlink_to(source)
+        if source is origin and spec.cached:
+            (cache / Path(spec.cached).name).symlink_to(spec.cached)
     return directory
 
 

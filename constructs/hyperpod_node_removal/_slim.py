@@ -1,12 +1,12 @@
-"""Source code without the text for readers of the repository, which is a quarter of the asset.
+"""Source code without what is there for readers of the repository: a quarter of the asset.
 
-Every line of code stays on its line, so a traceback in the function's log points at the same line
+Every statement stays on its line, so a traceback in the function's log points at the same line
 of the repository, and shows it. See docs/adr/0012.
 """
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 _BEHIND_CODE: Final = re.compile(r"  # [^\"']*$")
@@ -14,16 +14,19 @@ _BEHIND_CODE: Final = re.compile(r"  # [^\"']*$")
 
 
 def slim(source: str) -> str:
-    """`source` with docstrings and comments blanked."""
+    """`source` with docstrings and comments blanked, and functions without annotations."""
     tree = ast.parse(source)
     texts = _lines_inside_strings(tree)
+    code = source.splitlines()
+    for row, begin, end in sorted(_annotations(tree, code), reverse=True):
+        code[row] = code[row][:begin] + code[row][end:]
     lines = [
         line
         if number in texts
         else ""
         if line.lstrip().startswith("#")
         else _BEHIND_CODE.sub("", line)
-        for number, line in enumerate(source.splitlines(), start=1)
+        for number, line in enumerate(code, start=1)
     ]
     for text, is_whole_body in _texts(tree):
         for number in range(text.lineno, (text.end_lineno or 0) + 1):
@@ -31,6 +34,21 @@ def slim(source: str) -> str:
         if is_whole_body:
             lines[text.lineno - 1] = f"{' ' * text.col_offset}..."
     return "\n".join(lines).rstrip("\n") + "\n" if lines else ""
+
+
+def _annotations(tree: ast.Module, lines: Sequence[str]) -> Iterator[tuple[int, int, int]]:
+    """Row, begin and end of each type in the signature of a function, if it is on one line."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.arg) and (kind := node.annotation):
+            row, begin = node.lineno - 1, node.col_offset + len(node.arg)
+        elif isinstance(node, ast.FunctionDef) and (kind := node.returns):
+            row = kind.lineno - 1
+            begin = lines[row].rindex(" ->", 0, kind.col_offset)
+        else:
+            continue
+        # Offsets are of bytes.
+        if kind.end_lineno == row + 1 and kind.end_col_offset and lines[row].isascii():
+            yield row, begin, kind.end_col_offset
 
 
 def _texts(tree: ast.Module) -> Iterator[tuple[ast.stmt, bool]]:

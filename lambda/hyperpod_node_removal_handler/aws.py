@@ -14,7 +14,7 @@ This is the one module that knows how botocore reports an error::
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
@@ -108,6 +108,12 @@ class ResourceNotFoundError(AwsError):
 
 class RejectedError(AwsError):
     """The request as such was refused."""
+
+
+class LambdaClient(Protocol):
+    """The call that is used of botocore's Lambda client."""
+
+    def invoke(self, **kwargs: Any) -> dict[str, Any]: ...
 
 
 @cache

@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from hyperpod_node_removal_handler import aws
+from hyperpod_node_removal_handler.aws import LambdaClient
 from hyperpod_node_removal_handler.cluster import ClusterDescription, Node
 from hyperpod_node_removal_handler.contract import printable, quoted
 from hyperpod_node_removal_handler.envelope import Envelope
@@ -39,12 +40,6 @@ class Decision(StrEnum):
 
 class HookError(Exception):
     """No answer, or none that is understood. Its text goes on from "the hook <name> "."""
-
-
-class LambdaClient(Protocol):
-    """The call that is used of botocore's Lambda client."""
-
-    def invoke(self, **kwargs: Any) -> dict[str, Any]: ...
 
 
 @dataclass(frozen=True, slots=True)

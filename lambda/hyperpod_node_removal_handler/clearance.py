@@ -4,12 +4,11 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from hyperpod_node_removal_handler import plan_table
 from hyperpod_node_removal_handler.asking import Asking, Progress
 from hyperpod_node_removal_handler.aws import MESSAGE_MAX, AwsError
-from hyperpod_node_removal_handler.before_removal import Decision, Hook, HookError
 from hyperpod_node_removal_handler.cluster import ClusterDescription, Listing, Refusal
 from hyperpod_node_removal_handler.contract import (
     BEFORE_REMOVAL_MAX,
@@ -20,6 +19,9 @@ from hyperpod_node_removal_handler.contract import (
 from hyperpod_node_removal_handler.patience import PROPAGATION, Clock, PauseError, Span
 from hyperpod_node_removal_handler.plan import Plan, make_plan
 from hyperpod_node_removal_handler.request import RemovalRequest
+
+if TYPE_CHECKING:
+    from hyperpod_node_removal_handler.before_removal import Hook
 
 _log = logging.getLogger(__name__)
 
@@ -45,7 +47,7 @@ class Clearance:
         request: RemovalRequest,
         progress: Progress,
         *,
-        hook: Hook | None,
+        hook: "Hook | None",
         asking: Asking,
         nodes: Callable[[], Listing],
         clock: Clock,
@@ -135,8 +137,14 @@ class Clearance:
         return min(wanted, pause_at)
 
     def _ask(
-        self, hook: Hook, plan: Plan, description: ClusterDescription, deadline: float
+        self, hook: "Hook", plan: Plan, description: ClusterDescription, deadline: float
     ) -> None:
+        # Loaded already: the hook is one of it.
+        from hyperpod_node_removal_handler.before_removal import (  # noqa: PLC0415
+            Decision,
+            HookError,
+        )
+
         denied_until = self._span.started + PROPAGATION
         try:
             verdict = hook.ask(

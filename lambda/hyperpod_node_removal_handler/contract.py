@@ -202,14 +202,9 @@ FUNCTION_ARN_FORM: Final = (
     r"(?::(?:\$LATEST|[a-zA-Z0-9_-]{1,128}))?"
 )
 
-_NODE_ID = re.compile(NODE_ID_FORM)
-_KUBERNETES_NODE_NAME = re.compile(f"hyperpod-({NODE_ID_FORM})")
-_NODE_LOGICAL_ID = re.compile(NODE_LOGICAL_ID_FORM)
-_CLUSTER_NAME = re.compile(CLUSTER_NAME_FORM)
-_INSTANCE_GROUP = re.compile(INSTANCE_GROUP_FORM)
-_CLUSTER_ARN = re.compile(CLUSTER_ARN_FORM)
-_EKS_CLUSTER_ARN = re.compile(EKS_CLUSTER_ARN_FORM)
-_FUNCTION_ARN = re.compile(FUNCTION_ARN_FORM)
+# Matched by `re.fullmatch`, which keeps what it compiled: few forms are met in one process, and to
+# compile all of them takes a hundredth of a cold start.
+_KUBERNETES_NODE_NAME_FORM = f"hyperpod-({NODE_ID_FORM})"
 _QUOTED_MAX: Final = 80
 
 
@@ -233,9 +228,9 @@ def quoted(value: object) -> str:
 
 def node_id_problem(value: str) -> str | None:
     """An instance id: `i-` and 8 or 17 hexadecimal digits [model]."""
-    if _NODE_ID.fullmatch(value):
+    if re.fullmatch(NODE_ID_FORM, value):
         return None
-    kubernetes = _KUBERNETES_NODE_NAME.fullmatch(value.strip())
+    kubernetes = re.fullmatch(_KUBERNETES_NODE_NAME_FORM, value.strip())
     if kubernetes:
         instance_id = kubernetes[1]
         return (
@@ -246,12 +241,12 @@ def node_id_problem(value: str) -> str | None:
 
 def node_logical_id_problem(value: str) -> str | None:
     """A logical id: 2 to 128 letters, digits and hyphens, no hyphen at either end [model]."""
-    if _KUBERNETES_NODE_NAME.fullmatch(value) or _NODE_ID.fullmatch(value):
+    if re.fullmatch(_KUBERNETES_NODE_NAME_FORM, value) or re.fullmatch(NODE_ID_FORM, value):
         instance_id = value.removeprefix("hyperpod-")
         return (
             f"{quoted(value)} names an instance; put {instance_id} into {Property.NODE_IDS} instead"
         )
-    if _NODE_LOGICAL_ID.fullmatch(value):
+    if re.fullmatch(NODE_LOGICAL_ID_FORM, value):
         return None
     return (
         f"{quoted(value)} is not a logical id; allowed: 2 to 128 letters, digits and hyphens,"
@@ -261,7 +256,7 @@ def node_logical_id_problem(value: str) -> str | None:
 
 def cluster_name_problem(value: str) -> str | None:
     """A cluster name or a cluster ARN [model]."""
-    if _CLUSTER_NAME.fullmatch(value) or _CLUSTER_ARN.fullmatch(value):
+    if re.fullmatch(CLUSTER_NAME_FORM, value) or re.fullmatch(CLUSTER_ARN_FORM, value):
         return None
     if value.startswith("arn:"):
         return cluster_arn_problem(value)
@@ -273,7 +268,7 @@ def cluster_name_problem(value: str) -> str | None:
 
 def cluster_arn_problem(value: str) -> str | None:
     """A cluster ARN. It ends in a 12-character id, which is not the name [model]."""
-    if _CLUSTER_ARN.fullmatch(value):
+    if re.fullmatch(CLUSTER_ARN_FORM, value):
         return None
     return (
         f"{quoted(value)} is not a cluster ARN; allowed: arn:aws:sagemaker:<region>:<account>:"
@@ -283,7 +278,7 @@ def cluster_arn_problem(value: str) -> str | None:
 
 def eks_cluster_arn_problem(value: str) -> str | None:
     """The ARN of an EKS cluster. It is used for permissions only and never on the wire."""
-    if _EKS_CLUSTER_ARN.fullmatch(value):
+    if re.fullmatch(EKS_CLUSTER_ARN_FORM, value):
         return None
     return (
         f"{quoted(value)} is not the ARN of an EKS cluster; allowed:"
@@ -300,7 +295,7 @@ def retry_token_problem(value: str) -> str | None:
 
 def instance_group_problem(value: str) -> str | None:
     """The exact name of an instance group; there are no prefixes and no wildcards [model]."""
-    if _INSTANCE_GROUP.fullmatch(value):
+    if re.fullmatch(INSTANCE_GROUP_FORM, value):
         return None
     return (
         f"{quoted(value)} is not the name of an instance group; allowed: 1 to 63 letters, digits"
@@ -310,7 +305,7 @@ def instance_group_problem(value: str) -> str | None:
 
 def function_arn_problem(value: str) -> str | None:
     """The ARN of a Lambda function, a version or an alias of it [model of Lambda]."""
-    if _FUNCTION_ARN.fullmatch(value):
+    if re.fullmatch(FUNCTION_ARN_FORM, value):
         return None
     return (
         f"{quoted(value)} is not the ARN of a function; allowed:"

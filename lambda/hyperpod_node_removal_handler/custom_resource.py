@@ -7,29 +7,23 @@ and its rules outlive a crash. See docs/adr/0003.
 """
 
 import logging
-import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterable, Mapping
-from types import ModuleType
 from typing import Any, Final, Protocol, cast
 
 from hyperpod_node_removal_handler import report as reports
 from hyperpod_node_removal_handler.contract import Outcome, Property, printable, quoted
 from hyperpod_node_removal_handler.envelope import Envelope, EnvelopeError
+from hyperpod_node_removal_handler.leaving_out import leaving_out
 from hyperpod_node_removal_handler.patience import Clock, SystemClock
 from hyperpod_node_removal_handler.reason import LogPlace
 from hyperpod_node_removal_handler.reply import Exchange, safe_text
 from hyperpod_node_removal_handler.report import Report
 
 # crhelper imports boto3, for its poller only: a fifth of a cold start.
-_boto3 = sys.modules.get("boto3")
-sys.modules["boto3"] = _boto3 or ModuleType("boto3")
-try:
+with leaving_out("boto3"):
     from crhelper import CfnResource
-finally:
-    if not _boto3:
-        del sys.modules["boto3"]
 
 _log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from typing import Final, Self
 from hyperpod_node_removal_handler.contract import PHYSICAL_RESOURCE_ID_MAX, printable
 
 _REQUIRED: Final = ("StackId", "RequestId", "LogicalResourceId", "ResponseURL")
-_STACK_ID: Final = re.compile(r"arn:[a-z-]+:cloudformation:[^:/]*:[^:/]*:stack/([^/]+)/([^/]+)")
+_STACK_ID: Final = r"arn:[a-z-]+:cloudformation:[^:/]*:[^:/]*:stack/([^/]+)/([^/]+)"
 
 
 class EnvelopeError(ValueError):
@@ -74,7 +74,7 @@ def derived_physical_resource_id(stack_id: str, logical_resource_id: str) -> str
     timeout carries the same one. For example
     `hyperpod-node-removal/ml-stack/Removal4F2A91C0/6d1f0c2e`.
     """
-    stack = _STACK_ID.match(stack_id)
+    stack = re.match(_STACK_ID, stack_id)
     name, unique = (stack[1], stack[2].split("-")[0]) if stack else (stack_id, "0")
     readable = f"hyperpod-node-removal/{name}/{logical_resource_id}/{unique}"
     return printable(readable, PHYSICAL_RESOURCE_ID_MAX)

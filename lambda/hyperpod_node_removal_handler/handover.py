@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Self
 
 from hyperpod_node_removal_handler import aws
-from hyperpod_node_removal_handler.before_removal import LambdaClient
+from hyperpod_node_removal_handler.aws import LambdaClient
 from hyperpod_node_removal_handler.cluster import Node, Refusal
 from hyperpod_node_removal_handler.contract import (
     MissingNodes,

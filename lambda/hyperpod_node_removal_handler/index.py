@@ -4,20 +4,15 @@ Create and Update run the removal. Delete, and everything a rollback sends, leav
 and succeed: a removal cannot be undone, and a failure here would leave the stack stuck.
 """
 
-import gc
 import logging
 import math
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any, Final
-
-# What is imported stays; to look for garbage meanwhile takes a twentieth of a cold start.
-gc.disable()
+from typing import TYPE_CHECKING, Any, Final
 
 from hyperpod_node_removal_handler import aws, handover, report
 from hyperpod_node_removal_handler.asking import StackIsGoingBackError
-from hyperpod_node_removal_handler.before_removal import Hook
 from hyperpod_node_removal_handler.cluster import Cluster
 from hyperpod_node_removal_handler.contract import Outcome
 from hyperpod_node_removal_handler.custom_resource import (
@@ -37,7 +32,8 @@ from hyperpod_node_removal_handler.rounds import Rounds
 from hyperpod_node_removal_handler.stack import Stack, StackAtRestError, StackDirection
 from hyperpod_node_removal_handler.wire import RequestError
 
-gc.enable()
+if TYPE_CHECKING:
+    from hyperpod_node_removal_handler.before_removal import Hook
 
 _log = logging.getLogger(__name__)
 
@@ -141,9 +137,11 @@ def _carry_on(work: Continuation, event: Mapping[str, Any], context: LambdaConte
         )
 
 
-def _hook(request: RemovalRequest, event: Mapping[str, Any]) -> Hook | None:
+def _hook(request: RemovalRequest, event: Mapping[str, Any]) -> "Hook | None":
     if not request.before_removal:
         return None
+    from hyperpod_node_removal_handler.before_removal import Hook  # noqa: PLC0415 (most have none)
+
     return Hook(request.before_removal, Envelope.from_event(event), clock, aws.waiting_client)
 
 

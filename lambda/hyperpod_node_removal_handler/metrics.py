@@ -5,7 +5,6 @@ log format makes such an object of a log record, with the record's extra fields 
 """
 
 import logging
-import os
 from collections import Counter
 from collections.abc import Mapping
 from typing import Final
@@ -15,7 +14,6 @@ from hyperpod_node_removal_handler.log_lines import LogLine
 from hyperpod_node_removal_handler.signals import (
     METRIC_CODES,
     METRIC_NAMESPACE,
-    METRICS_VARIABLE,
     OTHER_CODE,
     Dimension,
     Metric,
@@ -25,9 +23,7 @@ _UNITS: Final = {Metric.DURATION: "Seconds"}
 
 
 def lines(finished: FinishedRemoval) -> tuple[LogLine, ...]:
-    """A line with all metrics, and one for each code of failure. None if metrics are off."""
-    if os.environ.get(METRICS_VARIABLE, "").lower() != "true":
-        return ()
+    """A line with all metrics, and one for each code of failure."""
     tally = finished.tally
     cluster = {Dimension.CLUSTER_NAME: finished.cluster}
     values = {

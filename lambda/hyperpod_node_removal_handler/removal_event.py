@@ -6,7 +6,6 @@ for. An event that does not arrive is in the log.
 
 import json
 import logging
-import os
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Any, Final, Protocol
@@ -20,7 +19,6 @@ from hyperpod_node_removal_handler.finished import FinishedRemoval
 from hyperpod_node_removal_handler.patience import Clock, patiently
 from hyperpod_node_removal_handler.requested_node import RequestedNode
 from hyperpod_node_removal_handler.signals import (
-    EVENT_BUS_VARIABLE,
     EVENT_DETAIL_MAX_BYTES,
     EVENT_DETAIL_TYPE,
     EVENT_SOURCE,
@@ -50,12 +48,9 @@ class EventsClient(Protocol):
 
 
 def announce(
-    finished: FinishedRemoval, envelope: Envelope, *, clock: Clock, expires_at: float
+    finished: FinishedRemoval, envelope: Envelope, *, bus: str, clock: Clock, expires_at: float
 ) -> None:
-    """Send the event, if there is a bus for it. Never raises: the reply has been sent."""
-    bus = os.environ.get(EVENT_BUS_VARIABLE, "")
-    if not bus:
-        return
+    """Send the event to `bus`. Never raises: the reply has been sent."""
     until = min(expires_at, clock.now() + PATIENCE)
     try:
         entry = {

@@ -2,6 +2,7 @@
 
 import http.client
 import logging
+import os
 import ssl
 import threading
 from collections.abc import Iterator
@@ -9,11 +10,11 @@ from contextlib import closing, contextmanager
 from typing import Final
 from urllib.parse import urlsplit, urlunsplit
 
-from hyperpod_node_removal_handler import removal_event
 from hyperpod_node_removal_handler.contract import printable
 from hyperpod_node_removal_handler.envelope import Envelope
 from hyperpod_node_removal_handler.patience import Backoff, Clock
 from hyperpod_node_removal_handler.report import Report
+from hyperpod_node_removal_handler.signals import EVENT_BUS_VARIABLE
 
 _log = logging.getLogger(__name__)
 
@@ -57,10 +58,13 @@ class Exchange:
             return
         try:
             self._log_and_deliver(report)
-            if report.finished:
+            if report.finished and (bus := os.environ.get(EVENT_BUS_VARIABLE)):
+                from hyperpod_node_removal_handler import removal_event  # noqa: PLC0415 (optional)
+
                 removal_event.announce(
                     report.finished,
                     self.envelope,
+                    bus=bus,
                     clock=self._clock,
                     expires_at=self._expires_at,
                 )

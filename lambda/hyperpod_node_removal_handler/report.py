@@ -6,11 +6,12 @@ never goes through an id, and says how much is missing.
 
 import json
 import logging
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from hyperpod_node_removal_handler import attributes, log_lines, metrics
+from hyperpod_node_removal_handler import attributes, log_lines
 from hyperpod_node_removal_handler.contract import (
     REASON_MAX_BYTES,
     RESPONSE_MAX_BYTES,
@@ -32,6 +33,7 @@ from hyperpod_node_removal_handler.reason import (
 )
 from hyperpod_node_removal_handler.request import RemovalRequest
 from hyperpod_node_removal_handler.result import Result, Tally
+from hyperpod_node_removal_handler.signals import METRICS_VARIABLE
 
 SUCCESS: Final = "SUCCESS"
 FAILED: Final = "FAILED"
@@ -111,7 +113,7 @@ def of_result(result: Result, request: RemovalRequest, log: LogPlace) -> Report:
         reason=reason(head, tally.failed, removed=len(tally.removed), log=log),
         data=attributes.data(outcome, result.cluster_name, attributes.of_result(result, tally)),
         lines=(
-            *(() if request.is_dry_run else metrics.lines(finished)),
+            *(() if request.is_dry_run else _metrics(finished)),
             *log_lines.of_result(result, tally),
             LogLine(
                 logging.WARNING if tally.failed or not is_success else logging.INFO,
@@ -120,6 +122,14 @@ def of_result(result: Result, request: RemovalRequest, log: LogPlace) -> Report:
         ),
         finished=None if request.is_dry_run else finished,
     )
+
+
+def _metrics(finished: FinishedRemoval) -> tuple[LogLine, ...]:
+    if os.environ.get(METRICS_VARIABLE, "").lower() != "true":
+        return ()
+    from hyperpod_node_removal_handler import metrics  # noqa: PLC0415 (optional)
+
+    return metrics.lines(finished)
 
 
 def _outcome(result: Result, request: RemovalRequest, tally: Tally) -> Outcome:

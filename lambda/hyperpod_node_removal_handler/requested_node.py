@@ -18,7 +18,7 @@ _NOT_FOUND: Final = frozenset({"NodeIdNotFound", "NodeLogicalIdNotFound"})
 _TRANSIENT: Final = frozenset({"InvalidNodeStatus", "NodeIdInUse", "InternalError"})
 # Assumption: where a request is refused as a whole, its message may name the node's own code. The
 # code of the refusal itself says nothing.
-_CODE_IN_MESSAGE: Final = re.compile(rf"\b(?:{'|'.join(sorted(_NOT_FOUND | _TRANSIENT))})\b")
+_CODE_IN_MESSAGE: Final = rf"\b(?:{'|'.join(sorted(_NOT_FOUND | _TRANSIENT))})\b"
 
 
 class Phase(Enum):
@@ -207,7 +207,7 @@ class RequestedNode:
         """A request for it alone, or for it and others refused before, was refused."""
         if self.refusal is not None:
             return self
-        if code := _CODE_IN_MESSAGE.search(refusal.message):
+        if code := re.search(_CODE_IN_MESSAGE, refusal.message):
             return self.refused(replace(refusal, code=code[0]))
         if self.node is not None and self.node.status in _TRANSITIONAL:
             return replace(self, refusal=refusal, obstacle=None)

@@ -3,12 +3,11 @@
 import logging
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from hyperpod_node_removal_handler import refill
 from hyperpod_node_removal_handler.asking import Asking, Progress, StackIsGoingBackError
 from hyperpod_node_removal_handler.aws import AwsError, ResourceNotFoundError, TransientError
-from hyperpod_node_removal_handler.before_removal import Hook
 from hyperpod_node_removal_handler.clearance import Clearance, RefusedError
 from hyperpod_node_removal_handler.cluster import Cluster, ClusterDescription, Listing
 from hyperpod_node_removal_handler.patience import Backoff, Clock, Patience, PauseError, Span
@@ -17,6 +16,9 @@ from hyperpod_node_removal_handler.request import RemovalRequest
 from hyperpod_node_removal_handler.requested_node import Phase
 from hyperpod_node_removal_handler.result import Result, interrupted, not_found
 from hyperpod_node_removal_handler.stack import Stack
+
+if TYPE_CHECKING:
+    from hyperpod_node_removal_handler.before_removal import Hook
 
 _log = logging.getLogger(__name__)
 
@@ -42,7 +44,7 @@ class Rounds:
         clock: Clock,
         span: Span,
         removal: Removal,
-        hook: Hook | None = None,
+        hook: "Hook | None" = None,
         cleared_at: float | None = None,
         target_counts_before: Mapping[str, int] | None = None,
     ) -> None:

@@ -10,8 +10,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from botocore.loaders import Loader
-from botocore.session import Session
+from hyperpod_node_removal_handler.leaving_out import leaving_out
+
+# Docstrings for the methods of clients, and all that it takes to render them.
+with leaving_out("botocore.docs.docstring", "botocore.docs.utils"):
+    from botocore.loaders import Loader
+    from botocore.session import Session
 
 _log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from hyperpod_node_removal_handler.contract import Property, choice_problem, quo
 Choice = TypeVar("Choice", bound=StrEnum)
 Problem = Callable[[str], str | None]
 
-_WHOLE_NUMBER: Final = re.compile(r"[0-9]{1,9}", re.ASCII)
+_WHOLE_NUMBER: Final = "[0-9]{1,9}"
 _FLAGS: Final = {"true": True, "false": False}
 
 
@@ -107,7 +107,7 @@ def _text(name: Property, value: object) -> str:
 
 def _number(name: Property, text: str, problem: Callable[[int], str | None]) -> int:
     value = text.strip()
-    if not _WHOLE_NUMBER.fullmatch(value):
+    if not re.fullmatch(_WHOLE_NUMBER, value):
         # The sentence about the range says what is allowed.
         allowed = (problem(-1) or "allowed: a whole number").partition("allowed: ")[2]
         raise RequestError(f"{name}: {quoted(text)} is not a whole number; allowed: {allowed}.")

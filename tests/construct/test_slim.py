@@ -1,4 +1,4 @@
-"""The deployed code is the code of the repository, line by line."""
+"""The deployed code is the code of the repository, statement by statement and line by line."""
 
 import ast
 from pathlib import Path
@@ -23,20 +23,31 @@ class Nothing(Exception):
     """Nothing."""
 
 
-def text() -> str:
+def text(size: int, *more: str, sep: "str" = "->") -> dict[str, int]:  # seconds
     """A text."""
     # why
+    found: list[str] = [lambda x: x]
     return """  # kept
 # kept
 """
+
+
+def split(
+    é: str, many: dict[
+        str, int
+    ], few: set[str]
+) -> None: ...
 '''
 
 
 def without_text(tree: ast.AST) -> ast.AST:
-    """The tree without statements that are nothing but text, each node with where it begins."""
+    """The tree without text and types of functions, each node with the line on which it begins."""
     for node in ast.walk(tree):
-        vars(node).pop("end_lineno", None)  # text may have been the end of a class
-        vars(node).pop("end_col_offset", None)
+        for name in ("end_lineno", "col_offset", "end_col_offset"):
+            vars(node).pop(name, None)
+        for name in ("annotation", "returns"):
+            if isinstance(node, ast.arg | ast.FunctionDef) and name in node._fields:
+                setattr(node, name, None)
         body = getattr(node, "body", None)
         if isinstance(body, list):
             code = [
@@ -69,10 +80,16 @@ def test_text_is_blanked_and_code_is_not() -> None:
         'URL = "  # kept"',
         "class Nothing(Exception):",
         "    ...",
-        "def text() -> str:",
+        'def text(size, *more, sep = "->"):',
+        "    found: list[str] = [lambda x: x]",
         '    return """  # kept',
         "# kept",
         '"""',
+        "def split(",
+        "    é: str, many: dict[",
+        "        str, int",
+        "    ], few",
+        "): ...",
     ]
 
 
