@@ -6,7 +6,7 @@ of the repository, and shows it. See docs/adr/0012.
 
 import ast
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 _BEHIND_CODE: Final = re.compile(r"  # [^\"']*$")
@@ -15,10 +15,10 @@ _BEHIND_CODE: Final = re.compile(r"  # [^\"']*$")
 
 def slim(source: str) -> str:
     """`source` with docstrings and comments blanked, and functions without annotations."""
-    tree = ast.parse(source)
-    texts = _lines_inside_strings(tree)
+    nodes = list(ast.walk(ast.parse(source)))
+    texts = _lines_inside_strings(nodes)
     code = source.splitlines()
-    for row, begin, end in sorted(_annotations(tree, code), reverse=True):
+    for row, begin, end in sorted(_annotations(nodes, code), reverse=True):
         code[row] = code[row][:begin] + code[row][end:]
     lines = [
         line
@@ -28,7 +28,7 @@ def slim(source: str) -> str:
         else _BEHIND_CODE.sub("", line)
         for number, line in enumerate(code, start=1)
     ]
-    for text, is_whole_body in _texts(tree):
+    for text, is_whole_body in _texts(nodes):
         for number in range(text.lineno, (text.end_lineno or 0) + 1):
             lines[number - 1] = ""
         if is_whole_body:
@@ -36,9 +36,9 @@ def slim(source: str) -> str:
     return "\n".join(lines).rstrip("\n") + "\n" if lines else ""
 
 
-def _annotations(tree: ast.Module, lines: Sequence[str]) -> Iterator[tuple[int, int, int]]:
+def _annotations(nodes: Iterable[ast.AST], lines: Sequence[str]) -> Iterator[tuple[int, int, int]]:
     """Row, begin and end of each type in the signature of a function, if it is on one line."""
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.arg) and (kind := node.annotation):
             row, begin = node.lineno - 1, node.col_offset + len(node.arg)
         elif isinstance(node, ast.FunctionDef) and (kind := node.returns):
@@ -51,14 +51,14 @@ def _annotations(tree: ast.Module, lines: Sequence[str]) -> Iterator[tuple[int, 
             yield row, begin, kind.end_col_offset
 
 
-def _texts(tree: ast.Module) -> Iterator[tuple[ast.stmt, bool]]:
+def _texts(nodes: Iterable[ast.AST]) -> Iterator[tuple[ast.stmt, bool]]:
     """Statements that are nothing but text, and whether each is all there is in a body."""
-    for node in ast.walk(tree):
+    for node in nodes:
         given = getattr(node, "body", None)
         body = given if isinstance(given, list) else []
         for statement in body:
             if _is_text(statement):
-                yield statement, len(body) == 1 and node is not tree
+                yield statement, len(body) == 1 and not isinstance(node, ast.Module)
 
 
 def _is_text(statement: ast.stmt) -> bool:
@@ -69,11 +69,11 @@ def _is_text(statement: ast.stmt) -> bool:
     )
 
 
-def _lines_inside_strings(tree: ast.Module) -> set[int]:
+def _lines_inside_strings(nodes: Iterable[ast.AST]) -> set[int]:
     """Lines on which a `#` may be part of a string that has several."""
     return {
         number
-        for node in ast.walk(tree)
+        for node in nodes
         if isinstance(node, (ast.Constant, ast.JoinedStr))  # quicker than a union
         if (end := node.end_lineno or 0) > node.lineno
         for number in range(node.lineno, end + 1)
