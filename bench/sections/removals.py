@@ -193,7 +193,7 @@ def pages(case: Case) -> int:
 def explained_looks(told: Told) -> int:
     """Looks at the cluster that the pace of the product allows in the time it took.
 
-    One for the plan and one that may have to confirm it; then pauses of 1 s that grow by 8 % up to
+    One for the plan and one that may have to confirm it; then pauses of 1 s that grow by 5 % up to
     30 s, each up to 20 % shorter by chance, from the beginning in each invocation; one more that
     confirms the end.
     """
@@ -226,7 +226,7 @@ def calls_chapter(runs: Runs) -> Chapter:
         what=(
             "Requests of the runs above, by kind. No removal can take fewer deletes than"
             " ceil(n / 99), nor fewer lists than the pages of one listing. Beyond that, the pace"
-            " explains the lists: a look when the plan is made, then pauses of 1 s that grow by 8 % up"
+            " explains the lists: a look when the plan is made, then pauses of 1 s that grow by 5 % up"
             " to 30 s (each 20 % more or less by chance), and a look that confirms an absence in a listing of"
             " several pages."
         ),
