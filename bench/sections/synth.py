@@ -110,7 +110,11 @@ def chapter(found: Mapping[int, Sequence[Synth]]) -> Chapter:
             "Apps as whole processes, from the start of Python to a written `cdk.out`, the Node.js"
             " behind the CDK included; an empty app, one with a bare Lambda function, its role and its"
             " log group, which is what any custom resource needs, and apps with removals in one stack, in"
-            " turn."
+            " turn.\n\n"
+            "Profiled: most of an empty app is the CDK's own validator of templates. What a function adds"
+            " is the CDK's modules for it, in Python and in Node.js (`aws_lambda` brings `aws_ec2` along),"
+            " and for code from a folder `aws_s3` and the tables of regions. Of the rest, 50 ms are spent"
+            " on the function's code, and about as much on modules for what a removal may ask for."
         ),
         verdicts=[
             Verdict(
