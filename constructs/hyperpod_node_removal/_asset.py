@@ -1,10 +1,10 @@
 """The function's code, collected from the packages that are installed.
 
 The handler and crhelper are pure Python, so collecting them is copying them: no Docker, no
-network. Only sources and data are taken, the handler's without its docstrings and comments, and
-every file gets the same mode. So the asset and its
-hash are the same from a checkout or a wheel, compiled or not, and under any umask. A mode matters
-beyond the hash: Lambda cannot read a file that only its owner can.
+network. Only sources and data are taken, the handler's without its docstrings, comments and
+signature types, and every file gets the same mode. So the asset and its hash are the same from a
+checkout or a wheel, compiled or not, and under any umask. A mode matters beyond the hash: Lambda
+cannot read a file that only its owner can.
 """
 
 import atexit

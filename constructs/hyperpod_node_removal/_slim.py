@@ -37,18 +37,23 @@ def slim(source: str) -> str:
 
 
 def _annotations(nodes: Iterable[ast.AST], lines: Sequence[str]) -> Iterator[tuple[int, int, int]]:
-    """Row, begin and end of each type in the signature of a function, if it is on one line."""
+    """Row, begin and end of each type in the signature of a function.
+
+    One that is on several lines, in brackets, or not written as a formatter writes it stays.
+    """
     for node in nodes:
-        if isinstance(node, ast.arg) and (kind := node.annotation):
-            row, begin = node.lineno - 1, node.col_offset + len(node.arg)
-        elif isinstance(node, ast.FunctionDef) and (kind := node.returns):
-            row = kind.lineno - 1
-            begin = lines[row].rindex(" ->", 0, kind.col_offset)
+        if isinstance(node, ast.arg):
+            kind, before, mark = node.annotation, node.arg, ": "
+        elif isinstance(node, ast.FunctionDef):
+            kind, before, mark = node.returns, ")", " -> "
         else:
             continue
+        if kind is None or kind.end_col_offset is None or kind.end_lineno != kind.lineno:
+            continue
+        row, begin = kind.lineno - 1, kind.col_offset
         # Offsets are of bytes.
-        if kind.end_lineno == row + 1 and kind.end_col_offset and lines[row].isascii():
-            yield row, begin, kind.end_col_offset
+        if lines[row].isascii() and lines[row][:begin].endswith(before + mark):
+            yield row, begin - len(mark), kind.end_col_offset
 
 
 def _texts(nodes: Iterable[ast.AST]) -> Iterator[tuple[ast.stmt, bool]]:

@@ -12,8 +12,13 @@ from typing import Any, Final
 
 from hyperpod_node_removal_handler.leaving_out import leaving_out
 
-# Docstrings for the methods of clients, and all that it takes to render them.
-with leaving_out("botocore.docs.docstring", "botocore.docs.utils"):
+try:
+    # Docstrings for the methods of clients, and all that it takes to render them.
+    with leaving_out("botocore.docs.docstring", "botocore.docs.utils"):
+        from botocore.loaders import Loader
+        from botocore.session import Session
+except Exception:  # noqa: BLE001
+    # The botocore of another runtime may need them. What fails again is for `entry` to tell.
     from botocore.loaders import Loader
     from botocore.session import Session
 

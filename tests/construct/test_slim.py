@@ -46,7 +46,10 @@ def without_text(tree: ast.AST) -> ast.AST:
         for name in ("end_lineno", "col_offset", "end_col_offset"):
             vars(node).pop(name, None)
         for name in ("annotation", "returns"):
-            if isinstance(node, ast.arg | ast.FunctionDef) and name in node._fields:
+            if (
+                isinstance(node, ast.arg | ast.FunctionDef | ast.AsyncFunctionDef)
+                and name in node._fields
+            ):
                 setattr(node, name, None)
         body = getattr(node, "body", None)
         if isinstance(body, list):
@@ -91,6 +94,27 @@ def test_text_is_blanked_and_code_is_not() -> None:
         "    ], few",
         "): ...",
     ]
+
+
+@pytest.mark.parametrize(
+    "signature",
+    [
+        "def f(a: int = 1, *, b: str) -> dict[str, int]: ...",
+        "def f(a: (int)) -> (int): ...",
+        "def f(a : int)->int: ...",
+        'def f(a=" ->")->int: ...',
+        'def f(a=") -> int: ") -> "int": ...',
+        "def f() -> (\n    int\n    | str\n): ...",
+        "def f(\n    a: int,\n    *b: int,\n    **c: int,\n) -> None: ...",
+        "def f(a: 'int') -> lambda x: x: ...",
+        "def é(a: int) -> int: ...",
+        "@(lambda g: g)\ndef f(a: int, /) -> int:\n    def g(b: int) -> int: return b",
+        "x = lambda a, *b: a\nasync def f(a: int) -> int: ...",
+    ],
+)
+def test_every_signature_is_still_code_with_the_same_parameters(signature: str) -> None:
+    before, after = (without_text(ast.parse(text)) for text in (signature, slim(signature)))
+    assert ast.dump(after, include_attributes=True) == ast.dump(before, include_attributes=True)
 
 
 @pytest.mark.parametrize("source", ["", '"""Only text."""\n', "# only a comment\n"])

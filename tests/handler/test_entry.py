@@ -94,3 +94,57 @@ def test_an_sdk_that_does_not_start_in_the_lean_way_starts_in_its_own(
     assert client.meta.endpoint_url == "https://api.sagemaker.us-west-2.amazonaws.com"
     assert hasattr(client, "batch_delete_cluster_nodes")
     assert caplog.messages == ["Starting sagemaker the slow way (TypeError)."]
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "from botocore.docs.docstring import ClientMethodDocstring as C\nclass D(C): pass",
+        "import botocore.docs.utils as utils\nutils.escape_controls('a')",
+        "from botocore.docs import docstring\ndocstring.ClientMethodDocstring.mro()",
+    ],
+)
+def test_an_sdk_that_asks_more_of_what_is_left_out_loads(lines: str) -> None:
+    """Another runtime's: its `botocore.client` has a few more lines."""
+    code = f"""
+from importlib.machinery import SourceFileLoader
+whole = SourceFileLoader.get_code
+def patched(loader, name):
+    if name != "botocore.client":
+        return whole(loader, name)
+    return compile(loader.get_source(name) + {lines!r} + "\\nIS_PATCHED = True", name, "exec")
+SourceFileLoader.get_code = patched
+from hyperpod_node_removal_handler import aws, entry, index
+from botocore.client import IS_PATCHED
+assert entry.handler is index.handler, "not loaded"
+print(aws.client("sagemaker").meta.endpoint_url)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(SOURCES), "AWS_DEFAULT_REGION": "us-west-2"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout == "https://api.sagemaker.us-west-2.amazonaws.com\n", done.stderr
+
+
+def test_what_the_environment_asks_for_is_loaded_before_any_removal() -> None:
+    """An import that fails after the removal would cost its report."""
+    code = (
+        "import sys\n"
+        "import hyperpod_node_removal_handler as package\n"
+        "from hyperpod_node_removal_handler import entry\n"
+        "print(*(name for name in ('metrics', 'removal_event') if hasattr(package, name)))\n"
+    )
+    told = {
+        variables: subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONPATH": str(SOURCES), **dict.fromkeys(variables, "true")},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.split()
+        for variables in ((), ("METRICS",), ("EVENT_BUS",))
+    }
+    assert told == {(): [], ("METRICS",): ["metrics"], ("EVENT_BUS",): ["removal_event"]}

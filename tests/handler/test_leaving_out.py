@@ -12,7 +12,10 @@ ABSENT = "hyperpod_of_no_one"
 def test_what_is_left_out_does_nothing_and_leaves_no_trace() -> None:
     with leaving_out(ABSENT):
         from hyperpod_of_no_one import Renderer  # type: ignore[import-not-found]  # noqa: PLC0415
-    Renderer("name", limit=3).heading.render(depth=1)
+    renderer = Renderer("name", limit=3)
+    renderer.heading.render(depth=1)
+    assert isinstance(renderer, Renderer)
+    assert isinstance(type("Derived", (Renderer,), {})(), Renderer)
     with pytest.raises(ModuleNotFoundError):
         import hyperpod_of_no_one  # noqa: F401, PLC0415
 
