@@ -6,14 +6,12 @@ and succeed: a removal cannot be undone, and a failure here would leave the stac
 
 import logging
 import math
-import os
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
-from hyperpod_node_removal_handler import aws, handover, report
+from hyperpod_node_removal_handler import aws, handover, report, signals
 from hyperpod_node_removal_handler.asking import StackIsGoingBackError
 from hyperpod_node_removal_handler.cluster import Cluster
 from hyperpod_node_removal_handler.contract import Outcome
@@ -31,7 +29,6 @@ from hyperpod_node_removal_handler.removal import Removal
 from hyperpod_node_removal_handler.report import Report
 from hyperpod_node_removal_handler.request import RemovalRequest
 from hyperpod_node_removal_handler.rounds import Rounds
-from hyperpod_node_removal_handler.signals import EVENT_BUS_VARIABLE, METRICS_VARIABLE
 from hyperpod_node_removal_handler.stack import Stack, StackAtRestError, StackDirection
 from hyperpod_node_removal_handler.wire import RequestError
 
@@ -40,9 +37,10 @@ if TYPE_CHECKING:
 
 # Loaded when it is needed, were it not for this: what cannot be loaded must show before nodes are
 # removed, where `entry` tells it, and not after.
-for _variable, _module in ((METRICS_VARIABLE, "metrics"), (EVENT_BUS_VARIABLE, "removal_event")):
-    if os.environ.get(_variable):
-        import_module(f"hyperpod_node_removal_handler.{_module}")
+if signals.writes_metrics():
+    import hyperpod_node_removal_handler.metrics
+if signals.event_bus():
+    import hyperpod_node_removal_handler.removal_event  # noqa: F401
 
 _log = logging.getLogger(__name__)
 

@@ -2,7 +2,6 @@
 
 import http.client
 import logging
-import os
 import ssl
 import threading
 from collections.abc import Iterator
@@ -10,11 +9,11 @@ from contextlib import closing, contextmanager
 from typing import Final
 from urllib.parse import urlsplit, urlunsplit
 
+from hyperpod_node_removal_handler import signals
 from hyperpod_node_removal_handler.contract import printable
 from hyperpod_node_removal_handler.envelope import Envelope
 from hyperpod_node_removal_handler.patience import Backoff, Clock
 from hyperpod_node_removal_handler.report import Report
-from hyperpod_node_removal_handler.signals import EVENT_BUS_VARIABLE
 
 _log = logging.getLogger(__name__)
 
@@ -58,7 +57,7 @@ class Exchange:
             return
         try:
             self._log_and_deliver(report)
-            if report.finished and (bus := os.environ.get(EVENT_BUS_VARIABLE)):
+            if report.finished and (bus := signals.event_bus()):
                 from hyperpod_node_removal_handler import removal_event  # noqa: PLC0415 (optional)
 
                 removal_event.announce(

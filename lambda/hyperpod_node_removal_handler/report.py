@@ -6,12 +6,11 @@ never goes through an id, and says how much is missing.
 
 import json
 import logging
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from hyperpod_node_removal_handler import attributes, log_lines
+from hyperpod_node_removal_handler import attributes, log_lines, signals
 from hyperpod_node_removal_handler.contract import (
     REASON_MAX_BYTES,
     RESPONSE_MAX_BYTES,
@@ -33,7 +32,6 @@ from hyperpod_node_removal_handler.reason import (
 )
 from hyperpod_node_removal_handler.request import RemovalRequest
 from hyperpod_node_removal_handler.result import Result, Tally
-from hyperpod_node_removal_handler.signals import METRICS_VARIABLE
 
 SUCCESS: Final = "SUCCESS"
 FAILED: Final = "FAILED"
@@ -125,7 +123,7 @@ def of_result(result: Result, request: RemovalRequest, log: LogPlace) -> Report:
 
 
 def _metrics(finished: FinishedRemoval) -> tuple[LogLine, ...]:
-    if os.environ.get(METRICS_VARIABLE, "").lower() != "true":
+    if not signals.writes_metrics():
         return ()
     from hyperpod_node_removal_handler import metrics  # noqa: PLC0415 (optional)
 

@@ -5,6 +5,7 @@ run time. It imports the standard library only. What stands here is public: alar
 who read the events rest on it (docs/observability.md).
 """
 
+import os
 from enum import StrEnum
 from typing import Final
 
@@ -14,6 +15,17 @@ METRICS_VARIABLE: Final = "METRICS"
 """Environment variable of the function: `true` has it write metrics. Anything else: it does not."""
 EVENT_BUS_VARIABLE: Final = "EVENT_BUS"
 """Environment variable of the function: name or ARN of the event bus. Empty: it sends nothing."""
+
+
+def writes_metrics() -> bool:
+    """Whether the function is to write metrics."""
+    return os.environ.get(METRICS_VARIABLE, "").lower() == "true"
+
+
+def event_bus() -> str:
+    """Where the function is to send the event. Empty: nowhere."""
+    return os.environ.get(EVENT_BUS_VARIABLE, "")
+
 
 METRIC_NAMESPACE: Final = "HyperPodNodeRemoval"
 
