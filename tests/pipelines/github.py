@@ -7,20 +7,11 @@ from typing import Any, Final
 from tests.pipelines.actions import ACTIONS, Job
 from tests.pipelines.expressions import Expressions, as_text
 from tests.pipelines.repository import EXAMPLE, Repository
-from tests.pipelines.runner import Machine, run
+from tests.pipelines.runner import VARIABLES, Machine, run
 from tests.release.workflow_lint import loaded
 
 # docs.github.com, "Workflow syntax": what `shell: bash` stands for
 SHELL: Final = "-e -o pipefail"
-
-READ_ROLE: Final = "arn:aws:iam::000000000000:role/hyperpod-node-removal-read"
-DEPLOY_ROLE: Final = "arn:aws:iam::000000000000:role/hyperpod-node-removal-deploy"
-VARIABLES: Final = {
-    "AWS_REGION": "us-east-1",
-    "REMOVAL_READ_ROLE": READ_ROLE,
-    "REMOVAL_DEPLOY_ROLE": DEPLOY_ROLE,
-}
-"""The variables that the repository has."""
 
 
 @dataclass

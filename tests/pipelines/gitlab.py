@@ -11,22 +11,17 @@ from typing import Any, Final
 import yaml
 
 from tests.pipelines.repository import EXAMPLE, Repository, check_out
-from tests.pipelines.runner import Machine, run
+from tests.pipelines.runner import VARIABLES, Machine, run
 
 # What a runner's bash script begins with: gitlab-runner, shells/bash.go
 SHELL: Final = "-e -o pipefail"
 
-READ_ROLE: Final = "arn:aws:iam::000000000000:role/hyperpod-node-removal-read"
-DEPLOY_ROLE: Final = "arn:aws:iam::000000000000:role/hyperpod-node-removal-deploy"
-VARIABLES: Final = {
-    "AWS_REGION": "us-east-1",
+PREDEFINED: Final = {
     "AWS_DEFAULT_REGION": "us-east-1",
     "CI_DEFAULT_BRANCH": "main",
     "CI_JOB_ID": "11",
     "CI_PROJECT_ID": "5",
     "GITLAB_CI": "true",
-    "REMOVAL_READ_ROLE": READ_ROLE,
-    "REMOVAL_DEPLOY_ROLE": DEPLOY_ROLE,
 }
 _KEYWORDS: Final = frozenset({"default", "stages", "variables", "workflow"})
 _VARIABLE: Final = re.compile(r"\$\{?([A-Za-z_]\w*)\}?")
@@ -52,7 +47,7 @@ class GitLab:
         text = (EXAMPLE / ".gitlab-ci.yml").read_text(encoding="utf-8")
         self._content: dict[str, Any] = yaml.safe_load(text)
         self._machine, self._repository, self._commit = machine, repository, commit
-        self.variables = VARIABLES | variables
+        self.variables = VARIABLES | PREDEFINED | variables
         self._changed = self._changes()
 
     def pipeline(self) -> dict[str, JobRun]:

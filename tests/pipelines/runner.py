@@ -17,6 +17,15 @@ from sandbox.project import ROOT
 
 STEP_SECONDS: Final = 280
 
+READ_ROLE: Final = "arn:aws:iam::000000000000:role/hyperpod-node-removal-read"
+DEPLOY_ROLE: Final = "arn:aws:iam::000000000000:role/hyperpod-node-removal-deploy"
+VARIABLES: Final = {
+    "AWS_REGION": "us-east-1",
+    "REMOVAL_READ_ROLE": READ_ROLE,
+    "REMOVAL_DEPLOY_ROLE": DEPLOY_ROLE,
+}
+"""The variables that a team gives its repository or project."""
+
 INSTALL: Final = "ci/install.sh"
 """The script that is not run."""
 INSTALLED: Final = f"ln -s '{ROOT / 'node_modules'}' node_modules"

@@ -9,10 +9,10 @@ import pytest
 
 from sandbox.aws import Sandbox
 from sandbox.hyperpod import Cluster
-from tests.pipelines.github import DEPLOY_ROLE, READ_ROLE, GitHub, JobRun
+from tests.pipelines.github import GitHub, JobRun
 from tests.pipelines.removal_files import path, text
 from tests.pipelines.repository import Repository
-from tests.pipelines.runner import Machine
+from tests.pipelines.runner import DEPLOY_ROLE, READ_ROLE, Machine
 
 pytestmark = pytest.mark.xdist_group("pipelines-github")
 
