@@ -9,7 +9,7 @@ import matplotlib as mpl
 
 from bench.runs import FLOOR, NAIVE, OURS, POLLER, PROVIDER
 from bench.sections.cold_start import MEMORIES, Starts, start_seconds
-from bench.sections.growth import Growth
+from bench.sections.growth import PAYLOAD_MAX, Growth
 from bench.sections.removals import Runs
 from bench.spread import Spread
 
@@ -48,7 +48,7 @@ def time_to_done(runs: Runs, folder: Path) -> None:
                 points = [
                     (nodes, Spread.of([one.seconds / max(one.last_left, 0.1) for one in told]))
                     for (nodes, when, name), told in sorted(runs.items())
-                    if when == within and name == peer.name and _is_done(told)
+                    if when == within and name == peer.name and all(one.is_done for one in told)
                 ]
                 if points:
                     axis.errorbar(
@@ -69,10 +69,6 @@ def time_to_done(runs: Runs, folder: Path) -> None:
             axis.set_xlabel("nodes")
         axes[0].set_ylabel("time to the answer / last node left")
         axes[0].legend(fontsize=7)
-
-
-def _is_done(told: Sequence[Any]) -> bool:
-    return all(one.status == "SUCCESS" and not one.still_there for one in told)
 
 
 def memory(starts: Starts, folder: Path) -> None:
@@ -105,8 +101,13 @@ def growth(found: Sequence[Growth], folder: Path) -> None:
             ("hand-over of the largest resource", [row.handover_bytes for row in found]),
         ):
             axis.plot(sizes, values, marker="o", markersize=3, label=label)
-        axis.axhline(256 * 1024, linestyle="--", linewidth=0.8, color="0.4")
-        axis.text(sizes[0], 256 * 1024 * 1.1, "256 KB: asynchronous payload", fontsize=7)
+        axis.axhline(PAYLOAD_MAX, linestyle="--", linewidth=0.8, color="0.4")
+        axis.text(
+            sizes[0],
+            PAYLOAD_MAX * 1.1,
+            f"{PAYLOAD_MAX // 1024} KB: asynchronous payload",
+            fontsize=7,
+        )
         axis.set_xscale("log")
         axis.set_yscale("log")
         axis.set_xlabel("nodes")

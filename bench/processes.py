@@ -1,7 +1,6 @@
 """Functions as whole processes, from the start of the interpreter on."""
 
 import json
-import shutil
 import subprocess
 import sys
 import time
@@ -12,8 +11,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from bench.endpoint import Endpoint
+from bench.peers.code import deployable
 from bench.project import BENCH
-from hyperpod_node_removal._asset import package_folder, staged_code
+from hyperpod_node_removal._asset import staged_code
 
 _SDK: Final = ("boto3", "botocore", "dateutil", "jmespath", "s3transfer", "six", "urllib3")
 """What Lambda's Python runtime has beside the function."""
@@ -41,13 +41,9 @@ def ours() -> Function:
     return Function(staged_code(), "hyperpod_node_removal_handler.entry")
 
 
-def naive(directory: Path) -> Function:
+def naive() -> Function:
     """The naive handler with crhelper beside it."""
-    directory.mkdir()
-    shutil.copy(BENCH / "peers" / "naive" / "index.py", directory)
-    ignored = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(package_folder("crhelper"), directory / "crhelper", ignore=ignored)
-    return Function(directory, "index")
+    return Function(deployable("naive"), "index")
 
 
 def link_sdk(directory: Path) -> Path:

@@ -75,6 +75,11 @@ class Told:
     """Seconds of Lambda that are paid for, over all invocations of all functions."""
     invocations: int = 0
 
+    @property
+    def is_done(self) -> bool:
+        """Whether it was told that every node has left, and that is true."""
+        return self.status == "SUCCESS" and not self.still_there
+
 
 @dataclass
 class Scene:

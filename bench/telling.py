@@ -13,10 +13,6 @@ class Verdict:
     is_met: bool
     result: str
 
-    def line(self) -> str:
-        """As a row of a table."""
-        return f"| {self.goal} | {self.result} | {'met' if self.is_met else '**missed**'} |"
-
 
 @dataclass(frozen=True)
 class Chapter:

@@ -1,19 +1,14 @@
 """Each peer as one would deploy it with the CDK: a stack for one removal."""
 
-import shutil
-import tempfile
 from collections.abc import Callable, Mapping
-from functools import cache
-from pathlib import Path
 from typing import Final
 
 from aws_cdk import CustomResource, Duration, Stack, custom_resources
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 
-from bench.project import BENCH
+from bench.peers.code import deployable
 from hyperpod_node_removal import NodeRemoval
-from hyperpod_node_removal._asset import package_folder
 
 CLUSTER_ARN: Final = "arn:aws:sagemaker:us-east-1:111122223333:cluster/a1b2c3d4e5f6"
 NODE_IDS: Final = ("i-0123456789abcdef0", "i-0123456789abcdef1")
@@ -92,17 +87,6 @@ STACKS: Final[Mapping[str, Callable[[Stack], None]]] = {
 """By the names of the peers."""
 
 
-@cache
-def _code(peer: str) -> str:
-    """The peer's code, with crhelper beside it if it needs it."""
-    folder = Path(tempfile.mkdtemp(prefix="bench-")) / peer
-    ignored = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(BENCH / "peers" / peer, folder, ignore=ignored)
-    if peer != "provider":
-        shutil.copytree(package_folder("crhelper"), folder / "crhelper", ignore=ignored)
-    return str(folder)
-
-
 def _function(
     stack: Stack, construct_id: str, peer: str, handler: str, *, minutes: int
 ) -> lambda_.Function:
@@ -111,7 +95,7 @@ def _function(
         construct_id,
         runtime=lambda_.Runtime.PYTHON_3_14,
         handler=handler,
-        code=lambda_.Code.from_asset(_code(peer)),
+        code=lambda_.Code.from_asset(str(deployable(peer))),
         timeout=Duration.minutes(minutes),
     )
 

@@ -8,13 +8,13 @@ import json
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Final
 from unittest.mock import patch
 
 from crhelper import log_helper, resource_helper, utils
 
+from bench.peers.code import loaded
 from bench.runs.ours import Context
 from bench.scene import (
     ACCOUNT,
@@ -30,7 +30,6 @@ from bench.scene import (
 
 NAIVE: Final = "crhelper, naive"
 POLLER: Final = "crhelper, its poller"
-_PEERS: Final = Path(__file__).resolve().parents[1] / "peers"
 
 
 def run_naive(case: Case) -> Told:
@@ -87,7 +86,7 @@ def _run(peer: str, case: Case) -> Told:
     schedule = Schedule(scene)
     busy, invocations = 0.0, 0
     with _surroundings(scene, schedule):
-        handler = _loaded(_PEERS / peer / "index.py")
+        handler = loaded(peer).handler
         events = [scene.event()]
         while events:
             began = scene.clock.now()
@@ -100,14 +99,6 @@ def _run(peer: str, case: Case) -> Told:
                 scene.clock.sleep(schedule.seconds)
                 events.append(json.loads(schedule.input))
     return scene.told(busy_seconds=busy, invocations=invocations)
-
-
-def _loaded(path: Path) -> Callable[[Any, Any], None]:
-    """The entry of a function in a fresh process: a module that nobody else has."""
-    names: dict[str, Any] = {"__name__": path.stem, "__file__": str(path)}
-    exec(compile(path.read_bytes(), path, "exec"), names)
-    entry: Callable[[Any, Any], None] = names["handler"]
-    return entry
 
 
 @contextmanager

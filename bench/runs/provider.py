@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any, Final
 from unittest.mock import patch
 
-from bench.project import BENCH
+from bench.peers.code import loaded
 from bench.runs.node_runtime import PROVIDER, FunctionError, NodeRuntime, node_runtime
 from bench.scene import FUNCTION, SERVICE_TIMEOUT, Case, Scene, Told
 
@@ -86,10 +86,7 @@ class Framework:
 def run(case: Case) -> Told:
     """One removal."""
     scene = Scene(case)
-    code = BENCH / "peers" / "provider" / "index.py"
-    user = ModuleType("index")
     with patch("boto3.client", scene.clients()), node_runtime(**_ENVIRONMENT) as node:
-        exec(compile(code.read_bytes(), code, "exec"), vars(user))
-        framework = Framework(scene, node, user)
+        framework = Framework(scene, node, loaded("provider"))
         framework.run()
     return scene.told(busy_seconds=framework.busy, invocations=framework.invocations)

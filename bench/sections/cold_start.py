@@ -38,7 +38,7 @@ def measure(rounds: int, sizes: Sequence[int] = SIZES) -> Starts:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         sdk = processes.link_sdk(folder / "sdk")
-        functions = (processes.ours(), processes.naive(folder / "naive"))
+        functions = (processes.ours(), processes.naive())
         starts = [_pair(functions, sdk, folder, 10, is_whole=False) for _ in range(rounds)]
         whole = {size: _pair(functions, sdk, folder, size, is_whole=True) for size in sizes}
     return Starts([ours for ours, _ in starts], [naive for _, naive in starts], whole)

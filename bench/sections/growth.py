@@ -18,11 +18,10 @@ from hyperpod_node_removal_handler.contract import MAX_NODES
 from hyperpod_node_removal_handler.handover import Continuation
 from hyperpod_node_removal_handler.removal import Removal
 from hyperpod_node_removal_handler.request import RemovalRequest
+from sandbox.stacks import TEMPLATE_BODY_MAX
 
 SIZES: Final = (10, 100, 1000, 3000, 10_000)
 LEAVES_WITHIN: Final = 60.0
-TEMPLATE_BODY_MAX: Final = 51_200
-"""Bytes of a template in a request (CloudFormation quotas)."""
 TEMPLATE_MAX: Final = 1_000_000
 """Bytes of a template in S3 (CloudFormation quotas)."""
 PAYLOAD_MAX: Final = 256 * 1024
@@ -52,7 +51,7 @@ def measure(sizes: tuple[int, ...] = SIZES) -> list[Growth]:
 
 
 def _growth(nodes: int) -> Growth:
-    parts = [min(MAX_NODES, nodes - start) for start in range(0, nodes, MAX_NODES)]
+    parts = _parts(nodes)
     told = [
         OURS.run(Case(part, LEAVES_WITHIN, beside=sum(parts[number + 1 :])))
         for number, part in enumerate(parts)
@@ -67,6 +66,11 @@ def _growth(nodes: int) -> Growth:
         event_bytes=_event_bytes(max(parts)),
         handover_bytes=_handover_bytes(max(parts)),
     )
+
+
+def _parts(nodes: int) -> list[int]:
+    """How many of the nodes each resource has."""
+    return [min(MAX_NODES, nodes - start) for start in range(0, nodes, MAX_NODES)]
 
 
 def _template_bytes(parts: list[int]) -> int:
@@ -177,8 +181,7 @@ def chapter(found: list[Growth]) -> Chapter:
 
 
 def _fewest(row: Growth) -> int:
-    parts = [min(MAX_NODES, row.nodes - start) for start in range(0, row.nodes, MAX_NODES)]
-    return sum(map(fewest_deletes, parts))
+    return sum(map(fewest_deletes, _parts(row.nodes)))
 
 
 def _limits(body_at: int, event_at: int, file_at: int) -> str:

@@ -170,9 +170,8 @@ def _lag_table(runs: Runs) -> str:
         lags = []
         for name in names:
             told = runs[nodes, within, name]
-            is_done = all(one.status == "SUCCESS" and not one.still_there for one in told)
             lag = Spread.of([one.seconds - one.last_left for one in told])
-            lags.append(f"{lag.middle:.1f}" if is_done else "-")
+            lags.append(f"{lag.middle:.1f}" if all(one.is_done for one in told) else "-")
         rows.append([f"{nodes:,}", f"{within:g} s", *lags])
     return table(["nodes", "leave within", *names], rows)
 

@@ -4,21 +4,18 @@ import os
 import stat
 import subprocess
 import sys
-import zipfile
-from io import BytesIO
 from pathlib import Path
 from typing import Final
 
 import pytest
 
+from bench.sections.package import GOAL, zipped
 from hyperpod_node_removal import AssetError
 from hyperpod_node_removal._asset import _copy, package_folder, staged_code
 
 pytestmark = pytest.mark.xdist_group("construct-asset")
 
 PROJECT: Final = Path(__file__).resolve().parents[2]
-SIZE_MAX: Final = 60_000
-"""Bytes of the zipped code."""
 
 # What `cdk synth` does with the code, in a process of its own: stages it below its working folder
 # and prints the asset's hash.
@@ -100,11 +97,8 @@ def test_the_asset_holds_the_handler_and_crhelper_and_nothing_else(from_checkout
 
 
 def test_the_asset_is_small(from_checkout: Path) -> None:
-    buffer = BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for path in sorted(path for path in from_checkout.rglob("*") if path.is_file()):
-            archive.write(path, path.relative_to(from_checkout))  # as the CDK CLI zips it
-    assert len(buffer.getvalue()) < SIZE_MAX
+    size, _ = zipped(from_checkout)
+    assert size < GOAL
 
 
 def test_the_staged_handler_imports_by_itself(from_checkout: Path) -> None:
