@@ -42,7 +42,7 @@ def main() -> None:
         "cold start",
         lambda: cold_start.measure(process_rounds, (99,) if is_quick else cold_start.SIZES),
     )
-    synths = _timed("synth", lambda: synth.measure(rounds))
+    synths = _timed("synth", lambda: synth.measure(process_rounds))
     deployed = _timed("package", lambda: _silently(package.measure))
     grown = _timed("growth", lambda: _silently(growth.measure))
     told = _timed("truth", truth.measure)
@@ -69,7 +69,7 @@ def main() -> None:
     }
     text = json.dumps(results, indent=1)
     (folder / "results.json").write_text(text + "\n", encoding="utf-8")
-    page = document(machine, rounds, chapters)
+    page = document(machine, rounds, process_rounds, chapters)
     (output / "benchmarks.md").write_text(page, encoding="utf-8")
     for chapter in chapters:
         for verdict in chapter.verdicts:

@@ -26,7 +26,9 @@ The peers, each in its best ordinary form, by its own documentation (`bench/peer
 """
 
 
-def document(machine: Machine, rounds: int, chapters: Sequence[Chapter]) -> str:
+def document(
+    machine: Machine, rounds: int, process_rounds: int, chapters: Sequence[Chapter]
+) -> str:
     """The whole page."""
     goals = table(
         ["section", "goal", "result", "verdict"],
@@ -38,7 +40,7 @@ def document(machine: Machine, rounds: int, chapters: Sequence[Chapter]) -> str:
     )
     parts = [
         _HEAD,
-        f"Machine: {machine.sentence} Rounds: {rounds}.\n",
+        f"Machine: {machine.sentence} Rounds: {rounds}; of whole processes: {process_rounds}.\n",
         "## Goals\n",
         goals + "\n",
     ]
