@@ -53,9 +53,10 @@ READ: Final[Mapping[str, frozenset[str]]] = {
             "InstanceGroups",
             "NodeRecovery",
             "Orchestrator",
+            "RestrictedInstanceGroups",
         }
     ),
-    "Stack": frozenset({"StackStatus"}),
+    "Stack": frozenset({"LastOperations", "LastUpdatedTime", "StackStatus"}),
 }
 """Members of answers that the function reads, by shape. Of other shapes all are kept."""
 

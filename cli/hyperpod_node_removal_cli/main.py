@@ -77,7 +77,7 @@ def _of_stack(options: Namespace) -> Report:
 def _watched(options: Namespace, connection: "Connection") -> Report:
     from hyperpod_node_removal_cli.rendering.progress import progress_on  # noqa: PLC0415
     from hyperpod_node_removal_cli.watching import Watch  # noqa: PLC0415
-    from hyperpod_node_removal_handler.patience import SystemClock  # noqa: PLC0415
+    from hyperpod_node_removal_handler.timing import SystemClock  # noqa: PLC0415
 
     # Standard output is for the one document, if one is asked for.
     stream = sys.stderr if options.json or options.markdown else sys.stdout

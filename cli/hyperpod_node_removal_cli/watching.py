@@ -12,7 +12,7 @@ from hyperpod_node_removal_cli.report import Report, unknown
 from hyperpod_node_removal_cli.stack_events import StackEvent, Stacks, StackState
 from hyperpod_node_removal_handler import aws
 from hyperpod_node_removal_handler.contract import printable
-from hyperpod_node_removal_handler.patience import Clock
+from hyperpod_node_removal_handler.timing import Clock
 
 _TROUBLES_MAX: Final = 10
 """Looks in a row that may fail for a reason that may pass."""

@@ -24,21 +24,22 @@ from hyperpod_node_removal_handler import sdk
 from hyperpod_node_removal_handler.contract import printable
 
 MESSAGE_MAX: Final = 300
-"""Characters kept of a message of the service."""
+"""Characters kept of what is said about each of thousands of nodes."""
+_ERROR_MAX: Final = 2000
+"""Characters kept of an error's message. That of a denied call ends with why it was denied, and has
+over 450 characters with names as the CDK makes them."""
 
-# A call that hangs must not eat the seconds that are kept for the reply, so an attempt is short
-# and there are few. Waiting longer than that is the business of the removal's own rounds.
+# Each call is sent once: whether to send it again is for those to decide who know what has changed
+# meanwhile (`timing.call_with_retry`, the reconciler). A call that hangs must not eat the seconds
+# that are kept for the reply.
 _CONFIG: Final = Config(
     connect_timeout=3,
     read_timeout=20,
-    retries={"mode": "standard", "total_max_attempts": 3},
+    retries={"mode": "standard", "total_max_attempts": 1},
     user_agent_extra="hyperpod-node-removal",
 )
-
-# What follows the reply must not keep the function running for long: whoever calls tries again.
-_EVENTS: Final = _CONFIG.merge(Config(read_timeout=5, retries={"total_max_attempts": 1}))
-# An invocation whose answer is lost may have begun: one at a time, then we decide.
-_INVOKING: Final = _CONFIG.merge(Config(retries={"total_max_attempts": 1}))
+# What follows the reply must not keep the function running for long.
+_EVENTS: Final = _CONFIG.merge(Config(read_timeout=5))
 
 _THROTTLING: Final = frozenset(
     {
@@ -82,7 +83,7 @@ class AwsError(Exception):
     def __init__(self, operation: str, code: str, message: str) -> None:
         self.operation = operation
         self.code = printable(code, 64)
-        self.message = printable(message, MESSAGE_MAX)
+        self.message = printable(message, _ERROR_MAX)
         super().__init__(f"{operation}: {self.code}: {self.message}")
 
 
@@ -99,7 +100,18 @@ class ThrottledError(TransientError):
 
 
 class AccessDeniedError(AwsError):
-    """The role lacks a permission, or a permission just granted has not spread yet."""
+    """The role lacks a permission, a policy denies it, or a new permission has not spread yet."""
+
+    @property
+    def is_missing_permission(self) -> bool:
+        """Whether the service says that no policy of the role allows the call.
+
+        A denial ends with its reason, where the service tells one: "because no identity-based
+        policy allows ..." or, among others, "with an explicit deny in a service control policy".
+        """
+        if " because " in self.message:
+            return "no identity-based policy allows" in self.message
+        return "not authorized to perform" in self.message and "deny" not in self.message
 
 
 class ResourceNotFoundError(AwsError):
@@ -119,18 +131,14 @@ class LambdaClient(Protocol):
 @cache
 def client(service: str) -> Any:
     """The client of `service` for this process, made when it is first needed."""
-    return _made(service, {"lambda": _INVOKING, "events": _EVENTS}.get(service, _CONFIG))
+    return sdk.make_client(service, _EVENTS if service == "events" else _CONFIG)
 
 
 def waiting_client(seconds: float) -> Any:
     """A client of Lambda that waits so long for what an invoked function answers."""
     # Nothing goes over the connection meanwhile, so something on the way may take it for dead.
     waiting = Config(read_timeout=max(1.0, seconds), tcp_keepalive=True)
-    return _made("lambda", _INVOKING.merge(waiting))
-
-
-def _made(service: str, config: Config) -> Any:
-    return sdk.make_client(service, config)
+    return sdk.make_client("lambda", _CONFIG.merge(waiting))
 
 
 @contextmanager
@@ -157,8 +165,13 @@ def required(operation: str, answer: Mapping[str, Any], *keys: str) -> Mapping[s
     """
     for key in keys:
         if key not in answer:
-            raise TransientError(operation, "IncompleteAnswer", f"the answer has no {key}")
+            raise incomplete(operation, key)
     return answer
+
+
+def incomplete(operation: str, key: str) -> TransientError:
+    """Make the error of an answer that lacks `key`."""
+    return TransientError(operation, "IncompleteAnswer", f"the answer has no {key}")
 
 
 def _typed(operation: str, error: ClientError) -> AwsError:

@@ -15,9 +15,9 @@ from typing import Any, Final
 from hyperpod_node_removal_handler import aws
 from hyperpod_node_removal_handler.aws import LambdaClient
 from hyperpod_node_removal_handler.cluster import ClusterDescription, Node
-from hyperpod_node_removal_handler.contract import printable, quoted
+from hyperpod_node_removal_handler.contract import abbreviated, printable, quoted
 from hyperpod_node_removal_handler.envelope import Envelope
-from hyperpod_node_removal_handler.patience import OUTAGE, Clock, patiently
+from hyperpod_node_removal_handler.timing import OUTAGE, Clock, call_with_retry
 
 _log = logging.getLogger(__name__)
 
@@ -96,7 +96,7 @@ class Hook:
         _log.info("Asking %s about %d nodes, for up to %d s.", self.function, len(nodes), seconds)
         began = self.clock.now()
         try:
-            answer = patiently(
+            answer = call_with_retry(
                 lambda: self._invoked(payload, deadline - self.clock.now()),
                 clock=self.clock,
                 # The last try is at the very end, and still has to have time.
@@ -209,7 +209,7 @@ def _reason(given: Mapping[str, Any]) -> str:
     reason = given.get("Reason", "")
     if not isinstance(reason, str):
         raise HookError(f"answered Reason {quoted(reason)}, which is not text")
-    return printable(reason.strip(), aws.MESSAGE_MAX)
+    return abbreviated(printable(reason.strip()), aws.MESSAGE_MAX)
 
 
 def _only(given: Mapping[str, Any], allowed: Sequence[str]) -> None:
@@ -219,7 +219,7 @@ def _only(given: Mapping[str, Any], allowed: Sequence[str]) -> None:
 
 
 def _not_invoked(error: aws.AwsError) -> str:
-    if isinstance(error, aws.AccessDeniedError):
+    if isinstance(error, aws.AccessDeniedError) and error.is_missing_permission:
         return (
             "could not be asked: the function's role needs lambda:InvokeFunction on it"
             f" ({error.code}: {error.message})"

@@ -1,17 +1,24 @@
 """A HyperPod cluster, as far as a removal needs it: three calls of SageMaker and their nouns."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final, Protocol
 
 from hyperpod_node_removal_handler import aws
-from hyperpod_node_removal_handler.contract import printable
+from hyperpod_node_removal_handler.contract import abbreviated, printable
 
 # Statuses of a cluster during which BatchDeleteClusterNodes is refused (guide "Scaling down a
 # HyperPod cluster"). With continuous provisioning the status stays InService while scaling.
 _IN_TRANSITION: Final = frozenset(
     {"Creating", "Deleting", "RollingBack", "SystemUpdating", "Updating"}
 )
+
+
+_MAX_PAGES: Final = 1000
+"""Pages of one listing. The largest cluster has 60 of them (6,758 nodes in a group, quota)."""
+
+Page = dict[str, Any]
 
 
 class SageMakerClient(Protocol):
@@ -48,6 +55,21 @@ class Node:
         return self.status == "ShuttingDown"
 
     @property
+    def is_detaching(self) -> bool:
+        """Whether it is being moved to another cluster (MoveClusterNodes)."""
+        return self.status == "DetachInProgress"
+
+    @property
+    def is_serving(self) -> bool:
+        """Whether it counts for `MinRemaining`: it has an instance, has not failed, and stays."""
+        return (
+            bool(self.instance_id)
+            and not self.is_faulty
+            and not self.is_shutting_down
+            and not self.is_detaching
+        )
+
+    @property
     def is_faulty(self) -> bool:
         """Whether automatic recovery would replace its instance."""
         return self.status == "Failure"
@@ -58,8 +80,6 @@ class Listing:
     """The nodes of a cluster."""
 
     nodes: tuple[Node, ...]
-    pages: int = 1
-    """Pages it took. A listing of several is not of one moment: a node can slip between two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +87,8 @@ class InstanceGroup:
     """An instance group as DescribeCluster shows it."""
 
     name: str
-    target_count: int
+    target_count: int | None
+    """None: not told."""
     is_controller: bool
 
 
@@ -88,8 +109,8 @@ class ClusterDescription:
 
     @property
     def target_counts(self) -> dict[str, int]:
-        """Instances that each group is to have, by name."""
-        return {group.name: group.target_count for group in self.groups}
+        """Instances that each group is to have, by name, of the groups that tell."""
+        return {g.name: g.target_count for g in self.groups if g.target_count is not None}
 
     @property
     def controller_groups(self) -> frozenset[str]:
@@ -108,6 +129,11 @@ class Refusal:
 
     code: str
     message: str
+
+    @classmethod
+    def of(cls, error: aws.AwsError) -> "Refusal":
+        """Make one of the error of a whole call."""
+        return cls(error.code, abbreviated(error.message, aws.MESSAGE_MAX))
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,41 +155,60 @@ class Cluster:
         """DescribeCluster: one call."""
         with aws.translated("DescribeCluster"):
             answer = self._client.describe_cluster(ClusterName=self.name)
-        aws.required("DescribeCluster", answer, "ClusterStatus", "InstanceGroups")
+        aws.required("DescribeCluster", answer, "ClusterStatus")
+        # A cluster may have groups of either kind only.
+        kinds = [key for key in ("InstanceGroups", "RestrictedInstanceGroups") if key in answer]
+        if not kinds:
+            raise aws.incomplete("DescribeCluster", "InstanceGroups")
         eks = (answer.get("Orchestrator") or {}).get("Eks") or {}
         return ClusterDescription(
             name=printable(answer.get("ClusterName") or self.name),
             status=printable(str(answer["ClusterStatus"]), 64),
-            groups=tuple(
-                InstanceGroup(
-                    name=printable(group.get("InstanceGroupName", "")),
-                    target_count=int(group.get("TargetCount") or 0),
-                    is_controller=(group.get("SlurmConfig") or {}).get("NodeType") == "Controller",
-                )
-                for group in answer["InstanceGroups"] or ()
-            ),
+            groups=tuple(_group(group) for kind in kinds for group in answer[kind] or ()),
             recovers_nodes=answer.get("NodeRecovery") == "Automatic",
             autoscaler=_autoscaler(answer.get("AutoScaling") or {}),
             arn=printable(str(answer.get("ClusterArn") or "")),
             eks_cluster_arn=printable(str(eks.get("ClusterArn") or "")),
         )
 
-    def nodes(self) -> Listing:
-        """ListClusterNodes: one call for each 100 nodes of the cluster."""
-        nodes: list[Node] = []
-        pages = 0
-        token = None
-        while pages == 0 or token:
-            following: dict[str, str] = {"NextToken": token} if token else {}
-            with aws.translated("ListClusterNodes"):
-                answer = self._client.list_cluster_nodes(
-                    ClusterName=self.name, MaxResults=100, IncludeNodeLogicalIds=True, **following
-                )
-            aws.required("ListClusterNodes", answer, "ClusterNodeSummaries")
-            nodes.extend(_node(summary) for summary in answer["ClusterNodeSummaries"] or ())
-            pages += 1
+    def nodes(self, attempt: Callable[[Callable[[], Page]], Page] = lambda call: call()) -> Listing:
+        """List all nodes: one ListClusterNodes call for each 100 nodes of the cluster.
+
+        Args:
+            attempt: makes the call for one page, as often as it wants to. Pages that were read are
+                kept.
+
+        Raises:
+            aws.AwsError: a page could not be read, or the pages do not come to an end.
+        """
+        return Listing(tuple(node for page in self._pages(attempt) for node in page))
+
+    def _pages(self, attempt: Callable[[Callable[[], Page]], Page]) -> Iterator[Sequence[Node]]:
+        following: dict[str, str] = {}
+        seen: set[str] = set()
+        while True:
+            answer = attempt(partial(self._page, following))
+            yield [_node(summary) for summary in answer["ClusterNodeSummaries"] or ()]
             token = answer.get("NextToken")
-        return Listing(tuple(nodes), pages)
+            if not token:
+                return
+            if token in seen or len(seen) + 1 >= _MAX_PAGES:
+                raise aws.AwsError(
+                    "ListClusterNodes",
+                    "EndlessListing",
+                    f"the listing did not end after {len(seen) + 1} pages; the last NextToken was"
+                    f" {'a repeated' if token in seen else 'one more new'} one",
+                )
+            seen.add(token)
+            following = {"NextToken": token}
+
+    def _page(self, following: Mapping[str, str]) -> Page:
+        with aws.translated("ListClusterNodes"):
+            answer = self._client.list_cluster_nodes(
+                ClusterName=self.name, MaxResults=100, IncludeNodeLogicalIds=True, **following
+            )
+        aws.required("ListClusterNodes", answer, "ClusterNodeSummaries")
+        return answer
 
     def delete(self, node_ids: Sequence[str], node_logical_ids: Sequence[str]) -> DeleteReply:
         """BatchDeleteClusterNodes: one call. The removal itself is asynchronous."""
@@ -183,17 +228,30 @@ class Cluster:
             refused={
                 str(identifier): Refusal(
                     code=printable(str(entry.get("Code", "Unknown")), 64),
-                    message=printable(str(entry.get("Message", "")), aws.MESSAGE_MAX),
+                    message=_message(entry),
                 )
                 for identifier, entry in failed
             },
         )
 
 
+def _group(group: Mapping[str, Any]) -> InstanceGroup:
+    count = group.get("TargetCount")
+    return InstanceGroup(
+        name=printable(str(group.get("InstanceGroupName") or "")),
+        target_count=None if count is None else int(count),
+        is_controller=(group.get("SlurmConfig") or {}).get("NodeType") == "Controller",
+    )
+
+
 def _autoscaler(config: Mapping[str, Any]) -> str:
     if config.get("Mode") != "Enable":
         return ""
     return printable(str(config.get("AutoScalerType") or "An autoscaler"), 64)
+
+
+def _message(told: Mapping[str, Any]) -> str:
+    return abbreviated(printable(str(told.get("Message") or "")), aws.MESSAGE_MAX)
 
 
 def _node(summary: Mapping[str, Any]) -> Node:
@@ -203,7 +261,7 @@ def _node(summary: Mapping[str, Any]) -> Node:
         logical_id=printable(str(summary.get("NodeLogicalId") or "")),
         group=printable(str(summary.get("InstanceGroupName") or "")),
         status=printable(str(status.get("Status") or ""), 64),
-        message=printable(str(status.get("Message") or ""), aws.MESSAGE_MAX),
+        message=_message(status),
         instance_type=printable(str(summary.get("InstanceType") or "")),
         private_dns_hostname=printable(str(summary.get("PrivateDnsHostname") or ""), 255),
     )

@@ -140,6 +140,10 @@ class FailureCode(StrEnum):
     """The hook did not agree to the removal of the node."""
     HOOK_FAILED = "HookFailed"
     """The hook failed, or its answer did not come or was not understood; nothing was removed."""
+    MOVED = "MovedToAnotherCluster"
+    """The node left the list while it was moved to another cluster: it still runs, there."""
+    NOT_REQUESTED = "NotRequestedAgain"
+    """The update changes settings only, so the node, which is in the cluster, was left alone."""
     NOT_ATTEMPTED = "NotAttempted"
     """The time was up, or the stack had begun to roll back, before the node was asked for."""
 
@@ -206,6 +210,7 @@ FUNCTION_ARN_FORM: Final = (
 # compile all of them takes a hundredth of a cold start.
 _KUBERNETES_NODE_NAME_FORM = f"hyperpod-({NODE_ID_FORM})"
 _QUOTED_MAX: Final = 80
+_CUT: Final = " [...] "
 
 
 def printable(text: str, limit: int | None = None) -> str:
@@ -219,6 +224,18 @@ def printable(text: str, limit: int | None = None) -> str:
     if limit is not None and (len(text) > limit or len(escaped) > limit):
         return escaped[: max(0, limit - 3)] + "..."
     return escaped
+
+
+def abbreviated(text: str, limit: int) -> str:
+    """Cut printable `text` to `limit` characters, out of its middle and marked as cut.
+
+    What a service says often ends with what matters: of a denied call, why it was denied.
+    """
+    if len(text) <= limit:
+        return text
+    room = max(0, limit - len(_CUT))
+    tail = room // 2
+    return (text[: room - tail] + _CUT + text[len(text) - tail :])[:limit]
 
 
 def quoted(value: object) -> str:

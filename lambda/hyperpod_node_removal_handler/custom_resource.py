@@ -7,7 +7,7 @@ and its rules outlive a crash. See docs/adr/0003.
 """
 
 import logging
-import threading
+import math
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, Protocol, cast
@@ -16,10 +16,10 @@ from hyperpod_node_removal_handler import report as reports
 from hyperpod_node_removal_handler.contract import Outcome, Property, printable, quoted
 from hyperpod_node_removal_handler.envelope import Envelope, EnvelopeError
 from hyperpod_node_removal_handler.leaving_out import leaving_out
-from hyperpod_node_removal_handler.patience import Clock, SystemClock
 from hyperpod_node_removal_handler.reason import LogPlace
 from hyperpod_node_removal_handler.reply import Exchange, safe_text
 from hyperpod_node_removal_handler.report import Report
+from hyperpod_node_removal_handler.timing import EXPIRY_MARGIN, Clock, SystemClock, Timer
 
 # crhelper imports boto3, for its poller only: a fifth of a cold start.
 with leaving_out("boto3"):
@@ -27,11 +27,6 @@ with leaving_out("boto3"):
 
 _log = logging.getLogger(__name__)
 
-REPLY_MARGIN: Final = 15.0
-"""Seconds of an invocation kept for the report: no removal goes on into them."""
-EXPIRY_MARGIN: Final = 8.0
-"""Seconds before the end of an invocation at which a reply is sent in any case, even if a call to
-AWS has not returned by then."""
 _REQUEST_TYPES: Final = ("Create", "Update", "Delete")
 
 
@@ -51,24 +46,24 @@ class CustomResource(CfnResource):
     """A custom resource that is answered with a `Report`.
 
     `create`, `update` and `delete` are crhelper's decorators, for functions that end with
-    `return handler.answer(report)`. Whatever they do, each event is answered exactly once.
+    `return handler.respond(report)`. Whatever they do, each event is answered exactly once.
     """
 
-    def __init__(self, clock: Clock | None = None, passed: Iterable[str] = ()) -> None:
-        """`passed` are keys that events may have beside those of CloudFormation."""
+    def __init__(self, clock: Clock | None = None, extra_keys: Iterable[str] = ()) -> None:
+        """Make a handler. `extra_keys` may stand in events beside those of CloudFormation."""
         # No wait on Delete: the log group outlives the function.
         super().__init__(log_level="INFO", boto_level="ERROR", sleep_on_delete=0)
         # crhelper logs the event, with the presigned URL in it.
         logging.getLogger("crhelper").setLevel(logging.CRITICAL)
         self._clock: Clock = clock or SystemClock()
-        self._passed = tuple(passed)
+        self._extra_keys = tuple(extra_keys)
         # Set by crhelper for each event, declared here for the type checker.
         self._event: Mapping[str, Any] = {}
         self._context: Any = None
-        self._timer: threading.Timer | None = None
+        self._timer: Timer | None = None
         self._exchange: Exchange | None = None
         self._report: Report | None = None
-        self._is_passed_on = False
+        self._is_silent = False
         self.unfinished: Callable[[str], Report] | None = None
         """What to report if the handler does not come to its end, given a sentence on why."""
 
@@ -90,10 +85,10 @@ class CustomResource(CfnResource):
             return
         remaining = context.get_remaining_time_in_millis() / 1000
         self._exchange = Exchange(
-            envelope, clock=self._clock, expires_at=self._clock.now() + remaining - 1
+            envelope, clock=self._clock, ends_at=self._clock.now() + remaining - 1
         )
         self._report = self.unfinished = None
-        self._is_passed_on = False
+        self._is_silent = False
         event = cast("Mapping[str, Any]", event)
         properties = event.get("ResourceProperties")
         if envelope.request_type not in _REQUEST_TYPES:
@@ -105,15 +100,23 @@ class CustomResource(CfnResource):
         # Nothing but what CloudFormation sends: crhelper acts on keys of its own in an event.
         super().__call__(
             envelope.as_event(properties)
-            | {key: event[key] for key in self._passed if key in event},
+            | {key: event[key] for key in self._extra_keys if key in event},
             context,
         )
 
-    def answer_within(self, seconds: float) -> None:
-        """Answer in any case before so many seconds are over, if the invocation lasts that long."""
-        self._arm(min(seconds, self._context.get_remaining_time_in_millis() / 1000))
+    @property
+    def has_replied(self) -> bool:
+        """Whether the event at hand has been answered."""
+        return self._exchange is not None and self._exchange.has_replied
 
-    def answer(self, report: Report) -> str:
+    def respond_by(self, time: float) -> None:
+        """Answer in any case before `time`, when CloudFormation stops waiting, or the invocation
+        ends: whichever is first."""
+        if self._exchange:
+            self._exchange.closes_at = time
+        self._arm(time)
+
+    def respond(self, report: Report) -> str:
         """Keep the report for the reply.
 
         Returns the physical resource id, which is what crhelper expects of a handler.
@@ -121,17 +124,24 @@ class CustomResource(CfnResource):
         self._report = report
         return str(self._event["PhysicalResourceId"])
 
-    def pass_on(self, hand_over: Callable[[], None]) -> str:
-        """Let another invocation answer, which `hand_over` starts.
+    def stay_silent(self) -> str:
+        """Send nothing: the event has been answered, or another invocation is going to."""
+        self._is_silent = True
+        return str(self._event["PhysicalResourceId"])
+
+    def hand_over(self, invoke: Callable[[], None]) -> str:
+        """Let another invocation answer, which `invoke` starts.
 
         Until it has returned, nothing answers in this invocation either. What it raises is
         raised, and then the answer is owed here again.
+
+        Raises:
+            RepliedError: the event has been answered.
         """
         if self._exchange:
-            with self._exchange.withheld():
-                hand_over()
-        self._is_passed_on = True
-        return str(self._event["PhysicalResourceId"])
+            with self._exchange.claimed():
+                invoke()
+        return self.stay_silent()
 
     # What of crhelper is replaced ------------------------------------------------------------
 
@@ -148,9 +158,9 @@ class CustomResource(CfnResource):
             ) or self._unexpected(what)
 
     def _set_timeout(self) -> None:
-        self._arm(self._context.get_remaining_time_in_millis() / 1000)
+        self._arm()
 
-    def _arm(self, remaining: float) -> None:
+    def _arm(self, time: float = math.inf) -> None:
         exchange = self._exchange
         if self._timer:
             self._timer.cancel()
@@ -164,16 +174,16 @@ class CustomResource(CfnResource):
                     or self._unexpected("time ran out")
                 )
 
-        self._timer = threading.Timer(max(0.0, remaining - EXPIRY_MARGIN), expire)
-        self._timer.daemon = True
-        self._timer.start()
+        now = self._clock.now()
+        ends_at = min(time, now + self._context.get_remaining_time_in_millis() / 1000)
+        self._timer = self._clock.timer(max(0.0, ends_at - now - EXPIRY_MARGIN), expire)
 
     def _cfn_response(self, event: object) -> None:  # noqa: ARG002
         self._send()
 
     def _send(self, status: str | None = None, reason: str = "") -> None:
         """Called by crhelper with a status and a reason where it caught an error of its own."""
-        if self._exchange and not self._is_passed_on:
+        if self._exchange and not self._is_silent:
             self._exchange.reply(
                 self._unexpected(reason) if status or self._report is None else self._report
             )

@@ -3,11 +3,15 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Final, Self
+from urllib.parse import parse_qs, urlsplit
 
 from hyperpod_node_removal_handler.contract import PHYSICAL_RESOURCE_ID_MAX, printable
 
 _REQUIRED: Final = ("StackId", "RequestId", "LogicalResourceId", "ResponseURL")
+_URL_LIFETIME: Final = 7200.0
+"""Seconds for which a presigned response URL is good."""
 _STACK_ID: Final = r"arn:[a-z-]+:cloudformation:[^:/]*:[^:/]*:stack/([^/]+)/([^/]+)"
 
 
@@ -53,6 +57,21 @@ class Envelope:
             if isinstance(given, str) and given
             else derived_physical_resource_id(stack_id, logical_id),
         )
+
+    @property
+    def sent_at(self) -> float | None:
+        """When CloudFormation sent the request, in seconds since the epoch, as its URL tells.
+
+        None where the URL does not tell: it has neither `X-Amz-Date` nor `Expires`.
+        """
+        try:
+            query = parse_qs(urlsplit(self.response_url).query)
+            if dates := query.get("X-Amz-Date"):
+                date = datetime.strptime(dates[0], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+                return date.timestamp()
+            return float(int(query["Expires"][0])) - _URL_LIFETIME
+        except (KeyError, ValueError, OverflowError):
+            return None
 
     def as_event(self, properties: object) -> dict[str, object]:
         """The event that it came with, with nothing in it but what CloudFormation sends."""

@@ -8,8 +8,8 @@ import base64
 import binascii
 import json
 import zlib
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Final, Self
 
 from hyperpod_node_removal_handler import aws
@@ -20,18 +20,19 @@ from hyperpod_node_removal_handler.contract import (
     PartialFailure,
     Property,
     RemovalStage,
-    printable,
+    abbreviated,
 )
 from hyperpod_node_removal_handler.envelope import Envelope
 from hyperpod_node_removal_handler.removal import Removal
-from hyperpod_node_removal_handler.request import Guards, RemovalRequest
-from hyperpod_node_removal_handler.requested_node import RequestedNode
+from hyperpod_node_removal_handler.request import Guards, RemovalRequest, Scope
+from hyperpod_node_removal_handler.requested_node import Phase, RequestedNode
+from hyperpod_node_removal_handler.stack import Operation
 from hyperpod_node_removal_handler.wire import RequestError
 
 KEY: Final = "Continuation"
 """Key of the event that marks a successor's. A template cannot set it: what comes from a template
 is below `ResourceProperties`."""
-MAX_LINKS: Final = 10
+MAX_INVOCATIONS: Final = 10
 """Invocations in one chain. Lambda stops a function that goes on invoking itself after about 16
 (recursive loop detection); an hour takes 5."""
 _TEXT_MAX: Final = 250_000
@@ -45,30 +46,42 @@ _MAX_BYTES: Final = 16 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Continuation:
-    """A removal between two invocations."""
+    """A removal between two invocations.
+
+    Another version of the function may read it, after an update of the provider or its rollback.
+    Keys that a version does not know are ignored. One that it needs and does not find is an error:
+    "not there" must not be taken for "approved".
+    """
 
     request: RemovalRequest
     removal: Removal
     started: float
-    """When the removal began, in seconds since the epoch."""
-    link: int
+    """When CloudFormation sent the request, in seconds since the epoch."""
+    invocation: int
     """The invocation this is for; the first of a chain is 1."""
     target_counts_before: Mapping[str, int] = field(default_factory=dict)
     """Instances that each group was to have when the removal began."""
-    cleared_at: float | None = None
-    """Since when nodes may be asked for: the plan was made, its guards held and the hook, if there
+    operation: Operation | None = None
+    """The stack operation that the request belongs to. None: the stack was not clear yet."""
+    approved_at: float | None = None
+    """Since when nodes may be requested: the plan was made, its guards held and the hook, if there
     is one, did not veto it. None: that is still to come."""
+    reached_at: float | None = None
+    """When the last node was seen to have left."""
 
     def to_text(self) -> str:
-        """As text for an event. What was said of nodes is cut, as far as it must be to fit."""
+        """Return it as text for an event. What was said of nodes is cut as far as it must be."""
         nodes = [asdict(node) for node in self.removal.nodes]
         plain = {
             "request": asdict(self.request),
             "nodes": nodes,
+            "needs_approval": self.removal.needs_approval,
             "started": self.started,
-            "link": self.link,
+            "invocation": self.invocation,
             "target_counts_before": dict(self.target_counts_before),
-            "cleared_at": self.cleared_at,
+            "operation": asdict(self.operation) if self.operation else None,
+            "approved_at": self.approved_at,
+            "reached_at": self.reached_at,
         }
         text = _packed(plain)
         for most in _MESSAGES_CUT:
@@ -79,36 +92,33 @@ class Continuation:
 
     @classmethod
     def from_text(cls, text: object) -> Self:
-        """What `to_text` gave.
+        """Read what `to_text` returned.
 
         Raises:
-            RequestError: it is something else.
+            RequestError: it is something else, or lacks a key.
         """
         try:
             packed = base64.b64decode(str(text).encode("ascii"), validate=True)
             plain = json.loads(_printed(zlib.decompressobj().decompress(packed, _MAX_BYTES)))
-            request = plain["request"]
+            request = _request(plain["request"])
             return cls(
-                request=RemovalRequest(
-                    **{
-                        **request,
-                        "node_ids": tuple(request["node_ids"]),
-                        "node_logical_ids": tuple(request["node_logical_ids"]),
-                        "on_partial_failure": PartialFailure(request["on_partial_failure"]),
-                        "wait_for": RemovalStage(request["wait_for"]),
-                        "guards": _guards(request["guards"]),
-                    }
+                request=request,
+                removal=Removal(
+                    tuple(_requested_node(node) for node in plain["nodes"]),
+                    scope=request.scope,
+                    needs_approval=bool(plain["needs_approval"]),
                 ),
-                removal=Removal(tuple(_requested_node(node) for node in plain["nodes"])),
                 started=float(plain["started"]),
-                link=int(plain["link"]),
-                # An invocation of an earlier version does not know of these.
-                target_counts_before=dict(plain.get("target_counts_before", {})),
-                cleared_at=_moment(plain.get("cleared_at", plain["started"])),
+                invocation=int(plain["invocation"]),
+                target_counts_before=dict(plain["target_counts_before"]),
+                operation=_rebuilt(Operation, plain["operation"], ids=tuple),
+                approved_at=_moment(plain["approved_at"]),
+                reached_at=_moment(plain["reached_at"]),
             )
         except (binascii.Error, zlib.error, KeyError, TypeError, ValueError) as error:
+            what = f"no {error}" if isinstance(error, KeyError) else type(error).__name__
             raise RequestError(
-                f"The event's {KEY} is not one of this function's ({type(error).__name__})."
+                f"The event's {KEY} is not one of this version of the function ({what})."
             ) from error
 
 
@@ -145,36 +155,51 @@ def _printed(unpacked: bytes) -> str:
 
 def _cut_messages(nodes: Iterable[Mapping[str, Any]], most: int) -> None:
     for node in nodes:
-        for said in (node["node"], node["accepted"], node["refusal"], node["obstacle"]):
+        for said in (node["node"], node["accepted"], node["refusal"], node["deferral"]):
             if said:
-                said["message"] = printable(said["message"], most)
+                said["message"] = abbreviated(said["message"], most)
 
 
 def _moment(plain: object) -> float | None:
     return None if plain is None else float(str(plain))
 
 
-def _guards(plain: Mapping[str, Any]) -> Guards:
-    return Guards(
-        **{
-            **plain,
-            "protected_groups": tuple(plain["protected_groups"]),
-            "expected_groups": tuple(plain["expected_groups"]),
-            "missing_nodes": MissingNodes(plain["missing_nodes"]),
-        }
+def _rebuilt(kind: type[Any], plain: Any, **kinds: Callable[[Any], Any]) -> Any:
+    """Make a dataclass of its plain form. Keys that it does not have are ignored."""
+    if plain is None:
+        return None
+    values = {field.name: plain[field.name] for field in fields(kind)}
+    return kind(**values | {name: make(values[name]) for name, make in kinds.items()})
+
+
+def _request(plain: Mapping[str, Any]) -> RemovalRequest:
+    request: RemovalRequest = _rebuilt(
+        RemovalRequest,
+        plain,
+        node_ids=tuple,
+        node_logical_ids=tuple,
+        on_partial_failure=PartialFailure,
+        wait_for=RemovalStage,
+        scope=Scope,
+        guards=lambda guards: _rebuilt(
+            Guards,
+            guards,
+            protected_groups=tuple,
+            expected_groups=tuple,
+            missing_nodes=MissingNodes,
+        ),
     )
+    return request
 
 
 def _requested_node(plain: Mapping[str, Any]) -> RequestedNode:
-    def rebuilt(kind: type[Any], key: str) -> Any:
-        return kind(**plain[key]) if plain[key] is not None else None
-
-    return RequestedNode(
-        **{
-            **plain,
-            "node": rebuilt(Node, "node"),
-            "accepted": rebuilt(Node, "accepted"),
-            "refusal": rebuilt(Refusal, "refusal"),
-            "obstacle": rebuilt(Refusal, "obstacle"),
-        }
+    node: RequestedNode = _rebuilt(
+        RequestedNode,
+        plain,
+        phase=Phase,
+        node=lambda node: _rebuilt(Node, node),
+        accepted=lambda node: _rebuilt(Node, node),
+        refusal=lambda refusal: _rebuilt(Refusal, refusal),
+        deferral=lambda refusal: _rebuilt(Refusal, refusal),
     )
+    return node

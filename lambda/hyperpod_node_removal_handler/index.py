@@ -9,14 +9,12 @@ import math
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from hyperpod_node_removal_handler import aws, handover, report, signals
-from hyperpod_node_removal_handler.asking import StackIsGoingBackError
 from hyperpod_node_removal_handler.cluster import Cluster
-from hyperpod_node_removal_handler.contract import Outcome
+from hyperpod_node_removal_handler.contract import SERVICE_TIMEOUT_DEFAULT, Outcome
 from hyperpod_node_removal_handler.custom_resource import (
-    REPLY_MARGIN,
     CustomResource,
     LambdaContext,
     cluster_of,
@@ -24,12 +22,23 @@ from hyperpod_node_removal_handler.custom_resource import (
 )
 from hyperpod_node_removal_handler.envelope import Envelope
 from hyperpod_node_removal_handler.handover import Continuation
-from hyperpod_node_removal_handler.patience import LAG, PROPAGATION, Span, SystemClock, patiently
+from hyperpod_node_removal_handler.reconciler import Reconciler
 from hyperpod_node_removal_handler.removal import Removal
+from hyperpod_node_removal_handler.reply import RepliedError
 from hyperpod_node_removal_handler.report import Report
 from hyperpod_node_removal_handler.request import RemovalRequest
-from hyperpod_node_removal_handler.rounds import Rounds
-from hyperpod_node_removal_handler.stack import Stack, StackAtRestError, StackDirection
+from hyperpod_node_removal_handler.stack import Stack, StackNotUpdatingError, StackWatch
+from hyperpod_node_removal_handler.timing import (
+    HAND_OVER_RETRY,
+    HAND_OVER_SHARE,
+    MAX_EVENT_AGE,
+    OUTAGE,
+    REPLY_MARGIN,
+    SEND_TIME_SLACK,
+    Deadlines,
+    SystemClock,
+    call_with_retry,
+)
 from hyperpod_node_removal_handler.wire import RequestError
 
 if TYPE_CHECKING:
@@ -44,14 +53,8 @@ if signals.event_bus():
 
 _log = logging.getLogger(__name__)
 
-_HAND_OVER_TRIES: Final = 30.0
-"""Seconds for which a hand-over that fails is tried again."""
-_SHARE: Final = 0.9
-"""Share of an invocation after which a longer removal is handed over: 105 s before the end of 15
-minutes, with the margin for the reply."""
-
 clock = SystemClock()
-handler = CustomResource(clock, passed=[handover.KEY])
+handler = CustomResource(clock, extra_keys=[handover.KEY])
 
 
 @handler.create
@@ -61,15 +64,11 @@ def remove(event: Mapping[str, Any], context: LambdaContext) -> str:
     try:
         work = _work(event)
     except RequestError as error:
-        return handler.answer(_refused(event, context, error))
+        return handler.respond(_refused(event, context, error))
     if work.request.is_empty:
         sentence = "The set of nodes is empty; nothing was called."
-        return handler.answer(report.untouched(Outcome.EMPTY, work.request.cluster, sentence))
-    if work.link == 1:
-        handler.answer_within(work.request.service_timeout)
-        if reason_not_to := _reason_not_to(work.request, event, context):
-            return handler.answer(reason_not_to)
-    return _carry_on(work, event, context)
+        return handler.respond(report.untouched(Outcome.EMPTY, work.request.cluster, sentence))
+    return _reconcile(work, event, context)
 
 
 @handler.delete
@@ -77,69 +76,99 @@ def delete(event: Mapping[str, Any], context: LambdaContext) -> str:  # noqa: AR
     """Let go of the resource. Nothing is called: the nodes stay as they are."""
     sentence = "The resource was deleted; the cluster was not touched."
     cluster = cluster_of(event["ResourceProperties"])
-    return handler.answer(report.untouched(Outcome.DELETED, cluster, sentence))
+    return handler.respond(report.untouched(Outcome.DELETED, cluster, sentence))
 
 
 def _work(event: Mapping[str, Any]) -> Continuation:
+    """Read what is to be done.
+
+    Raises:
+        RequestError: the properties, or the continuation, do not describe a removal.
+    """
     if handover.KEY in event:
         return Continuation.from_text(event[handover.KEY])
-    request = RemovalRequest.from_properties(event["ResourceProperties"])
+    request = RemovalRequest.from_properties(
+        event["ResourceProperties"], event.get("OldResourceProperties")
+    )
     return Continuation(
         request=request,
-        removal=Removal.of(request.node_ids, request.node_logical_ids),
-        started=clock.now(),
-        link=1,
+        removal=Removal.of(request.node_ids, request.node_logical_ids, request.scope),
+        started=_sent_at(event),
+        invocation=1,
     )
 
 
-def _carry_on(work: Continuation, event: Mapping[str, Any], context: LambdaContext) -> str:
-    """The rounds of this invocation, and then a report or a successor."""
-    request, log = work.request, log_place(context)
-    now, remaining = clock.now(), _remaining(context)
-    deadline = work.started + request.service_timeout - REPLY_MARGIN
+def _sent_at(event: Mapping[str, Any]) -> float:
+    """Return when CloudFormation sent the request: all of its time counts from then."""
+    now, sent_at = clock.now(), Envelope.from_event(event).sent_at
+    if sent_at is None:
+        return now
+    if not now - MAX_EVENT_AGE - SEND_TIME_SLACK <= sent_at <= now:
+        _log.warning(
+            "The ResponseURL tells that the request was sent %d s ago, which is not believed: time"
+            " counts from now.",
+            now - sent_at,
+        )
+        return now
+    return sent_at
+
+
+def _deadlines(started: float, service_timeout: float, context: LambdaContext) -> Deadlines:
+    now, remaining = clock.now(), context.get_remaining_time_in_millis() / 1000
+    deadline = started + service_timeout - REPLY_MARGIN
     is_enough = deadline <= now + remaining - REPLY_MARGIN
-    rounds = Rounds(
+    hand_over_at = math.inf if is_enough else now + remaining * HAND_OVER_SHARE - REPLY_MARGIN
+    return Deadlines(started, deadline, hand_over_at)
+
+
+def _reconcile(work: Continuation, event: Mapping[str, Any], context: LambdaContext) -> str:
+    """Do the share of this invocation, and then report or hand over."""
+    request, log = work.request, log_place(context)
+    deadlines = _deadlines(work.started, request.service_timeout, context)
+    stack = _watch(event, deadlines, outage=max(OUTAGE, request.retry_for), work=work)
+    reconciler = Reconciler(
         request,
         cluster=Cluster(request.cluster, aws.client("sagemaker")),
-        stack=_stack(event),
+        stack=stack,
         clock=clock,
-        span=Span(
-            started=work.started,
-            deadline=deadline,
-            pause_at=math.inf if is_enough else now + remaining * _SHARE - REPLY_MARGIN,
-        ),
+        deadlines=deadlines,
         removal=work.removal,
-        target_counts_before=work.target_counts_before,
-        cleared_at=work.cleared_at,
         hook=_hook(request, event),
+        has_replied=lambda: handler.has_replied,
+        approved_at=work.approved_at,
+        reached_at=work.reached_at,
+        target_counts_before=work.target_counts_before,
     )
 
     def report_so_far(interruption: str) -> Report:
-        return report.of_result(rounds.result_so_far(interruption), request, log)
+        return report.of_result(reconciler.result_so_far(interruption), request, log)
 
     handler.unfinished = report_so_far
-    handler.answer_within(work.started + request.service_timeout - now)
+    handler.respond_by(work.started + request.service_timeout)
     try:
-        result = rounds.run()
-    except StackIsGoingBackError:
-        return handler.answer(_rolled_back(event))
-    if result is not None:
-        return handler.answer(report.of_result(result, request, log))
-    if work.link >= handover.MAX_LINKS:
-        return handler.answer(
-            report_so_far(f"It was handed over {work.link - 1} times, which is the limit.")
+        result = reconciler.run()
+        if result is not None:
+            return handler.respond(report.of_result(result, request, log))
+        if work.invocation >= handover.MAX_INVOCATIONS:
+            limit = f"It was handed over {work.invocation - 1} times, which is the limit."
+            return handler.respond(report_so_far(limit))
+        successor = replace(
+            work,
+            removal=reconciler.removal,
+            invocation=work.invocation + 1,
+            target_counts_before=reconciler.target_counts_before,
+            operation=stack.operation,
+            approved_at=reconciler.approved_at,
+            reached_at=reconciler.schedule.reached_at,
         )
-    successor = replace(
-        work,
-        removal=rounds.removal,
-        link=work.link + 1,
-        target_counts_before=rounds.target_counts_before,
-        cleared_at=rounds.cleared_at,
-    )
-    try:
-        return handler.pass_on(lambda: _hand_over(successor, event, context))
+        return handler.hand_over(lambda: _hand_over(successor, event, context))
+    except StackNotUpdatingError as error:
+        return handler.respond(_not_updating(event, context, error))
+    except RepliedError:
+        _log.info("CloudFormation has been answered; nothing more is done.")
+        return handler.stay_silent()
     except aws.AwsError as error:
-        return handler.answer(
+        return handler.respond(
             report_so_far(f"The removal could not be handed over to a fresh invocation ({error}).")
         )
 
@@ -153,8 +182,8 @@ def _hook(request: RemovalRequest, event: Mapping[str, Any]) -> "Hook | None":
 
 
 def _hand_over(successor: Continuation, event: Mapping[str, Any], context: LambdaContext) -> None:
-    _log.info("Handing over to invocation %d of this removal.", successor.link)
-    patiently(
+    _log.info("Handing over to invocation %d of this removal.", successor.invocation)
+    call_with_retry(
         lambda: handover.hand_over(
             aws.client("lambda"),
             context.invoked_function_arn,
@@ -162,78 +191,55 @@ def _hand_over(successor: Continuation, event: Mapping[str, Any], context: Lambd
             successor,
         ),
         clock=clock,
-        until=clock.now() + _HAND_OVER_TRIES,
-        denied_until=clock.now() + _HAND_OVER_TRIES,
+        until=clock.now() + HAND_OVER_RETRY,
+        denied_until=clock.now() + HAND_OVER_RETRY,
     )
 
 
-def _reason_not_to(
-    request: RemovalRequest, event: Mapping[str, Any], context: LambdaContext
-) -> Report | None:
-    """What to report instead of removing anything. None: go ahead."""
-    try:
-        direction = _direction(event, min(_remaining(context), request.service_timeout))
-    except aws.AwsError as error:
-        return report.failure(
-            request.cluster,
-            "Whether the stack is rolling back could not be found out, so nothing was removed"
-            f" ({error}). The function's role needs cloudformation:DescribeStacks on the stack;"
-            " deploy the same set again to retry.",
-            log_place(context),
+def _watch(
+    event: Mapping[str, Any],
+    deadlines: Deadlines,
+    outage: float = OUTAGE,
+    work: Continuation | None = None,
+) -> StackWatch:
+    return StackWatch(
+        Stack(event["StackId"], aws.client("cloudformation")),
+        request_type=event["RequestType"],
+        clock=clock,
+        deadlines=deadlines,
+        outage=outage,
+        operation=work.operation if work else None,
+    )
+
+
+def _not_updating(
+    event: Mapping[str, Any], context: LambdaContext, error: StackNotUpdatingError
+) -> Report:
+    cluster = cluster_of(event["ResourceProperties"])
+    if error.is_rolling_back:
+        return report.untouched(
+            Outcome.ROLLED_BACK,
+            cluster,
+            f"{error} No node was removed, and removed nodes do not come back.",
         )
-    return _rolled_back(event) if direction is StackDirection.BACKWARD else None
-
-
-def _rolled_back(event: Mapping[str, Any]) -> Report:
-    return report.untouched(
-        Outcome.ROLLED_BACK,
-        cluster_of(event["ResourceProperties"]),
-        "The stack is rolling back; no node was removed, and removed nodes do not come back.",
-    )
+    return report.failure(cluster, f"{error} Nothing was removed.", log_place(context))
 
 
 def _refused(event: Mapping[str, Any], context: LambdaContext, error: RequestError) -> Report:
-    """The report on properties that do not describe a removal.
+    """Report on properties that do not describe a removal.
 
     A rollback may bring back properties that an older version of the function accepted. They must
     not make it fail, so before an Update is refused the stack is asked.
     """
     untouched = "" if handover.KEY in event else "Nothing was removed."
     if event["RequestType"] == "Update":
+        deadlines = _deadlines(_sent_at(event), SERVICE_TIMEOUT_DEFAULT, context)
         with suppress(aws.AwsError):
-            if _direction(event, _remaining(context)) is StackDirection.BACKWARD:
-                return _rolled_back(event)
+            try:
+                _watch(event, deadlines).require_forward()
+            except StackNotUpdatingError as not_updating:
+                if not_updating.is_rolling_back:
+                    return _not_updating(event, context, not_updating)
     return report.failure(
         cluster_of(event["ResourceProperties"]), f"{error} {untouched}", log_place(context)
     )
-
-
-def _direction(event: Mapping[str, Any], seconds: float) -> StackDirection:
-    """Which way the stack is going, after some tries in so many seconds.
-
-    Raises:
-        aws.AwsError: it could not be found out.
-    """
-    began = clock.now()
-    end = began + seconds - REPLY_MARGIN
-    stack = _stack(event)
-
-    def direction() -> StackDirection:
-        try:
-            return stack.direction()
-        except StackAtRestError as error:
-            if clock.now() < began + LAG:
-                raise
-            raise aws.RejectedError(error.operation, error.code, error.message) from error
-
-    # An outage is waited out for as long as there is time: a rollback that fails leaves the stack
-    # stuck.
-    return patiently(direction, clock=clock, until=end, denied_until=min(end, began + PROPAGATION))
-
-
-def _stack(event: Mapping[str, Any]) -> Stack:
-    return Stack(event["StackId"], aws.client("cloudformation"))
-
-
-def _remaining(context: LambdaContext) -> float:
-    return context.get_remaining_time_in_millis() / 1000

@@ -53,20 +53,19 @@ class Plan:
 
     nodes: tuple[RequestedNode, ...]
     remaining: Counter[str]
-    """Nodes that would remain in each instance group. Those that are leaving do not count."""
+    """Nodes that would remain in each instance group. Those that have no instance, have failed, or
+    are leaving already do not count: they do no work."""
     groups: frozenset[str]
     """All instance groups of the cluster."""
 
     @classmethod
     def of(cls, removal: Removal, listing: Listing, description: ClusterDescription) -> "Plan":
-        """The plan for a removal that has been `observed` in `listing`."""
+        """Make the plan for a removal that has observed `listing`."""
         to_remove = {node.node for node in removal.nodes if node.phase is Phase.WAITING}
         return cls(
             nodes=removal.nodes,
             remaining=Counter(
-                node.group
-                for node in listing.nodes
-                if node not in to_remove and not node.is_shutting_down
+                node.group for node in listing.nodes if node not in to_remove and node.is_serving
             ),
             groups=frozenset(group.name for group in description.groups)
             | frozenset(node.group for node in listing.nodes),
@@ -155,16 +154,19 @@ class Plan:
 def make_plan(
     removal: Removal, description: ClusterDescription, nodes: Callable[[], Listing]
 ) -> tuple[Removal, Plan]:
-    """Look at the cluster through `nodes` and plan. Returns the removal as it was seen, too.
+    """Look at the cluster and plan. Returns the removal with what was seen, too.
 
-    A node may slip between two pages, so a listing of several that lacks one is taken twice.
+    Args:
+        removal: what is to be removed.
+        description: the cluster.
+        nodes: lists its nodes. A listing that lacks a node of the set is taken twice.
     """
     removal = removal.with_controllers(description.controller_groups)
     listing = nodes()
-    removal = removal.observed(listing)
-    if removal.count(Phase.UNCERTAIN):
+    removal = removal.observe(listing)
+    if any(node.is_unsettled_look for node in removal.nodes):
         listing = nodes()
-        removal = removal.observed(listing)
+        removal = removal.observe(listing)
     return removal, Plan.of(removal, listing, description)
 
 

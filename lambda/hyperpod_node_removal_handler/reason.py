@@ -4,11 +4,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from hyperpod_node_removal_handler.contract import REASON_MAX_BYTES, FailureCode, printable
+from hyperpod_node_removal_handler.contract import (
+    REASON_MAX_BYTES,
+    FailureCode,
+    abbreviated,
+    printable,
+)
 from hyperpod_node_removal_handler.requested_node import RequestedNode
 
 # Of a reason: whatever else there is to tell, some nodes are named.
-_INTERRUPTION_MAX: Final = 300
+_INTERRUPTION_MAX: Final = 360
 _GUARDS_MAX: Final = 480
 
 _OUR_CODES: Final = frozenset(str(code) for code in FailureCode)
@@ -16,6 +21,8 @@ _NEXT_STEPS: Final[Mapping[str, str]] = {
     FailureCode.GUARDED: "Change the set, or the guard, in the template.",
     FailureCode.VETOED: "Deploy the same set again once the hook agrees.",
     FailureCode.HOOK_FAILED: "Mend the hook, see its log, and deploy the same set again.",
+    FailureCode.MOVED: "Look for the nodes in the cluster they were moved to.",
+    FailureCode.NOT_REQUESTED: "Change RetryToken to remove what is still in the cluster.",
     FailureCode.CONTROLLER_NODE: "Take Slurm controllers out of the set.",
     FailureCode.STILL_PRESENT: (
         "Accepted removals go on by themselves; deploy the same set again to check."
@@ -62,7 +69,7 @@ def verdict(
     else:
         counts = f"{removed} {'node' if removed == 1 else 'nodes'}"
         text = f"{counts} removed from {printable(cluster)}{also} in {round(seconds)} s."
-    return f"{text} {fitted(interruption, _INTERRUPTION_MAX)}" if interruption else text
+    return f"{text} {abbreviated(interruption, _INTERRUPTION_MAX)}" if interruption else text
 
 
 def refused(cluster: str, phrases: Sequence[str]) -> str:

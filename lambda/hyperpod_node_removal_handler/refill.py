@@ -46,6 +46,23 @@ def _may_have_another_id(node: RequestedNode) -> bool:
     return is_faulty or node.phase is Phase.ABSENT
 
 
+def left_alone(names: Sequence[str]) -> Iterator[str]:
+    """Say which nodes an update that changes settings only did not ask for."""
+    if names:
+        yield (
+            "This update changes neither the cluster nor the ids, so nodes that are in the cluster"
+            f" were not requested: {_several(names)}. Change RetryToken to remove them."
+        )
+
+
+def in_transition(status: str, seconds: int) -> str:
+    """Say that the cluster is still busy with the removal."""
+    return (
+        f"The cluster was still {status} {seconds} s after the last node left: a change of it may"
+        " be refused until that is over."
+    )
+
+
 def _several(names: Sequence[str]) -> str:
     more = f", +{len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return ", ".join(names[:_SHOWN]) + more

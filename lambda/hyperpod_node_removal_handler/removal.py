@@ -1,7 +1,7 @@
-"""The removal as pure decisions: what to ask for, what counts as done, what to try again.
+"""The removal as a value: which nodes it is about, and what each answer of AWS makes of them.
 
-A `Removal` is a value. In each round it is told what AWS said (`observed`, `answered`, `rejected`,
-...) and becomes the next one. Nothing here does I/O, waits, or knows the time.
+A `Removal` is told what AWS said (`observe`, `answer`, `reject`, ...) and returns the next one.
+Nothing here does I/O, waits, or knows the time.
 """
 
 from collections import Counter
@@ -17,10 +17,15 @@ from hyperpod_node_removal_handler.contract import (
     FailureCode,
     RemovalStage,
 )
+from hyperpod_node_removal_handler.request import Scope
 from hyperpod_node_removal_handler.requested_node import Phase, RequestedNode
 
 _NO_ANSWER: Final = Refusal(FailureCode.NO_ANSWER, "the service's answer did not mention the node")
-_ON_ITS_WAY: Final = Refusal(FailureCode.NO_ANSWER, "it was asked for, and no answer came in time")
+_ON_ITS_WAY: Final = Refusal(FailureCode.NO_ANSWER, "it was requested, and no answer came in time")
+_OUT_OF_SCOPE: Final = Refusal(
+    FailureCode.NOT_REQUESTED,
+    "this update changes neither the cluster nor the ids; change RetryToken to remove the node",
+)
 SPLIT_INTO: Final = 10
 """Parts of a request that was refused as a whole. Halves would need twice as many calls where
 every node is at fault, which is what such a refusal means; single nodes at once would need one for
@@ -40,7 +45,7 @@ class DeleteRequest:
         return self.node_ids + self.node_logical_ids
 
     def parts(self) -> "tuple[DeleteRequest, ...]":
-        """Smaller requests that together ask for the same; in the end one node each."""
+        """Split it into smaller requests for the same nodes; in the end one node each."""
         size = -(-len(self.identifiers) // SPLIT_INTO)
         return tuple(
             chain(
@@ -58,26 +63,35 @@ class Removal:
     """All requested nodes of one resource."""
 
     nodes: tuple[RequestedNode, ...]
+    scope: Scope = Scope.ALL
     controller_groups: frozenset[str] = field(default=frozenset())
     """Instance groups that run the Slurm controller."""
-    needs_clearance: bool = False
-    """Whether only those nodes may be asked for that the hook agreed to."""
+    needs_approval: bool = False
+    """Whether only nodes that the hook approved may be requested."""
 
     @classmethod
-    def of(cls, node_ids: Iterable[str], node_logical_ids: Iterable[str]) -> Self:
-        """A removal that has not begun."""
+    def of(
+        cls,
+        node_ids: Iterable[str],
+        node_logical_ids: Iterable[str],
+        scope: Scope = Scope.ALL,
+    ) -> Self:
+        """Make a removal that has not begun."""
         return cls(
             nodes=tuple(
                 chain(
                     (RequestedNode(node_id=node_id) for node_id in node_ids),
                     (RequestedNode(logical_id=logical_id) for logical_id in node_logical_ids),
                 )
-            )
+            ),
+            scope=scope,
         )
 
     def with_controllers(self, groups: Iterable[str]) -> Self:
-        """The same, with the instance groups whose nodes are never asked for."""
+        """Set the instance groups whose nodes are never requested."""
         return replace(self, controller_groups=frozenset(groups))
+
+    # What is so ------------------------------------------------------------------------------
 
     def has_reached(self, stage: RemovalStage) -> bool:
         """Whether every node is gone, has failed for good or, for `ACCEPTED`, is leaving."""
@@ -94,8 +108,13 @@ class Removal:
 
     @property
     def has_begun(self) -> bool:
-        """Whether any node may have been asked for."""
-        return any(node.may_have_been_asked_for for node in self.nodes)
+        """Whether a request of this removal may have been carried out."""
+        return any(node.may_have_been_requested for node in self.nodes)
+
+    @property
+    def is_seen_under_way(self) -> bool:
+        """Whether nodes of the set are seen leaving: another copy of the request may have begun."""
+        return any(node.is_leaving for node in self.nodes)
 
     @property
     def lowered_by_group(self) -> Mapping[str, int]:
@@ -103,32 +122,16 @@ class Removal:
         return Counter(
             node.node.group
             for node in self.nodes
-            if node.node and (node.accepted or (node.phase is Phase.REMOVED and node.attempts > 0))
+            if node.node
+            and (node.accepted or (node.phase is Phase.REMOVED and node.may_have_been_requested))
         )
 
     def count(self, *phases: Phase) -> int:
-        """How many nodes are in one of `phases`."""
+        """Count the nodes in one of `phases`."""
         return sum(node.phase in phases for node in self.nodes)
 
-    def observed(self, listing: Listing) -> Self:
-        """What the cluster shows now. A node named by both its ids becomes one."""
-        by_instance_id = {node.instance_id: node for node in listing.nodes if node.instance_id}
-        by_logical_id = {node.logical_id: node for node in listing.nodes if node.logical_id}
-
-        def look(requested: RequestedNode) -> RequestedNode:
-            node = by_logical_id.get(requested.logical_id) or by_instance_id.get(requested.node_id)
-            if node is None:
-                return requested.missed(is_certain=listing.pages == 1)
-            return requested.seen_as(
-                node,
-                is_controller=node.group in self.controller_groups,
-                needs_clearance=self.needs_clearance,
-            )
-
-        return replace(self, nodes=_merged(look(node) for node in self.nodes))
-
     def requests(self) -> tuple[DeleteRequest, ...]:
-        """The fewest calls that ask for every waiting node, those asked least often first.
+        """Make the fewest calls that request every waiting node, those tried least often first.
 
         Otherwise throttling would starve the nodes at the end of the template. A request that
         holds a logical id is full at 50, so those are filled up with instance ids before requests
@@ -138,8 +141,8 @@ class Removal:
             (node for node in self.nodes if node.phase is Phase.WAITING),
             key=lambda node: node.attempts,
         )
-        logical_ids = tuple(node.identifier for node in waiting if node.is_asked_by_logical_id)
-        node_ids = tuple(node.identifier for node in waiting if not node.is_asked_by_logical_id)
+        logical_ids = tuple(node.identifier for node in waiting if node.is_requested_by_logical_id)
+        node_ids = tuple(node.identifier for node in waiting if not node.is_requested_by_logical_id)
         requests = []
         for ids in _chunks(logical_ids, MAX_IDS_PER_REQUEST_WITH_LOGICAL_IDS):
             room = MAX_IDS_PER_REQUEST_WITH_LOGICAL_IDS - len(ids)
@@ -148,89 +151,133 @@ class Removal:
         requests += [DeleteRequest(ids) for ids in _chunks(node_ids, MAX_IDS_PER_REQUEST)]
         return tuple(requests)
 
-    def asking(self, request: DeleteRequest) -> Self:
-        """The request is on its way: all that is known of it, should no answer come in time."""
-        return self.put_off(request, _ON_ITS_WAY)
-
-    def put_off(self, request: DeleteRequest, obstacle: Refusal) -> Self:
-        """The request came to nothing, for no fault of a node that is known so far."""
-        return self._with(request, lambda node: node.put_off(obstacle))
-
-    def answered(self, request: DeleteRequest, reply: DeleteReply) -> Self:
-        """The service took the request and says of each node whether it accepts its removal."""
-
-        def apply(node: RequestedNode) -> RequestedNode:
-            asked = node.asked()
-            if refusal := reply.refused.get(node.identifier):
-                return asked.refused(refusal)
-            if node.identifier in reply.accepted:
-                return asked.accepted_now()
-            return asked.put_off(_NO_ANSWER)  # The next listing tells.
-
-        return self._with(request, apply)
-
     def is_explained(self, request: DeleteRequest) -> bool:
         """Whether a refusal of the whole request says nothing new.
 
         The API refuses a request as a whole if every node in it fails validation. For one node
         there is nothing to take apart, and neither is there if each was refused by itself before.
         """
-        asked = frozenset(request.identifiers)
-        return len(asked) == 1 or all(
+        identifiers = frozenset(request.identifiers)
+        return len(identifiers) == 1 or all(
             node.refusal is not None
             for node in self.nodes
-            if node.identifier in asked and node.phase is Phase.WAITING
+            if node.identifier in identifiers and node.phase is Phase.WAITING
         )
 
-    def rejected(self, request: DeleteRequest, refusal: Refusal) -> Self:
+    # What a listing says ---------------------------------------------------------------------
+
+    def observe(self, listing: Listing) -> Self:
+        """Take in what the cluster shows now. A node named by both its ids becomes one."""
+        by_instance_id = {node.instance_id: node for node in listing.nodes if node.instance_id}
+        by_logical_id = {node.logical_id: node for node in listing.nodes if node.logical_id}
+
+        def look(requested: RequestedNode) -> RequestedNode:
+            node = by_logical_id.get(requested.logical_id) or by_instance_id.get(requested.node_id)
+            return requested.observe(node) if node else requested.mark_missing()
+
+        nodes = _merged(look(node) for node in self.nodes)
+        return replace(self, nodes=tuple(self._checked(node) for node in nodes))
+
+    def _checked(self, requested: RequestedNode) -> RequestedNode:
+        """Fail a node that would be requested and must not be: the one place that rules on it."""
+        node = requested.node
+        if node is None or requested.misses or requested.phase.is_settled:
+            return requested
+        if node.group in self.controller_groups:
+            message = f"group {node.group} runs the Slurm controller, which cannot be removed"
+            return requested.fail(Refusal(FailureCode.CONTROLLER_NODE, message))
+        if requested.phase is not Phase.WAITING:
+            return requested
+        if self.scope is Scope.NONE or (
+            self.scope is Scope.INSTANCE_IDS and requested.is_requested_by_logical_id
+        ):
+            return requested.fail(_OUT_OF_SCOPE)
+        if self.needs_approval and requested.approved != node.name:
+            message = f"the hook was not asked about {node.name}"
+            return requested.fail(Refusal(FailureCode.VETOED, message))
+        return requested
+
+    def cluster_deleted(self) -> Self:
+        """The cluster was deleted, and its nodes with it."""
+        return replace(self, nodes=tuple(node.mark_gone() for node in self.nodes))
+
+    # What came of a request ------------------------------------------------------------------
+
+    def send(self, request: DeleteRequest) -> Self:
+        """The request is on its way: what is so if nothing more is heard of it."""
+        return self._with(
+            request, lambda node: node.defer(_ON_ITS_WAY, may_have_been_requested=True)
+        )
+
+    def answer(self, request: DeleteRequest, reply: DeleteReply) -> Self:
+        """The service took the request and says of each node whether it accepts its removal."""
+
+        def apply(node: RequestedNode) -> RequestedNode:
+            tried = node.record_attempt()
+            if refusal := reply.refused.get(node.identifier):
+                return tried.reject(refusal)
+            if node.identifier in reply.accepted:
+                return tried.accept()
+            return tried.defer(_NO_ANSWER, may_have_been_requested=True)
+
+        return self._with(request, apply)
+
+    def reject(self, request: DeleteRequest, refusal: Refusal) -> Self:
         """The request was refused as a whole, and `is_explained`."""
-        return self._with(request, lambda node: node.asked().refused_as_a_whole(refusal))
+        return self._with(request, lambda node: node.record_attempt().reject_with_batch(refusal))
 
-    def postponed(self, request: DeleteRequest, refusal: Refusal) -> Self:
-        """The request did not get through: throttled, or the answer was lost."""
-        return self._with(request, lambda node: node.asked().put_off(refusal))
+    def throttle(self, request: DeleteRequest, deferral: Refusal) -> Self:
+        """The request was refused before anything was done."""
+        return self._with(request, lambda node: node.record_attempt().defer(deferral))
 
-    def held_up(self, refusal: Refusal) -> Self:
-        """Nothing can be asked for at the moment: the cluster is busy."""
-        return self._each({Phase.WAITING}, lambda node: node.put_off(refusal))
+    def lose(self, request: DeleteRequest, deferral: Refusal) -> Self:
+        """The answer was lost: the request may have been carried out."""
+        return self._with(
+            request,
+            lambda node: node.record_attempt().defer(deferral, may_have_been_requested=True),
+        )
 
-    def given_up(self) -> Self:
-        """The time for trying again is over: what was refused has failed."""
+    def defer(self, deferral: Refusal) -> Self:
+        """Nothing can be requested at the moment: the cluster is busy, or the call is denied."""
+        return self._each({Phase.WAITING}, lambda node: node.defer(deferral))
+
+    # What ends it ----------------------------------------------------------------------------
+
+    def give_up(self) -> Self:
+        """The time for retries is over: what was refused has failed."""
         return self._each(
             {Phase.WAITING},
-            lambda node: node.failed(node.why_waiting) if node.why_waiting else node,
+            lambda node: node.fail(node.why_waiting) if node.why_waiting else node,
         )
 
-    def refused(self, refusal: Refusal) -> Self:
-        """The whole set is refused: nothing of it will be asked for."""
-        return self._each({Phase.WAITING}, lambda node: node.failed(refusal))
+    def refuse(self, refusal: Refusal) -> Self:
+        """The whole set is refused: nothing of it will be requested."""
+        return self._each({Phase.WAITING}, lambda node: node.fail(refusal))
 
-    def ruled(self, veto_of: Callable[[Node], str | None]) -> Self:
-        """The hook has been asked about the waiting nodes: which of them it vetoed, and why."""
-        ruled = self._each(
-            {Phase.WAITING}, lambda node: node.ruled(veto_of(node.node) if node.node else None)
+    def apply_verdict(self, veto_of: Callable[[Node], str | None]) -> Self:
+        """The hook was asked about the waiting nodes: which of them it vetoed, and why."""
+        return self._each(
+            {Phase.WAITING},
+            lambda node: node.apply_veto(veto_of(node.node) if node.node else None),
         )
-        return replace(ruled, needs_clearance=True)
 
-    def stopped(self, why: str, stage: RemovalStage) -> Self:
+    def stop(self, why: str, stage: RemovalStage) -> Self:
         """The removal ends here. What has not reached `stage` has failed, because `why`."""
-        unfinished = {Phase.UNCERTAIN, Phase.WAITING}
+        unfinished = {Phase.UNSEEN, Phase.WAITING}
         if stage is RemovalStage.REMOVED:
             unfinished |= {Phase.LEAVING}
-        return self._each(unfinished, lambda node: node.stopped(why))
-
-    def cluster_gone(self) -> Self:
-        """The cluster was deleted meanwhile, and its nodes with it."""
-        return replace(self, nodes=tuple(node.missed(is_certain=True) for node in self.nodes))
+        return self._each(unfinished, lambda node: node.stop(why))
 
     def _with(
         self, request: DeleteRequest, change: Callable[[RequestedNode], RequestedNode]
     ) -> Self:
-        asked = frozenset(request.identifiers)
+        identifiers = frozenset(request.identifiers)
         return replace(
             self,
             nodes=tuple(
-                change(node) if node.identifier in asked and node.phase is Phase.WAITING else node
+                change(node)
+                if node.identifier in identifiers and node.phase is Phase.WAITING
+                else node
                 for node in self.nodes
             ),
         )
@@ -248,9 +295,10 @@ def _merged(nodes: Iterable[RequestedNode]) -> tuple[RequestedNode, ...]:
     merged: dict[object, RequestedNode] = {}
     for node in nodes:
         # What is not listed cannot be told to be the same, and stays by itself.
-        key: object = node.node if node.is_listed else (node.node_id, node.logical_id)
+        is_listed = node.node is not None and not node.misses
+        key: object = node.node if is_listed else (node.node_id, node.logical_id)
         twin = merged.get(key)
-        merged[key] = node if twin is None else twin.merged_with(node)
+        merged[key] = node if twin is None else twin.merge(node)
     return tuple(merged.values())
 
 

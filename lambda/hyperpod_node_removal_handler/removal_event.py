@@ -16,7 +16,6 @@ from hyperpod_node_removal_handler import aws
 from hyperpod_node_removal_handler.contract import Attribute, printable
 from hyperpod_node_removal_handler.envelope import Envelope
 from hyperpod_node_removal_handler.finished import FinishedRemoval
-from hyperpod_node_removal_handler.patience import Clock, patiently
 from hyperpod_node_removal_handler.requested_node import RequestedNode
 from hyperpod_node_removal_handler.signals import (
     EVENT_DETAIL_MAX_BYTES,
@@ -25,12 +24,10 @@ from hyperpod_node_removal_handler.signals import (
     EVENT_VERSION,
     OTHER_CODE,
 )
+from hyperpod_node_removal_handler.timing import EVENT_RETRY, Clock, call_with_retry
 
 _log = logging.getLogger(__name__)
 
-PATIENCE: Final = 30.0
-"""Seconds for which an event that is refused is tried again. The permission may be as new as the
-removal, and still spreading."""
 _CODES_MAX: Final = 40
 """Codes that are told apart in one event. The service may answer any text."""
 _GROUPS_MAX: Final = 100
@@ -51,7 +48,7 @@ def announce(
     finished: FinishedRemoval, envelope: Envelope, *, bus: str, clock: Clock, expires_at: float
 ) -> None:
     """Send the event to `bus`. Never raises: the reply has been sent."""
-    until = min(expires_at, clock.now() + PATIENCE)
+    until = min(expires_at, clock.now() + EVENT_RETRY)
     try:
         entry = {
             "Source": EVENT_SOURCE,
@@ -61,7 +58,7 @@ def announce(
             "Resources": [envelope.stack_id],
         }
         client: EventsClient = aws.client("events")
-        patiently(lambda: _put(client, entry), clock=clock, until=until, denied_until=until)
+        call_with_retry(lambda: _put(client, entry), clock=clock, until=until, denied_until=until)
     except Exception as error:  # noqa: BLE001
         what = printable(f"{type(error).__name__}: {error}", 400)
         _log.error("The event of this removal was not sent to %s: %s", printable(bus), what)

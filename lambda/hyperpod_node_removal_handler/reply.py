@@ -1,28 +1,28 @@
 """Delivery of the one reply to a request, over HTTPS, to the presigned URL it came with."""
 
+import base64
 import http.client
 import logging
+import socket
 import ssl
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from typing import Final
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.request import getproxies, proxy_bypass
 
 from hyperpod_node_removal_handler import signals
 from hyperpod_node_removal_handler.contract import printable
 from hyperpod_node_removal_handler.envelope import Envelope
-from hyperpod_node_removal_handler.patience import Backoff, Clock
 from hyperpod_node_removal_handler.report import Report
+from hyperpod_node_removal_handler.timing import REPLY_PAUSES, REPLY_TIMEOUT, Backoff, Clock
 
 _log = logging.getLogger(__name__)
 
-MAX_ATTEMPTS: Final = 8
-"""With the pauses between them they span about two minutes, if the invocation has that long."""
-SOCKET_TIMEOUT: Final = 10.0
-"""Seconds, for connecting and for each read."""
-
 _LEAST_TIMEOUT: Final = 0.5
+_LATE_PAUSE: Final = 0.25
+"""Seconds between looks at whether a reply that is on its way has been delivered."""
 
 
 class DeliveryError(Exception):
@@ -39,12 +39,20 @@ class Exchange:
     The first `reply` wins, from whatever thread; later ones do nothing.
     """
 
-    def __init__(self, envelope: Envelope, *, clock: Clock, expires_at: float) -> None:
+    def __init__(self, envelope: Envelope, *, clock: Clock, ends_at: float) -> None:
+        """Take a request. `ends_at` is when the invocation ends, in seconds of the clock."""
         self.envelope = envelope
+        self.closes_at = ends_at
+        """When nobody waits for the reply any more."""
         self._clock = clock
-        self._expires_at = expires_at
+        self._ends_at = ends_at
         self._unanswered = threading.Lock()
-        self._is_over = threading.Event()
+        self._is_over = False
+
+    @property
+    def has_replied(self) -> bool:
+        """Whether a reply is on its way, or has been handed over to another invocation."""
+        return self._unanswered.locked()
 
     def reply(self, report: Report) -> None:
         """Log the report, deliver it, then announce it. Never raises: there is nobody to tell.
@@ -53,7 +61,8 @@ class Exchange:
         process and whatever thread is still at it.
         """
         if not self._unanswered.acquire(blocking=False):
-            self._is_over.wait(max(0.0, self._expires_at - self._clock.now()))
+            while not self._is_over and self._clock.now() < self._ends_at:
+                self._clock.sleep(_LATE_PAUSE)
             return
         try:
             self._log_and_deliver(report)
@@ -65,10 +74,10 @@ class Exchange:
                     self.envelope,
                     bus=bus,
                     clock=self._clock,
-                    expires_at=self._expires_at,
+                    expires_at=self._ends_at,
                 )
         finally:
-            self._is_over.set()
+            self._is_over = True
 
     def _log_and_deliver(self, report: Report) -> None:
         # The log comes first: once the reply is there, the CDK CLI fetches the last lines of it.
@@ -86,7 +95,7 @@ class Exchange:
             )
 
     @contextmanager
-    def withheld(self) -> Iterator[None]:
+    def claimed(self) -> Iterator[None]:
         """Keep anyone from replying, for good unless the block raises.
 
         Raises:
@@ -99,26 +108,31 @@ class Exchange:
         except BaseException:
             self._unanswered.release()
             raise
-        self._is_over.set()
+        self._is_over = True
 
     def _deliver(self, body: bytes) -> None:
-        backoff = Backoff(first=1.0, factor=2.0, most=30.0)
-        for attempt in range(1, MAX_ATTEMPTS + 1):
+        backoff = Backoff(*REPLY_PAUSES)
+        while True:
+            left = max(_LEAST_TIMEOUT, min(self.closes_at, self._ends_at) - self._clock.now())
             try:
-                left = max(_LEAST_TIMEOUT, self._expires_at - self._clock.now())
-                put(self.envelope.response_url, body, min(SOCKET_TIMEOUT, left))
+                put(self.envelope.response_url, body, min(REPLY_TIMEOUT, left))
             except DeliveryError as error:
                 pause = backoff.pause()
-                if attempt == MAX_ATTEMPTS or self._clock.now() + pause >= self._expires_at:
+                if pause >= min(self.closes_at, self._ends_at) - self._clock.now():
                     raise
-                _log.warning("Attempt %d to reply failed: %s; trying again.", attempt, error)
+                _log.warning("The reply was not delivered: %s. Trying again.", error)
                 self._clock.sleep(pause)
             else:
                 return
 
 
 def put(url: str, body: bytes, timeout: float) -> None:
-    """PUT `body` to `url`.
+    """PUT `body` to `url`, through the proxy of the environment as the SDK's calls do.
+
+    Args:
+        url: a presigned HTTPS URL.
+        body: what is sent.
+        timeout: seconds for the whole exchange, however slowly the server drips its answer.
 
     Raises:
         DeliveryError: it is not an HTTPS URL, no answer came, or the answer was not a 2xx. A
@@ -126,23 +140,53 @@ def put(url: str, body: bytes, timeout: float) -> None:
     """
     try:
         split = urlsplit(url)
+        host, port = split.hostname, split.port
     except ValueError:
-        split = urlsplit("")
-    if split.scheme != "https" or not split.hostname:
+        host = None
+    if not host or split.scheme != "https":
         raise DeliveryError("the ResponseURL is not an HTTPS URL")
     # An empty content type is part of what CloudFormation signed.
     headers = {"content-type": "", "content-length": str(len(body))}
     try:
-        connection = http.client.HTTPSConnection(
-            split.netloc, timeout=timeout, context=ssl.create_default_context()
-        )
-        with closing(connection):
-            connection.request("PUT", urlunsplit(("", "", *split[2:])), body, headers)
-            status = connection.getresponse().status
+        with closing(_connection(host, port, timeout)) as connection:
+            guard = threading.Timer(timeout, _shut_down, [connection])
+            guard.daemon = True
+            guard.start()
+            try:
+                connection.connect()
+                if not guard.is_alive():
+                    raise TimeoutError
+                connection.request("PUT", urlunsplit(("", "", *split[2:])), body, headers)
+                status = connection.getresponse().status
+            finally:
+                guard.cancel()
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise DeliveryError(type(error).__name__) from None
     if not http.client.OK <= status < http.client.MULTIPLE_CHOICES:
         raise DeliveryError(f"HTTP status {status}")
+
+
+def _connection(host: str, port: int | None, timeout: float) -> http.client.HTTPSConnection:
+    context = ssl.create_default_context()
+    proxy = None if proxy_bypass(host) else getproxies().get("https")
+    if not proxy:
+        return http.client.HTTPSConnection(host, port, timeout=timeout, context=context)
+    via = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+    connection = http.client.HTTPSConnection(
+        via.hostname or "", via.port, timeout=timeout, context=context
+    )
+    credentials = f"{unquote(via.username or '')}:{unquote(via.password or '')}"
+    encoded = base64.b64encode(credentials.encode()).decode("ascii")
+    headers = {"Proxy-Authorization": f"Basic {encoded}"} if via.username else {}
+    connection.set_tunnel(host, port or http.client.HTTPS_PORT, headers)
+    return connection
+
+
+def _shut_down(connection: http.client.HTTPSConnection) -> None:
+    """End an exchange whose time is up, whatever it waits for."""
+    if connection.sock:
+        with suppress(OSError):
+            connection.sock.shutdown(socket.SHUT_RDWR)
 
 
 def safe_text(error: BaseException) -> str:

@@ -15,8 +15,10 @@ from hyperpod_node_removal_handler.contract import (
     REASON_MAX_BYTES,
     RESPONSE_MAX_BYTES,
     Attribute,
+    FailureCode,
     Outcome,
     PartialFailure,
+    abbreviated,
     printable,
 )
 from hyperpod_node_removal_handler.envelope import Envelope
@@ -24,13 +26,13 @@ from hyperpod_node_removal_handler.finished import FinishedRemoval
 from hyperpod_node_removal_handler.log_lines import LogLine
 from hyperpod_node_removal_handler.reason import (
     LogPlace,
-    fitted,
+    code_of,
     planned,
     reason,
     refused,
     verdict,
 )
-from hyperpod_node_removal_handler.request import RemovalRequest
+from hyperpod_node_removal_handler.request import RemovalRequest, Scope
 from hyperpod_node_removal_handler.result import Result, Tally
 
 SUCCESS: Final = "SUCCESS"
@@ -137,6 +139,10 @@ def _outcome(result: Result, request: RemovalRequest, tally: Tally) -> Outcome:
         return Outcome.PLANNED
     if not tally.failed:
         return Outcome.ACCEPTED if tally.accepted else Outcome.COMPLETE
+    if request.scope is Scope.NONE and all(
+        code_of(node) == FailureCode.NOT_REQUESTED for node in tally.failed
+    ):
+        return Outcome.PARTIAL
     return Outcome.PARTIAL if len(tally.failed) < len(result.removal.nodes) else Outcome.FAILED
 
 
@@ -177,7 +183,7 @@ def failure(cluster: object, sentence: str, log: LogPlace) -> Report:
     text = printable(sentence)
     return Report(
         status=FAILED,
-        reason=fitted(text, REASON_MAX_BYTES - len(log.sentence)) + log.sentence,
+        reason=abbreviated(text, REASON_MAX_BYTES - len(log.sentence)) + log.sentence,
         data=attributes.data(Outcome.FAILED, cluster),
         lines=(LogLine(logging.ERROR, f"{Outcome.FAILED}: {text}"),),
     )

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Self
+from enum import StrEnum
+from typing import Any, Self
 
 from hyperpod_node_removal_handler.contract import (
     MAX_NODES,
@@ -25,6 +26,15 @@ from hyperpod_node_removal_handler.contract import (
     seconds_problem,
 )
 from hyperpod_node_removal_handler.wire import Properties, RequestError, refuse
+
+
+class Scope(StrEnum):
+    """Which nodes of the set a request may ask the service to remove."""
+
+    ALL = "all"
+    INSTANCE_IDS = "instance ids"
+    """Those that are still the instance the set names: a logical id may name a new one by now."""
+    NONE = "none"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,6 +73,12 @@ class RemovalRequest:
     """Seconds for which transient refusals are retried."""
     service_timeout: int = SERVICE_TIMEOUT_DEFAULT
     """Seconds after which CloudFormation stops waiting for the reply."""
+    scope: Scope = Scope.ALL
+
+    @property
+    def changes_settings_only(self) -> bool:
+        """Whether it is an update that does not ask for the removal of anything anew."""
+        return self.scope is not Scope.ALL
 
     @property
     def is_empty(self) -> bool:
@@ -70,18 +86,24 @@ class RemovalRequest:
         return not self.node_ids and not self.node_logical_ids
 
     @classmethod
-    def from_properties(cls, properties: object) -> Self:
+    def from_properties(cls, properties: object, old: object = None) -> Self:
         """Read `ResourceProperties`. An id that is listed twice counts once.
+
+        Args:
+            properties: of the resource.
+            old: `OldResourceProperties` of an Update.
 
         Raises:
             RequestError: an unknown property, a bad value, or no `ClusterName`.
         """
         given = Properties(properties)
+        on_partial_failure = given.choice(Property.ON_PARTIAL_FAILURE, PartialFailure.FAIL)
         request = cls(
             cluster=_cluster(given),
             node_ids=given.names(Property.NODE_IDS, node_id_problem),
             node_logical_ids=given.names(Property.NODE_LOGICAL_IDS, node_logical_id_problem),
-            on_partial_failure=given.choice(Property.ON_PARTIAL_FAILURE, PartialFailure.FAIL),
+            on_partial_failure=on_partial_failure,
+            scope=_scope(properties, old, on_partial_failure),
             wait_for=given.choice(Property.WAIT_FOR, RemovalStage.REMOVED),
             guards=_guards(given),
             is_dry_run=given.flag(Property.DRY_RUN),
@@ -103,6 +125,37 @@ class RemovalRequest:
                 f" allowed: {MAX_NODES} in one resource."
             )
         return request
+
+
+def _scope(properties: object, old: object, policy: PartialFailure) -> Scope:
+    """Tell what an Update may ask for again, where it changes nothing that says what to remove.
+
+    A new `RetryFor` must neither remove a node that nobody asked for now nor fail a stack whose
+    removal was done long ago. If no property differs at all, CloudFormation repeats an attempt that
+    failed, and the set is converged as it is the first time.
+    """
+    if not isinstance(old, Mapping) or not isinstance(properties, Mapping) or old == properties:
+        return Scope.ALL
+    if _target(old) != _target(properties):
+        return Scope.ALL
+    return Scope.NONE if policy is PartialFailure.REPORT else Scope.INSTANCE_IDS
+
+
+def _target(properties: Mapping[str, Any]) -> tuple[object, ...]:
+    """What properties say about what to remove. Old ones need not be valid for this version."""
+
+    def names(name: Property) -> frozenset[str]:
+        value = properties.get(name) or ()
+        items = value.split(",") if isinstance(value, str) else value
+        return frozenset(str(item).strip() for item in items) - {""}
+
+    return (
+        str(properties.get(Property.CLUSTER_NAME, "")).strip(),
+        names(Property.NODE_IDS),
+        names(Property.NODE_LOGICAL_IDS),
+        str(properties.get(Property.DRY_RUN, "false")).strip().lower(),
+        str(properties.get(Property.RETRY_TOKEN, "")),
+    )
 
 
 def _cluster(given: Properties) -> str:

@@ -1,16 +1,30 @@
-"""One requested node, from the template's id to its end."""
+"""One requested node: the phase it is in, and what is known of it beside the phase.
+
+Phases change by the named transitions below, and by nothing else::
+
+    UNSEEN --observe--> WAITING --accept--> LEAVING --mark_missing, twice--> REMOVED
+                           |                   |
+                           +--reject, fail-----+--observe a failure, twice--> FAILED
+
+A node that is missing from two listings in a row is gone, whatever was said of it before: REMOVED
+if this removal, or anybody, had it leave, else ABSENT.
+"""
 
 import re
 from dataclasses import dataclass, replace
-from enum import Enum, auto
+from enum import StrEnum
 from typing import Final, Self
 
 from hyperpod_node_removal_handler.cluster import Node, Refusal
 from hyperpod_node_removal_handler.contract import FailureCode
 
+LOOKS: Final = 2
+"""Looks in a row that an absence, or the failure of a removal, has to be seen in. A listing is not
+of one moment, and the service does not promise that it is complete."""
+
 _FAILURE: Final = "Failure"
-# A node in one of these is busy with something that ends.
-_TRANSITIONAL: Final = frozenset({"Pending", "SystemUpdating", "DeepHealthCheckInProgress"})
+_AT_REST: Final = frozenset({"Running", _FAILURE})
+"""Statuses that last. Others, those not known yet included, are of an operation that ends."""
 
 _NOT_FOUND: Final = frozenset({"NodeIdNotFound", "NodeLogicalIdNotFound"})
 # The sister APIs (replace, reboot) define the first two as "wait for the other operation, then
@@ -21,21 +35,21 @@ _TRANSIENT: Final = frozenset({"InvalidNodeStatus", "NodeIdInUse", "InternalErro
 _CODE_IN_MESSAGE: Final = rf"\b(?:{'|'.join(sorted(_NOT_FOUND | _TRANSIENT))})\b"
 
 
-class Phase(Enum):
+class Phase(StrEnum):
     """Where a requested node stands."""
 
-    UNCERTAIN = auto()
-    """Not listed yet, missing from a listing that cannot settle it, or denied by the service."""
-    ABSENT = auto()
-    """Not in the cluster, and not through this removal."""
-    REMOVED = auto()
+    UNSEEN = "unseen"
+    """Not listed yet, missing from one listing, or reported missing: another listing decides."""
+    WAITING = "waiting"
+    """To be requested, for the first time or again."""
+    LEAVING = "leaving"
+    """Accepted or shutting down, and still listed."""
+    REMOVED = "removed"
     """Left the cluster during this removal."""
-    LEAVING = auto()
-    """Accepted or shutting down, still listed."""
-    WAITING = auto()
-    """To be asked for, for the first time or again."""
-    FAILED = auto()
-    """Will not be asked for again."""
+    ABSENT = "absent"
+    """Not in the cluster, and not through this removal."""
+    FAILED = "failed"
+    """Will not be requested again."""
 
     @property
     def is_settled(self) -> bool:
@@ -49,29 +63,28 @@ class RequestedNode:
 
     node_id: str = ""
     logical_id: str = ""
+    phase: Phase = Phase.UNSEEN
     node: Node | None = None
     """As last listed. None: never seen."""
-    is_listed: bool = False
-    """Whether the last listing had it."""
-    is_missed: bool = False
-    """Whether the last listing did not have it."""
-    is_gone: bool = False
-    """Not listed, beyond doubt."""
-    is_denied: bool = False
-    """The service said that it does not exist, and no listing has been taken since."""
+    misses: int = 0
+    """Listings in a row that lack it."""
+    was_seen_leaving: bool = False
+    """Whether it was seen leaving in a status other than Failure, so that a Failure is news."""
+    failures: int = 0
+    """Looks in a row at which its removal seemed to have failed."""
+    may_have_been_requested: bool = False
+    """Whether a request for it may have been carried out: accepted, or the answer was lost."""
     accepted: Node | None = None
     """As it was listed when the service accepted its removal."""
     attempts: int = 0
-    """How often it was asked for."""
+    """How many requests for it the service answered, or may have."""
     refusal: Refusal | None = None
-    """Why the service did not accept it, the last time."""
-    obstacle: Refusal | None = None
-    """Why it could not be asked for, the last time: not a word about this node itself."""
-    is_final: bool = False
-    """It has failed: the refusal stands."""
-    cleared: str = ""
-    """The node that the hook agreed to remove, by its instance id, or its logical id as long as it
-    has no instance."""
+    """Why the service did not accept it, the last time; of a failed node, why it failed."""
+    deferral: Refusal | None = None
+    """Why a request for it came to nothing, the last time, through no fault of its own."""
+    approved: str = ""
+    """The node that the hook approved, by its instance id, or its logical id as long as it has no
+    instance."""
 
     @property
     def name(self) -> str:
@@ -79,8 +92,8 @@ class RequestedNode:
         return self.node_id or self.logical_id
 
     @property
-    def is_asked_by_logical_id(self) -> bool:
-        """Whether the service is to be asked by its logical id.
+    def is_requested_by_logical_id(self) -> bool:
+        """Whether the service is asked by its logical id.
 
         The instance id is preferred, since more of them fit a request, as long as it is the
         template's own and still that of the listed instance.
@@ -94,154 +107,153 @@ class RequestedNode:
     @property
     def identifier(self) -> str:
         """The id by which the service is asked."""
-        return self.logical_id if self.is_asked_by_logical_id else self.node_id
+        return self.logical_id if self.is_requested_by_logical_id else self.node_id
 
     @property
     def is_accepted(self) -> bool:
         """Whether the service accepted the removal of the instance that is listed now.
 
-        Auto-recovery keeps the logical id and changes the instance; the new one has to be asked
-        for anew.
+        Auto-recovery keeps the logical id and changes the instance; the new one has to be requested
+        anew.
         """
-        return (
-            self.accepted is not None
-            and self.node is not None
-            and self.accepted.instance_id == self.node.instance_id
-        )
+        return self.accepted is not None and _is_same_instance(self.accepted, self.node)
 
     @property
     def is_leaving(self) -> bool:
         """Whether it was on its way out when it was last seen."""
-        return self.is_accepted or (self.node is not None and self.node.is_shutting_down)
+        return self.is_accepted or self.was_seen_leaving
 
     @property
-    def is_unanswered(self) -> bool:
-        """Whether it was asked for and the last answer was lost: perhaps it was accepted."""
-        return self.node is not None and self.attempts > 0 and self.refusal is None
-
-    @property
-    def may_have_been_asked_for(self) -> bool:
-        """Whether a request for it was sent that a busy cluster has not refused for sure."""
-        is_unsent = self.obstacle is None or self.obstacle.code == FailureCode.CLUSTER_BUSY
-        return self.attempts > 0 or not is_unsent
-
-    @property
-    def phase(self) -> Phase:
-        """Where the node stands. Being gone outweighs every earlier word about it."""
-        if self.is_gone:
-            return Phase.REMOVED if self.is_leaving or self.is_unanswered else Phase.ABSENT
-        if self.is_final:
-            return Phase.FAILED
-        if not self.is_listed or self.is_denied:
-            return Phase.UNCERTAIN
-        return Phase.LEAVING if self.is_leaving else Phase.WAITING
+    def is_unsettled_look(self) -> bool:
+        """Whether one look more decides whether it is gone, or has failed."""
+        return self.phase is Phase.UNSEEN or (self.failures > 0 and self.phase is Phase.LEAVING)
 
     @property
     def why_waiting(self) -> Refusal | None:
-        """What keeps it from being accepted. None: it has not been tried."""
-        return self.refusal or self.obstacle
+        """What keeps it from being accepted. None: nothing has been tried."""
+        return self.refusal or self.deferral
 
     # What a listing says ---------------------------------------------------------------------
 
-    def seen_as(self, node: Node, *, is_controller: bool, needs_clearance: bool = False) -> Self:
-        """The listing shows it as `node`. If it `needs_clearance`, a node that the hook was not
-        asked about is not asked for."""
+    def observe(self, node: Node) -> Self:
+        """The listing shows it as `node`."""
+        is_same = _is_same_instance(node, self.node)
         seen = replace(
-            self, node=node, is_listed=True, is_missed=False, is_gone=False, is_denied=False
+            self,
+            node=node,
+            misses=0,
+            failures=self.failures if is_same else 0,
+            was_seen_leaving=self.was_seen_leaving and is_same,
         )
-        if is_controller:
-            return seen.failed(
-                Refusal(
-                    FailureCode.CONTROLLER_NODE,
-                    f"group {node.group} runs the Slurm controller, which cannot be removed",
-                )
-            )
-        if self.is_leaving and self._has_turned_to_failure(node):
-            return seen.failed(
-                Refusal(FailureCode.REMOVAL_FAILED, node.message or "the node turned to Failure")
-            )
-        if needs_clearance and seen.phase is Phase.WAITING and seen.cleared != node.name:
-            return seen.failed(
-                Refusal(FailureCode.VETOED, f"the hook was not asked about {node.name}")
-            )
-        return seen
+        if self.phase is Phase.FAILED:
+            return seen
+        if seen.was_seen_leaving and node.status == _FAILURE:
+            seen = replace(seen, phase=Phase.LEAVING, failures=seen.failures + 1)
+            if seen.failures < LOOKS:
+                return seen
+            message = node.message or "the node turned to Failure"
+            return seen.fail(Refusal(FailureCode.REMOVAL_FAILED, message))
+        if seen.is_accepted or node.is_shutting_down:
+            is_news = seen.was_seen_leaving or node.status != _FAILURE
+            return replace(seen, phase=Phase.LEAVING, failures=0, was_seen_leaving=is_news)
+        return replace(seen, phase=Phase.WAITING, failures=0, was_seen_leaving=False)
 
-    def missed(self, *, is_certain: bool) -> Self:
-        """The listing does not show it.
+    def mark_missing(self) -> Self:
+        """The listing does not show it."""
+        missed = replace(self, misses=self.misses + 1)
+        if missed.misses >= LOOKS:
+            return missed.mark_gone()
+        if self.phase in {Phase.WAITING, Phase.LEAVING}:
+            return replace(missed, phase=Phase.UNSEEN)
+        return missed
 
-        A listing of one page is of one moment and settles it (`is_certain`). In a longer one a
-        node can slip between two pages, so its absence has to be seen twice in a row.
-        """
-        return replace(self, is_listed=False, is_missed=True, is_gone=is_certain or self.is_missed)
-
-    def _has_turned_to_failure(self, node: Node) -> bool:
-        """Whether a removal that was under way has failed.
-
-        A node may well be in Failure when its removal is asked for: that is often why. Only a
-        change to it counts.
-        """
-        if node.status != _FAILURE or self.node is None:
-            return False
-        return self.node.status != _FAILURE and self.node.instance_id == node.instance_id
+    def mark_gone(self) -> Self:
+        """It is not in the cluster, beyond doubt."""
+        if self.node is not None and self.node.is_detaching:
+            message = "it left the list while it was moved to another cluster (MoveClusterNodes)"
+            return self.fail(Refusal(FailureCode.MOVED, message))
+        is_removed = self.is_leaving or self.may_have_been_requested
+        return replace(self, phase=Phase.REMOVED if is_removed else Phase.ABSENT)
 
     # What the service says -------------------------------------------------------------------
 
-    def asked(self) -> Self:
-        """It was asked for once more."""
+    def record_attempt(self) -> Self:
+        """A request for it was answered, or may have been."""
         return replace(self, attempts=self.attempts + 1)
 
-    def accepted_now(self) -> Self:
+    def accept(self) -> Self:
         """The service accepted its removal."""
-        return replace(self, accepted=self.node, refusal=None, obstacle=None)
+        return replace(
+            self,
+            phase=Phase.LEAVING,
+            accepted=self.node,
+            was_seen_leaving=self.node is not None and self.node.status != _FAILURE,
+            may_have_been_requested=True,
+            refusal=None,
+            deferral=None,
+        )
 
-    def refused(self, refusal: Refusal) -> Self:
+    def reject(self, refusal: Refusal) -> Self:
         """The service refused it, with a code of its own."""
+        rejected = replace(self, refusal=refusal, deferral=None)
         if refusal.code in _NOT_FOUND:
-            # The next listing decides: a node that is still in it has not gone.
-            return replace(self, is_denied=True, refusal=refusal, obstacle=None)
-        if refusal.code in _TRANSIENT:
-            return replace(self, refusal=refusal, obstacle=None)
-        return self.failed(refusal)
+            # Listings decide: a node that is in them has not gone.
+            return replace(rejected, phase=Phase.UNSEEN)
+        if refusal.code in _TRANSIENT or (self.node and self.node.status not in _AT_REST):
+            return replace(rejected, phase=Phase.WAITING)
+        return self.fail(refusal)
 
-    def refused_as_a_whole(self, refusal: Refusal) -> Self:
-        """A request for it alone, or for it and others refused before, was refused."""
+    def reject_with_batch(self, refusal: Refusal) -> Self:
+        """A request for it alone, or for it and others rejected before, was refused as a whole.
+
+        What that means for a node is not documented, and the node was listed a moment ago: it is
+        tried again like one that is busy.
+        """
         if self.refusal is not None:
-            return self
+            return replace(self, phase=Phase.WAITING)
         if code := re.search(_CODE_IN_MESSAGE, refusal.message):
-            return self.refused(replace(refusal, code=code[0]))
-        if self.node is not None and self.node.status in _TRANSITIONAL:
-            return replace(self, refusal=refusal, obstacle=None)
-        return self.failed(refusal)
+            return self.reject(replace(refusal, code=code[0]))
+        return replace(self, refusal=refusal, deferral=None)
 
-    def ruled(self, veto: str | None) -> Self:
-        """The hook was asked about it, and vetoed it, or did not."""
+    def defer(self, deferral: Refusal, *, may_have_been_requested: bool = False) -> Self:
+        """It could not be requested, or the answer was lost, through no fault of its own."""
+        return replace(
+            self,
+            deferral=deferral,
+            may_have_been_requested=self.may_have_been_requested or may_have_been_requested,
+        )
+
+    # What ends it ----------------------------------------------------------------------------
+
+    def apply_veto(self, veto: str | None) -> Self:
+        """The hook was asked about it: it vetoed the node, or approved it (None)."""
         if veto is not None:
-            return self.failed(Refusal(FailureCode.VETOED, veto))
-        return replace(self, cleared=self.node.name if self.node else "")
+            return self.fail(Refusal(FailureCode.VETOED, veto))
+        return replace(self, approved=self.node.name if self.node else "")
 
-    def put_off(self, obstacle: Refusal) -> Self:
-        """It could not be asked for, or the answer was lost, through no fault of its own."""
-        return replace(self, obstacle=obstacle)
+    def fail(self, refusal: Refusal) -> Self:
+        """It will not be requested again."""
+        return replace(self, phase=Phase.FAILED, refusal=refusal)
 
-    def failed(self, refusal: Refusal) -> Self:
-        """It will not be asked for again."""
-        return replace(self, refusal=refusal, is_final=True)
-
-    def stopped(self, why: str) -> Self:
+    def stop(self, why: str) -> Self:
         """The removal ended before this node did."""
         if self.is_leaving and self.node is not None:
             message = f"accepted, still {self.node.status or 'listed'}: {why}"
-            return self.failed(Refusal(FailureCode.STILL_PRESENT, message))
-        return self.failed(self.why_waiting or Refusal(FailureCode.NOT_ATTEMPTED, why))
+            return self.fail(Refusal(FailureCode.STILL_PRESENT, message))
+        return self.fail(self.why_waiting or Refusal(FailureCode.NOT_ATTEMPTED, why))
 
-    def merged_with(self, other: Self) -> Self:
-        """The same node under its other id."""
+    def merge(self, other: Self) -> Self:
+        """Make one of two requested nodes that are the same node under its two ids."""
+        final = next((one for one in (self, other) if one.phase is Phase.FAILED), None)
+        under_way = next((one for one in (self, other) if one.phase is Phase.LEAVING), None)
         return replace(
-            self,
+            final or under_way or self,
             node_id=self.node_id or other.node_id,
             logical_id=self.logical_id or other.logical_id,
-            cleared=self.cleared or other.cleared,
-            # What is final for one of them is final for the node.
-            refusal=other.refusal if other.is_final else self.refusal,
-            is_final=self.is_final or other.is_final,
+            may_have_been_requested=self.may_have_been_requested or other.may_have_been_requested,
+            approved=self.approved or other.approved,
         )
+
+
+def _is_same_instance(one: Node, other: Node | None) -> bool:
+    return other is not None and one.instance_id == other.instance_id

@@ -9,11 +9,9 @@ from hyperpod_node_removal_handler.contract import quoted
 from hyperpod_node_removal_handler.removal import Removal
 from hyperpod_node_removal_handler.requested_node import Phase, RequestedNode
 
-_PERMISSIONS: Final = (
-    "sagemaker:BatchDeleteClusterNodes, ListClusterNodes and DescribeCluster on the cluster,"
-    " eks:DescribeCluster on its EKS cluster if it has one, cloudformation:DescribeStacks on the"
-    " stack"
-)
+_DEPENDENCIES: Final = {
+    "BatchDeleteClusterNodes": " (and eks:DescribeCluster on the EKS cluster, if it has one)",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +21,7 @@ class Result:
     cluster_name: str
     removal: Removal
     elapsed: float
-    """Seconds since the removal began."""
+    """Seconds since CloudFormation sent the request."""
     ended: float
     """When this was known, in seconds since the epoch."""
     target_counts: Mapping[str, int] = field(default_factory=dict)
@@ -64,19 +62,30 @@ class Tally:
 
 
 def not_found(name: str, error: AwsError) -> str:
+    """Say that there is no such cluster."""
     return (
         f"Cluster {quoted(name)} was not found ({error.code}); check its name or ARN, the account"
         " and the region."
     )
 
 
-def interrupted(error: AwsError) -> str:
-    if isinstance(error, AccessDeniedError):
-        return (
-            f"The function may not call {error.operation}: its role needs {_PERMISSIONS}."
-            f" {error.code}: {error.message}"
-        )
+def interrupted(error: AwsError, *, has_begun: bool) -> str:
+    """Say which call ended the removal, what the service said, and what to do."""
+    if error.operation == "DescribeStacks" and not has_begun:
+        what = "Whether the stack is rolling back could not be determined, so nothing was removed."
+    else:
+        what = ""
+    return f"{what} {_failed(error)}".lstrip()
+
+
+def _failed(error: AwsError) -> str:
+    said = f"{error.code}: {error.message.rstrip('.')}"
+    if not isinstance(error, AccessDeniedError):
+        return f"{error.operation} failed: {said}. Deploy the same set again to retry."
+    if not error.is_missing_permission:
+        return f"The function may not call {error.operation}: {said}."
+    service = "cloudformation" if error.operation == "DescribeStacks" else "sagemaker"
     return (
-        f"{error.operation} failed ({error.code}: {error.message}); deploy the same set again to"
-        " retry."
+        f"The function may not call {error.operation}: its role needs"
+        f" {service}:{error.operation}{_DEPENDENCIES.get(error.operation, '')}. {said}."
     )

@@ -1,11 +1,48 @@
-"""What the stack is doing. The request does not say whether it comes from a rollback."""
+"""What the stack is doing, and whether it still wants this request to be carried out.
 
+A request does not say whether it comes from a rollback, and a removal cannot be undone, so the
+stack is asked. `StackWatch` is the one place that looks at it. DescribeStacks is eventually
+consistent, both ways (aws-cdk-cli #1802, #1803, #1848), and a status does not say which operation
+it is of: `LastOperations` and `LastUpdatedTime` do. See docs/adr/0013.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from enum import Enum, auto
 from typing import Any, Final, Protocol
 
 from hyperpod_node_removal_handler import aws
+from hyperpod_node_removal_handler.contract import printable
+from hyperpod_node_removal_handler.timing import (
+    AT_REST,
+    FORWARD_LAG,
+    LATE_COPY,
+    OUTAGE,
+    STACK_LAG,
+    STACK_PAUSES,
+    STACK_POLL,
+    Backoff,
+    Clock,
+    Deadlines,
+    call_with_retry,
+)
 
-_GOING_FORWARD: Final = frozenset({"CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS"})
+_CREATE: Final = "CREATE_STACK"
+_UPDATE: Final = "UPDATE_STACK"
+_FORWARD: Final[Mapping[str, str]] = {
+    "CREATE_IN_PROGRESS": _CREATE,
+    "UPDATE_IN_PROGRESS": _UPDATE,
+}
+"""Statuses in which nodes may be removed, and the type of the operation that each is of. A Create
+inside an update belongs to the update."""
+_ROLLING_BACK: Final = frozenset(
+    {"ROLLBACK_IN_PROGRESS", "UPDATE_ROLLBACK_IN_PROGRESS", "UPDATE_ROLLBACK_FAILED"}
+)
+"""Statuses that mean a rollback even where they last. A request fails in none of them: that would
+leave the stack stuck."""
 
 
 class CloudFormationClient(Protocol):
@@ -14,17 +51,37 @@ class CloudFormationClient(Protocol):
     def describe_stacks(self, *, StackName: str) -> dict[str, Any]: ...  # noqa: N803
 
 
-class StackDirection(Enum):
-    """Where a stack operation is heading."""
+@dataclass(frozen=True, slots=True)
+class StackView:
+    """A stack as DescribeStacks shows it."""
 
-    FORWARD = auto()
-    """Creating or updating: what the template asks for may be done."""
-    BACKWARD = auto()
-    """Rolling back, cancelling or deleting: nothing may be done that cannot be undone."""
+    status: str
+    """Empty for a stack that is not visible yet."""
+    operations: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """`LastOperations`: the ids of the operations of each type."""
+    updated_at: float | None = None
+    """`LastUpdatedTime`, in seconds since the epoch. None: not told."""
 
 
-class StackAtRestError(aws.TransientError):
-    """No operation on the stack is under way, or the answer lags behind."""
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """The identity of the stack operation that a request belongs to."""
+
+    type: str
+    ids: tuple[str, ...] = ()
+    updated_at: float | None = None
+
+
+class StackNotUpdatingError(Exception):
+    """The stack no longer wants this request to be carried out, or never did.
+
+    `is_rolling_back` tells whether it is rolling back or being deleted, in which case the request
+    must succeed. The text is a sentence on what was seen.
+    """
+
+    def __init__(self, sentence: str, *, is_rolling_back: bool) -> None:
+        super().__init__(sentence)
+        self.is_rolling_back = is_rolling_back
 
 
 class Stack:
@@ -34,21 +91,298 @@ class Stack:
         self.stack_id = stack_id
         self._client = client
 
-    def direction(self) -> StackDirection:
-        """DescribeStacks: one call.
+    def describe(self) -> StackView:
+        """Call DescribeStacks, once.
 
         Raises:
-            StackAtRestError: the status fits no request that CloudFormation sends to a resource.
             aws.AwsError: the call failed.
         """
-        with aws.translated("DescribeStacks"):
-            answer = self._client.describe_stacks(StackName=self.stack_id)
-        stacks = answer.get("Stacks") or [{}]
-        status = str(stacks[0].get("StackStatus", ""))
-        if status in _GOING_FORWARD:
-            return StackDirection.FORWARD
-        if status.endswith("_IN_PROGRESS") and ("ROLLBACK" in status or "DELETE" in status):
-            return StackDirection.BACKWARD
-        raise StackAtRestError(
-            "DescribeStacks", "UnexpectedStackStatus", f"the stack is in {status or 'no status'}"
+        try:
+            with aws.translated("DescribeStacks"):
+                answer = self._client.describe_stacks(StackName=self.stack_id)
+        except aws.RejectedError as error:
+            if "does not exist" not in error.message:
+                raise
+            return StackView("")
+        stack = (aws.required("DescribeStacks", answer, "Stacks")["Stacks"] or [{}])[0]
+        operations: dict[str, tuple[str, ...]] = {}
+        for entry in stack.get("LastOperations") or ():
+            kind, identifier = entry.get("OperationType"), entry.get("OperationId")
+            if kind and identifier:
+                operations[kind] = tuple(sorted((*operations.get(kind, ()), printable(identifier))))
+        updated = stack.get("LastUpdatedTime")
+        return StackView(
+            status=printable(str(stack.get("StackStatus", "")), 64),
+            operations=operations,
+            updated_at=updated.timestamp() if isinstance(updated, datetime) else None,
         )
+
+
+class _Standing(Enum):
+    """What one look says about the request."""
+
+    FORWARD = auto()
+    """The operation of the request is going forward."""
+    EARLY = auto()
+    """It seems to, but the look was too early to rule out a rollback."""
+    UNCLEAR = auto()
+    """The answer seems to lag behind."""
+
+
+class StackWatch:
+    """Looks at the stack of one request, and remembers which operation the request belongs to."""
+
+    def __init__(
+        self,
+        stack: Stack,
+        *,
+        request_type: str,
+        clock: Clock,
+        deadlines: Deadlines,
+        outage: float = OUTAGE,
+        operation: Operation | None = None,
+    ) -> None:
+        """Watch `stack`.
+
+        Args:
+            stack: the stack of the resource.
+            request_type: `Create` or `Update`.
+            clock: tells the time and waits.
+            deadlines: `started` is when the request was sent.
+            outage: seconds for which a look that fails is retried.
+            operation: what an earlier invocation remembered.
+        """
+        self.operation = operation
+        """The operation of the request. None: no look has counted as forward yet."""
+        self._stack = stack
+        self._clock = clock
+        self._deadlines = deadlines
+        self._outage = outage
+        self._is_update = request_type == "Update"
+        # A rollback sends Updates, and never a Create.
+        self._sure_at = deadlines.started + (FORWARD_LAG if self._is_update else 0.0)
+        self._seen_at = -math.inf
+        self._unclear_since = math.inf
+        self._at_rest_since = math.inf
+        self._rollback: StackView | None = None
+        self._over: StackNotUpdatingError | None = None
+
+    # Looking ---------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Wait until the stack seems to go forward, which allows to read and not to change.
+
+        Raises:
+            StackNotUpdatingError: it does not.
+            aws.AwsError: the stack could not be looked at.
+        """
+        self._look_until(_Standing.FORWARD, _Standing.EARLY)
+
+    def require_forward(self) -> None:
+        """Look, and wait until it is clear that the operation of this request is going forward.
+
+        Raises:
+            StackNotUpdatingError: it is not.
+            aws.AwsError: the stack could not be looked at.
+        """
+        self._look_until(_Standing.FORWARD)
+
+    def poll(self) -> None:
+        """Look if it is time to. A look that fails is left to the next poll.
+
+        Raises:
+            StackNotUpdatingError: the operation is over.
+        """
+        pause = AT_REST if self._at_rest_since < math.inf else STACK_POLL
+        if self._clock.now() - self._seen_at >= pause:
+            with suppress(aws.AwsError):
+                self._look()
+
+    def sleep(self, seconds: float) -> None:
+        """Wait, and look at the stack in between as often as `poll` wants to.
+
+        Raises:
+            StackNotUpdatingError: the operation is over.
+        """
+        until = self._clock.now() + seconds
+        while self._clock.now() < until:
+            self.poll()
+            self._clock.sleep(min(until, self._seen_at + STACK_POLL) - self._clock.now())
+        self.poll()
+
+    @contextmanager
+    def in_background(self) -> Iterator[None]:
+        """Poll while the block waits for minutes.
+
+        Raises:
+            StackNotUpdatingError: at the end, if the operation was over at any time.
+        """
+        is_waiting = True
+
+        def poll() -> None:
+            if is_waiting:
+                with suppress(StackNotUpdatingError):
+                    self.poll()
+                timers[0] = self._clock.timer(STACK_POLL, poll)
+
+        timers = [self._clock.timer(STACK_POLL, poll)]
+        try:
+            yield
+        finally:
+            is_waiting = False
+            timers[0].cancel()
+        if self._over:
+            raise self._over
+
+    def _look_until(self, *standings: _Standing) -> None:
+        backoff = Backoff(*STACK_PAUSES)
+        is_known = self.operation is not None
+        while True:
+            # An outage at the first look is waited out for as long as there is time: a rollback
+            # that fails leaves the stack stuck.
+            until = min(self._deadlines.end, self._clock.now() + self._outage)
+            standing = call_with_retry(
+                self._look,
+                clock=self._clock,
+                until=until if is_known else self._deadlines.end,
+                denied_until=self._deadlines.denied_until,
+            )
+            if standing in standings:
+                return
+            pause = backoff.pause()
+            if standing is _Standing.EARLY:
+                pause = self._sure_at - self._clock.now()
+            self._clock.sleep(pause)
+
+    # Judging ---------------------------------------------------------------------------------
+
+    def _look(self) -> _Standing:
+        if self._over:
+            raise self._over
+        self._seen_at = self._clock.now()
+        view = self._stack.describe()
+        try:
+            operation = self.operation
+            standing = self._judge(view, operation) if operation else self._judge_first(view)
+        except StackNotUpdatingError as error:
+            # A later look does not undo it: another operation would be taken for this one.
+            self._over = error
+            raise
+        if standing is not _Standing.UNCLEAR:
+            self._unclear_since = math.inf
+        return standing
+
+    def _judge_first(self, view: StackView) -> _Standing:
+        """Judge a look before any has counted as forward."""
+        if view.status == "DELETE_IN_PROGRESS":
+            raise _rolled_back(view)
+        is_early = self._seen_at < self._sure_at
+        if view.status == "UPDATE_ROLLBACK_IN_PROGRESS":
+            self._rollback = view
+            if self._is_update and not is_early:
+                raise _rolled_back(view)
+        kind = _FORWARD.get(view.status)
+        if kind is None or not self._is_newer_than_rollback(view):
+            return self._unclear(view)
+        if kind == _UPDATE and self._is_late(view):
+            raise _other(view)
+        if is_early:
+            return _Standing.EARLY
+        self.operation = Operation(kind, view.operations.get(kind, ()), view.updated_at)
+        self._rollback = None
+        return _Standing.FORWARD
+
+    def _judge(self, view: StackView, operation: Operation) -> _Standing:
+        """Judge a look after one has counted as forward."""
+        if "ROLLBACK" in view.status or "DELETE" in view.status:
+            raise _rolled_back(view)
+        is_same = self._is_same_operation(view, operation)
+        if view.status in _FORWARD:
+            return _Standing.FORWARD if is_same in {True, None} else self._unclear(view)
+        if view.status:
+            self._at_rest_since = min(self._at_rest_since, self._seen_at)
+            if is_same or self._seen_at - self._at_rest_since >= AT_REST:
+                raise StackNotUpdatingError(
+                    f"The operation of the stack has ended: it is in {view.status}.",
+                    is_rolling_back=False,
+                )
+        return self._unclear(view)
+
+    def _is_same_operation(self, view: StackView, operation: Operation) -> bool | None:
+        """Tell whether a look shows the remembered operation.
+
+        Returns True if it does, False if it shows an earlier one or lacks its entry, and None if
+        nothing is told.
+
+        Raises:
+            StackNotUpdatingError: it shows a later one.
+        """
+        kind, ids, updated_at = operation.type, operation.ids, operation.updated_at
+        shown = _FORWARD.get(view.status, kind)
+        if shown != kind:
+            if shown == _UPDATE:
+                raise _other(view)
+            return False
+        seen = view.operations.get(kind, ())
+        if ids:
+            if seen and seen != ids:
+                raise _other(view)
+            return bool(seen)
+        if kind == _CREATE:
+            # A stack has one creation; if a change set makes it, LastUpdatedTime may come later.
+            return None
+        if view.updated_at is None:
+            return None if updated_at is None else False
+        if updated_at is None and not self._is_late(view):
+            self.operation = replace(operation, updated_at=view.updated_at)
+        elif updated_at is None or view.updated_at > updated_at:
+            raise _other(view)
+        elif view.updated_at < updated_at:
+            return False
+        return True
+
+    def _is_late(self, view: StackView) -> bool:
+        """Tell whether the stack was updated after the request was sent: the request is a copy."""
+        return view.updated_at is not None and view.updated_at > self._deadlines.started + LATE_COPY
+
+    def _is_newer_than_rollback(self, view: StackView) -> bool:
+        rollback = self._rollback
+        if rollback is None:
+            return True
+        ids, before = view.operations.get(_UPDATE, ()), rollback.operations.get(_UPDATE, ())
+        if ids and before:
+            return ids != before
+        if view.updated_at is None or rollback.updated_at is None:
+            return False
+        return view.updated_at > rollback.updated_at
+
+    def _unclear(self, view: StackView) -> _Standing:
+        """Take a look for one that lags behind, for a minute.
+
+        Raises:
+            StackNotUpdatingError: the minute is over.
+        """
+        self._unclear_since = min(self._unclear_since, self._seen_at)
+        if self._seen_at - self._unclear_since < STACK_LAG:
+            return _Standing.UNCLEAR
+        if view.status in _ROLLING_BACK or self._rollback:
+            raise _rolled_back(view)
+        status = f"in {view.status}" if view.status else "not visible"
+        raise StackNotUpdatingError(
+            f"The stack is {status}, in which CloudFormation sends no such request.",
+            is_rolling_back=False,
+        )
+
+
+def _rolled_back(view: StackView) -> StackNotUpdatingError:
+    return StackNotUpdatingError(
+        f"The stack is rolling back or being deleted: it is in {view.status}.", is_rolling_back=True
+    )
+
+
+def _other(view: StackView) -> StackNotUpdatingError:
+    return StackNotUpdatingError(
+        f"The operation that sent this request is over: the stack is in {view.status} of a later"
+        " one.",
+        is_rolling_back=False,
+    )

@@ -57,9 +57,8 @@ class Properties:
         return _number(name, self.text(name, str(default)), problem)
 
     def limit(self, name: Property, problem: Callable[[int], str | None]) -> int | None:
-        """A whole number; None if it is not there or empty, which is no limit."""
-        value = self.text(name)
-        return _number(name, value, problem) if value.strip() else None
+        """A whole number; None if the property is not there, which is no limit."""
+        return _number(name, self.text(name), problem) if name in self._properties else None
 
     def names(self, name: Property, problem: Problem) -> tuple[str, ...]:
         """A list of ids or names, each once, in order. Blanks do not count."""
@@ -82,10 +81,16 @@ class Properties:
     def counts(
         self, name: Property, key: Problem, problem: Callable[[int], str | None]
     ) -> dict[str, int]:
-        """A map of names to whole numbers."""
-        value = self._properties.get(name) or {}
-        if not isinstance(value, Mapping):
-            raise RequestError(f"{name}: {quoted(value)} is not a map of names to numbers.")
+        """A map of names to whole numbers. An empty one is refused: it guards nothing."""
+        if name not in self._properties:
+            return {}
+        value = self._properties[name]
+        if not isinstance(value, Mapping) or not value:
+            what = "is empty" if value in ({}, [], (), "") else "is not a map"
+            raise RequestError(
+                f"{name}: {quoted(value)} {what}; allowed: a map of instance groups to numbers of"
+                " nodes, or leave the property out."
+            )
         counts = {}
         for given, count in value.items():
             refuse(name, key(str(given)))

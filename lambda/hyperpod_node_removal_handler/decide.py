@@ -1,0 +1,117 @@
+"""What a removal does next. Pure: the reconciler is the only caller, and does what it is told."""
+
+import math
+from dataclasses import dataclass, field
+from enum import Enum, auto
+
+from hyperpod_node_removal_handler.contract import RemovalStage
+from hyperpod_node_removal_handler.removal import Removal
+from hyperpod_node_removal_handler.requested_node import Phase
+from hyperpod_node_removal_handler.timing import (
+    CONFIRM,
+    LAST_LOOK,
+    POLL_PAUSES,
+    RETRY_PAUSES,
+    Backoff,
+    Deadlines,
+)
+
+
+class Step(Enum):
+    """What to do next."""
+
+    OBSERVE = auto()
+    """List the nodes, and check the guards unless the removal has begun."""
+    REQUEST = auto()
+    """Request every waiting node."""
+    GIVE_UP = auto()
+    """Fail the nodes that were refused until the end of `RetryFor`."""
+    WAIT = auto()
+    """Wait until something may have changed, then list the nodes."""
+    AWAIT_CLUSTER = auto()
+    """All nodes have left: wait until the cluster is no longer in transition."""
+    FINISH = auto()
+    """Report: there is nothing left to do."""
+    EXPIRE = auto()
+    """Report: the time is up."""
+    HAND_OVER = auto()
+    """Let the next invocation go on."""
+
+
+@dataclass
+class Schedule:
+    """When the reconciler does what, in seconds of the clock."""
+
+    deadlines: Deadlines
+    stage: RemovalStage
+    """How far the removal must get."""
+    retry_until: float
+    """When `RetryFor` is over: the last request is made then."""
+    listing_max_age: float = math.inf
+    """How old a listing may be before the first request. No limit without guards."""
+    settle_for: float = 0.0
+    """For how long after the last node left a cluster in transition is waited for."""
+    reached_at: float | None = None
+    """When the last node was seen to have left."""
+    is_cluster_settled: bool = False
+    """Whether the cluster was seen out of transition after that."""
+    listed_at: float = -math.inf
+    next_request_at: float = -math.inf
+    was_last_request: bool = False
+    polls: Backoff = field(default_factory=lambda: Backoff(*POLL_PAUSES))
+    retries: Backoff = field(default_factory=lambda: Backoff(*RETRY_PAUSES))
+
+    def requested(self, now: float) -> None:
+        """Plan the next round of requests. The last one is at the very end of `RetryFor`."""
+        self.was_last_request = now >= self.retry_until
+        pause = LAST_LOOK if self.was_last_request else self.retries.pause()
+        self.next_request_at = now + pause
+        if not self.was_last_request:
+            self.next_request_at = min(self.next_request_at, self.retry_until)
+
+    def is_listing_fresh(self, now: float) -> bool:
+        """Whether the guards may be taken to hold, for a removal that has not begun."""
+        return now - self.listed_at <= self.listing_max_age
+
+    def awaits_cluster(self, removal: Removal, now: float) -> bool:
+        """Whether the cluster may still be changing through this removal, whose nodes have left."""
+        reached_at = now if self.reached_at is None else self.reached_at
+        is_over = self.is_cluster_settled or now >= reached_at + self.settle_for
+        return bool(removal.lowered_by_group) and not is_over
+
+
+def decide(removal: Removal, schedule: Schedule, now: float) -> Step:
+    """Return what to do next."""
+    has_reached = removal.has_reached(schedule.stage)
+    if has_reached and not schedule.awaits_cluster(removal, now):
+        return Step.FINISH
+    if now >= schedule.deadlines.deadline:
+        return Step.EXPIRE
+    if now >= schedule.deadlines.hand_over_at:
+        return Step.HAND_OVER
+    if has_reached:
+        return Step.AWAIT_CLUSTER
+    if not removal.count(Phase.WAITING) or now < schedule.next_request_at:
+        return Step.WAIT
+    return _request(removal, schedule, now)
+
+
+def _request(removal: Removal, schedule: Schedule, now: float) -> Step:
+    """Return what to do where nodes are due to be requested."""
+    if schedule.was_last_request:
+        return Step.GIVE_UP
+    if not removal.has_begun and not schedule.is_listing_fresh(now):
+        return Step.OBSERVE
+    return Step.REQUEST
+
+
+def wake_at(removal: Removal, schedule: Schedule, now: float) -> float:
+    """Return when something may have changed, or the next request is due: whichever is first."""
+    times = [schedule.deadlines.end]
+    if removal.count(Phase.WAITING):
+        times.append(schedule.next_request_at)
+    if any(node.phase is Phase.LEAVING and not node.failures for node in removal.nodes):
+        times.append(now + schedule.polls.pause())
+    elif any(node.is_unsettled_look for node in removal.nodes):
+        times.append(now + CONFIRM)
+    return min(times)

@@ -1,0 +1,506 @@
+"""One removal from the first look to the report: observe, decide, act, wait.
+
+The reconciler owns the state of a removal and is the only one that changes it. Where a promise is
+kept: `_send` sends the one request that a look at the stack has just allowed; `_observe` checks the
+guards until a request may have been carried out; `_call` never lets 30 s pass without a look.
+"""
+
+import logging
+from collections import deque
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeVar
+
+from hyperpod_node_removal_handler import plan_table, refill
+from hyperpod_node_removal_handler.aws import (
+    MESSAGE_MAX,
+    AccessDeniedError,
+    AwsError,
+    ConflictError,
+    RejectedError,
+    ResourceNotFoundError,
+    ThrottledError,
+    TransientError,
+)
+from hyperpod_node_removal_handler.cluster import Cluster, ClusterDescription, Listing, Refusal
+from hyperpod_node_removal_handler.contract import (
+    BEFORE_REMOVAL_MAX,
+    FailureCode,
+    MissingNodes,
+    RemovalStage,
+    abbreviated,
+    printable,
+)
+from hyperpod_node_removal_handler.decide import Schedule, Step, decide, wake_at
+from hyperpod_node_removal_handler.plan import Plan, make_plan
+from hyperpod_node_removal_handler.removal import DeleteRequest, Removal
+from hyperpod_node_removal_handler.reply import RepliedError
+from hyperpod_node_removal_handler.request import Guards, RemovalRequest
+from hyperpod_node_removal_handler.requested_node import Phase
+from hyperpod_node_removal_handler.result import Result, interrupted, not_found
+from hyperpod_node_removal_handler.stack import StackNotUpdatingError, StackWatch
+from hyperpod_node_removal_handler.timing import (
+    CLUSTER_POLL,
+    HOOK_RESERVE,
+    LISTING_MAX_AGE,
+    OUTAGE,
+    Clock,
+    Deadlines,
+    HandOverDue,
+    call_with_retry,
+)
+
+if TYPE_CHECKING:
+    from hyperpod_node_removal_handler.before_removal import Hook
+
+_log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class RefusedError(Exception):
+    """The plan must not be carried out: a guard is broken, or the hook does not approve."""
+
+    def __init__(self, *phrases: str, code: FailureCode = FailureCode.GUARDED) -> None:
+        super().__init__("; ".join(phrases))
+        self.phrases = phrases
+        # Kept and logged for each node; `phrases` are for the verdict.
+        self.refusal = Refusal(code, abbreviated(printable(str(self)), MESSAGE_MAX))
+
+
+class Reconciler:
+    """Drives one removal against a cluster.
+
+    `removal` is all its state and may be read from any thread.
+    """
+
+    def __init__(
+        self,
+        request: RemovalRequest,
+        *,
+        cluster: Cluster,
+        stack: StackWatch,
+        clock: Clock,
+        deadlines: Deadlines,
+        removal: Removal,
+        hook: "Hook | None" = None,
+        has_replied: Callable[[], bool] = lambda: False,
+        approved_at: float | None = None,
+        reached_at: float | None = None,
+        target_counts_before: Mapping[str, int] | None = None,
+    ) -> None:
+        """Take up a removal.
+
+        Args:
+            request: what is asked for.
+            cluster: the cluster it is asked of.
+            stack: the stack of the resource, looked at before every request.
+            clock: tells the time.
+            deadlines: the time there is.
+            removal: where it begins, or how far an earlier invocation got.
+            hook: the function that is asked first.
+            has_replied: tells whether CloudFormation has been answered meanwhile.
+            approved_at: what an earlier invocation knew of it, like the two that follow.
+            reached_at: see `Schedule.reached_at`.
+            target_counts_before: instances that each group was to have in the beginning.
+        """
+        self._request = request
+        self._cluster = cluster
+        self._stack = stack
+        self._clock = clock
+        self._deadlines = deadlines
+        self._hook = hook
+        self._has_replied = has_replied
+        self._began = clock.now()
+        self._description: ClusterDescription | None = None
+        self._may_be_busy = False
+        self._warned: set[str] = set()
+        self._guards = request.guards
+        if request.changes_settings_only:
+            self._guards = replace(self._guards, missing_nodes=MissingNodes.ACCEPT)
+        self.removal = removal
+        self.approved_at = approved_at
+        """Since when nodes may be requested (see `Continuation`)."""
+        self.target_counts_before: Mapping[str, int] = target_counts_before or {}
+        self.schedule = Schedule(
+            deadlines,
+            request.wait_for,
+            retry_until=deadlines.deadline,
+            reached_at=reached_at,
+            settle_for=request.retry_for if request.wait_for is RemovalStage.REMOVED else 0.0,
+        )
+        if self._guards != Guards():
+            self.schedule.listing_max_age = LISTING_MAX_AGE
+
+    def run(self) -> Result | None:
+        """Run until there is something to report, or None where it is time to hand over.
+
+        Raises:
+            StackNotUpdatingError: the stack did not want it before anything was requested.
+            RepliedError: CloudFormation was answered while a call was under way.
+        """
+        try:
+            result = self._run()
+            if result and self._stack.operation is None:
+                # No failure is reported before it is clear that it would not fail a rollback.
+                self._stack.require_forward()
+        except StackNotUpdatingError as error:
+            if not self.removal.has_begun:
+                raise
+            return self._result(f"{error} No further node was requested.")
+        except AwsError as error:
+            _log.error("%s", error)
+            return self._result(interrupted(error, has_begun=self.removal.has_begun))
+        return result
+
+    def _run(self) -> Result | None:
+        try:
+            return self._reconcile()
+        except HandOverDue:
+            return None
+        except RefusedError as error:
+            self.removal = self.removal.refuse(error.refusal)
+            return replace(self._result(), objections=error.phrases)
+        except ResourceNotFoundError as error:
+            if error.operation == "DescribeStacks":
+                raise
+            return self._cluster_not_found(error)
+        except AwsError as error:
+            if isinstance(error, TransientError) and self._is_hand_over_due:
+                return None
+            raise
+
+    @property
+    def _is_hand_over_due(self) -> bool:
+        return self._clock.now() >= self._deadlines.hand_over_at
+
+    # The loop --------------------------------------------------------------------------------
+
+    def _reconcile(self) -> Result | None:
+        if self._stack.operation is None:
+            self._stack.begin()
+        self._description = self._describe()
+        if self.approved_at is None:
+            plan = self._plan(self._description)
+            if self._request.is_dry_run:
+                return self._result()
+            self.approved_at = self._approve(plan, self._description)
+        else:
+            self.removal = self.removal.with_controllers(self._description.controller_groups)
+            self._observe()
+        retry_until = self.approved_at + self._request.retry_for
+        self.schedule.retry_until = min(self._deadlines.deadline, retry_until)
+        while not self._has_replied():
+            now = self._clock.now()
+            if self.removal.has_reached(self.schedule.stage) and self.schedule.reached_at is None:
+                self.schedule.reached_at = now
+            step = decide(self.removal, self.schedule, now)
+            if step is Step.HAND_OVER:
+                return None
+            if step in {Step.FINISH, Step.EXPIRE}:
+                why = f"the time was up after {round(now - self._deadlines.started)} s"
+                self.removal = self.removal.stop(why, self.schedule.stage)
+                self._log_progress()
+                return self._result()
+            self._act(step)
+        raise RepliedError
+
+    def _act(self, step: Step) -> None:
+        match step:
+            case Step.OBSERVE:
+                self._observe()
+            case Step.REQUEST:
+                self._request_removals()
+            case Step.GIVE_UP:
+                self.removal = self.removal.give_up()
+                self.schedule.was_last_request = False
+            case Step.WAIT:
+                self._log_progress()
+                now = self._clock.now()
+                self._stack.sleep(wake_at(self.removal, self.schedule, now) - now)
+                self._observe()
+            case Step.AWAIT_CLUSTER:
+                self._await_cluster()
+
+    # Observe ---------------------------------------------------------------------------------
+
+    def _call(self, call: Callable[[], T]) -> T:
+        """Make a call that only looks, as often as it takes, with an eye on the stack."""
+        self._stack.poll()
+        return call_with_retry(
+            call,
+            clock=self._clock,
+            until=min(
+                self._deadlines.end, self._clock.now() + max(OUTAGE, self._request.retry_for)
+            ),
+            denied_until=self._deadlines.denied_until,
+            sleep=self._stack.sleep,
+        )
+
+    def _describe(self) -> ClusterDescription:
+        description = self._call(self._cluster.describe)
+        self._may_be_busy = description.is_in_transition
+        return description
+
+    def _nodes(self) -> Listing:
+        listing = self._cluster.nodes(self._call)
+        self.schedule.listed_at = self._clock.now()
+        return listing
+
+    def _observe(self) -> None:
+        """List the nodes. Until a request may have been carried out, the guards hold."""
+        if self.removal.has_begun or self._description is None:
+            self.removal = self.removal.observe(self._nodes())
+            return
+        self.removal, plan = make_plan(self.removal, self._description, self._nodes)
+        # What was there before and is gone now is no typing error.
+        self._check(plan, replace(self._guards, missing_nodes=MissingNodes.ACCEPT))
+
+    def _await_cluster(self) -> None:
+        """Wait for a cluster in transition: the stack's next resource may change it."""
+        self.schedule.is_cluster_settled = not self._describe().is_in_transition
+        if not self.schedule.is_cluster_settled:
+            self._stack.sleep(min(CLUSTER_POLL, self._deadlines.end - self._clock.now()))
+
+    # Plan, guards, hook ----------------------------------------------------------------------
+
+    def _plan(self, description: ClusterDescription) -> Plan:
+        self.target_counts_before = description.target_counts
+        self.removal, plan = make_plan(self.removal, description, self._nodes)
+        for line in plan_table.log_lines(plan):
+            _log.log(line.level, "%s", line.text, extra=dict(line.fields))
+        self._warn()
+        guards = self._guards
+        if self.removal.is_seen_under_way:
+            # Another copy of the request may have begun: a missing node is no typing error.
+            guards = replace(guards, missing_nodes=MissingNodes.ACCEPT)
+        self._check(plan, guards)
+        if self._hook and self._request.is_dry_run:
+            _log.info("A dry run: %s is not asked.", self._hook.function)
+        return plan
+
+    def _check(self, plan: Plan, guards: Guards) -> None:
+        if phrases := plan.broken(guards):
+            raise RefusedError(*phrases)
+
+    def _approve(self, plan: Plan, description: ClusterDescription) -> float:
+        """Have the hook, if there is one, asked. Returns since when nodes may be requested."""
+        if self._hook is None:
+            return self._deadlines.started
+        self.removal = replace(self.removal, needs_approval=True)
+        if not plan.to_remove:
+            return self._deadlines.started
+        deadline = self._hook_deadline()
+        self._require_forward()
+        try:
+            with self._stack.in_background():
+                self._ask_hook(self._hook, plan, description, deadline)
+        finally:
+            # It may turn out to be a request of the rollback, which must not fail for a veto.
+            with suppress(AwsError):
+                self._stack.require_forward()
+        approved_at = self._clock.now()
+        self._observe()
+        return approved_at
+
+    def _hook_deadline(self) -> float:
+        """Return when the hook must have answered."""
+        now, hand_over_at = self._clock.now(), self._deadlines.hand_over_at
+        wanted = min(now + BEFORE_REMOVAL_MAX, self._deadlines.deadline - HOOK_RESERVE)
+        if hand_over_at - now < (min(wanted, hand_over_at) - self._began) / 2:
+            # Much of this invocation is over already, and one alone waits for the hook.
+            raise HandOverDue
+        return min(wanted, hand_over_at)
+
+    def _ask_hook(
+        self, hook: "Hook", plan: Plan, description: ClusterDescription, deadline: float
+    ) -> None:
+        # Loaded already: the hook is one of it.
+        from hyperpod_node_removal_handler.before_removal import (  # noqa: PLC0415
+            Decision,
+            HookError,
+        )
+
+        try:
+            verdict = hook.ask(
+                description,
+                plan.to_remove,
+                deadline=deadline,
+                denied_until=self._deadlines.denied_until,
+            )
+        except HookError as error:
+            phrase = f"the hook {hook.name} {error}"
+            raise RefusedError(phrase, code=FailureCode.HOOK_FAILED) from error
+        self.removal = self.removal.apply_verdict(verdict.veto_of)
+        if verdict.decision is Decision.VETO:
+            reason = f': "{verdict.reason}"' if verdict.reason else ""
+            raise RefusedError(
+                f"the hook {hook.name} vetoed the removal{reason}", code=FailureCode.VETOED
+            )
+
+    # Act -------------------------------------------------------------------------------------
+
+    def _require_forward(self) -> None:
+        """Look at the stack, and raise unless something may be done for this request now."""
+        self._stack.require_forward()
+        if self._has_replied():
+            raise RepliedError
+
+    def _request_removals(self) -> None:
+        """Request every waiting node once, unless the stack or the cluster forbids it."""
+        if not self._may_be_busy or not self._is_busy():
+            requests = deque(self.removal.requests())
+            while requests and (parts := self._send(requests.popleft())) is not None:
+                requests.extendleft(reversed(parts))
+            if requests and self._must_observe:
+                return  # The rest is still due, after a listing.
+        self.schedule.requested(self._clock.now())
+
+    @property
+    def _must_observe(self) -> bool:
+        is_fresh = self.schedule.is_listing_fresh(self._clock.now())
+        return not self.removal.has_begun and not is_fresh
+
+    def _send(self, request: DeleteRequest) -> tuple[DeleteRequest, ...] | None:
+        """Send one request, right after a look at the stack.
+
+        Returns the parts of it that have to be sent each by itself, or None if no more can be sent
+        in this round.
+        """
+        self._require_forward()
+        if self._clock.now() >= self._deadlines.end or self._must_observe:
+            return None
+        before = self.removal
+        self.removal = before.send(request)
+        try:
+            reply = self._cluster.delete(request.node_ids, request.node_logical_ids)
+        except RejectedError as error:
+            self.removal = before
+            if self._is_busy():
+                return None
+            if not before.is_explained(request):
+                return request.parts()
+            self.removal = before.reject(request, Refusal.of(error))
+        except AwsError as error:
+            self.removal = self._deferred(before, request, error)
+            return None
+        else:
+            self.removal = before.answer(request, reply)
+        return ()
+
+    def _deferred(self, before: Removal, request: DeleteRequest, error: AwsError) -> Removal:
+        """Return what a request makes of the removal that came to nothing for now.
+
+        Raises:
+            AwsError: it will not come to anything later either.
+        """
+        deferral = Refusal.of(error)
+        match error:
+            case ConflictError():
+                self._may_be_busy = True
+                return before.defer(replace(deferral, code=FailureCode.CLUSTER_BUSY))
+            case ThrottledError():
+                return before.throttle(request, deferral)
+            case TransientError():
+                return before.lose(request, deferral)
+            case AccessDeniedError() if self._clock.now() < self._deadlines.denied_until:
+                # The permission may be as new as the removal, and still be spreading.
+                denied_until = self._deadlines.denied_until
+                self.schedule.retry_until = max(self.schedule.retry_until, denied_until)
+                return before.defer(deferral)
+        self.removal = before
+        raise error
+
+    def _is_busy(self) -> bool:
+        """Look whether the cluster is in transition, so that it refuses every request."""
+        description = self._describe()
+        if self._may_be_busy:
+            message = f"the cluster is in status {description.status}"
+            self.removal = self.removal.defer(Refusal(FailureCode.CLUSTER_BUSY, message))
+        return self._may_be_busy
+
+    # Report ----------------------------------------------------------------------------------
+
+    def result_so_far(self, interruption: str) -> Result:
+        """Tell what is known at this moment, from any thread and without a call."""
+        now, removal = self._clock.now(), self.removal
+        return Result(
+            cluster_name=self._description.name if self._description else self._cluster.name,
+            removal=removal.stop("the removal ended early", self._request.wait_for)
+            if interruption
+            else removal,
+            elapsed=now - self._deadlines.started,
+            ended=now,
+            interruption=interruption,
+            target_counts_before=self.target_counts_before,
+            warnings=self._warnings(removal),
+        )
+
+    def _result(self, interruption: str = "") -> Result:
+        self._warn()
+        result = self.result_so_far(interruption)
+        if self._clock.now() >= self._deadlines.deadline:
+            return result  # What is left of the time is for the reply.
+        try:
+            description = self._cluster.describe()
+        except AwsError:
+            return result
+        # What to write back into a template: of the groups that lost nodes first.
+        lowered = self.removal.lowered_by_group
+        counts = description.target_counts
+        groups = sorted(counts, key=lambda group: (group not in lowered, group))
+        warnings = result.warnings
+        if lowered and description.is_in_transition and self.schedule.reached_at is not None:
+            seconds = round(self._clock.now() - self.schedule.reached_at)
+            warnings += (refill.in_transition(description.status, seconds),)
+        return replace(
+            result,
+            target_counts={group: counts[group] for group in groups},
+            warnings=warnings,
+        )
+
+    def _cluster_not_found(self, error: ResourceNotFoundError) -> Result:
+        is_expected = self._description is not None or self._request.changes_settings_only
+        if not is_expected and self.approved_at is None:
+            return self._result(not_found(self._cluster.name, error))
+        if not self._is_cluster_gone():
+            raise error
+        _log.warning("The cluster does not exist any more, and neither do its nodes.")
+        self.removal = self.removal.cluster_deleted()
+        return self._result()
+
+    def _is_cluster_gone(self) -> bool:
+        """Whether it is the cluster that was not found, and not something it depends on."""
+        try:
+            self._cluster.describe()
+        except AwsError as error:
+            return isinstance(error, ResourceNotFoundError)
+        return False
+
+    def _warnings(self, removal: Removal) -> tuple[str, ...]:
+        left_alone = [
+            node.name
+            for node in removal.nodes
+            if node.refusal and node.refusal.code == FailureCode.NOT_REQUESTED
+        ]
+        told = refill.warnings(removal.nodes, self._description) if self._description else ()
+        return (*refill.left_alone(left_alone), *told)
+
+    def _warn(self) -> None:
+        for sentence in self._warnings(self.removal):
+            if sentence not in self._warned:
+                _log.warning("%s", sentence)
+            self._warned.add(sentence)
+
+    def _log_progress(self) -> None:
+        counts = {
+            "removed": self.removal.count(Phase.REMOVED),
+            "already_absent": self.removal.count(Phase.ABSENT),
+            "leaving": self.removal.count(Phase.LEAVING, Phase.UNSEEN),
+            "waiting": self.removal.count(Phase.WAITING),
+            "failed": self.removal.count(Phase.FAILED),
+            "elapsed_seconds": round(self._clock.now() - self._deadlines.started),
+        }
+        text = ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in counts.items())
+        _log.info("Round: %s", text, extra=counts)

@@ -1,0 +1,204 @@
+"""The clock, the deadlines of a removal, the one retry policy, and every pace and tolerance.
+
+The SDK sends each call once (`aws`). Every further attempt is made by `call_with_retry` or by the
+reconciler's loop, so nothing is sent again behind a check that was made before it.
+"""
+
+import math
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final, Protocol, TypeVar
+
+from hyperpod_node_removal_handler.aws import AccessDeniedError, TransientError
+
+T = TypeVar("T")
+
+# All in seconds.
+
+PROPAGATION: Final = 60.0
+"""A new permission may take this long to spread. Until then a call that is denied is retried."""
+OUTAGE: Final = 60.0
+"""A failing look at the cluster or the stack is retried for at least this long: a removal under way
+is not given up for a short outage, however short `RetryFor` is."""
+
+# The stack
+STACK_LAG: Final = 60.0
+"""DescribeStacks may show the state before the operation for this long (aws-cdk-cli #1802)."""
+FORWARD_LAG: Final = 5.0
+"""It may still show an update going forward for less than this after the update's rollback sent a
+request. How long is not documented: 1 to 4 s are covered."""
+LATE_COPY: Final = 2.0
+"""A stack updated this much later than a request was sent is in a later operation. The time in the
+presigned URL has whole seconds, and LastUpdatedTime is set before the first request is sent."""
+AT_REST: Final = 10.0
+"""Two looks this far apart that show a stack at rest mean that its operation is over."""
+STACK_POLL: Final = 30.0
+"""Whatever is waited for, the stack is looked at again after this long at the latest."""
+STACK_PAUSES: Final = (1.0, 1.5, 5.0)
+"""First pause, growth and longest pause between looks at a stack whose state is not clear yet."""
+
+# The nodes
+POLL_PAUSES: Final = (1.0, 1.05, 30.0)
+"""First pause, growth and longest pause between listings while nodes leave. Pruning takes seconds
+to minutes: a listing comes late by a fortieth of the time passed, on average."""
+CONFIRM: Final = 0.2
+"""Pause before the second look that an absence, or a failure, has to be seen in."""
+LISTING_MAX_AGE: Final = 5.0
+"""Guards are checked against a listing no older than this before the first request."""
+
+# Requests
+RETRY_PAUSES: Final = (5.0, 2.0, 60.0)
+"""First pause, growth and longest pause between requests for nodes that were refused."""
+LAST_LOOK: Final = 2.0
+"""Pause between the last request and the listing that decides what came of it."""
+CALL_PAUSES: Final = (1.0, 2.0, 20.0)
+"""First pause, growth and longest pause between attempts of a call that only looks."""
+CLUSTER_POLL: Final = 10.0
+"""Pause between looks at a cluster that is still in transition after the last node has left."""
+
+# The invocation
+MAX_EVENT_AGE: Final = 60.0
+"""`MaximumEventAge` of the function: Lambda drops a request that it could not run for this long."""
+SEND_TIME_SLACK: Final = 30.0
+"""A request older than `MAX_EVENT_AGE` and this much has a send time that is not believed."""
+REPLY_MARGIN: Final = 15.0
+"""Kept of an invocation for the report: no removal goes on into it."""
+EXPIRY_MARGIN: Final = 8.0
+"""A reply is sent this long before the invocation ends, even if a call has not returned by then."""
+HAND_OVER_SHARE: Final = 0.9
+"""Share of an invocation after which a longer removal is handed over: 105 s before the end of 15
+minutes, with the margin for the reply."""
+HAND_OVER_RETRY: Final = 30.0
+"""A hand-over that fails is retried for this long."""
+HOOK_RESERVE: Final = 30.0
+"""Kept from the hook before the deadline: its approval must not come too late to act on."""
+
+# The reply
+REPLY_PAUSES: Final = (1.0, 2.0, 30.0)
+"""First pause, growth and longest pause between attempts to deliver the reply."""
+REPLY_TIMEOUT: Final = 10.0
+"""One attempt to deliver the reply, from connecting to the last byte of the answer."""
+EVENT_RETRY: Final = 30.0
+"""An event for EventBridge that is refused is retried for this long: its permission may still be
+spreading."""
+
+_JITTER: Final = 0.2
+
+
+class Timer(Protocol):
+    """Something that will happen unless it is canceled."""
+
+    def cancel(self) -> None:
+        """Call it off. Does nothing if it has begun."""
+        ...
+
+
+class Clock(Protocol):
+    """Time, as far as the function needs it."""
+
+    def now(self) -> float:
+        """Return seconds since the epoch: a removal outlives a process and its own clock."""
+        ...
+
+    def sleep(self, seconds: float) -> None:
+        """Wait. A negative number is no wait."""
+        ...
+
+    def timer(self, seconds: float, action: Callable[[], None]) -> Timer:
+        """Run `action` in a thread of its own, `seconds` from now."""
+        ...
+
+
+class SystemClock:
+    """The clock of the machine."""
+
+    def now(self) -> float:
+        """Return seconds since the epoch."""
+        return time.time()
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+        time.sleep(max(0.0, seconds))
+
+    def timer(self, seconds: float, action: Callable[[], None]) -> Timer:
+        """Start a daemon thread that runs `action` later."""
+        timer = threading.Timer(max(0.0, seconds), action)
+        timer.daemon = True
+        timer.start()
+        return timer
+
+
+@dataclass
+class Backoff:
+    """Pauses in seconds: `first`, then growing by `factor` up to `most`, each 20 % more or less."""
+
+    first: float
+    factor: float
+    most: float
+    jitter: Callable[[float, float], float] = field(default=random.uniform, repr=False)
+
+    def pause(self) -> float:
+        """Return the next pause."""
+        pause = self.first
+        self.first = min(self.most, self.first * self.factor)
+        return pause * self.jitter(1 - _JITTER, 1 + _JITTER)
+
+
+def call_with_retry(
+    call: Callable[[], T],
+    *,
+    clock: Clock,
+    until: float,
+    denied_until: float,
+    sleep: Callable[[float], None] | None = None,
+) -> T:
+    """Return what `call` returns.
+
+    Args:
+        call: is called again after a `TransientError` or an `AccessDeniedError`.
+        clock: tells the time and, by default, waits.
+        until: when the last attempt after a `TransientError` is made, in seconds of the clock.
+        denied_until: the same after an `AccessDeniedError`.
+        sleep: waits in place of the clock.
+
+    Raises:
+        AwsError: the last one.
+    """
+    backoff = Backoff(*CALL_PAUSES)
+    while True:
+        try:
+            return call()
+        except (TransientError, AccessDeniedError) as error:
+            limit = until if isinstance(error, TransientError) else denied_until
+            if clock.now() >= limit:
+                raise
+        (sleep or clock.sleep)(min(backoff.pause(), limit - clock.now()))
+
+
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """The time a removal has, in seconds of the clock."""
+
+    started: float
+    """When CloudFormation sent the request."""
+    deadline: float
+    """When the removal ends, done or not."""
+    hand_over_at: float = math.inf
+    """When this invocation has to hand it over."""
+
+    @property
+    def end(self) -> float:
+        """When this invocation has to stop waiting."""
+        return min(self.deadline, self.hand_over_at)
+
+    @property
+    def denied_until(self) -> float:
+        """Until when a denied call may be one whose permission is still spreading."""
+        return min(self.end, self.started + PROPAGATION)
+
+
+class HandOverDue(Exception):  # noqa: N818 (a signal, not an error)
+    """This invocation's share of the time is over: the next one goes on."""
