@@ -26,19 +26,17 @@ from hyperpod_node_removal_handler.contract import printable
 MESSAGE_MAX: Final = 300
 """Characters kept of a message of the service."""
 
-# A call that hangs must not eat the seconds that are kept for the reply, so an attempt is short
-# and there are few. Waiting longer than that is the business of the removal's own rounds.
+# The SDK sends each call once: every further attempt is ours, after a look at the stack. A call
+# that hangs must not eat the seconds that are kept for the reply.
 _CONFIG: Final = Config(
     connect_timeout=3,
     read_timeout=20,
-    retries={"mode": "standard", "total_max_attempts": 3},
+    retries={"mode": "standard", "total_max_attempts": 1},
     user_agent_extra="hyperpod-node-removal",
 )
 
-# What follows the reply must not keep the function running for long: whoever calls tries again.
-_EVENTS: Final = _CONFIG.merge(Config(read_timeout=5, retries={"total_max_attempts": 1}))
-# An invocation whose answer is lost may have begun: one at a time, then we decide.
-_INVOKING: Final = _CONFIG.merge(Config(retries={"total_max_attempts": 1}))
+# What follows the reply must not keep the function running for long.
+_EVENTS: Final = _CONFIG.merge(Config(read_timeout=5))
 
 _THROTTLING: Final = frozenset(
     {
@@ -119,14 +117,14 @@ class LambdaClient(Protocol):
 @cache
 def client(service: str) -> Any:
     """The client of `service` for this process, made when it is first needed."""
-    return _made(service, {"lambda": _INVOKING, "events": _EVENTS}.get(service, _CONFIG))
+    return _made(service, _EVENTS if service == "events" else _CONFIG)
 
 
 def waiting_client(seconds: float) -> Any:
     """A client of Lambda that waits so long for what an invoked function answers."""
     # Nothing goes over the connection meanwhile, so something on the way may take it for dead.
     waiting = Config(read_timeout=max(1.0, seconds), tcp_keepalive=True)
-    return _made("lambda", _INVOKING.merge(waiting))
+    return _made("lambda", _CONFIG.merge(waiting))
 
 
 def _made(service: str, config: Config) -> Any:
