@@ -14,7 +14,7 @@ class ServiceError(Exception):
     by botocore; any other code reaches the caller as a plain ClientError.
     """
 
-    def __init__(self, code: str, message: str, status: int = 400) -> None:
+    def __init__(self, code: str, message: str = "", status: int = 400) -> None:
         super().__init__(f"{code}: {message}")
         self.code = code
         self.message = message

@@ -16,6 +16,7 @@ from hyperpod_node_removal_handler.request import Guards
 from hyperpod_node_removal_handler.requested_node import RequestedNode
 from sandbox.aws import Sandbox
 from sandbox.hyperpod import Cluster
+from sandbox.hyperpod.client import SageMaker
 from tests.cli.command import Command
 from tests.handler.world import World
 
@@ -217,7 +218,7 @@ class Desk(Connection):
         object.__setattr__(self, "_world", world)
 
     def client_for(self, service: str, name: str) -> Any:
-        return cast("World", vars(self)["_world"]).sagemaker
+        return SageMaker(cast("World", vars(self)["_world"]).hp)
 
 
 def plan(world: World, folder: Path, text: str) -> Report:

@@ -2,11 +2,11 @@
 
 import json
 from collections.abc import Callable
-from io import BytesIO
 from typing import Any
 
 from hyperpod_node_removal_handler import index
 from hyperpod_node_removal_handler.contract import Attribute
+from tests.aws_transport import Answer, Parameters, Sent
 from tests.handler.endpoint import Endpoint
 from tests.handler.world import STACK_ID, World
 
@@ -29,7 +29,7 @@ HOOK = "arn:aws:lambda:us-east-1:123456789012:function:drain:live"
 
 
 class Lambda:
-    """A Lambda client that keeps what is invoked, to be run when a test says so.
+    """Lambda, which keeps what is invoked, to be run when a test says so.
 
     The hook runs at once. Its errors come first, one for each time it is asked.
     """
@@ -39,17 +39,15 @@ class Lambda:
         self.errors: list[Exception] = []
         self.asked: list[dict[str, Any]] = []
         self.waits: list[float] = []
+        """Seconds for which the hook's answer would have been waited for, each time."""
         self.hook: Callable[[dict[str, Any]], Any] = lambda event: {"Decision": "PROCEED"}
         self.hook_errors: list[Exception] = []
 
-    def waiting(self, seconds: float) -> "Lambda":
-        """The client that waits so long for an answer."""
-        self.waits.append(seconds)
-        return self
-
-    def invoke(self, **request: Any) -> dict[str, Any]:
+    def answer(self, sent: Sent) -> Answer:
+        request = sent.parameters
         if request["InvocationType"] == "RequestResponse":
-            return self._ask(**request)
+            self.waits.append(sent.timeout)
+            return self._ask(request)
         assert request["InvocationType"] == "Event"
         assert request["FunctionName"] == Context.invoked_function_arn
         if self.errors:
@@ -57,39 +55,39 @@ class Lambda:
         self.queue.append(request["Payload"])
         return {"StatusCode": 202}
 
-    def _ask(self, **request: Any) -> dict[str, Any]:
+    def _ask(self, request: Parameters) -> Answer:
         assert request["FunctionName"] == HOOK
         if self.hook_errors:
             raise self.hook_errors.pop(0)
         self.asked.append(json.loads(request["Payload"]))
         answer = self.hook(self.asked[-1])
         if isinstance(answer, Raised):
-            return {"StatusCode": 200, "FunctionError": "Unhandled", "Payload": BytesIO(answer)}
+            return {"StatusCode": 200, "FunctionError": "Unhandled", "Payload": bytes(answer)}
         body = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
-        return {"StatusCode": 200, "Payload": BytesIO(body)}
+        return {"StatusCode": 200, "Payload": body}
 
 
 class Raised(bytes):
     """What Lambda tells of a function that raised."""
 
 
-class Events:
-    """An EventBridge client that keeps what is put."""
+class EventBus:
+    """EventBridge, which keeps what is put."""
 
     def __init__(self) -> None:
         self.entries: list[dict[str, Any]] = []
-        self.errors: list[Exception | dict[str, Any]] = []
+        self.errors: list[Exception | Answer] = []
         """What to raise or to answer instead, call by call."""
         self.on_call: Callable[[], object] = lambda: None
 
-    def put_events(self, **request: Any) -> dict[str, Any]:
+    def answer(self, sent: Sent) -> Answer:
         self.on_call()
         if self.errors:
             error = self.errors.pop(0)
             if isinstance(error, Exception):
                 raise error
             return error
-        self.entries += request["Entries"]
+        self.entries += sent.parameters["Entries"]
         return {"FailedEntryCount": 0, "Entries": [{"EventId": "e-1"}]}
 
 
@@ -99,8 +97,9 @@ class Function:
     def __init__(self, world: World, endpoint: Endpoint) -> None:
         self.world = world
         self.endpoint = endpoint
-        self.lambda_client = Lambda()
-        self.events_client = Events()
+        self.aws_lambda = Lambda()
+        self.event_bus = EventBus()
+        world.services |= {"Invoke": self.aws_lambda.answer, "PutEvents": self.event_bus.answer}
         self.links = 0
 
     def event(self, request_type: str, properties: Any, **more: Any) -> dict[str, Any]:
@@ -129,11 +128,11 @@ class Function:
 
     def run(self, event: Any, seconds: float = 900.0) -> None:
         """One invocation and all that it leads to, each of so many seconds."""
-        self.lambda_client.queue.append(json.dumps(event).encode())
-        while self.lambda_client.queue:
+        self.aws_lambda.queue.append(json.dumps(event).encode())
+        while self.aws_lambda.queue:
             self.links += 1
             end = self.world.clock.now() + seconds
-            index.handler(json.loads(self.lambda_client.queue.pop(0)), Context(seconds))
+            index.handler(json.loads(self.aws_lambda.queue.pop(0)), Context(seconds))
             assert self.world.clock.now() <= end, "the invocation would have timed out"
 
     @property

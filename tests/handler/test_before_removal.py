@@ -21,8 +21,8 @@ from hyperpod_node_removal_handler.before_removal import (
 )
 from hyperpod_node_removal_handler.cluster import Node
 from hyperpod_node_removal_handler.contract import BEFORE_REMOVAL_MAX
-from sandbox.hyperpod import Cluster
-from sandbox.hyperpod.client import client_error
+from sandbox.hyperpod import Cluster, ServiceError
+from tests.aws_transport import Answer, Parameters
 from tests.handler.function import HOOK, Function, Raised
 from tests.handler.world import STACK_ID, World
 
@@ -48,14 +48,14 @@ def test_the_hook_is_asked_once_about_all_planned_nodes_before_the_first_goes(
     function: Function, world: World, cluster: Cluster
 ) -> None:
     nodes = cluster.node_ids("workers")[:3]
-    function.lambda_client.hook = lambda event: (
+    function.aws_lambda.hook = lambda event: (
         {"Decision": "PROCEED"} if world.deletes == 0 else {"Decision": "VETO"}
     )
     start = world.clock.now()
     answer = function.send("Create", NodeIds=list(nodes), BeforeRemoval=HOOK)
     assert answer["Status"] == "SUCCESS"
     assert answer["Data"]["RemovedNodes"] == ",".join(nodes)
-    (asked,) = function.lambda_client.asked
+    (asked,) = function.aws_lambda.asked
     deadline = asked.pop("Deadline")
     assert start == 1_000_000.0
     assert deadline == "1970-01-12T13:58:40Z", "12 minutes later"
@@ -101,7 +101,7 @@ def test_it_is_asked_about_what_would_be_removed_only(function: Function, world:
         BeforeRemoval=HOOK,
         WaitFor="ACCEPTED",
     )
-    (asked,) = function.lambda_client.asked
+    (asked,) = function.aws_lambda.asked
     ids = [(node["NodeId"], node["NodeLogicalId"]) for node in asked["Nodes"]]
     assert ids == [(other, cluster.node(other).logical_id), ("", pending)]
 
@@ -122,13 +122,13 @@ def test_it_is_not_asked_if_nothing_would_be_removed(
     world.cloudformation.statuses = [status]
     nodes = list(cluster.node_ids("workers")[:2])
     function.send("Update", **{"NodeIds": nodes, "BeforeRemoval": HOOK, **properties})
-    assert function.lambda_client.asked == []
+    assert function.aws_lambda.asked == []
     assert world.deletes == 0
 
 
 def test_it_is_not_asked_on_delete(function: Function, cluster: Cluster) -> None:
     function.send("Delete", NodeIds=list(cluster.node_ids("workers")), BeforeRemoval=HOOK)
-    assert function.lambda_client.asked == []
+    assert function.aws_lambda.asked == []
 
 
 def test_a_dry_run_says_that_it_was_not_asked(
@@ -156,7 +156,7 @@ def test_what_is_no_function_is_refused(function: Function, given: Any) -> None:
 def test_a_veto_of_the_plan_removes_nothing(
     function: Function, world: World, cluster: Cluster
 ) -> None:
-    function.lambda_client.hook = answering({"Decision": "VETO", "Reason": "Job 7 is running."})
+    function.aws_lambda.hook = answering({"Decision": "VETO", "Reason": "Job 7 is running."})
     nodes = cluster.node_ids("workers")[:2]
     answer = function.send(
         "Update", NodeIds=list(nodes), BeforeRemoval=HOOK, OnPartialFailure="REPORT"
@@ -175,7 +175,7 @@ def test_a_veto_of_single_nodes_removes_the_others(
     function: Function, world: World, cluster: Cluster, caplog: pytest.LogCaptureFixture
 ) -> None:
     vetoed, other, *_ = cluster.node_ids("workers")
-    function.lambda_client.hook = answering(
+    function.aws_lambda.hook = answering(
         {
             "Decision": "PROCEED",
             "VetoedNodes": [{"NodeId": vetoed, "Reason": "pod ml/trainer-0 cannot be evicted"}],
@@ -199,7 +199,7 @@ def test_a_veto_of_every_node_removes_nothing(
     function: Function, world: World, cluster: Cluster
 ) -> None:
     nodes = cluster.node_ids("workers")[:2]
-    function.lambda_client.hook = answering(
+    function.aws_lambda.hook = answering(
         {"Decision": "PROCEED", "VetoedNodes": [{"NodeId": node} for node in nodes]}
     )
     answer = function.send("Update", NodeIds=list(nodes), BeforeRemoval=HOOK)
@@ -220,7 +220,7 @@ def test_hostile_words_are_made_harmless(
         {reason: 1},
         Raised(json.dumps({"errorType": reason, "errorMessage": reason}).encode()),
     ):
-        function.lambda_client.hook = answering(hook)
+        function.aws_lambda.hook = answering(hook)
         answer = function.send("Update", NodeIds=list(nodes), BeforeRemoval=HOOK)
         assert answer["Status"] == "FAILED"
         assert answer["Reason"].isprintable()
@@ -277,20 +277,20 @@ READ_TIMEOUT = ReadTimeoutError(endpoint_url="https://lambda")
             [ConnectionClosedError(endpoint_url="https://lambda")],
             "may be running still (ConnectionClosedError)",
         ),
-        (None, [client_error("Invoke", "ServiceException", status=500)], "(ServiceException)"),
+        (None, [ServiceError("ServiceException", status=500)], "(ServiceException)"),
         (
             None,
-            [client_error("Invoke", "ResourceNotFoundException", "Function not found", 404)],
+            [ServiceError("ResourceNotFoundException", "Function not found", 404)],
             "could not be asked (ResourceNotFoundException: Function not found)",
         ),
         (
             None,
-            [client_error("Invoke", "AccessDeniedException", "no", 403)] * 99,
+            [ServiceError("AccessDeniedException", "no", 403)] * 99,
             "the function's role needs lambda:InvokeFunction on it (AccessDeniedException: no)",
         ),
         (
             None,
-            [client_error("Invoke", "TooManyRequestsException", "slow", 429)] * 99,
+            [ServiceError("TooManyRequestsException", "slow", 429)] * 99,
             "could not be asked (TooManyRequestsException: slow)",
         ),
     ],
@@ -303,8 +303,8 @@ def test_whatever_is_not_a_clear_yes_means_that_nothing_is_removed(
     errors: list[Exception],
     sentence: str,
 ) -> None:
-    function.lambda_client.hook = answering(hook)
-    function.lambda_client.hook_errors = list(errors)
+    function.aws_lambda.hook = answering(hook)
+    function.aws_lambda.hook_errors = list(errors)
     node = cluster.node_ids("workers")[0]
     answer = function.send("Update", NodeIds=[node], BeforeRemoval=HOOK, OnPartialFailure="REPORT")
     assert answer["Status"] == "FAILED"
@@ -312,18 +312,18 @@ def test_whatever_is_not_a_clear_yes_means_that_nothing_is_removed(
     assert answer["Reason"].startswith("Nothing was removed from ml-cluster: the hook drain:live ")
     assert f"HookFailed: {node}. Mend the hook" in answer["Reason"]
     assert world.deletes == 0
-    assert len(function.lambda_client.asked) == (0 if errors else 1), "asked once, at the most"
+    assert len(function.aws_lambda.asked) == (0 if errors else 1), "asked once, at the most"
 
 
 @pytest.mark.parametrize("code", ["TooManyRequestsException", "AccessDeniedException"])
 def test_a_question_that_surely_was_not_heard_is_put_again(
     function: Function, cluster: Cluster, code: str
 ) -> None:
-    function.lambda_client.hook_errors = [client_error("Invoke", code)] * 3
+    function.aws_lambda.hook_errors = [ServiceError(code)] * 3
     node = cluster.node_ids("workers")[0]
     answer = function.send("Update", NodeIds=[node], BeforeRemoval=HOOK)
     assert answer["Data"]["RemovedNodes"] == node
-    assert len(function.lambda_client.asked) == 1
+    assert len(function.aws_lambda.asked) == 1
 
 
 # Time ----------------------------------------------------------------------------------------
@@ -357,7 +357,7 @@ def test_how_long_a_hook_is_waited_for(
         BeforeRemoval=HOOK,
         ServiceTimeout=timeout,
     )
-    assert function.lambda_client.waits == [pytest.approx(most, abs=1)]
+    assert function.aws_lambda.waits == [pytest.approx(most, abs=1)]
 
 
 def test_a_hook_that_takes_12_minutes_leaves_time_for_the_removal(
@@ -367,7 +367,7 @@ def test_a_hook_that_takes_12_minutes_leaves_time_for_the_removal(
     busy, vetoed, *_ = nodes = cluster.node_ids("workers")[:4]
     start = world.clock.now()
     cluster.refuse(busy, until=start + 1200)
-    function.lambda_client.hook = taking(
+    function.aws_lambda.hook = taking(
         world, 719, {"Decision": "PROCEED", "VetoedNodes": [{"NodeId": vetoed, "Reason": "in use"}]}
     )
     answer = function.send(
@@ -376,7 +376,7 @@ def test_a_hook_that_takes_12_minutes_leaves_time_for_the_removal(
     assert answer["Data"]["FailedNodes"] == vetoed
     assert answer["Data"]["RemovedCount"] == "3", "the time for retries begins after the hook"
     assert function.links > 1
-    assert len(function.lambda_client.asked) == 1, "a successor does not ask again"
+    assert len(function.aws_lambda.asked) == 1, "a successor does not ask again"
     assert vetoed in cluster.present
 
 
@@ -384,16 +384,14 @@ def test_3000_nodes_are_vetoed_and_handed_over(function: Function, world: World)
     cluster = world.hp.create_cluster("ml-cluster", {"workers": 3000}, shutdown_seconds=1500)
     nodes = cluster.node_ids("workers")
     vetoed = [{"NodeId": node, "Reason": f"{node}: {'x' * 300}"} for node in nodes[:400]]
-    function.lambda_client.hook = answering({"Decision": "PROCEED", "VetoedNodes": vetoed})
+    function.aws_lambda.hook = answering({"Decision": "PROCEED", "VetoedNodes": vetoed})
     sizes = []
-    invoke = function.lambda_client.invoke
 
-    def measured(**request: Any) -> dict[str, Any]:
+    def measure(request: Parameters) -> None:
         if request["InvocationType"] == "Event":
             sizes.append(len(request["Payload"]))
-        return invoke(**request)
 
-    function.lambda_client.invoke = measured  # type: ignore[method-assign]
+    world.before("Invoke", measure)
     answer = function.send("Create", NodeIds=list(nodes), BeforeRemoval=HOOK)
     assert answer["Data"]["FailedCount"] == "400"
     assert answer["Data"]["RemovedCount"] == "2600"
@@ -413,7 +411,7 @@ def test_a_stack_that_turned_back_meanwhile_keeps_its_nodes_and_succeeds(
         world.cloudformation.statuses = ["UPDATE_ROLLBACK_IN_PROGRESS"]
         return answer
 
-    function.lambda_client.hook = hook
+    function.aws_lambda.hook = hook
     nodes = list(cluster.node_ids("workers")[:2])
     reply = function.send("Update", NodeIds=nodes, BeforeRemoval=HOOK)
     assert reply["Status"] == "SUCCESS"
@@ -427,22 +425,19 @@ def test_a_deployment_that_was_followed_by_another_one_meanwhile_removes_nothing
     """The stack goes forward when the hook answers, but not for this set any more."""
     monkeypatch.setattr(asking, "_WATCH", 0.0)
     seen = threading.Event()
-    describe_stacks = world.cloudformation.describe_stacks
 
-    def watched(**request: Any) -> dict[str, Any]:
-        answer = describe_stacks(**request)
+    def watch(_: Parameters, answer: Answer) -> None:
         if "ROLLBACK" in answer["Stacks"][0]["StackStatus"]:
             seen.set()
-        return answer
 
-    monkeypatch.setattr(world.cloudformation, "describe_stacks", watched)
+    world.after("DescribeStacks", watch)
 
     def hook(event: dict[str, Any]) -> Any:
         world.cloudformation.statuses = ["UPDATE_ROLLBACK_IN_PROGRESS", "UPDATE_IN_PROGRESS"]
         assert seen.wait(30), "nobody looked at the stack"
         return {"Decision": "PROCEED"}
 
-    function.lambda_client.hook = hook
+    function.aws_lambda.hook = hook
     nodes = list(cluster.node_ids("workers")[:2])
     reply = function.send("Update", NodeIds=nodes, BeforeRemoval=HOOK)
     assert world.cloudformation.statuses == ["UPDATE_IN_PROGRESS"]
@@ -459,7 +454,7 @@ def test_the_guards_are_held_again_after_the_hook(
         world.remove([third])
         return {"Decision": "PROCEED"}
 
-    function.lambda_client.hook = hook
+    function.aws_lambda.hook = hook
     answer = function.send(
         "Update", NodeIds=[first, second], BeforeRemoval=HOOK, MinRemaining={"workers": "6"}
     )
@@ -477,7 +472,7 @@ def test_a_node_that_went_meanwhile_is_no_missing_node(
         world.remove([first])
         return {"Decision": "PROCEED"}
 
-    function.lambda_client.hook = hook
+    function.aws_lambda.hook = hook
     answer = function.send(
         "Update", NodeIds=[first, second], BeforeRemoval=HOOK, MissingNodes="FAIL"
     )
@@ -502,16 +497,14 @@ def test_an_instance_that_the_hook_has_not_seen_is_not_removed(
             fresh.append(cluster.replace_instance(logical_id))
             return {"Decision": "PROCEED"}
 
-        function.lambda_client.hook = hook
+        function.aws_lambda.hook = hook
     else:
-        real = world.sagemaker.list_cluster_nodes
 
-        def list_cluster_nodes(**request: Any) -> dict[str, Any]:
+        def recover(_: Parameters) -> None:
             if world.deletes and not fresh and world.clock.now() > 1_000_080:
                 fresh.append(cluster.replace_instance(logical_id))
-            return real(**request)
 
-        world.sagemaker.list_cluster_nodes = list_cluster_nodes  # type: ignore[method-assign]
+        world.before("ListClusterNodes", recover)
     answer = function.send(
         "Update", seconds=seconds, NodeLogicalIds=[logical_id, other], BeforeRemoval=HOOK
     )
@@ -533,7 +526,7 @@ def test_what_is_handed_over_before_the_plan_is_planned_by_the_successor(
 ) -> None:
     start = world.clock.now()
     world.hp.fail_while("DescribeCluster", lambda _: world.clock.now() - start < 1000, status=500)
-    function.lambda_client.hook = answering({"Decision": "VETO"})
+    function.aws_lambda.hook = answering({"Decision": "VETO"})
     function.send(
         "Create",
         NodeIds=list(cluster.node_ids("workers")[:2]),
@@ -556,7 +549,7 @@ def test_a_hook_that_comes_late_in_an_invocation_gets_the_next_one(
     )
     assert answer["Data"]["RemovedNodes"] == ",".join(nodes)
     assert function.links == 2
-    assert function.lambda_client.waits == [pytest.approx(BEFORE_REMOVAL_MAX, abs=1)]
+    assert function.aws_lambda.waits == [pytest.approx(BEFORE_REMOVAL_MAX, abs=1)]
 
 
 # The answer, as pure decisions ---------------------------------------------------------------

@@ -16,7 +16,8 @@ from hyperpod_node_removal_handler.removal import Removal
 from hyperpod_node_removal_handler.request import RemovalRequest
 from hyperpod_node_removal_handler.requested_node import RequestedNode
 from hyperpod_node_removal_handler.wire import RequestError
-from sandbox.hyperpod.client import client_error
+from sandbox.hyperpod import ServiceError
+from tests.aws_transport import Parameters
 from tests.handler.function import Function
 from tests.handler.world import World
 
@@ -142,14 +143,8 @@ def test_3000_nodes_fit_the_payload_of_an_asynchronous_invocation(
     cluster = world.hp.create_cluster("ml-cluster", {"workers": 3000}, shutdown_seconds=1500)
     for node in cluster.node_ids("workers")[:200]:
         cluster.refuse(node, "NodeIdInUse", f"Node {node} is used by a job of team {node[-4:]}.")
-    sizes = []
-    invoke = function.lambda_client.invoke
-
-    def measured(**request: bytes) -> dict[str, object]:
-        sizes.append(len(request["Payload"]))
-        return invoke(**request)
-
-    function.lambda_client.invoke = measured  # type: ignore[method-assign]
+    sizes: list[int] = []
+    world.before("Invoke", lambda request: sizes.append(len(request["Payload"])))
     answer = function.send("Create", NodeIds=list(cluster.node_ids("workers")), RetryFor="3000")
     assert answer["Data"]["FailedCount"] == "200"
     assert answer["Data"]["RemovedCount"] == "2800"
@@ -162,8 +157,8 @@ def test_a_hand_over_that_fails_is_a_failure_with_the_outcome_so_far(
 ) -> None:
     cluster = world.hp.create_cluster("ml-cluster", {"workers": 4}, shutdown_seconds=3000)
     node = cluster.node_ids("workers")[0]
-    denied = client_error("Invoke", "AccessDeniedException", "not authorized")
-    function.lambda_client.errors = [denied] * 100
+    denied = ServiceError("AccessDeniedException", "not authorized")
+    function.aws_lambda.errors = [denied] * 100
     answer = function.send("Create", NodeIds=[node])
     assert answer["Status"] == "FAILED"
     assert "could not be handed over" in answer["Reason"]
@@ -173,7 +168,7 @@ def test_a_hand_over_that_fails_is_a_failure_with_the_outcome_so_far(
 def test_a_hand_over_that_stutters_goes_through(function: Function, world: World) -> None:
     cluster = world.hp.create_cluster("ml-cluster", {"workers": 4}, shutdown_seconds=1000)
     node = cluster.node_ids("workers")[0]
-    function.lambda_client.errors = [client_error("Invoke", "TooManyRequestsException")] * 2
+    function.aws_lambda.errors = [ServiceError("TooManyRequestsException")] * 2
     assert function.send("Create", NodeIds=[node])["Status"] == "SUCCESS"
 
 
@@ -184,14 +179,12 @@ def test_a_successor_asks_for_nothing_once_the_stack_goes_back(
     bad, good, *_ = cluster.node_ids("workers")
     cluster.refuse(bad, until=world.clock.now() + 900)
     start = world.clock.now()
-    real = world.cloudformation.describe_stacks
 
-    def describe_stacks(**request: object) -> dict[str, object]:
+    def go_back(_: Parameters) -> None:
         if world.clock.now() - start > 800:
             world.cloudformation.statuses = ["UPDATE_ROLLBACK_IN_PROGRESS"]
-        return real(**request)
 
-    world.cloudformation.describe_stacks = describe_stacks  # type: ignore[method-assign]
+    world.before("DescribeStacks", go_back)
     answer = function.send("Update", NodeIds=[bad, good], RetryFor="3000")
     assert answer["Status"] == "FAILED"
     assert "began to roll back" in answer["Reason"]
@@ -205,13 +198,7 @@ def test_a_cluster_deleted_between_two_invocations_took_its_nodes_with_it(
 ) -> None:
     cluster = world.hp.create_cluster("ml-cluster", {"workers": 4}, shutdown_seconds=3000)
     nodes = cluster.node_ids("workers")[:2]
-    invoke = function.lambda_client.invoke
-
-    def then_gone(**request: bytes) -> dict[str, object]:
-        cluster.delete()
-        return invoke(**request)
-
-    function.lambda_client.invoke = then_gone  # type: ignore[method-assign]
+    world.before("Invoke", lambda _: cluster.delete())
     answer = function.send("Create", NodeIds=list(nodes))
     assert answer["Status"] == "SUCCESS"
     assert answer["Data"]["RemovedCount"] == "2"

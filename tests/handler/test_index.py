@@ -11,13 +11,14 @@ from crhelper import CfnResource
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hyperpod_node_removal_handler import index, reply
+from hyperpod_node_removal_handler import index
 from hyperpod_node_removal_handler.rounds import Rounds
-from sandbox.hyperpod import Cluster
-from sandbox.hyperpod.client import client_error
+from sandbox.hyperpod import Cluster, ServiceError
+from tests.aws_transport import Parameters
 from tests.handler.endpoint import Endpoint
 from tests.handler.function import Context, Function
 from tests.handler.world import World
+from tests.https_transport import Put, status_line, taken_by
 
 NODE = "i-0123456789abcdef0"
 
@@ -130,7 +131,7 @@ def test_a_rollback_to_properties_that_are_no_longer_allowed_succeeds(
 def test_a_stack_that_cannot_be_looked_at_means_that_nothing_is_removed(
     function: Function, world: World, cluster: Cluster
 ) -> None:
-    denied = client_error("DescribeStacks", "AccessDenied", "not authorized")
+    denied = ServiceError("AccessDenied", "not authorized")
     world.cloudformation.statuses = [denied]
     answer = function.send("Update", NodeIds=list(cluster.node_ids("workers")))
     assert answer["Status"] == "FAILED"
@@ -140,9 +141,7 @@ def test_a_stack_that_cannot_be_looked_at_means_that_nothing_is_removed(
     assert world.cloudformation.calls > 1
 
 
-@pytest.mark.parametrize(
-    "first", [client_error("DescribeStacks", "Throttling"), "UPDATE_ROLLBACK_COMPLETE"]
-)
+@pytest.mark.parametrize("first", [ServiceError("Throttling"), "UPDATE_ROLLBACK_COMPLETE"])
 def test_a_stack_that_answers_late_is_waited_for(
     function: Function, world: World, cluster: Cluster, first: Any
 ) -> None:
@@ -241,15 +240,13 @@ def test_a_call_that_hangs_does_not_keep_the_reply_back(
     seconds: int,
 ) -> None:
     nodes = cluster.node_ids("workers")[:2]
-    real = world.sagemaker.list_cluster_nodes
 
-    def hang(**request: Any) -> dict[str, Any]:
+    def hang(_: Parameters) -> None:
         if world.deletes and not function.endpoint.requests:
             assert armed().interval == pytest.approx(seconds, abs=1)
             armed().go_off().join()
-        return real(**request)
 
-    world.sagemaker.list_cluster_nodes = hang  # type: ignore[method-assign]
+    world.before("ListClusterNodes", hang)
     answer = function.send("Create", NodeIds=list(nodes), ServiceTimeout=service_timeout)
     assert answer["Status"] == "FAILED"
     assert f"StillPresent: {nodes[0]}, {nodes[1]}" in answer["Reason"]
@@ -273,15 +270,13 @@ def test_the_handler_does_not_return_while_the_reply_is_on_its_way(
         returned_first.append(returned.wait(0.2))
 
     endpoint.on_request = slow
-    real = world.sagemaker.list_cluster_nodes
 
-    def hang(**request: Any) -> dict[str, Any]:
+    def hang(_: Parameters) -> None:
         if world.deletes and not on_its_way.is_set():
             armed().go_off()
             assert on_its_way.wait(20)
-        return real(**request)
 
-    world.sagemaker.list_cluster_nodes = hang  # type: ignore[method-assign]
+    world.before("ListClusterNodes", hang)
     function.send("Create", NodeIds=list(nodes))
     returned.set()
     assert returned_first == [False]
@@ -362,12 +357,15 @@ keys = ["RequestType", "StackId", "RequestId", "LogicalResourceId", "PhysicalRes
         st.dictionaries(st.sampled_from(["ClusterName", "NodeIds", "RetryFor", "x"]), values),
     ),
 )
-def test_no_input_makes_the_function_raise(
-    function: Function, monkeypatch: pytest.MonkeyPatch, given: Any, properties: Any
-) -> None:
+def test_no_input_makes_the_function_raise(function: Function, given: Any, properties: Any) -> None:
     bodies: list[bytes] = []
-    monkeypatch.setattr(reply, "put", lambda url, body, timeout: bodies.append(body))
-    index.handler({**function.event("Create", properties), **given}, Context())
+
+    def take(put: Put) -> bytes:
+        bodies.append(put.body)
+        return status_line(200)
+
+    with taken_by(take):
+        index.handler({**function.event("Create", properties), **given}, Context())
     assert len(bodies) <= 1
     for body in bodies:
         assert len(body) <= 4096

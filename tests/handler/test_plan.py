@@ -8,6 +8,7 @@ import pytest
 from hyperpod_node_removal_handler.contract import MissingNodes, PartialFailure
 from hyperpod_node_removal_handler.request import Guards
 from sandbox.hyperpod import Cluster
+from tests.aws_transport import Parameters
 from tests.handler.function import Function
 from tests.handler.world import World
 
@@ -68,14 +69,13 @@ def test_the_guards_hold_until_the_first_node_is_asked_for(
     world.remove([lost])
     busy_until = world.clock.now() + 400
     cluster.set_status("Updating", until=busy_until)
-    listed = world.sagemaker.list_cluster_nodes
 
-    def list_cluster_nodes(**request: Any) -> dict[str, Any]:
+    def shrink(_: Parameters) -> None:
         if world.clock.now() >= busy_until and free in cluster.present:
-            world.sagemaker.batch_delete_cluster_nodes(ClusterName="ml-cluster", NodeIds=[free])
-        return listed(**request)
+            request = {"ClusterName": "ml-cluster", "NodeIds": [free]}
+            world.hp.call("BatchDeleteClusterNodes", request)
 
-    world.sagemaker.list_cluster_nodes = list_cluster_nodes  # type: ignore[method-assign]
+    world.before("ListClusterNodes", shrink)
     before = world.deletes
     answer = function.send(
         "Update", seconds=seconds, NodeIds=nodes[:3], MinRemaining={"workers": "4"}

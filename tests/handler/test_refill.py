@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from sandbox.hyperpod import Cluster
+from tests.aws_transport import Parameters
 from tests.handler.function import Function
 from tests.handler.world import World
 
@@ -70,14 +71,12 @@ def test_a_faulty_node_that_is_named_by_its_logical_id_stays_the_same(
 def test_a_node_that_was_replaced_before_it_was_asked_for(world: World) -> None:
     made = cluster(world, continuous=True)
     stale, other = made.node_ids("workers")[:2]
-    real = world.sagemaker.batch_delete_cluster_nodes
 
-    def just_recovered(**request: object) -> dict[str, object]:
+    def recover(_: Parameters) -> None:
         if not world.deletes:
             made.replace_instance(stale)
-        return real(**request)
 
-    world.sagemaker.batch_delete_cluster_nodes = just_recovered  # type: ignore[method-assign]
+    world.before("BatchDeleteClusterNodes", recover)
     report = world.report([stale, other])
     assert report.status == "SUCCESS"
     assert report.data["AlreadyAbsentNodes"] == stale

@@ -15,8 +15,7 @@ from hyperpod_node_removal_handler.report import Report
 from hyperpod_node_removal_handler.request import RemovalRequest
 from hyperpod_node_removal_handler.requested_node import RequestedNode
 from hyperpod_node_removal_handler.signals import EVENT_BUS_VARIABLE, EVENT_DETAIL_MAX_BYTES
-from sandbox.hyperpod import Cluster
-from sandbox.hyperpod.client import client_error
+from sandbox.hyperpod import Cluster, ServiceError
 from tests.handler.event_schema import SCHEMA, checked
 from tests.handler.function import Function
 from tests.handler.test_metrics import REQUESTS
@@ -176,9 +175,9 @@ def test_one_event_follows_the_reply(function: Function, cluster: Cluster) -> No
     bad, good, *_ = cluster.node_ids("workers")
     cluster.refuse(bad)
     replies: list[int] = []
-    function.events_client.on_call = lambda: replies.append(len(function.endpoint.requests))
+    function.event_bus.on_call = lambda: replies.append(len(function.endpoint.requests))
     function.send("Create", NodeIds=[bad, good], RetryFor="0")
-    (entry,) = function.events_client.entries
+    (entry,) = function.event_bus.entries
     assert replies == [1], "the reply came first"
     detail = checked(entry.pop("Detail"))
     assert entry == {
@@ -193,7 +192,7 @@ def test_one_event_follows_the_reply(function: Function, cluster: Cluster) -> No
 
 def test_it_holds_no_secret(function: Function, cluster: Cluster) -> None:
     function.send("Create", NodeIds=list(cluster.node_ids("workers")[:2]))
-    (entry,) = function.events_client.entries
+    (entry,) = function.event_bus.entries
     assert "s3cret" in function.endpoint.url
     assert "s3cret" not in json.dumps(entry)
     assert "127.0.0.1" not in json.dumps(entry)
@@ -203,13 +202,13 @@ def test_a_removal_over_several_invocations_sends_one(function: Function, world:
     cluster = world.hp.create_cluster("ml-cluster", {"workers": 2}, shutdown_seconds=1000)
     function.send("Create", NodeIds=list(cluster.node_ids("workers")))
     assert function.links > 1
-    (entry,) = function.events_client.entries
+    (entry,) = function.event_bus.entries
     assert checked(entry["Detail"])["DurationSeconds"] == pytest.approx(1000, abs=60)
 
 
 def test_a_cluster_that_does_not_exist_is_told(function: Function) -> None:
     function.send("Create", NodeIds=["i-0123456789abcdef0"])
-    (entry,) = function.events_client.entries
+    (entry,) = function.event_bus.entries
     detail = checked(entry["Detail"])
     assert detail["Outcome"] == "FAILED"
     assert "was not found" in detail["Summary"]
@@ -223,7 +222,7 @@ def test_what_removes_nothing_by_design_sends_nothing(
         function.world.cloudformation.statuses = ["UPDATE_ROLLBACK_IN_PROGRESS"]
     request_type, properties = REQUESTS[name]
     function.send(request_type, **properties)
-    assert not function.events_client.entries
+    assert not function.event_bus.entries
 
 
 def test_nothing_is_sent_without_a_bus(
@@ -231,16 +230,16 @@ def test_nothing_is_sent_without_a_bus(
 ) -> None:
     monkeypatch.setenv(EVENT_BUS_VARIABLE, "")
     function.send("Create", NodeIds=list(cluster.node_ids("workers")[:2]))
-    assert not function.events_client.entries
+    assert not function.event_bus.entries
 
 
 # That it never hurts -------------------------------------------------------------------------
 
 REFUSED = {"FailedEntryCount": 1, "Entries": [{"ErrorCode": "InternalFailure"}]}
 PASSING = [
-    client_error("PutEvents", "ThrottlingException"),
-    client_error("PutEvents", "AccessDeniedException"),
-    client_error("PutEvents", "InternalException", status=500),
+    ServiceError("ThrottlingException"),
+    ServiceError("AccessDeniedException"),
+    ServiceError("InternalException", status=500),
     REFUSED,
     {},
 ]
@@ -250,15 +249,15 @@ PASSING = [
 def test_what_may_pass_is_tried_again(
     function: Function, cluster: Cluster, error: Exception | dict[str, Any]
 ) -> None:
-    function.events_client.errors = [error]
+    function.event_bus.errors = [error]
     function.send("Create", NodeIds=list(cluster.node_ids("workers")[:2]))
-    assert len(function.events_client.entries) == 1
+    assert len(function.event_bus.entries) == 1
 
 
 LASTING: list[Exception | dict[str, Any]] = [
-    client_error("PutEvents", "ResourceNotFoundException", "no bus \x1b[31m"),
-    client_error("PutEvents", "AccessDeniedException"),
-    client_error("PutEvents", "InternalException", status=500),
+    ServiceError("ResourceNotFoundException", "no bus \x1b[31m"),
+    ServiceError("AccessDeniedException"),
+    ServiceError("InternalException", status=500),
     {"FailedEntryCount": 1, "Entries": [{"ErrorCode": "MalformedDetail"}]},
     RuntimeError("a defect\x1b[31m"),
 ]
@@ -271,7 +270,7 @@ def test_an_event_that_is_lost_is_logged_and_nothing_else(
     error: Exception | dict[str, Any],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    function.events_client.errors = [error] * 1000
+    function.event_bus.errors = [error] * 1000
     nodes = cluster.node_ids("workers")[:2]
     replied_at: list[float] = []
     function.endpoint.on_request = lambda: replied_at.append(function.world.clock.now())

@@ -5,6 +5,7 @@ import pytest
 from hyperpod_node_removal_handler.requested_node import Phase
 from hyperpod_node_removal_handler.result import Result
 from sandbox.hyperpod import Cluster
+from tests.aws_transport import Answer, Parameters
 from tests.handler.world import World, codes, names
 
 
@@ -57,21 +58,18 @@ def test_a_second_run_of_the_same_set_deletes_nothing(world: World, cluster: Clu
 def test_a_node_that_slips_between_two_pages_is_not_taken_for_gone(world: World) -> None:
     cluster = world.hp.create_cluster("ml-cluster", {"workers": 150})
     node = cluster.node_ids("workers")[120]
-    real = world.sagemaker.list_cluster_nodes
     listings = 0
 
-    def list_cluster_nodes(**request: object) -> dict[str, object]:
+    def slip(request: Parameters, answer: Answer) -> None:
         nonlocal listings
-        answer = real(**request)
         if "NextToken" not in request:
             listings += 1
         if listings == 1:
             answer["ClusterNodeSummaries"] = [
                 shown for shown in answer["ClusterNodeSummaries"] if shown["InstanceId"] != node
             ]
-        return answer
 
-    world.sagemaker.list_cluster_nodes = list_cluster_nodes  # type: ignore[method-assign]
+    world.after("ListClusterNodes", slip)
     result = world.remove([node])
     assert names(result, Phase.REMOVED) == {node}
     assert node not in cluster.present
@@ -114,14 +112,12 @@ def test_three_thousand_nodes_take_31_deletes(world: World) -> None:
 
 def test_a_node_that_goes_before_it_is_asked_for_is_absent(world: World, logical: Cluster) -> None:
     vanishing, known, *_ = logical.node_ids("workers")
-    real = world.sagemaker.batch_delete_cluster_nodes
 
-    def after_it_went(**request: object) -> dict[str, object]:
+    def vanish(_: Parameters) -> None:
         if not world.deletes:
             logical.replace_instance(vanishing)
-        return real(**request)
 
-    world.sagemaker.batch_delete_cluster_nodes = after_it_went  # type: ignore[method-assign]
+    world.before("BatchDeleteClusterNodes", vanish)
     result = world.remove([vanishing, known])
     assert names(result, Phase.ABSENT) == {vanishing}
     assert names(result, Phase.REMOVED) == {known}
@@ -155,14 +151,12 @@ def test_a_node_named_by_both_ids_is_removed_through_auto_recovery(
     node = logical.node(logical.node_ids("workers")[0])
     assert node.instance_id
     assert node.logical_id
-    real = world.sagemaker.batch_delete_cluster_nodes
 
-    def just_recovered(**request: object) -> dict[str, object]:
+    def recover(_: Parameters) -> None:
         if not world.deletes:
             logical.replace_instance(str(node.logical_id))
-        return real(**request)
 
-    world.sagemaker.batch_delete_cluster_nodes = just_recovered  # type: ignore[method-assign]
+    world.before("BatchDeleteClusterNodes", recover)
     result = world.remove([node.instance_id], [node.logical_id])
     assert settled(result)
     assert node.logical_id not in logical.logical_ids("workers")
@@ -171,14 +165,12 @@ def test_a_node_named_by_both_ids_is_removed_through_auto_recovery(
 def test_a_node_whose_acceptance_was_lost_counts_as_removed(world: World, cluster: Cluster) -> None:
     nodes = cluster.node_ids("workers")[:2]
     world.hp.fail_next("BatchDeleteClusterNodes", status=500, after_work=True)
-    real = world.sagemaker.list_cluster_nodes
 
-    def late(**request: object) -> dict[str, object]:
+    def be_late(_: Parameters) -> None:
         if world.deletes:
             world.clock.sleep(70)
-        return real(**request)
 
-    world.sagemaker.list_cluster_nodes = late  # type: ignore[method-assign]
+    world.before("ListClusterNodes", be_late)
     result = world.remove(nodes)
     assert names(result, Phase.REMOVED) == set(nodes)
 
@@ -257,16 +249,12 @@ def test_a_cluster_that_becomes_busy_is_waited_for(
     world.hp.rules.busy_code = code
     bad, good, *_ = cluster.node_ids("workers")
     cluster.refuse(bad, times=1)
-    real = world.sagemaker.batch_delete_cluster_nodes
 
-    def then_busy(**request: object) -> dict[str, object]:
-        try:
-            return real(**request)
-        finally:
-            if world.deletes == 1:
-                cluster.set_status("Updating", until=world.clock.now() + 100)
+    def become_busy(_: Parameters, __: Answer) -> None:
+        if world.deletes == 1:
+            cluster.set_status("Updating", until=world.clock.now() + 100)
 
-    world.sagemaker.batch_delete_cluster_nodes = then_busy  # type: ignore[method-assign]
+    world.after("BatchDeleteClusterNodes", become_busy)
     result = world.remove([bad, good])
     assert names(result, Phase.REMOVED) == {bad, good}
 
@@ -363,14 +351,7 @@ def test_a_permission_that_spreads_late_is_waited_for(
 
 def test_a_cluster_deleted_half_way_takes_its_nodes_with_it(world: World, cluster: Cluster) -> None:
     nodes = cluster.node_ids("workers")[:2]
-    real = world.sagemaker.batch_delete_cluster_nodes
-
-    def then_gone(**request: object) -> dict[str, object]:
-        answer = real(**request)
-        cluster.delete()
-        return answer
-
-    world.sagemaker.batch_delete_cluster_nodes = then_gone  # type: ignore[method-assign]
+    world.after("BatchDeleteClusterNodes", lambda *_: cluster.delete())
     result = world.remove(nodes)
     assert settled(result)
     assert names(result, Phase.REMOVED) == set(nodes)
@@ -459,16 +440,13 @@ def test_a_logical_node_keeps_being_removed_through_auto_recovery(
     world: World, logical: Cluster
 ) -> None:
     logical_id = logical.logical_ids("workers")[0]
-    real = world.sagemaker.batch_delete_cluster_nodes
     replaced: list[str] = []
 
-    def then_recovered(**request: object) -> dict[str, object]:
-        answer = real(**request)
+    def recover(_: Parameters, __: Answer) -> None:
         if not replaced:
             replaced.append(logical.replace_instance(logical_id))
-        return answer
 
-    world.sagemaker.batch_delete_cluster_nodes = then_recovered  # type: ignore[method-assign]
+    world.after("BatchDeleteClusterNodes", recover)
     result = world.remove([], [logical_id])
     assert settled(result)
     assert logical_id not in logical.logical_ids("workers")

@@ -1,10 +1,12 @@
 """The function's surroundings under a test's control: time, a cluster, a stack."""
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
-from hyperpod_node_removal_handler import report
+from hyperpod_node_removal_handler import aws, report
 from hyperpod_node_removal_handler.cluster import Cluster
 from hyperpod_node_removal_handler.patience import Span
 from hyperpod_node_removal_handler.reason import LogPlace
@@ -16,7 +18,7 @@ from hyperpod_node_removal_handler.result import Result
 from hyperpod_node_removal_handler.rounds import Rounds
 from hyperpod_node_removal_handler.stack import Stack
 from sandbox.hyperpod import HyperPod
-from sandbox.hyperpod.client import SageMaker
+from tests.aws_transport import Answer, Parameters, Sent, Service, answered_by
 
 STACK_ID = (
     "arn:aws:cloudformation:us-east-1:123456789012:stack/ml-stack/"
@@ -39,30 +41,58 @@ class VirtualClock:
 
 
 class CloudFormation:
-    """A CloudFormation client that shows one stack: the last status given stays."""
+    """CloudFormation with one stack: the last status given stays."""
 
     def __init__(self, *statuses: str | Exception) -> None:
         self.statuses = list(statuses) or ["UPDATE_IN_PROGRESS"]
         self.calls = 0
 
-    def describe_stacks(self, **request: Any) -> dict[str, Any]:
+    def answer(self, sent: Sent) -> Answer:
         self.calls += 1
         status = self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
         if isinstance(status, Exception):
             raise status
-        return {"Stacks": [{"StackId": request["StackName"], "StackStatus": status}]}
+        return {"Stacks": [{"StackId": sent.parameters["StackName"], "StackStatus": status}]}
 
 
 @dataclass
 class World:
+    """AWS with one stack and a model of HyperPod, on a virtual clock."""
+
     clock: VirtualClock = field(default_factory=VirtualClock)
     cloudformation: CloudFormation = field(default_factory=CloudFormation)
     hp: HyperPod = field(init=False)
-    sagemaker: SageMaker = field(init=False)
 
     def __post_init__(self) -> None:
         self.hp = HyperPod(clock=self.clock.now, sleep=self.clock.sleep)
-        self.sagemaker = SageMaker(self.hp)
+        self.services: dict[str, Service] = {"DescribeStacks": self.cloudformation.answer}
+        """Who answers an operation, if it is not the model of HyperPod."""
+        self._before: defaultdict[str, list[Callable[[Parameters], object]]] = defaultdict(list)
+        self._after: defaultdict[str, list[Callable[[Parameters, Answer], object]]]
+        self._after = defaultdict(list)
+
+    def before(self, operation: str, action: Callable[[Parameters], object]) -> None:
+        """Do something at each request, before it is answered. What is raised is the answer."""
+        self._before[operation].append(action)
+
+    def after(self, operation: str, action: Callable[[Parameters, Answer], object]) -> None:
+        """Do something once each request was carried out. It may change the answer."""
+        self._after[operation].append(action)
+
+    def reached(self) -> AbstractContextManager[None]:
+        """What the SDK sends reaches this world."""
+        return answered_by(self._answer)
+
+    def _answer(self, sent: Sent) -> Answer:
+        for action in self._before[sent.operation]:
+            action(sent.parameters)
+        if service := self.services.get(sent.operation):
+            answer = service(sent)
+        else:
+            answer = self.hp.call(sent.operation, sent.parameters)
+        for edit in self._after[sent.operation]:
+            edit(sent.parameters, answer)
+        return answer
 
     def rounds(
         self,
@@ -81,15 +111,16 @@ class World:
         )
         return Rounds(
             self.request,
-            cluster=Cluster(cluster, self.sagemaker),
-            stack=Stack(STACK_ID, self.cloudformation),
+            cluster=Cluster(cluster, aws.client("sagemaker")),
+            stack=Stack(STACK_ID, aws.client("cloudformation")),
             clock=self.clock,
             span=Span(started=self.clock.now(), deadline=self.clock.now() + seconds),
             removal=Removal.of(self.request.node_ids, self.request.node_logical_ids),
         )
 
     def remove(self, *args: Any, **more: Any) -> Result:
-        result = self.rounds(*args, **more).run()
+        with self.reached():
+            result = self.rounds(*args, **more).run()
         assert result
         return result
 
