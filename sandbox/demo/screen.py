@@ -17,7 +17,7 @@ from sandbox.stacks import StackEvent
 WIDTH: Final = 100
 STACK: Final = "AWS::CloudFormation::Stack"
 
-_STATUS_STYLES: Final = {
+_STATUS_STYLES: Final[Mapping[str, str]] = {
     NodeStatus.RUNNING: "green",
     NodeStatus.SYSTEM_UPDATING: "yellow",
     NodeStatus.SHUTTING_DOWN: "yellow",

@@ -1,26 +1,36 @@
 """The answers of the operations that read, in the service's words."""
 
+import re
 from typing import Any
 
 from sandbox.hyperpod.faults import Request, ServiceError
+from sandbox.hyperpod.identifiers import LOGICAL_ID, NODE_ID, check_form
 from sandbox.hyperpod.nodes import Group, Node
+from sandbox.hyperpod.rules import Rules
 from sandbox.hyperpod.state import ClusterState
 
 _PAGE = 100
+_TOKEN = re.compile(r"listing-(\d+)-after-(\d+)")
 _UNMODELLED = ("CreationTimeAfter", "CreationTimeBefore", "SortBy", "SortOrder")
 
 
-def describe_cluster(cluster: ClusterState) -> dict[str, Any]:
+def describe_cluster(cluster: ClusterState, rules: Rules) -> dict[str, Any]:
     plan = cluster.plan
+    groups = cluster.groups().values()
+    restricted = [_group(cluster, group) for group in groups if group.restricted]
+    others = [_group(cluster, group) for group in groups if not group.restricted]
     answer: dict[str, Any] = {
         "ClusterArn": plan.arn,
         "ClusterName": plan.name,
         "ClusterStatus": str(cluster.cluster_status()),
         "CreationTime": cluster.created,
-        "InstanceGroups": [_group(cluster, group) for group in cluster.groups().values()],
         "NodeRecovery": plan.node_recovery,
         "Orchestrator": {"Slurm": {}},
     }
+    if others or rules.empty_instance_groups:
+        answer["InstanceGroups"] = others
+    if restricted:
+        answer["RestrictedInstanceGroups"] = restricted
     if plan.orchestrator == "Eks":
         region, account = plan.arn.split(":")[3:5]
         eks_arn = f"arn:aws:eks:{region}:{account}:cluster/{plan.name}"
@@ -36,42 +46,63 @@ def describe_cluster(cluster: ClusterState) -> dict[str, Any]:
     return answer
 
 
-def list_nodes(cluster: ClusterState, request: Request) -> dict[str, Any]:
+def list_nodes(cluster: ClusterState, request: Request, rules: Rules) -> dict[str, Any]:
     """A page of at most 100 nodes. Nodes without an instance appear only with logical ids."""
     for name in _UNMODELLED:
         if request.get(name) is not None:
             raise ServiceError("ValidationException", f"{name} is not modelled.")
     with_logical_ids = bool(request.get("IncludeNodeLogicalIds"))
     contains = request.get("InstanceGroupNameContains") or ""
-    after = _position(request.get("NextToken"))
+    token = request.get("NextToken")
     size = int(request.get("MaxResults") or _PAGE)
     if not 1 <= size <= _PAGE:
         raise ServiceError("ValidationException", f"MaxResults is {size}; allowed: 1 to {_PAGE}.")
+    listing, after = (cluster.begin_listing(), 0) if token is None else _position(cluster, token)
+    glimpses = cluster.listings[listing]
+    hidden = {ordinal for ordinal, glimpse in glimpses.items() if glimpse is None}
     nodes = [
         node
         for node in cluster.listed()
         if node.ordinal > after
         and contains in node.group
+        and node.ordinal not in hidden
         and (node.instance_id is not None or with_logical_ids)
     ]
     page = nodes[:size]
     answer: dict[str, Any] = {
-        "ClusterNodeSummaries": [_node(node, with_logical_ids=with_logical_ids) for node in page]
+        "ClusterNodeSummaries": [
+            _node(node, glimpses.get(node.ordinal), with_logical_ids=with_logical_ids)
+            for node in page
+        ]
     }
-    if len(nodes) > size:
-        answer["NextToken"] = f"after-{page[-1].ordinal}"
+    if len(nodes) > size or rules.repeats_next_token or rules.never_stops_paging:
+        position = page[-1].ordinal if page else after + 1
+        next_token = f"listing-{listing}-after-{position}"
+        answer["NextToken"] = token if token and rules.repeats_next_token else next_token
     return answer
 
 
-def describe_node(cluster: ClusterState, request: Request) -> dict[str, Any]:
-    identifier = request.get("NodeId") or request.get("NodeLogicalId") or ""
-    try:
-        node = cluster.find(identifier)
-    except KeyError:
+def describe_node(cluster: ClusterState, request: Request, rules: Rules) -> dict[str, Any]:
+    """Details of a node that is named by one of its ids, and not by both."""
+    ids = {name: request[name] for name in ("NodeId", "NodeLogicalId") if request.get(name)}
+    if len(ids) != 1:
         raise ServiceError(
-            "ResourceNotFound", f"Node {identifier} not found in cluster {cluster.plan.name}."
-        ) from None
-    return {"NodeDetails": _node(node, with_logical_ids=True)}
+            "ValidationException", "Exactly one of NodeId and NodeLogicalId must be given."
+        )
+    [(name, identifier)] = ids.items()
+    form, member = (NODE_ID, "InstanceId") if name == "NodeId" else (LOGICAL_ID, name)
+    check_form(form, [identifier])
+    try:
+        details = _node(cluster.find(identifier), with_logical_ids=True)
+    except KeyError:
+        details = {}
+    if details.get(member) == identifier:
+        return {"NodeDetails": details}
+    if rules.gone_node == "NotFound":
+        return {"NodeDetails": {member: identifier, "InstanceStatus": {"Status": "NotFound"}}}
+    raise ServiceError(
+        rules.gone_node, f"Node {identifier} not found in cluster {cluster.plan.name}."
+    )
 
 
 def _group(cluster: ClusterState, group: Group) -> dict[str, Any]:
@@ -86,11 +117,11 @@ def _group(cluster: ClusterState, group: Group) -> dict[str, Any]:
         answer["MinCount"] = group.min_count
     if group.slurm_node_type is not None:
         answer["SlurmConfig"] = {"NodeType": group.slurm_node_type}
-    return answer
+    return {name: value for name, value in answer.items() if name not in group.left_out}
 
 
-def _node(node: Node, *, with_logical_ids: bool) -> dict[str, Any]:
-    status = {"Status": str(node.status)}
+def _node(node: Node, glimpse: str | None = None, *, with_logical_ids: bool) -> dict[str, Any]:
+    status = {"Status": glimpse or str(node.status)}
     if node.message:
         status["Message"] = node.message
     answer: dict[str, Any] = {
@@ -109,14 +140,16 @@ def _node(node: Node, *, with_logical_ids: bool) -> dict[str, Any]:
 
 def _hostname(node: Node) -> str:
     """A name as the service's model describes it: `ip-10-0-1-7.` and a domain."""
-    return f"ip-10-{node.ordinal >> 16}-{node.ordinal >> 8 & 255}-{node.ordinal & 255}.ec2.internal"
+    number = node.address
+    return f"ip-10-{number >> 16}-{number >> 8 & 255}-{number & 255}.ec2.internal"
 
 
-def _position(token: str | None) -> int:
-    """The ordinal a page begins behind. Ordinals stay, so nodes may leave between two pages."""
-    if token is None:
-        return 0
-    digits = token.removeprefix("after-")
-    if not digits.isdecimal():
+def _position(cluster: ClusterState, token: str) -> tuple[int, int]:
+    """The listing that a page is of, and the ordinal that it begins behind.
+
+    Ordinals stay, so nodes may leave between two pages.
+    """
+    match = _TOKEN.fullmatch(token)
+    if match is None or int(match[1]) >= len(cluster.listings):
         raise ServiceError("ValidationException", "NextToken is not valid.")
-    return int(digits)
+    return int(match[1]), int(match[2])

@@ -17,6 +17,9 @@ class SageMaker:
     def describe_cluster(self, **request: Any) -> dict[str, Any]:
         return self._call("DescribeCluster", request)
 
+    def describe_cluster_node(self, **request: Any) -> dict[str, Any]:
+        return self._call("DescribeClusterNode", request)
+
     def list_cluster_nodes(self, **request: Any) -> dict[str, Any]:
         return self._call("ListClusterNodes", request)
 

@@ -125,11 +125,57 @@ class Cluster:
     def set_node_status(
         self, node_id: str, status: str, until: float | None = None, message: str = ""
     ) -> None:
-        """Set a node's status, until a time of the clock at which it is Running again."""
+        """Set a node's status to any text, until a time of the clock at which it is Running again.
+
+        The service deletes nodes in the statuses that are known to allow it, and no others.
+        """
         with self._lock:
             node = self._state.find(node_id)
-            node.status, node.status_until, node.leaves_at = NodeStatus(status), until, None
+            node.status, node.status_until, node.leaves_at = status, until, None
             node.message = message
+
+    def detach(
+        self,
+        node_id: str,
+        seconds: float,
+        to: "Cluster | None" = None,
+        attach_seconds: float = 60.0,
+    ) -> None:
+        """MoveClusterNodes: the node is DetachInProgress for `seconds`, then leaves this cluster.
+
+        It appears in the group of the same name of the cluster `to` (None: of one that is not
+        modelled), with the same ids, as AttachInProgress for `attach_seconds`, then Running.
+        AWS moves nodes of continuous clusters on EKS only; the model moves any.
+
+        Raises:
+            ValueError: `to` has no such group.
+        """
+        with self._lock:
+            node = self._state.find(node_id)
+            if to is not None and node.group not in to.target_counts:
+                raise ValueError(f"{to.name} has no group {node.group}; allowed: one that has")
+            move = self._state.start_moving(node, seconds, attach_seconds)
+            if to is not None:
+                to._state.arriving.append(move)  # noqa: SLF001 - of the same class
+
+    def hide(self, node_id: str, listings: int = 1) -> None:
+        """Leave the node out of the next listings.
+
+        A listing is a first page of ListClusterNodes, asked for without NextToken, with the pages
+        that follow it. DescribeClusterNode and the test see the node nevertheless.
+        """
+        with self._lock:
+            self._state.find(node_id).glimpses.extend([None] * listings)
+
+    def show_once(self, node_id: str, status: str = "Failure") -> None:
+        """Show the node with this status in the next listing alone, in the sense of `hide`."""
+        with self._lock:
+            self._state.find(node_id).glimpses.append(status)
+
+    def leave_out(self, group: str, *members: str) -> None:
+        """Let DescribeCluster not tell these members of a group, `TargetCount` for example."""
+        with self._lock:
+            self._state.groups()[group].left_out.update(members)
 
     def replace_instance(self, node_id: str) -> str:
         """Auto-recovery: a new instance for the node. Returns its id; the logical id stays."""

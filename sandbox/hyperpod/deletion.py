@@ -1,21 +1,20 @@
 """BatchDeleteClusterNodes: what is refused as a whole, and what node by node.
 
 Facts: the API reference and "Scaling down a SageMaker HyperPod cluster" of the developer guide.
-Not documented, and therefore settings: the code of a refusal by a busy cluster, and what the 400
-says when every node fails.
+Not documented, and therefore settings of `Rules`: the code of a refusal by a busy cluster, and what
+the 400 says when every node fails.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from sandbox.hyperpod.faults import Request, ServiceError
+from sandbox.hyperpod.identifiers import LOGICAL_ID, NODE_ID, check_form
 from sandbox.hyperpod.nodes import DELETABLE_STATUSES, SETTLED_STATUSES, Group
+from sandbox.hyperpod.rules import Rules
 from sandbox.hyperpod.state import ClusterState
 
-_NODE_ID = re.compile(r"i-[a-f0-9]{8}(?:[a-f0-9]{9})?")
-_LOGICAL_ID = re.compile(r"(?=.{1,128}\Z)[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9]")
 _MOST_IDS = 99
 _MOST_IDS_WITH_LOGICAL = 50
 
@@ -25,19 +24,19 @@ VALIDATION_CODES = frozenset(
 """Codes that count as failed validation: a request in which every node has one gets a 400."""
 
 
-@dataclass
-class DeletionRules:
-    """What the documentation leaves open. Tests set it to try each possibility."""
+@dataclass(frozen=True)
+class DeleteRequest:
+    """A BatchDeleteClusterNodes request that reached the service, whatever came of it."""
 
-    busy_code: str = "ConflictException"
-    """Error of a request to a cluster that is being changed; or `ValidationException`."""
-    all_failed_code: str = "ValidationException"
-    """Error of a request in which every node fails validation."""
-    all_failed_message: str | None = None
-    """Its message; None for one that names the nodes and their codes."""
+    cluster: str
+    """The cluster's name, or what was sent where no such cluster exists."""
+    node_ids: tuple[str, ...]
+    logical_ids: tuple[str, ...]
+    time: float
+    """Seconds of the model's clock."""
 
 
-def delete_nodes(cluster: ClusterState, request: Request, rules: DeletionRules) -> dict[str, Any]:
+def delete_nodes(cluster: ClusterState, request: Request, rules: Rules) -> dict[str, Any]:
     """Answer a request. Nodes that are accepted begin to shut down.
 
     Raises:
@@ -45,7 +44,9 @@ def delete_nodes(cluster: ClusterState, request: Request, rules: DeletionRules) 
     """
     node_ids = list(request.get("NodeIds") or ())
     logical_ids = list(request.get("NodeLogicalIds") or ())
-    _check_form(node_ids, logical_ids)
+    _check_count(node_ids, logical_ids)
+    check_form(NODE_ID, node_ids)
+    check_form(LOGICAL_ID, logical_ids)
     _check_settled(cluster, rules)
     groups = cluster.groups()
     refused = {i: why for i in (*node_ids, *logical_ids) if (why := _refusal(cluster, groups, i))}
@@ -73,7 +74,7 @@ def delete_nodes(cluster: ClusterState, request: Request, rules: DeletionRules) 
     return {key: value for key, value in answer.items() if value}
 
 
-def _check_form(node_ids: list[str], logical_ids: list[str]) -> None:
+def _check_count(node_ids: list[str], logical_ids: list[str]) -> None:
     if not node_ids and not logical_ids:
         raise ServiceError(
             "ValidationException", "At least one of NodeIds and NodeLogicalIds must be given."
@@ -84,15 +85,9 @@ def _check_form(node_ids: list[str], logical_ids: list[str]) -> None:
         raise ServiceError(
             "ValidationException", f"{count} nodes in one request; at most {most} are allowed."
         )
-    bad = [i for i in node_ids if not _NODE_ID.fullmatch(i)]
-    bad += [i for i in logical_ids if not _LOGICAL_ID.fullmatch(i)]
-    if bad:
-        raise ServiceError(
-            "ValidationException", f"Value '{bad[0]}' failed to satisfy constraint: pattern."
-        )
 
 
-def _check_settled(cluster: ClusterState, rules: DeletionRules) -> None:
+def _check_settled(cluster: ClusterState, rules: Rules) -> None:
     status = cluster.cluster_status()
     if status not in SETTLED_STATUSES:
         raise ServiceError(
@@ -120,7 +115,7 @@ def _refusal(
             refusal.take()
             return refusal.code, refusal.message
     if node is None:
-        kind = "NodeIdNotFound" if _NODE_ID.fullmatch(identifier) else "NodeLogicalIdNotFound"
+        kind = "NodeIdNotFound" if NODE_ID.fullmatch(identifier) else "NodeLogicalIdNotFound"
         return kind, f"Node {identifier} is not in cluster {cluster.plan.name}."
     if groups[node.group].slurm_node_type == "Controller":
         return "InvalidNodeStatus", f"Node {identifier} is a Slurm controller."
@@ -129,7 +124,7 @@ def _refusal(
     return None
 
 
-def _all_failed_message(refused: dict[str, tuple[str, str]], rules: DeletionRules) -> str:
+def _all_failed_message(refused: dict[str, tuple[str, str]], rules: Rules) -> str:
     if rules.all_failed_message is not None:
         return rules.all_failed_message
     nodes = ", ".join(f"{identifier}: {code}" for identifier, (code, _) in refused.items())

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 Request = Mapping[str, Any]
 
@@ -19,6 +19,61 @@ class ServiceError(Exception):
         self.code = code
         self.message = message
         self.status = status
+
+
+_ERRORS: Final = {
+    400: ("ThrottlingException", "Rate exceeded"),
+    403: ("AccessDeniedException", "User is not authorized to perform this operation."),
+    404: ("ResourceNotFound", "The resource was not found."),
+    500: ("InternalFailure", "The request failed because of an internal error."),
+    503: ("ServiceUnavailable", "The service is temporarily unavailable."),
+}
+"""The commonest code and message of each HTTP status."""
+
+
+def service_error(
+    code: str | None = None, message: str | None = None, status: int = 400
+) -> ServiceError:
+    """An error whose code, if none is given, and message fit the status.
+
+    Raises:
+        ValueError: there is no code, and the status has none of its own.
+    """
+    if code is None and status not in _ERRORS:
+        known = ", ".join(map(str, _ERRORS))
+        raise ValueError(f"status {status} has no code of its own; allowed: a code, or {known}")
+    if code is None:
+        code, _ = _ERRORS[status]
+    if message is None:
+        message = dict(_ERRORS.values()).get(code, f"The service answered {code}.")
+    return ServiceError(code, message, status)
+
+
+@dataclass
+class Throttle:
+    """A bucket of tokens, one for each call of some operations, whatever the cluster."""
+
+    operations: frozenset[str]
+    rate: float
+    """Tokens that come back per second."""
+    burst: float
+    """The most there can be, and how many there are at first."""
+    _tokens: float = field(init=False)
+    _seen_at: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._tokens = self.burst
+
+    def refuses(self, operation: str, now: float) -> bool:
+        """Whether there is no token left for this call; one that is let through takes one."""
+        if operation not in self.operations:
+            return False
+        self._tokens = min(self.burst, self._tokens + self.rate * (now - self._seen_at))
+        self._seen_at = now
+        if self._tokens < 1:
+            return True
+        self._tokens -= 1
+        return False
 
 
 @dataclass
@@ -53,15 +108,18 @@ class Refusal:
 
 @dataclass
 class Faults:
-    """The faults of a service, first come first served."""
+    """The faults of a service, first come first served; throttled calls use none up."""
 
+    throttles: list[Throttle] = field(default_factory=list)
     _waiting: list[Fault] = field(default_factory=list)
 
     def add(self, fault: Fault) -> None:
         self._waiting.append(fault)
 
-    def take(self, operation: str, request: Request) -> Fault | None:
+    def take(self, operation: str, request: Request, now: float) -> Fault | None:
         """The fault this call gets, or None. A fault that is used up is forgotten."""
+        if any(throttle.refuses(operation, now) for throttle in self.throttles):
+            return Fault(operation, service_error(), False, lambda _: True, None)
         for fault in self._waiting:
             if fault.operation != operation or not fault.predicate(request):
                 continue

@@ -17,7 +17,7 @@ def plan_of(request: Request, arn: str, *, shutdown_seconds: float) -> ClusterPl
     """What a CreateCluster request describes."""
     groups = _groups(request)
     if not groups:
-        raise ServiceError("ValidationException", "InstanceGroups must not be empty.")
+        raise ServiceError("ValidationException", "A cluster must have an instance group.")
     kinds = {
         name: (group.get("SlurmConfig") or {}).get("NodeType") for name, group in groups.items()
     }
@@ -26,6 +26,9 @@ def plan_of(request: Request, arn: str, *, shutdown_seconds: float) -> ClusterPl
         arn=arn,
         groups={name: int(group["InstanceCount"]) for name, group in groups.items()},
         controller_group=next((name for name in kinds if kinds[name] == "Controller"), None),
+        restricted=[
+            group["InstanceGroupName"] for group in request.get("RestrictedInstanceGroups") or ()
+        ],
         continuous=request.get("NodeProvisioningMode") == "Continuous",
         orchestrator="Eks" if "Eks" in (request.get("Orchestrator") or {}) else "Slurm",
         shutdown_seconds=shutdown_seconds,
@@ -53,7 +56,11 @@ def _scale(cluster: ClusterState, group: Group, count: int) -> None:
 
 
 def _groups(request: Request) -> dict[str, Mapping[str, Any]]:
-    return {group["InstanceGroupName"]: group for group in request.get("InstanceGroups") or ()}
+    return {
+        group["InstanceGroupName"]: group
+        for kind in ("InstanceGroups", "RestrictedInstanceGroups")
+        for group in request.get(kind) or ()
+    }
 
 
 def _autoscaler(config: Mapping[str, Any]) -> str | None:

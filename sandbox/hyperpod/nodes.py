@@ -6,7 +6,8 @@ from enum import StrEnum
 
 
 class NodeStatus(StrEnum):
-    """`InstanceStatus.Status` of a node, in the service's words."""
+    """Known values of `InstanceStatus.Status`. A node may have any other text as well: the
+    service's list grows, as it did by those of MoveClusterNodes."""
 
     RUNNING = "Running"
     FAILURE = "Failure"
@@ -14,6 +15,8 @@ class NodeStatus(StrEnum):
     SHUTTING_DOWN = "ShuttingDown"
     SYSTEM_UPDATING = "SystemUpdating"
     DEEP_HEALTH_CHECK = "DeepHealthCheckInProgress"
+    DETACHING = "DetachInProgress"
+    ATTACHING = "AttachInProgress"
 
 
 class ClusterStatus(StrEnum):
@@ -45,7 +48,7 @@ class NodeView:
     """None unless the cluster provisions continuously."""
     group: str
     instance_type: str
-    status: NodeStatus
+    status: str
     message: str
 
 
@@ -59,17 +62,21 @@ class Node:
     launched: datetime
     instance_id: str | None
     logical_id: str | None
-    status: NodeStatus = NodeStatus.RUNNING
+    address: int
+    """Number of its private address, which a moved node keeps."""
+    status: str = NodeStatus.RUNNING
     message: str = ""
     status_until: float | None = None
     """When a status that was set from outside ends and the node runs again."""
     leaves_at: float | None = None
-    """When a node that is shutting down is gone, or turns to Failure."""
+    """When a node that is shutting down or detaching is gone, or turns to Failure."""
     leaving_fails: str | None = None
     """The message of the Failure that shutting down ends in; None when it will succeed."""
     in_target_count: bool = True
     left_at: float | None = None
     """When it left the list; None while it is in it."""
+    glimpses: list[str | None] = field(default_factory=list)
+    """Statuses that the next listings show in place of the true one; None where they lack it."""
 
     def view(self) -> NodeView:
         return NodeView(
@@ -82,6 +89,22 @@ class Node:
         )
 
 
+@dataclass(frozen=True)
+class Move:
+    """The way of a node to the group of the same name in another cluster."""
+
+    node: Node
+    """The node as its source has it."""
+    at: float
+    """When it leaves the one list and appears in the other."""
+    attach_seconds: float
+
+    @property
+    def was_called_off(self) -> bool:
+        """Whether something else happened to the node before it left."""
+        return self.at not in (self.node.leaves_at, self.node.left_at)
+
+
 @dataclass
 class Group:
     """An instance group as the cluster keeps it."""
@@ -91,7 +114,11 @@ class Group:
     target_count: int
     min_count: int | None = None
     slurm_node_type: str | None = None
+    restricted: bool = False
+    """Whether it is one of RestrictedInstanceGroups."""
     status: ClusterStatus = ClusterStatus.IN_SERVICE
     status_until: float | None = None
     counted_until: list[float] = field(default_factory=list)
     """When instances that have left the list stop being counted in CurrentCount."""
+    left_out: set[str] = field(default_factory=set)
+    """Members that DescribeCluster does not tell; the service model requires none."""

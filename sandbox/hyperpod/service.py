@@ -3,30 +3,19 @@
 import hashlib
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
 from threading import RLock
 from typing import Any
 
 from sandbox.hyperpod import answers, wire
 from sandbox.hyperpod.cluster import Cluster
-from sandbox.hyperpod.deletion import DeletionRules, delete_nodes
-from sandbox.hyperpod.faults import Fault, Faults, Request, ServiceError
+from sandbox.hyperpod.deletion import DeleteRequest, delete_nodes
+from sandbox.hyperpod.faults import Fault, Faults, Request, ServiceError, Throttle, service_error
+from sandbox.hyperpod.identifiers import CLUSTER, check_form
 from sandbox.hyperpod.management import plan_of, update_cluster
+from sandbox.hyperpod.rules import Rules
 from sandbox.hyperpod.state import ClusterPlan, ClusterState
-
-
-@dataclass(frozen=True)
-class DeleteRequest:
-    """A BatchDeleteClusterNodes request that reached the service, whatever came of it."""
-
-    cluster: str
-    """The cluster's name, or what was sent where no such cluster exists."""
-    node_ids: tuple[str, ...]
-    logical_ids: tuple[str, ...]
-    time: float
-    """Seconds of the model's clock."""
 
 
 class HyperPod:
@@ -51,10 +40,12 @@ class HyperPod:
         """Seconds per call, or what tells them for an operation; handed to `sleep`."""
         self.shutdown_seconds = 60.0
         """Seconds that a node takes to leave, for clusters that are made by CreateCluster."""
-        self.rules = DeletionRules()
-        """What AWS's documentation leaves open about BatchDeleteClusterNodes."""
+        self.rules = Rules()
+        """What AWS's documentation leaves open."""
         self.calls: Counter[str] = Counter()
         """Calls that reached the service by operation, those that got an error included."""
+        self.throttled: Counter[str] = Counter()
+        """Those of them that got ThrottlingException."""
         self.delete_requests: list[DeleteRequest] = []
         self._sleep = sleep
         self._lock = RLock()
@@ -67,11 +58,13 @@ class HyperPod:
         groups: Mapping[str, int],
         controller_group: str | None = None,
         *,
+        restricted: Collection[str] = (),
         min_counts: Mapping[str, int] | None = None,
         continuous: bool = False,
         orchestrator: str = "Slurm",
         shutdown_seconds: float | tuple[float, float] = 60.0,
         busy_while_leaving: bool = False,
+        busy_after_leaving: float = 0.0,
         instance_type: str = "ml.p5.48xlarge",
         node_recovery: str = "Automatic",
         autoscaler: str | None = None,
@@ -83,12 +76,14 @@ class HyperPod:
             groups: instance groups and their counts.
             controller_group: the group that runs the Slurm controller. With None no group has a
                 SlurmConfig, as in clusters made with a provisioning file.
+            restricted: which groups are in RestrictedInstanceGroups and not in InstanceGroups.
             min_counts: `MinCount` per group, where it has one.
             continuous: NodeProvisioningMode Continuous, and so logical ids.
             orchestrator: "Slurm" or "Eks".
             shutdown_seconds: how long a node takes to leave; a pair is a range to draw from.
             busy_while_leaving: whether ClusterStatus is Updating while nodes leave. The guide
                 says that it never is with continuous provisioning, and is silent otherwise.
+            busy_after_leaving: for how many seconds it is Updating after the last node left.
             node_recovery: "Automatic" or "None". It is only told: see `Cluster.replace_instance`.
             autoscaler: "Karpenter" where autoscaling is enabled. It adds no nodes by itself.
         """
@@ -97,11 +92,13 @@ class HyperPod:
             arn=self._arn(name, seed),
             groups=groups,
             controller_group=controller_group,
+            restricted=restricted,
             min_counts=min_counts or {},
             continuous=continuous,
             orchestrator=orchestrator,
             shutdown_seconds=shutdown_seconds,
             busy_while_leaving=busy_while_leaving,
+            busy_after_leaving=busy_after_leaving,
             instance_type=instance_type,
             node_recovery=node_recovery,
             autoscaler=autoscaler,
@@ -131,18 +128,18 @@ class HyperPod:
     def fail_next(
         self,
         operation: str,
-        code: str = "ThrottlingException",
+        code: str | None = None,
         *,
         status: int = 400,
-        message: str = "Rate exceeded",
+        message: str | None = None,
         times: int = 1,
         after_work: bool = False,
     ) -> None:
-        """Answer the operation's next calls with an error.
+        """Answer the operation's next calls with an error, whose code by default fits the status.
 
         With `after_work` the service first does what it was asked for.
         """
-        error = ServiceError(code, message, status)
+        error = service_error(code, message, status)
         with self._lock:
             self._faults.add(Fault(operation, error, after_work, lambda _: True, times))
 
@@ -150,24 +147,34 @@ class HyperPod:
         self,
         operation: str,
         predicate: Callable[[Request], bool],
-        code: str = "ThrottlingException",
+        code: str | None = None,
         *,
         status: int = 400,
-        message: str = "Rate exceeded",
+        message: str | None = None,
         after_work: bool = False,
     ) -> None:
         """Answer every call of the operation whose request the predicate accepts with an error."""
-        error = ServiceError(code, message, status)
+        error = service_error(code, message, status)
         with self._lock:
             self._faults.add(Fault(operation, error, after_work, predicate, None))
+
+    def throttle(self, operations: Iterable[str], *, rate: float, burst: float) -> None:
+        """Let `burst` calls of these operations through at once and `rate` more in each second.
+
+        The calls to all clusters count together; what is beyond gets ThrottlingException.
+        """
+        with self._lock:
+            self._faults.throttles.append(Throttle(frozenset(operations), rate, burst))
 
     def call(self, operation: str, request: Request) -> dict[str, Any]:
         """One call of the service: an answer in its words, or ServiceError."""
         with self._lock:
             self.calls[operation] += 1
-            fault = self._faults.take(operation, request)
+            fault = self._faults.take(operation, request, self.clock())
             if operation == "BatchDeleteClusterNodes":
                 self._record(request)
+            if fault is not None and fault.error.code == "ThrottlingException":
+                self.throttled[operation] += 1
         if seconds := self.latency(operation) if callable(self.latency) else self.latency:
             self._sleep(seconds)
         if fault is not None and not fault.after_work:
@@ -193,7 +200,9 @@ class HyperPod:
         return wire.served(self.call)
 
     def _answer(self, operation: str, request: Request) -> dict[str, Any]:
-        cluster = self._find(request.get("ClusterName", ""))
+        name = request.get("ClusterName", "")
+        check_form(CLUSTER, [name])
+        cluster = self._find(name)
         match operation:
             case "UpdateCluster":
                 return update_cluster(cluster, request)
@@ -203,11 +212,11 @@ class HyperPod:
             case "BatchDeleteClusterNodes":
                 return delete_nodes(cluster, request, self.rules)
             case "DescribeCluster":
-                return answers.describe_cluster(cluster)
+                return answers.describe_cluster(cluster, self.rules)
             case "DescribeClusterNode":
-                return answers.describe_node(cluster, request)
+                return answers.describe_node(cluster, request, self.rules)
             case "ListClusterNodes":
-                return answers.list_nodes(cluster, request)
+                return answers.list_nodes(cluster, request, self.rules)
         raise ServiceError("UnknownOperationException", f"{operation} is not modelled.", 404)
 
     def _create(self, request: Request) -> dict[str, Any]:

@@ -418,3 +418,270 @@ def test_a_deleted_cluster_is_gone(world: World) -> None:
         world.listed()
     with pytest.raises(KeyError):
         world.hp.cluster("ml-cluster")
+
+
+# What the documentation leaves open, and what was seen in public logs ----------------------------
+
+
+def status_of(world: World, node_id: str, cluster: str = "ml-cluster") -> str | None:
+    """The node's status in the next listing; None where it is not listed."""
+    listed = {n["InstanceId"]: n["InstanceStatus"]["Status"] for n in world.listed(cluster)}
+    return listed.get(node_id)
+
+
+def test_a_moved_node_detaches_then_is_attached_to_the_other_cluster(world: World) -> None:
+    source = world.hp.create_cluster("ml-cluster", {"workers": 2}, continuous=True)
+    target = world.hp.create_cluster("ml-target", {"workers": 1}, continuous=True)
+    node, logical_id = source.node_ids("workers")[0], source.logical_ids("workers")[0]
+    hostname = world.listed()[0]["PrivateDnsHostname"]
+
+    source.detach(node, 30.0, to=target, attach_seconds=20.0)
+    assert status_of(world, node) == "DetachInProgress"
+    assert status_of(world, node, "ml-target") is None
+    assert source.target_counts == {"workers": 1}
+    assert target.target_counts == {"workers": 1}
+
+    world.now = 30.0
+    assert status_of(world, node, "ml-target") == "AttachInProgress", "the target is asked first"
+    assert status_of(world, node) is None
+    assert target.node(logical_id).instance_id == node
+    assert target.target_counts == {"workers": 2}
+    assert world.listed("ml-target")[-1]["PrivateDnsHostname"] == hostname
+
+    world.now = 50.0
+    assert status_of(world, node, "ml-target") == "Running"
+    assert world.delete(node, cluster="ml-target")["Successful"] == [node]
+
+
+def test_a_move_may_go_nowhere_or_be_called_off(world: World) -> None:
+    source = world.hp.create_cluster("ml-cluster", {"workers": 3})
+    target = world.hp.create_cluster("ml-target", {"workers": 1})
+    moved, kept, other = source.node_ids("workers")
+    source.detach(moved, 10.0)
+    source.detach(kept, 10.0, to=target)
+    source.set_node_status(kept, "Running")
+    with pytest.raises(ValueError, match="ml-head has no group workers"):
+        source.detach(other, 10.0, to=world.hp.create_cluster("ml-head", {"head": 1}))
+
+    world.now = 10.0
+    assert source.present == {kept, other}
+    assert len(target.present) == 1
+
+
+@pytest.mark.parametrize("status", ["DetachInProgress", "AttachInProgress", "Hibernating"])
+def test_a_node_in_a_status_that_is_not_known_is_shown_and_not_deleted(
+    world: World, status: str
+) -> None:
+    cluster = world.hp.create_cluster("ml-cluster", {"workers": 2})
+    node, other = cluster.node_ids("workers")
+    cluster.set_node_status(node, status, until=30.0)
+    assert status_of(world, node) == cluster.node(node).status == status
+
+    (failed,) = world.delete(node, other)["Failed"]
+    assert failed["Code"] == "InvalidNodeStatus"
+    assert status in failed["Message"]
+    world.now = 30.0
+    assert world.delete(node)["Successful"] == [node]
+
+
+def test_restricted_groups_are_in_a_list_of_their_own(world: World) -> None:
+    cluster = world.hp.create_cluster(
+        "ml-cluster",
+        {"head": 1, "workers": 2, "nova": 3},
+        controller_group="head",
+        restricted=["nova"],
+    )
+    cluster.leave_out("nova", "TargetCount")
+    described = world.client.describe_cluster(ClusterName="ml-cluster")
+    assert [g["InstanceGroupName"] for g in described["InstanceGroups"]] == ["head", "workers"]
+    (restricted,) = described["RestrictedInstanceGroups"]
+    assert restricted["InstanceGroupName"] == "nova"
+    assert restricted["CurrentCount"] == 3
+    assert not {"TargetCount", "SlurmConfig"} & restricted.keys()
+    assert len(world.listed()) == 6
+    assert world.delete(cluster.node_ids("nova")[0])["Successful"]
+
+
+@pytest.mark.parametrize("is_empty", [True, False])
+def test_a_cluster_may_have_restricted_groups_only(world: World, is_empty: bool) -> None:
+    world.hp.rules.empty_instance_groups = is_empty
+    world.client.create_cluster(ClusterName="ml-cluster", RestrictedInstanceGroups=[group_of(4)])
+    described = world.client.describe_cluster(ClusterName="ml-cluster")
+    assert described.get("InstanceGroups") == ([] if is_empty else None)
+    assert described["RestrictedInstanceGroups"][0]["TargetCount"] == 4
+
+
+def test_a_node_is_described_by_either_id_and_not_by_both(world: World) -> None:
+    cluster = world.hp.create_cluster("ml-cluster", {"workers": 1}, continuous=True)
+    (node,), (logical_id,) = cluster.node_ids("workers"), cluster.logical_ids("workers")
+    pending = cluster.add_pending("workers")
+
+    def described(**ids: str) -> Any:
+        return world.client.describe_cluster_node(ClusterName=cluster.arn, **ids)["NodeDetails"]
+
+    assert described(NodeId=node) == described(NodeLogicalId=logical_id)
+    assert described(NodeId=node)["InstanceStatus"]["Status"] == "Running"
+    assert described(NodeId=node)["PrivateDnsHostname"]
+    assert "InstanceId" not in described(NodeLogicalId=pending)
+    for ids in ({}, {"NodeId": node, "NodeLogicalId": logical_id}, {"NodeId": logical_id}):
+        with pytest.raises(ClientError, match="ValidationException"):
+            described(**ids)
+    with pytest.raises(ClientError, match="ResourceNotFound"):
+        described(NodeLogicalId=node)
+
+
+def test_each_answer_that_was_seen_for_a_node_that_is_gone(world: World) -> None:
+    world.hp.create_cluster("ml-cluster", {"workers": 1})
+
+    def described(**ids: str) -> Any:
+        return world.client.describe_cluster_node(ClusterName="ml-cluster", **ids)
+
+    world.hp.rules.gone_node = "ResourceNotFound"
+    with pytest.raises(world.client.exceptions.ResourceNotFound, match="Node i-00000000 not found"):
+        described(NodeId="i-00000000")
+    world.hp.rules.gone_node = "ValidationException"
+    with pytest.raises(ClientError) as raised:
+        described(NodeLogicalId="workers-0")
+    assert error_of(raised)[0] == "ValidationException"
+    world.hp.rules.gone_node = "NotFound"
+    assert described(NodeLogicalId="workers-0")["NodeDetails"] == {
+        "NodeLogicalId": "workers-0",
+        "InstanceStatus": {"Status": "NotFound"},
+    }
+
+
+def test_calls_beyond_the_accounts_rate_are_throttled(world: World) -> None:
+    reads = ["ListClusterNodes", "DescribeCluster", "DescribeClusterNode"]
+    cluster = world.hp.create_cluster("ml-cluster", {"workers": 2})
+    world.hp.create_cluster("ml-other", {"workers": 1})
+    world.hp.throttle(reads, rate=2.0, burst=3)
+
+    def answered() -> int:
+        count = 0
+        for _ in range(5):
+            for name in ("ml-cluster", "ml-other"):
+                try:
+                    world.client.describe_cluster(ClusterName=name)
+                    count += 1
+                except ClientError:
+                    continue
+        return count
+
+    assert answered() == 3, "the clusters share one bucket"
+    world.now = 1.0
+    assert answered() == 2, "calls that are refused cost nothing"
+    world.now = 60.0
+    assert answered() == 3, "no more than a burst is saved up"
+    with pytest.raises(ClientError) as raised:
+        world.listed()
+    assert error_of(raised) == ("ThrottlingException", "Rate exceeded", 400)
+    assert world.hp.throttled == {"DescribeCluster": 7 + 8 + 7, "ListClusterNodes": 1}
+    assert world.delete(cluster.node_ids("workers")[0])["Successful"], "deletes are not limited"
+
+
+def test_listings_may_lack_a_node_for_a_while(world: World) -> None:
+    cluster = world.hp.create_cluster("ml-cluster", {"workers": 130})
+    ids = cluster.node_ids("workers")
+    cluster.hide(ids[0])
+    cluster.hide(ids[120], listings=2)
+
+    interrupted = world.client.list_cluster_nodes(ClusterName="ml-cluster")
+    other = {n["InstanceId"] for n in world.listed()}
+    rest = world.client.list_cluster_nodes(
+        ClusterName="ml-cluster", NextToken=interrupted["NextToken"]
+    )
+    first = {n["InstanceId"] for page in (interrupted, rest) for n in page["ClusterNodeSummaries"]}
+    assert set(ids) - first == {ids[0], ids[120]}, "a listing is one, whatever comes between"
+    assert set(ids) - other == {ids[120]}
+    assert {n["InstanceId"] for n in world.listed()} == set(ids)
+    assert ids[120] in cluster.present
+
+
+def test_one_listing_may_show_a_status_that_is_not_true(world: World) -> None:
+    cluster = world.hp.create_cluster("ml-cluster", {"workers": 2})
+    node, other = cluster.node_ids("workers")
+    world.delete(node)
+    cluster.show_once(node)
+    cluster.show_once(other, "SystemUpdating")
+    cluster.hide(other)
+    described = world.client.describe_cluster_node(ClusterName="ml-cluster", NodeId=node)
+    assert described["NodeDetails"]["InstanceStatus"]["Status"] == "ShuttingDown"
+    looks = [(status_of(world, node), status_of(world, other)) for _ in range(2)]
+    assert looks == [("Failure", None), ("ShuttingDown", "Running")]
+
+
+@pytest.mark.parametrize("rule", ["repeats_next_token", "never_stops_paging"])
+def test_a_listing_may_never_end(world: World, rule: str) -> None:
+    cluster = world.hp.create_cluster("ml-cluster", {"workers": 8})
+    setattr(world.hp.rules, rule, True)
+    page = world.client.list_cluster_nodes(ClusterName="ml-cluster", MaxResults=5)
+    nodes, tokens = page["ClusterNodeSummaries"], [page["NextToken"]]
+    for _ in range(5):
+        page = world.client.list_cluster_nodes(ClusterName="ml-cluster", NextToken=tokens[-1])
+        nodes += page["ClusterNodeSummaries"]
+        tokens.append(page["NextToken"])
+    assert {n["InstanceId"] for n in nodes} == cluster.present
+    assert len(set(tokens)) == (1 if rule == "repeats_next_token" else 6)
+
+
+def test_a_token_that_the_service_did_not_give_is_refused(world: World) -> None:
+    world.hp.create_cluster("ml-cluster", {"workers": 1})
+    with pytest.raises(ClientError, match="NextToken is not valid"):
+        world.client.list_cluster_nodes(ClusterName="ml-cluster", NextToken="listing-7-after-1")
+
+
+def test_a_cluster_may_stay_busy_after_the_last_node_has_left(world: World) -> None:
+    cluster = world.hp.create_cluster(
+        "ml-cluster", {"workers": 3}, shutdown_seconds=10.0, busy_after_leaving=40.0
+    )
+    node, another, stubborn = cluster.node_ids("workers")
+    world.delete(node)
+    world.now = 5.0
+    world.delete(another)
+    world.now = 15.0
+    assert cluster.status == "Updating"
+    with pytest.raises(ClientError, match="Updating"):
+        world.delete(stubborn)
+    world.now = 54.0
+    assert cluster.status == "Updating"
+    world.now = 55.0
+    assert cluster.status == "InService"
+    cluster.fail_while_leaving(stubborn)
+    world.delete(stubborn)
+    world.now = 70.0
+    assert cluster.status == "InService", "a removal that failed keeps nothing busy"
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        (400, "ThrottlingException"),
+        (403, "AccessDeniedException"),
+        (404, "ResourceNotFound"),
+        (500, "InternalFailure"),
+        (503, "ServiceUnavailable"),
+    ],
+)
+def test_an_error_of_a_status_has_the_code_that_fits(world: World, status: int, code: str) -> None:
+    world.hp.create_cluster("ml-cluster", {"workers": 1})
+    world.hp.fail_next("ListClusterNodes", status=status)
+    world.hp.fail_while("DescribeCluster", lambda _: True, status=status)
+    with pytest.raises(ClientError) as listing:
+        world.listed()
+    with pytest.raises(ClientError) as describing:
+        world.group("workers")
+    assert error_of(listing) == error_of(describing)
+    assert error_of(listing)[::2] == (code, status)
+    assert ("Rate exceeded" in error_of(listing)[1]) == (code == "ThrottlingException")
+
+
+def test_a_status_without_a_code_of_its_own_needs_one() -> None:
+    with pytest.raises(ValueError, match=r"status 418 .* allowed: a code, or 400, 403"):
+        World().hp.fail_next("ListClusterNodes", status=418)
+
+
+@pytest.mark.parametrize("name", ["ml_cluster", "-ml", "arn:aws:sagemaker:us-east-1:1:cluster/x"])
+def test_a_malformed_cluster_name_is_refused(world: World, name: str) -> None:
+    with pytest.raises(ClientError) as raised:
+        world.listed(name)
+    assert error_of(raised)[0] == "ValidationException"
