@@ -86,10 +86,10 @@ class Properties:
             return {}
         value = self._properties[name]
         if not isinstance(value, Mapping) or not value:
-            what = "is empty" if value in ({}, [], (), "") else "is not a map"
+            what = "is empty" if value in ({}, [], "") else "is not a map of names to numbers"
             raise RequestError(
-                f"{name}: {quoted(value)} {what}; allowed: a map of instance groups to numbers of"
-                " nodes, or leave the property out."
+                f"{name}: {quoted(value)} {what}; allowed: instance groups and numbers of nodes, or"
+                " leave the property out."
             )
         counts = {}
         for given, count in value.items():

@@ -19,7 +19,7 @@ def test_requests_are_the_fewest_within_the_limits(ids: int, logical_ids: int) -
     by_logical_id = [node(1000 + number, logical=True) for number in range(logical_ids)]
     removal = Removal.of(
         (shown.instance_id for shown in by_id), (shown.logical_id for shown in by_logical_id)
-    ).observed(Listing((*by_id, *by_logical_id)))
+    ).observe(Listing((*by_id, *by_logical_id)))
     requests = removal.requests()
     for request in requests:
         assert len(request.identifiers) <= (50 if request.node_logical_ids else 99)
@@ -44,47 +44,47 @@ def test_parts_of_a_request_are_smaller_and_lose_nothing(ids: int, logical_ids: 
 
 def test_an_answer_that_does_not_mention_a_node_settles_nothing() -> None:
     shown = node(1)
-    removal = Removal.of([shown.instance_id], []).observed(Listing((shown,)))
+    removal = Removal.of([shown.instance_id], []).observe(Listing((shown,)))
     (request,) = removal.requests()
-    after = removal.answered(request, DeleteReply(frozenset()))
+    after = removal.answer(request, DeleteReply(frozenset()))
     assert after.nodes[0].phase is Phase.WAITING
     assert after.nodes[0].attempts == 1
 
 
 def test_a_node_that_reappears_is_not_settled() -> None:
     shown = node(1)
-    removal = Removal.of([shown.instance_id], []).observed(Listing((shown,)))
+    removal = Removal.of([shown.instance_id], []).observe(Listing((shown,)))
     (request,) = removal.requests()
-    removal = removal.answered(request, DeleteReply(frozenset({shown.instance_id})))
-    gone = removal.observed(Listing(()))
+    removal = removal.answer(request, DeleteReply(frozenset({shown.instance_id})))
+    gone = removal.observe(Listing(()))
     assert gone.nodes[0].phase is Phase.REMOVED
-    assert gone.observed(Listing((shown,))).nodes[0].phase is Phase.LEAVING
+    assert gone.observe(Listing((shown,))).nodes[0].phase is Phase.LEAVING
 
 
 def test_absence_from_a_listing_of_many_pages_has_to_be_seen_twice() -> None:
     removal = Removal.of(["i-0123456789abcdef0"], [])
-    once = removal.observed(Listing((), pages=2))
+    once = removal.observe(Listing(()))
     assert not once.is_settled
-    assert once.observed(Listing((), pages=2)).is_settled
-    assert removal.observed(Listing((), pages=1)).is_settled
+    assert once.observe(Listing(())).is_settled
+    assert removal.observe(Listing(())).is_settled
 
 
 def test_a_node_that_leaves_after_it_had_failed_has_left() -> None:
     shown = node(1)
-    removal = Removal.of([shown.instance_id], []).observed(Listing((shown,)))
+    removal = Removal.of([shown.instance_id], []).observe(Listing((shown,)))
     (request,) = removal.requests()
-    failed = removal.answered(
+    failed = removal.answer(
         request, DeleteReply(frozenset(), {shown.instance_id: Refusal("Odd", "no")})
     )
     assert failed.nodes[0].phase is Phase.FAILED
-    assert failed.observed(Listing(())).nodes[0].phase is Phase.ABSENT
+    assert failed.observe(Listing(())).nodes[0].phase is Phase.ABSENT
 
 
 def test_a_node_that_was_never_mentioned_fails_once_the_time_for_retries_is_over() -> None:
     shown = node(1)
-    removal = Removal.of([shown.instance_id], []).observed(Listing((shown,)))
+    removal = Removal.of([shown.instance_id], []).observe(Listing((shown,)))
     (request,) = removal.requests()
-    (given_up,) = removal.answered(request, DeleteReply(frozenset())).given_up().nodes
+    (given_up,) = removal.answer(request, DeleteReply(frozenset())).give_up().nodes
     assert given_up.phase is Phase.FAILED
     assert given_up.refusal
     assert given_up.refusal.code == FailureCode.NO_ANSWER
@@ -92,19 +92,19 @@ def test_a_node_that_was_never_mentioned_fails_once_the_time_for_retries_is_over
 
 def test_nodes_that_were_asked_for_least_come_first() -> None:
     shown = [node(number) for number in range(120)]
-    removal = Removal.of((one.instance_id for one in shown), []).observed(Listing(tuple(shown)))
+    removal = Removal.of((one.instance_id for one in shown), []).observe(Listing(tuple(shown)))
     first, _ = removal.requests()
-    again = removal.postponed(first, Refusal("Throttling", "")).requests()
+    again = removal.throttle(first, Refusal("Throttling", "")).requests()
     assert set(again[0].node_ids[:21]).isdisjoint(first.node_ids)
 
 
 def test_stopping_names_what_had_been_accepted_and_what_had_not() -> None:
     accepted, waiting = node(1), node(2)
     removal = Removal.of([accepted.instance_id, waiting.instance_id], [])
-    removal = removal.observed(Listing((accepted, waiting)))
+    removal = removal.observe(Listing((accepted, waiting)))
     (request,) = removal.requests()
-    removal = removal.answered(request, DeleteReply(frozenset({accepted.instance_id})))
-    stopped = removal.stopped("the time was up", RemovalStage.REMOVED)
+    removal = removal.answer(request, DeleteReply(frozenset({accepted.instance_id})))
+    stopped = removal.stop("the time was up", RemovalStage.REMOVED)
     codes = [requested.refusal.code for requested in stopped.nodes if requested.refusal]
     assert codes == [FailureCode.STILL_PRESENT, FailureCode.NO_ANSWER]
     assert stopped.is_settled

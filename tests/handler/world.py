@@ -8,15 +8,15 @@ from typing import Any
 
 from hyperpod_node_removal_handler import aws, report
 from hyperpod_node_removal_handler.cluster import Cluster
-from hyperpod_node_removal_handler.patience import Span
 from hyperpod_node_removal_handler.reason import LogPlace
+from hyperpod_node_removal_handler.reconciler import Reconciler
 from hyperpod_node_removal_handler.removal import Removal
 from hyperpod_node_removal_handler.report import Report
 from hyperpod_node_removal_handler.request import RemovalRequest
 from hyperpod_node_removal_handler.requested_node import Phase
 from hyperpod_node_removal_handler.result import Result
-from hyperpod_node_removal_handler.rounds import Rounds
-from hyperpod_node_removal_handler.stack import Stack
+from hyperpod_node_removal_handler.stack import Stack, StackWatch
+from hyperpod_node_removal_handler.timing import Deadlines
 from sandbox.hyperpod import HyperPod
 from tests.aws_transport import Answer, Parameters, Sent, Service, answered_by
 
@@ -27,17 +27,46 @@ STACK_ID = (
 LOG = LogPlace("/aws/lambda/removal", "2026/11/23/[$LATEST]4f2a91c0")
 
 
+@dataclass
+class VirtualTimer:
+    """Goes off once somebody sleeps until then, or when a test says so."""
+
+    time: float
+    action: Callable[[], None]
+    is_canceled: bool = False
+
+    def cancel(self) -> None:
+        self.is_canceled = True
+
+
 class VirtualClock:
     """Time that passes only when somebody sleeps."""
 
     def __init__(self) -> None:
         self.time = 1_000_000.0
+        self._timers: list[VirtualTimer] = []
 
     def now(self) -> float:
         return self.time
 
     def sleep(self, seconds: float) -> None:
-        self.time += max(0.0, seconds)
+        until = self.time + max(0.0, seconds)
+        while due := [timer for timer in self.timers if timer.time <= until]:
+            timer = min(due, key=lambda timer: timer.time)
+            timer.cancel()
+            self.time = max(self.time, timer.time)
+            timer.action()
+        self.time = max(self.time, until)
+
+    def timer(self, seconds: float, action: Callable[[], None]) -> VirtualTimer:
+        self._timers.append(VirtualTimer(self.time + max(0.0, seconds), action))
+        return self._timers[-1]
+
+    @property
+    def timers(self) -> list[VirtualTimer]:
+        """Those that have not gone off and are not canceled."""
+        self._timers = [timer for timer in self._timers if not timer.is_canceled]
+        return self._timers
 
 
 class CloudFormation:
@@ -94,33 +123,42 @@ class World:
             edit(sent.parameters, answer)
         return answer
 
-    def rounds(
+    def reconciler(
         self,
         node_ids: Iterable[str] = (),
         node_logical_ids: Iterable[str] = (),
         *,
         cluster: str = "ml-cluster",
         seconds: float = 825.0,
+        request_type: str = "Create",
         **more: Any,
-    ) -> Rounds:
+    ) -> Reconciler:
         self.request = RemovalRequest(
             cluster=cluster,
             node_ids=tuple(node_ids),
             node_logical_ids=tuple(node_logical_ids),
             **more,
         )
-        return Rounds(
+        deadlines = Deadlines(self.clock.now(), self.clock.now() + seconds)
+        return Reconciler(
             self.request,
             cluster=Cluster(cluster, aws.client("sagemaker")),
-            stack=Stack(STACK_ID, aws.client("cloudformation")),
+            stack=StackWatch(
+                Stack(STACK_ID, aws.client("cloudformation")),
+                request_type=request_type,
+                clock=self.clock,
+                deadlines=deadlines,
+            ),
             clock=self.clock,
-            span=Span(started=self.clock.now(), deadline=self.clock.now() + seconds),
-            removal=Removal.of(self.request.node_ids, self.request.node_logical_ids),
+            deadlines=deadlines,
+            removal=Removal.of(
+                self.request.node_ids, self.request.node_logical_ids, self.request.scope
+            ),
         )
 
     def remove(self, *args: Any, **more: Any) -> Result:
         with self.reached():
-            result = self.rounds(*args, **more).run()
+            result = self.reconciler(*args, **more).run()
         assert result
         return result
 

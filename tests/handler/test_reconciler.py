@@ -480,5 +480,5 @@ def test_nothing_more_is_asked_once_the_stack_goes_back(world: World, cluster: C
     world.cloudformation.statuses = ["UPDATE_IN_PROGRESS", "UPDATE_ROLLBACK_IN_PROGRESS"]
     result = world.remove([bad, good])
     assert world.deletes == 1
-    assert "began to roll back" in result.interruption
+    assert "is rolling back" in result.interruption
     assert bad in codes(result)
