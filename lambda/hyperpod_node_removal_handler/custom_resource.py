@@ -183,7 +183,9 @@ class CustomResource(CfnResource):
 
     def _send(self, status: str | None = None, reason: str = "") -> None:
         """Called by crhelper with a status and a reason where it caught an error of its own."""
-        if self._exchange and not self._is_silent:
+        if self._exchange and self._is_silent:
+            self._exchange.wait()
+        elif self._exchange:
             self._exchange.reply(
                 self._unexpected(reason) if status or self._report is None else self._report
             )

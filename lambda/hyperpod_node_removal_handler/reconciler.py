@@ -288,11 +288,12 @@ class Reconciler:
         """Have the hook, if there is one, asked. Returns since when nodes may be requested."""
         if self._hook is None:
             return self._deadlines.started
-        self.removal = replace(self.removal, needs_approval=True)
         if not plan.to_remove:
+            # Whatever turns up from now on, the hook has not been asked about.
+            self.removal = replace(self.removal, needs_approval=True)
             return self._deadlines.started
-        deadline = self._hook_deadline()
         self._require_forward()
+        deadline = self._hook_deadline()
         try:
             with self._stack.in_background():
                 self._ask_hook(self._hook, plan, description, deadline)
@@ -440,7 +441,7 @@ class Reconciler:
     def _result(self, interruption: str = "") -> Result:
         self._warn()
         result = self.result_so_far(interruption)
-        if self._clock.now() >= self._deadlines.deadline:
+        if self._description is None or self._clock.now() >= self._deadlines.deadline:
             return result  # What is left of the time is for the reply.
         try:
             description = self._cluster.describe()

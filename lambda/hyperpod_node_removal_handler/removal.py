@@ -256,10 +256,11 @@ class Removal:
 
     def apply_verdict(self, veto_of: Callable[[Node], str | None]) -> Self:
         """The hook was asked about the waiting nodes: which of them it vetoed, and why."""
-        return self._each(
+        ruled = self._each(
             {Phase.WAITING},
             lambda node: node.apply_veto(veto_of(node.node) if node.node else None),
         )
+        return replace(ruled, needs_approval=True)
 
     def stop(self, why: str, stage: RemovalStage) -> Self:
         """The removal ends here. What has not reached `stage` has failed, because `why`."""

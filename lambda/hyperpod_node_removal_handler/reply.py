@@ -55,14 +55,9 @@ class Exchange:
         return self._unanswered.locked()
 
     def reply(self, report: Report) -> None:
-        """Log the report, deliver it, then announce it. Never raises: there is nobody to tell.
-
-        Who comes too late waits for the delivery: once the handler returns, Lambda freezes the
-        process and whatever thread is still at it.
-        """
+        """Log the report, deliver it, then announce it. Never raises: there is nobody to tell."""
         if not self._unanswered.acquire(blocking=False):
-            while not self._is_over and self._clock.now() < self._ends_at:
-                self._clock.sleep(_LATE_PAUSE)
+            self.wait()
             return
         try:
             self._log_and_deliver(report)
@@ -78,6 +73,14 @@ class Exchange:
                 )
         finally:
             self._is_over = True
+
+    def wait(self) -> None:
+        """Wait until the reply that somebody else has begun to send is delivered.
+
+        Once the handler returns, Lambda freezes the process and whatever thread is still at it.
+        """
+        while not self._is_over and self._clock.now() < self._ends_at:
+            self._clock.sleep(_LATE_PAUSE)
 
     def _log_and_deliver(self, report: Report) -> None:
         # The log comes first: once the reply is there, the CDK CLI fetches the last lines of it.

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +10,6 @@ from botocore.exceptions import ConnectionClosedError, ReadTimeoutError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hyperpod_node_removal_handler import asking
 from hyperpod_node_removal_handler.before_removal import (
     ANSWER_MAX,
     Decision,
@@ -22,7 +20,7 @@ from hyperpod_node_removal_handler.before_removal import (
 from hyperpod_node_removal_handler.cluster import Node
 from hyperpod_node_removal_handler.contract import BEFORE_REMOVAL_MAX
 from sandbox.hyperpod import Cluster, ServiceError
-from tests.aws_transport import Answer, Parameters
+from tests.aws_transport import Parameters
 from tests.handler.function import HOOK, Function, Raised
 from tests.handler.world import STACK_ID, World
 
@@ -30,6 +28,11 @@ FIRST = Node("i-0123456789abcdef0", "", "workers", "Running")
 SECOND = Node("i-0123456789abcdef1", "workers-1", "workers", "Running")
 PENDING = Node("", "workers-2", "workers", "Pending")
 SHOWN = (FIRST, SECOND, PENDING)
+
+NOT_ALLOWED = (
+    "User: x is not authorized to perform: lambda:InvokeFunction on resource: y because no"
+    " identity-based policy allows the lambda:InvokeFunction action"
+)
 
 
 @pytest.fixture
@@ -285,8 +288,8 @@ READ_TIMEOUT = ReadTimeoutError(endpoint_url="https://lambda")
         ),
         (
             None,
-            [ServiceError("AccessDeniedException", "no", 403)] * 99,
-            "the function's role needs lambda:InvokeFunction on it (AccessDeniedException: no)",
+            [ServiceError("AccessDeniedException", NOT_ALLOWED, 403)] * 99,
+            "the function's role needs lambda:InvokeFunction on it (AccessDeniedException: User: x",
         ),
         (
             None,
@@ -351,7 +354,7 @@ def test_how_long_a_hook_is_waited_for(
 ) -> None:
     """12 minutes, or until shortly before the deadline, or until the invocation hands over."""
     function.send(
-        "Update",
+        "Create",
         seconds=seconds,
         NodeIds=[cluster.node_ids("workers")[0]],
         BeforeRemoval=HOOK,
@@ -420,21 +423,13 @@ def test_a_stack_that_turned_back_meanwhile_keeps_its_nodes_and_succeeds(
 
 
 def test_a_deployment_that_was_followed_by_another_one_meanwhile_removes_nothing(
-    function: Function, world: World, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+    function: Function, world: World, cluster: Cluster
 ) -> None:
     """The stack goes forward when the hook answers, but not for this set any more."""
-    monkeypatch.setattr(asking, "_WATCH", 0.0)
-    seen = threading.Event()
-
-    def watch(_: Parameters, answer: Answer) -> None:
-        if "ROLLBACK" in answer["Stacks"][0]["StackStatus"]:
-            seen.set()
-
-    world.after("DescribeStacks", watch)
 
     def hook(event: dict[str, Any]) -> Any:
         world.cloudformation.statuses = ["UPDATE_ROLLBACK_IN_PROGRESS", "UPDATE_IN_PROGRESS"]
-        assert seen.wait(30), "nobody looked at the stack"
+        world.clock.sleep(60)
         return {"Decision": "PROCEED"}
 
     function.aws_lambda.hook = hook

@@ -1,9 +1,14 @@
 """A removal that takes longer than one invocation."""
 
+import base64
 import json
 import logging
 import random
+import zlib
+from collections.abc import Iterator
 from dataclasses import replace
+from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -13,8 +18,9 @@ from hyperpod_node_removal_handler.cluster import Node, Refusal
 from hyperpod_node_removal_handler.contract import PartialFailure, RemovalStage
 from hyperpod_node_removal_handler.handover import KEY, Continuation
 from hyperpod_node_removal_handler.removal import Removal
-from hyperpod_node_removal_handler.request import RemovalRequest
-from hyperpod_node_removal_handler.requested_node import RequestedNode
+from hyperpod_node_removal_handler.request import RemovalRequest, Scope
+from hyperpod_node_removal_handler.requested_node import Phase, RequestedNode
+from hyperpod_node_removal_handler.stack import Operation
 from hyperpod_node_removal_handler.wire import RequestError
 from sandbox.hyperpod import ServiceError
 from tests.aws_transport import Parameters
@@ -30,15 +36,23 @@ requested = st.builds(
     node_id=text,
     logical_id=text,
     node=st.one_of(st.none(), nodes),
-    is_listed=st.booleans(),
-    is_missed=st.booleans(),
-    is_gone=st.booleans(),
-    is_denied=st.booleans(),
+    phase=st.sampled_from(Phase),
+    misses=st.integers(0, 100),
+    was_seen_leaving=st.booleans(),
+    failures=st.integers(0, 2),
+    may_have_been_requested=st.booleans(),
     accepted=st.one_of(st.none(), nodes),
     attempts=st.integers(0, 100),
     refusal=refusals,
-    obstacle=refusals,
-    is_final=st.booleans(),
+    deferral=refusals,
+    approved=text,
+)
+moments = st.one_of(st.none(), st.floats(0, 1e10))
+operations = st.builds(
+    Operation,
+    st.sampled_from(["CREATE_STACK", "UPDATE_STACK"]),
+    st.lists(text, max_size=2).map(tuple),
+    moments,
 )
 requests = st.builds(
     RemovalRequest,
@@ -49,30 +63,76 @@ requests = st.builds(
     wait_for=st.sampled_from(RemovalStage),
     retry_for=st.integers(0, 3600),
     service_timeout=st.integers(1, 3600),
+    scope=st.sampled_from(Scope),
 )
 
 
-@given(
-    requests,
-    st.lists(requested, max_size=5),
-    st.floats(0, 1e10),
-    st.integers(1, 10),
-    st.dictionaries(text, st.integers(0, 6758)),
-)
-def test_nothing_is_lost_on_the_way_to_the_successor(
-    request: RemovalRequest,
-    nodes: list[RequestedNode],
-    started: float,
-    link: int,
-    counts: dict[str, int],
-) -> None:
-    continuation = Continuation(request, Removal(tuple(nodes)), started, link, counts)
+@st.composite
+def continuations(draw: st.DrawFn) -> Continuation:
+    request = draw(requests)
+    return Continuation(
+        request=request,
+        removal=Removal(
+            tuple(draw(st.lists(requested, max_size=5))),
+            scope=request.scope,
+            needs_approval=draw(st.booleans()),
+        ),
+        started=draw(st.floats(0, 1e10)),
+        invocation=draw(st.integers(1, 10)),
+        target_counts_before=draw(st.dictionaries(text, st.integers(0, 6758))),
+        operation=draw(st.one_of(st.none(), operations)),
+        approved_at=draw(moments),
+        reached_at=draw(moments),
+    )
+
+
+@given(continuations())
+def test_nothing_is_lost_on_the_way_to_the_successor(continuation: Continuation) -> None:
     assert Continuation.from_text(continuation.to_text()) == continuation
+
+
+def _maps(plain: Any) -> Iterator[dict[str, Any]]:
+    """Every map in a continuation whose keys are those of the format."""
+    yield plain
+    yield plain["request"]
+    yield plain["request"]["guards"]
+    for node in plain["nodes"]:
+        yield node
+        yield from (node[key] for key in ("node", "accepted", "refusal", "deferral") if node[key])
+    if plain["operation"]:
+        yield plain["operation"]
+
+
+def unpacked(text: str) -> Any:
+    return json.loads(zlib.decompress(base64.b64decode(text)))
+
+
+def packed(plain: Any) -> str:
+    return base64.b64encode(zlib.compress(json.dumps(plain).encode())).decode()
+
+
+@given(continuations(), st.randoms())
+def test_a_key_of_a_later_version_is_ignored(continuation: Continuation, chance: Random) -> None:
+    plain = unpacked(continuation.to_text())
+    chance.choice(list(_maps(plain)))["something_new"] = {"approved_at": 1}
+    assert Continuation.from_text(packed(plain)) == continuation
+
+
+@given(continuations(), st.randoms())
+def test_a_key_that_is_missing_is_refused_by_its_name(
+    continuation: Continuation, chance: Random
+) -> None:
+    plain = unpacked(continuation.to_text())
+    place = chance.choice(list(_maps(plain)))
+    key = chance.choice(list(place))
+    del place[key]
+    with pytest.raises(RequestError, match=f"no '{key}'"):
+        Continuation.from_text(packed(plain))
 
 
 @given(st.one_of(st.text(), st.none(), st.binary().map(lambda raw: raw.hex())))
 def test_what_is_not_a_continuation_is_refused(given: object) -> None:
-    with pytest.raises(RequestError, match="is not one of this function's"):
+    with pytest.raises(RequestError, match="is not one of this version of the function"):
         Continuation.from_text(given)
 
 
@@ -81,7 +141,7 @@ def test_a_text_that_cannot_be_printed_is_refused(
     request: RemovalRequest, before: str, hidden: str, after: str
 ) -> None:
     hostile = replace(request, cluster=before + hidden + after)
-    with pytest.raises(RequestError, match="is not one of this function's"):
+    with pytest.raises(RequestError, match="is not one of this version of the function"):
         Continuation.from_text(Continuation(hostile, Removal(()), 0, 1).to_text())
 
 
@@ -187,7 +247,7 @@ def test_a_successor_asks_for_nothing_once_the_stack_goes_back(
     world.before("DescribeStacks", go_back)
     answer = function.send("Update", NodeIds=[bad, good], RetryFor="3000")
     assert answer["Status"] == "FAILED"
-    assert "began to roll back" in answer["Reason"]
+    assert "is rolling back" in answer["Reason"]
     assert function.links == 2
     assert all(r.time - start <= 800 for r in world.hp.delete_requests)
     assert bad in cluster.present
@@ -261,13 +321,11 @@ def test_what_a_hook_said_of_thousands_of_nodes_is_cut_to_fit() -> None:
         node_id = f"i-{chance.getrandbits(68):017x}"
         said = Refusal("Vetoed", f"{chance.getrandbits(1200):0300x}")
         node = Node(node_id, "", "workers", "Running", private_dns_hostname=f"ip-{node_id}")
-        return RequestedNode(
-            node_id=node_id, node=node, is_listed=True, is_final=True, refusal=said
-        )
+        return RequestedNode(node_id=node_id, phase=Phase.FAILED, node=node, refusal=said)
 
     removal = Removal(tuple(vetoed() for _ in range(3000)))
     request = RemovalRequest(cluster="ml-cluster", node_ids=("i-12345678",))
-    text = Continuation(request=request, removal=removal, started=1.0, link=2).to_text()
+    text = Continuation(request=request, removal=removal, started=1.0, invocation=2).to_text()
     assert len(text) <= 250_000
     again = Continuation.from_text(text).removal.nodes
     assert [node.name for node in again] == [node.name for node in removal.nodes]

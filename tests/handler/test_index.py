@@ -3,7 +3,6 @@
 import json
 import logging
 import threading
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -12,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hyperpod_node_removal_handler import index
-from hyperpod_node_removal_handler.rounds import Rounds
+from hyperpod_node_removal_handler.reconciler import Reconciler
 from sandbox.hyperpod import Cluster, ServiceError
 from tests.aws_transport import Parameters
 from tests.handler.endpoint import Endpoint
@@ -104,7 +103,7 @@ def test_an_empty_set_calls_nothing_and_succeeds(function: Function, properties:
     [
         "ROLLBACK_IN_PROGRESS",
         "UPDATE_ROLLBACK_IN_PROGRESS",
-        "UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS",
+        "UPDATE_ROLLBACK_FAILED",
         "DELETE_IN_PROGRESS",
     ],
 )
@@ -116,6 +115,27 @@ def test_a_rollback_removes_nothing_and_succeeds(
     answer = function.send(request_type, NodeIds=list(cluster.node_ids("workers")))
     assert answer["Status"] == "SUCCESS"
     assert answer["Data"]["Outcome"] == "ROLLED_BACK"
+    assert world.hp.calls.total() == 0
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        "CREATE_COMPLETE",
+        "REVIEW_IN_PROGRESS",
+        "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS",
+        "UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS",
+    ],
+)
+@pytest.mark.parametrize("request_type", ["Create", "Update"])
+def test_a_status_in_which_no_request_is_sent_fails_after_a_minute_with_nothing_removed(
+    function: Function, world: World, cluster: Cluster, request_type: str, status: str
+) -> None:
+    world.cloudformation.statuses = [status]
+    answer = function.send(request_type, NodeIds=list(cluster.node_ids("workers")))
+    assert answer["Status"] == "FAILED"
+    assert f"The stack is in {status}" in answer["Reason"]
+    assert "Nothing was removed." in answer["Reason"]
     assert world.hp.calls.total() == 0
 
 
@@ -131,7 +151,12 @@ def test_a_rollback_to_properties_that_are_no_longer_allowed_succeeds(
 def test_a_stack_that_cannot_be_looked_at_means_that_nothing_is_removed(
     function: Function, world: World, cluster: Cluster
 ) -> None:
-    denied = ServiceError("AccessDenied", "not authorized")
+    denied = ServiceError(
+        "AccessDenied",
+        "User: arn:aws:sts::123456789012:assumed-role/removal/removal is not authorized to perform:"
+        " cloudformation:DescribeStacks because no identity-based policy allows the"
+        " cloudformation:DescribeStacks action",
+    )
     world.cloudformation.statuses = [denied]
     answer = function.send("Update", NodeIds=list(cluster.node_ids("workers")))
     assert answer["Status"] == "FAILED"
@@ -173,10 +198,10 @@ def test_bad_properties_of_an_update_fail_before_any_call_to_the_cluster(
 def test_a_defect_is_a_failure_with_the_same_id(
     function: Function, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def run(self: Rounds) -> None:
+    def run(self: Reconciler) -> None:
         raise KeyError("\x1b[31mred\n")
 
-    monkeypatch.setattr(Rounds, "run", run)
+    monkeypatch.setattr(Reconciler, "run", run)
     answer = function.send("Create", NodeIds=[NODE])
     assert answer["Status"] == "FAILED"
     assert "failed unexpectedly (KeyError:" in answer["Reason"]
@@ -192,94 +217,56 @@ def test_a_defect_does_not_fail_a_delete(
     assert function.send("Delete")["Status"] == "SUCCESS"
 
 
-class Timer:
-    """A timer that goes off when a test says so, in a thread as the real one does."""
-
-    def __init__(self, interval: float, function: Callable[[], None]) -> None:
-        self.interval = interval
-        self.function = function
-        self.daemon = False
-        self.is_cancelled = False
-        timers.append(self)
-
-    def start(self) -> None:
-        pass
-
-    def cancel(self) -> None:
-        self.is_cancelled = True
-
-    def go_off(self) -> threading.Thread:
-        thread = threading.Thread(target=self.function)
-        thread.start()
-        return thread
-
-
-timers: list[Timer] = []
-
-
-@pytest.fixture
-def armed(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], Timer]]:
-    """The one timer that has not been cancelled."""
-    monkeypatch.setattr(threading, "Timer", Timer)
-
-    def armed() -> Timer:
-        (timer,) = (timer for timer in timers if not timer.is_cancelled)
-        return timer
-
-    yield armed
-    timers.clear()
-
-
 @pytest.mark.parametrize(("service_timeout", "seconds"), [("3600", 892), ("300", 292)])
 def test_a_call_that_hangs_does_not_keep_the_reply_back(
     function: Function,
     cluster: Cluster,
     world: World,
-    armed: Callable[[], Timer],
     service_timeout: str,
     seconds: int,
 ) -> None:
     nodes = cluster.node_ids("workers")[:2]
+    start = world.clock.now()
+    replied_at: list[float] = []
+    function.endpoint.on_request = lambda: replied_at.append(world.clock.now() - start)
 
     def hang(_: Parameters) -> None:
         if world.deletes and not function.endpoint.requests:
-            assert armed().interval == pytest.approx(seconds, abs=1)
-            armed().go_off().join()
+            world.clock.sleep(seconds)
 
     world.before("ListClusterNodes", hang)
     answer = function.send("Create", NodeIds=list(nodes), ServiceTimeout=service_timeout)
     assert answer["Status"] == "FAILED"
     assert f"StillPresent: {nodes[0]}, {nodes[1]}" in answer["Reason"]
+    assert replied_at == [pytest.approx(seconds, abs=1)]
 
 
 def test_the_handler_does_not_return_while_the_reply_is_on_its_way(
     function: Function,
     cluster: Cluster,
     world: World,
-    armed: Callable[[], Timer],
     endpoint: Endpoint,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Lambda freezes the process when the handler returns, and with it the thread that replies."""
     nodes = cluster.node_ids("workers")[:2]
-    on_its_way = threading.Event()
-    returned = threading.Event()
-    returned_first = []
+    on_its_way, is_waited_for = threading.Event(), threading.Event()
 
     def slow() -> None:
         on_its_way.set()
-        returned_first.append(returned.wait(0.2))
-
-    endpoint.on_request = slow
+        assert is_waited_for.wait(20), "the handler does not wait"
 
     def hang(_: Parameters) -> None:
         if world.deletes and not on_its_way.is_set():
-            armed().go_off()
+            (timer,) = world.clock.timers
+            threading.Thread(target=timer.action).start()
             assert on_its_way.wait(20)
+            monkeypatch.setattr(world.clock, "sleep", lambda seconds: is_waited_for.set())
 
+    endpoint.on_request = slow
     world.before("ListClusterNodes", hang)
-    function.send("Create", NodeIds=list(nodes))
-    returned.set()
-    assert returned_first == [False]
+    assert function.send("Create", NodeIds=list(nodes))["Status"] == "FAILED"
+    assert is_waited_for.is_set()
 
 
 def test_a_stack_that_turns_back_before_anything_was_asked_succeeds(

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from hyperpod_node_removal_handler import report
 from hyperpod_node_removal_handler.log_lines import LogLine
+from hyperpod_node_removal_handler.reconciler import Reconciler
 from hyperpod_node_removal_handler.report import Report
 from hyperpod_node_removal_handler.request import RemovalRequest
-from hyperpod_node_removal_handler.rounds import Rounds
 from hyperpod_node_removal_handler.signals import METRIC_CODES, METRICS_VARIABLE
 from sandbox.hyperpod import Cluster
 from tests.handler.embedded_metrics import Datum, is_document, metrics_of
@@ -141,11 +141,11 @@ def test_a_removal_that_fails_unexpectedly_is_counted_with_what_is_known(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    def fail(rounds: Rounds) -> None:
+    def fail(reconciler: Reconciler) -> None:
         raise ZeroDivisionError
 
     caplog.set_level(logging.INFO)
-    monkeypatch.setattr(Rounds, "run", fail)
+    monkeypatch.setattr(Reconciler, "run", fail)
     function.send("Create", NodeIds=list(cluster.node_ids("workers")[:3]))
     assert logged(caplog)["FailedNodes", "NotAttempted"] == 3
 

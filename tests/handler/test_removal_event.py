@@ -13,8 +13,9 @@ from hyperpod_node_removal_handler.cluster import Node
 from hyperpod_node_removal_handler.contract import MAX_NODES, Outcome
 from hyperpod_node_removal_handler.report import Report
 from hyperpod_node_removal_handler.request import RemovalRequest
-from hyperpod_node_removal_handler.requested_node import RequestedNode
+from hyperpod_node_removal_handler.requested_node import Phase, RequestedNode
 from hyperpod_node_removal_handler.signals import EVENT_BUS_VARIABLE, EVENT_DETAIL_MAX_BYTES
+from hyperpod_node_removal_handler.timing import EVENT_RETRY
 from sandbox.hyperpod import Cluster, ServiceError
 from tests.handler.event_schema import SCHEMA, checked
 from tests.handler.function import Function
@@ -46,11 +47,12 @@ def detail_of(told: Report) -> str:
 
 
 def leaving(number: int) -> RequestedNode:
-    return replace(removed(number), is_gone=False, is_listed=True)
+    return replace(removed(number), phase=Phase.LEAVING, misses=0)
 
 
 def named(name: str) -> RequestedNode:
-    return RequestedNode(logical_id=name, is_gone=True, accepted=Node("", name, "w", "Running"))
+    accepted = Node("", name, "w", "Running")
+    return RequestedNode(logical_id=name, phase=Phase.REMOVED, node=accepted, accepted=accepted)
 
 
 # What it tells -------------------------------------------------------------------------------
@@ -276,6 +278,6 @@ def test_an_event_that_is_lost_is_logged_and_nothing_else(
     function.endpoint.on_request = lambda: replied_at.append(function.world.clock.now())
     answer = function.send("Create", NodeIds=list(nodes))
     assert answer["Status"] == "SUCCESS"
-    assert function.world.clock.now() - replied_at[0] <= removal_event.PATIENCE
+    assert function.world.clock.now() - replied_at[0] <= EVENT_RETRY
     assert f"not sent to {BUS}" in caplog.text
     assert "\x1b" not in caplog.text

@@ -10,7 +10,7 @@ import pytest
 from hyperpod_node_removal_handler import reply
 from hyperpod_node_removal_handler.contract import Outcome
 from hyperpod_node_removal_handler.envelope import Envelope
-from hyperpod_node_removal_handler.reply import MAX_ATTEMPTS, Exchange
+from hyperpod_node_removal_handler.reply import Exchange
 from hyperpod_node_removal_handler.report import untouched
 from tests.handler.endpoint import Endpoint
 from tests.handler.world import STACK_ID, VirtualClock
@@ -27,7 +27,7 @@ def exchange(url: str, clock: VirtualClock, seconds: float = 600) -> Exchange:
         response_url=url,
         physical_resource_id="hyperpod-node-removal/ml-stack/Removal/6d1f0c2e",
     )
-    return Exchange(envelope, clock=clock, expires_at=clock.now() + seconds)
+    return Exchange(envelope, clock=clock, ends_at=clock.now() + seconds)
 
 
 @pytest.fixture
@@ -60,15 +60,17 @@ def test_what_is_not_a_2xx_is_not_delivered_and_tried_again(
 
 
 @pytest.mark.parametrize("trouble", [403, 503, 307, "reset"])
-def test_tries_are_bounded_and_the_reply_is_in_the_log_without_the_url(
+def test_tries_go_on_until_the_end_and_then_the_reply_is_in_the_log_without_the_url(
     endpoint: Endpoint,
     clock: VirtualClock,
     trouble: int | str,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     endpoint.statuses = [trouble]
-    exchange(endpoint.url, clock).reply(REPORT)
-    assert len(endpoint.requests) == MAX_ATTEMPTS
+    end = clock.now() + 600
+    exchange(endpoint.url, clock, seconds=600).reply(REPORT)
+    assert end - 40 < clock.now() < end
+    assert len(endpoint.requests) > 10
     assert caplog.records[-1].levelno == logging.ERROR
     assert "The reply was: {" in caplog.text
     assert "s3cret" not in caplog.text

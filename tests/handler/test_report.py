@@ -16,7 +16,7 @@ from hyperpod_node_removal_handler.reason import LogPlace
 from hyperpod_node_removal_handler.removal import Removal
 from hyperpod_node_removal_handler.report import Report
 from hyperpod_node_removal_handler.request import RemovalRequest
-from hyperpod_node_removal_handler.requested_node import RequestedNode
+from hyperpod_node_removal_handler.requested_node import Phase, RequestedNode
 from hyperpod_node_removal_handler.result import Result
 from tests.handler.world import LOG, STACK_ID
 
@@ -38,21 +38,22 @@ def identifier(number: int) -> str:
 
 def removed(number: int) -> RequestedNode:
     node = Node(identifier(number), "", "workers", "ShuttingDown")
-    return RequestedNode(node_id=node.instance_id, node=node, accepted=node, is_gone=True)
+    return RequestedNode(
+        node_id=node.instance_id, phase=Phase.REMOVED, node=node, misses=2, accepted=node
+    )
 
 
 def absent(number: int) -> RequestedNode:
-    return RequestedNode(node_id=identifier(number), is_gone=True)
+    return RequestedNode(node_id=identifier(number), phase=Phase.ABSENT, misses=2)
 
 
 def failed(number: int, code: str = "NodeIdInUse", message: str = "in use") -> RequestedNode:
     node = Node(identifier(number), "", "workers", "Running")
     return RequestedNode(
         node_id=node.instance_id,
+        phase=Phase.FAILED,
         node=node,
-        is_listed=True,
         refusal=Refusal(code, message),
-        is_final=True,
         attempts=3,
     )
 
@@ -239,7 +240,7 @@ def test_what_others_took_from_the_group_is_told_apart() -> None:
 
 def test_nodes_that_are_accepted_and_still_leaving_are_out_of_the_count_already() -> None:
     node = Node(identifier(1), "", "workers", "ShuttingDown")
-    leaving = RequestedNode(node_id=node.instance_id, node=node, accepted=node, is_listed=True)
+    leaving = RequestedNode(node_id=node.instance_id, phase=Phase.LEAVING, node=node, accepted=node)
     told = of(leaving, target_counts={"workers": 7}, target_counts_before={"workers": 8})
     assert any("workers: InstanceCount 8 -> 7" in line.text for line in told.lines)
 
