@@ -8,24 +8,18 @@ import base64
 import binascii
 import json
 import zlib
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Final, Self
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from functools import cache
+from types import UnionType
+from typing import Any, Final, Self, get_args, get_origin
 
 from hyperpod_node_removal_handler import aws
 from hyperpod_node_removal_handler.aws import LambdaClient
-from hyperpod_node_removal_handler.cluster import Node, Refusal
-from hyperpod_node_removal_handler.contract import (
-    MissingNodes,
-    PartialFailure,
-    Property,
-    RemovalStage,
-    abbreviated,
-)
+from hyperpod_node_removal_handler.contract import Property, abbreviated
 from hyperpod_node_removal_handler.envelope import Envelope
 from hyperpod_node_removal_handler.removal import Removal
-from hyperpod_node_removal_handler.request import Guards, RemovalRequest, Scope
-from hyperpod_node_removal_handler.requested_node import Phase, RequestedNode
+from hyperpod_node_removal_handler.request import RemovalRequest
 from hyperpod_node_removal_handler.stack import Operation
 from hyperpod_node_removal_handler.wire import RequestError
 
@@ -71,22 +65,11 @@ class Continuation:
 
     def to_text(self) -> str:
         """Return it as text for an event. What was said of nodes is cut as far as it must be."""
-        nodes = [asdict(node) for node in self.removal.nodes]
-        plain = {
-            "request": asdict(self.request),
-            "nodes": nodes,
-            "needs_approval": self.removal.needs_approval,
-            "started": self.started,
-            "invocation": self.invocation,
-            "target_counts_before": dict(self.target_counts_before),
-            "operation": asdict(self.operation) if self.operation else None,
-            "approved_at": self.approved_at,
-            "reached_at": self.reached_at,
-        }
+        plain = asdict(self)
         text = _packed(plain)
         for most in _MESSAGES_CUT:
             if len(text) > _TEXT_MAX:
-                _cut_messages(nodes, most)
+                _cut_messages(plain["removal"]["nodes"], most)
                 text = _packed(plain)
         return text
 
@@ -100,26 +83,13 @@ class Continuation:
         try:
             packed = base64.b64decode(str(text).encode("ascii"), validate=True)
             plain = json.loads(_printed(zlib.decompressobj().decompress(packed, _MAX_BYTES)))
-            request = _request(plain["request"])
-            return cls(
-                request=request,
-                removal=Removal(
-                    tuple(_requested_node(node) for node in plain["nodes"]),
-                    scope=request.scope,
-                    needs_approval=bool(plain["needs_approval"]),
-                ),
-                started=float(plain["started"]),
-                invocation=int(plain["invocation"]),
-                target_counts_before=dict(plain["target_counts_before"]),
-                operation=_rebuilt(Operation, plain["operation"], ids=tuple),
-                approved_at=_moment(plain["approved_at"]),
-                reached_at=_moment(plain["reached_at"]),
-            )
+            continuation: Self = _typed(cls, plain)
         except (binascii.Error, zlib.error, KeyError, TypeError, ValueError) as error:
             what = f"no {error}" if isinstance(error, KeyError) else type(error).__name__
             raise RequestError(
                 f"The event's {KEY} is not one of this version of the function ({what})."
             ) from error
+        return continuation
 
 
 def hand_over(
@@ -141,8 +111,8 @@ def hand_over(
 
 
 def _packed(plain: Mapping[str, Any]) -> str:
-    packed = zlib.compress(json.dumps(plain, separators=(",", ":")).encode("ascii"))
-    return base64.b64encode(packed).decode("ascii")
+    text = json.dumps(plain, separators=(",", ":"), default=sorted)
+    return base64.b64encode(zlib.compress(text.encode("ascii"))).decode("ascii")
 
 
 def _printed(unpacked: bytes) -> str:
@@ -160,46 +130,25 @@ def _cut_messages(nodes: Iterable[Mapping[str, Any]], most: int) -> None:
                 said["message"] = abbreviated(said["message"], most)
 
 
-def _moment(plain: object) -> float | None:
-    return None if plain is None else float(str(plain))
+def _typed(kind: Any, plain: Any) -> Any:
+    """Make a value of type `kind` of its plain form.
+
+    Raises:
+        KeyError: a dataclass lacks a key. Keys that it does not have are ignored.
+        TypeError, ValueError: it has another form.
+    """
+    if get_origin(kind) is UnionType:  # or None
+        return None if plain is None else _typed(get_args(kind)[0], plain)
+    if get_origin(kind) is tuple:
+        return tuple(_typed(get_args(kind)[0], one) for one in plain)
+    if get_origin(kind) is Mapping:
+        return {str(key): _typed(get_args(kind)[1], one) for key, one in plain.items()}
+    if (members := _members(kind)) is not None:
+        return kind(**{name: _typed(one, plain[name]) for name, one in members.items()})
+    return (get_origin(kind) or kind)(plain)
 
 
-def _rebuilt(kind: type[Any], plain: Any, **kinds: Callable[[Any], Any]) -> Any:
-    """Make a dataclass of its plain form. Keys that it does not have are ignored."""
-    if plain is None:
-        return None
-    values = {field.name: plain[field.name] for field in fields(kind)}
-    return kind(**values | {name: make(values[name]) for name, make in kinds.items()})
-
-
-def _request(plain: Mapping[str, Any]) -> RemovalRequest:
-    request: RemovalRequest = _rebuilt(
-        RemovalRequest,
-        plain,
-        node_ids=tuple,
-        node_logical_ids=tuple,
-        on_partial_failure=PartialFailure,
-        wait_for=RemovalStage,
-        scope=Scope,
-        guards=lambda guards: _rebuilt(
-            Guards,
-            guards,
-            protected_groups=tuple,
-            expected_groups=tuple,
-            missing_nodes=MissingNodes,
-        ),
-    )
-    return request
-
-
-def _requested_node(plain: Mapping[str, Any]) -> RequestedNode:
-    node: RequestedNode = _rebuilt(
-        RequestedNode,
-        plain,
-        phase=Phase,
-        node=lambda node: _rebuilt(Node, node),
-        accepted=lambda node: _rebuilt(Node, node),
-        refusal=lambda refusal: _rebuilt(Refusal, refusal),
-        deferral=lambda refusal: _rebuilt(Refusal, refusal),
-    )
-    return node
+@cache
+def _members(kind: Any) -> Mapping[str, Any] | None:
+    """Types of the fields of a dataclass by name. None: it is none."""
+    return {one.name: one.type for one in fields(kind)} if is_dataclass(kind) else None

@@ -91,16 +91,15 @@ def test_nothing_is_lost_on_the_way_to_the_successor(continuation: Continuation)
     assert Continuation.from_text(continuation.to_text()) == continuation
 
 
-def _maps(plain: Any) -> Iterator[dict[str, Any]]:
+def _maps(plain: Any, name: str = "") -> Iterator[dict[str, Any]]:
     """Every map in a continuation whose keys are those of the format."""
-    yield plain
-    yield plain["request"]
-    yield plain["request"]["guards"]
-    for node in plain["nodes"]:
-        yield node
-        yield from (node[key] for key in ("node", "accepted", "refusal", "deferral") if node[key])
-    if plain["operation"]:
-        yield plain["operation"]
+    if isinstance(plain, list):
+        for one in plain:
+            yield from _maps(one)
+    elif isinstance(plain, dict) and name not in {"target_counts_before", "min_remaining"}:
+        yield plain
+        for key, value in plain.items():
+            yield from _maps(value, key)
 
 
 def unpacked(text: str) -> Any:
