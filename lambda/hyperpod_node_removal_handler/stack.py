@@ -62,6 +62,12 @@ class StackView:
     updated_at: float | None = None
     """`LastUpdatedTime`, in seconds since the epoch. None: not told."""
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing, or only the clean-up of an operation, is under way."""
+        is_under_way = self.status.endswith("_IN_PROGRESS") and "CLEANUP" not in self.status
+        return bool(self.status) and not is_under_way
+
 
 @dataclass(frozen=True, slots=True)
 class Operation:
@@ -294,12 +300,12 @@ class StackWatch:
 
     def _judge(self, view: StackView, operation: Operation) -> _Standing:
         """Judge a look after one has counted as forward."""
-        if "ROLLBACK" in view.status or "DELETE" in view.status:
-            raise _rolled_back(view)
         is_same = self._is_same_operation(view, operation)
+        if is_same is not False and ("ROLLBACK" in view.status or "DELETE" in view.status):
+            raise _rolled_back(view)
         if view.status in _FORWARD:
-            return _Standing.FORWARD if is_same in {True, None} else self._unclear(view)
-        if view.status:
+            return _Standing.FORWARD if is_same is not False else self._unclear(view)
+        if view.has_ended:
             self._at_rest_since = min(self._at_rest_since, self._seen_at)
             if is_same or self._seen_at - self._at_rest_since >= AT_REST:
                 raise StackNotUpdatingError(

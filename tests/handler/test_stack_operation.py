@@ -406,3 +406,13 @@ def test_whatever_is_waited_for_the_stack_is_looked_at_every_30_s(
     assert function.send("Create", NodeIds=[node])["Status"] == "SUCCESS"
     assert world.clock.now() > now + 300
     assert longest_gap(world.times("DescribeStacks"), world.clock.now()) <= 30.001
+
+
+@pytest.mark.parametrize("status", ["REVIEW_IN_PROGRESS", ""])
+def test_a_stack_that_is_seen_as_before_its_creation_again_is_lag(
+    world: World, function: Function, cluster: Cluster, status: str
+) -> None:
+    node = cluster.node_ids("workers")[0]
+    cluster.refuse(node, until=world.clock.now() + 60)
+    world.shows((0, "CREATE_IN_PROGRESS"), (31, status), (55, "CREATE_IN_PROGRESS"))
+    assert function.send("Create", NodeIds=[node])["Status"] == "SUCCESS"
