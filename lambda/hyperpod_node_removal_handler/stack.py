@@ -258,7 +258,7 @@ class StackWatch:
             pause = backoff.pause()
             if standing is _Standing.EARLY:
                 pause = self._sure_at - self._clock.now()
-            self._clock.sleep(pause)
+            self._clock.sleep(min(pause, self._deadlines.deadline - self._clock.now()))
 
     # Judging ---------------------------------------------------------------------------------
 
@@ -363,13 +363,13 @@ class StackWatch:
         return view.updated_at > rollback.updated_at
 
     def _unclear(self, view: StackView) -> _Standing:
-        """Take a look for one that lags behind, for a minute.
+        """Take a look for one that lags behind, for a minute at most.
 
         Raises:
-            StackNotUpdatingError: the minute is over.
+            StackNotUpdatingError: the minute, or the time of the request, is over.
         """
         self._unclear_since = min(self._unclear_since, self._seen_at)
-        if self._seen_at - self._unclear_since < STACK_LAG:
+        if self._seen_at < min(self._unclear_since + STACK_LAG, self._deadlines.deadline):
             return _Standing.UNCLEAR
         if view.status in _ROLLING_BACK or self._rollback:
             raise _rolled_back(view)
