@@ -71,7 +71,7 @@ class Schedule:
 
     def is_listing_fresh(self, now: float) -> bool:
         """Whether the guards may be taken to hold, for a removal that has not begun."""
-        return now - self.listed_at <= self.listing_max_age
+        return now - self.listed_at < self.listing_max_age
 
     def awaits_cluster(self, removal: Removal, now: float) -> bool:
         """Whether the cluster may still be changing through this removal, whose nodes have left."""

@@ -54,7 +54,7 @@ if signals.event_bus():
 _log = logging.getLogger(__name__)
 
 clock = SystemClock()
-handler = CustomResource(clock, extra_keys=[handover.KEY])
+handler = CustomResource(clock, extra_keys=["OldResourceProperties", handover.KEY])
 
 
 @handler.create

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from hyperpod_node_removal_handler import aws
 from hyperpod_node_removal_handler.cluster import ClusterDescription, Listing, Node
 from hyperpod_node_removal_handler.contract import MissingNodes, Property
 from hyperpod_node_removal_handler.removal import Removal
@@ -19,6 +20,8 @@ _WORDS: Final = {
 }
 _SHOWN: Final = 10
 """Names in a sentence about several."""
+_MAX_LISTINGS: Final = 10
+"""Listings for one plan. Two are enough, unless they do not agree."""
 
 
 class PlanRow(NamedTuple):
@@ -159,15 +162,23 @@ def make_plan(
     Args:
         removal: what is to be removed.
         description: the cluster.
-        nodes: lists its nodes. A listing that lacks a node of the set is taken twice.
+        nodes: lists its nodes. Taken again as long as a node of the set was missed once only: it
+            must not escape the guards and the hook.
+
+    Raises:
+        aws.AwsError: the nodes could not be listed, or each listing lacks other ones.
     """
     removal = removal.with_controllers(description.controller_groups)
-    listing = nodes()
-    removal = removal.observe(listing)
-    if any(node.is_unsettled_look for node in removal.nodes):
+    for _ in range(_MAX_LISTINGS):
         listing = nodes()
         removal = removal.observe(listing)
-    return removal, Plan.of(removal, listing, description)
+        if not any(node.is_unsettled_look for node in removal.nodes):
+            return removal, Plan.of(removal, listing, description)
+    raise aws.AwsError(
+        "ListClusterNodes",
+        "UnsettledListing",
+        f"{_MAX_LISTINGS} listings in a row did not agree on which nodes are in the cluster",
+    )
 
 
 def _row(node: RequestedNode) -> PlanRow:

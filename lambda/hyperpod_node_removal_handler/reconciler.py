@@ -115,6 +115,8 @@ class Reconciler:
         self._began = clock.now()
         self._description: ClusterDescription | None = None
         self._may_be_busy = False
+        self._unsettled = ""
+        """Status of a cluster that was still in transition after the last node had left."""
         self._warned: set[str] = set()
         self._guards = request.guards
         if request.changes_settings_only:
@@ -259,7 +261,9 @@ class Reconciler:
 
     def _await_cluster(self) -> None:
         """Wait for a cluster in transition: the stack's next resource may change it."""
-        self.schedule.is_cluster_settled = not self._describe().is_in_transition
+        description = self._describe()
+        self._unsettled = description.status if description.is_in_transition else ""
+        self.schedule.is_cluster_settled = not self._unsettled
         if not self.schedule.is_cluster_settled:
             self._stack.sleep(min(CLUSTER_POLL, self._deadlines.end - self._clock.now()))
 
@@ -451,15 +455,7 @@ class Reconciler:
         lowered = self.removal.lowered_by_group
         counts = description.target_counts
         groups = sorted(counts, key=lambda group: (group not in lowered, group))
-        warnings = result.warnings
-        if lowered and description.is_in_transition and self.schedule.reached_at is not None:
-            seconds = round(self._clock.now() - self.schedule.reached_at)
-            warnings += (refill.in_transition(description.status, seconds),)
-        return replace(
-            result,
-            target_counts={group: counts[group] for group in groups},
-            warnings=warnings,
-        )
+        return replace(result, target_counts={group: counts[group] for group in groups})
 
     def _cluster_not_found(self, error: ResourceNotFoundError) -> Result:
         is_expected = self._description is not None or self._request.changes_settings_only
@@ -486,6 +482,9 @@ class Reconciler:
             if node.refusal and node.refusal.code == FailureCode.NOT_REQUESTED
         ]
         told = refill.warnings(removal.nodes, self._description) if self._description else ()
+        if self._unsettled and self.schedule.reached_at is not None:
+            seconds = round(self._clock.now() - self.schedule.reached_at)
+            told += (refill.in_transition(self._unsettled, seconds),)
         return (*refill.left_alone(left_alone), *told)
 
     def _warn(self) -> None:

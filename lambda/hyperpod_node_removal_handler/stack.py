@@ -62,6 +62,12 @@ class StackView:
     updated_at: float | None = None
     """`LastUpdatedTime`, in seconds since the epoch. None: not told."""
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing, or only the clean-up of an operation, is under way."""
+        is_under_way = self.status.endswith("_IN_PROGRESS") and "CLEANUP" not in self.status
+        return bool(self.status) and not is_under_way
+
 
 @dataclass(frozen=True, slots=True)
 class Operation:
@@ -252,7 +258,7 @@ class StackWatch:
             pause = backoff.pause()
             if standing is _Standing.EARLY:
                 pause = self._sure_at - self._clock.now()
-            self._clock.sleep(pause)
+            self._clock.sleep(min(pause, self._deadlines.deadline - self._clock.now()))
 
     # Judging ---------------------------------------------------------------------------------
 
@@ -294,12 +300,12 @@ class StackWatch:
 
     def _judge(self, view: StackView, operation: Operation) -> _Standing:
         """Judge a look after one has counted as forward."""
-        if "ROLLBACK" in view.status or "DELETE" in view.status:
-            raise _rolled_back(view)
         is_same = self._is_same_operation(view, operation)
+        if is_same is not False and ("ROLLBACK" in view.status or "DELETE" in view.status):
+            raise _rolled_back(view)
         if view.status in _FORWARD:
-            return _Standing.FORWARD if is_same in {True, None} else self._unclear(view)
-        if view.status:
+            return _Standing.FORWARD if is_same is not False else self._unclear(view)
+        if view.has_ended:
             self._at_rest_since = min(self._at_rest_since, self._seen_at)
             if is_same or self._seen_at - self._at_rest_since >= AT_REST:
                 raise StackNotUpdatingError(
@@ -357,13 +363,13 @@ class StackWatch:
         return view.updated_at > rollback.updated_at
 
     def _unclear(self, view: StackView) -> _Standing:
-        """Take a look for one that lags behind, for a minute.
+        """Take a look for one that lags behind, for a minute at most.
 
         Raises:
-            StackNotUpdatingError: the minute is over.
+            StackNotUpdatingError: the minute, or the time of the request, is over.
         """
         self._unclear_since = min(self._unclear_since, self._seen_at)
-        if self._seen_at - self._unclear_since < STACK_LAG:
+        if self._seen_at < min(self._unclear_since + STACK_LAG, self._deadlines.deadline):
             return _Standing.UNCLEAR
         if view.status in _ROLLING_BACK or self._rollback:
             raise _rolled_back(view)

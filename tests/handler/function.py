@@ -117,8 +117,12 @@ class Function:
 
     def send(self, request_type: str, *, seconds: float = 900.0, **properties: Any) -> Any:
         """The reply to one request about `ml-cluster`."""
-        before = len(self.endpoint.requests)
         event = self.event(request_type, {"ClusterName": "ml-cluster", **properties})
+        return self.reply_to(event, seconds)
+
+    def reply_to(self, event: Any, seconds: float = 900.0) -> Any:
+        """The one reply to an event, however many invocations it takes."""
+        before = len(self.endpoint.requests)
         self.run(event, seconds)
         (request,) = self.endpoint.requests[before:]
         answer = json.loads(request[2])

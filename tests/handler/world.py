@@ -1,9 +1,10 @@
 """The function's surroundings under a test's control: time, a cluster, a stack."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from hyperpod_node_removal_handler import aws, report
@@ -17,7 +18,7 @@ from hyperpod_node_removal_handler.requested_node import Phase
 from hyperpod_node_removal_handler.result import Result
 from hyperpod_node_removal_handler.stack import Stack, StackWatch
 from hyperpod_node_removal_handler.timing import Deadlines
-from sandbox.hyperpod import HyperPod
+from sandbox.hyperpod import HyperPod, ServiceError
 from tests.aws_transport import Answer, Parameters, Sent, Service, answered_by
 
 STACK_ID = (
@@ -69,19 +70,51 @@ class VirtualClock:
         return self._timers
 
 
+@dataclass(frozen=True)
+class Shown:
+    """A stack as DescribeStacks shows it."""
+
+    status: str = ""
+    """Empty: there is no such stack, or it cannot be seen yet."""
+    ids: Mapping[str, str] = field(default_factory=dict)
+    """`LastOperations`: an OperationId by OperationType."""
+    updated_at: float | None = None
+    """`LastUpdatedTime`, in seconds of the clock. None: it is not told."""
+
+    def answer(self, stack_id: str) -> Answer:
+        if not self.status:
+            raise ServiceError("ValidationError", f"Stack with id {stack_id} does not exist")
+        stack: Answer = {"StackId": stack_id, "StackStatus": self.status}
+        if self.updated_at is not None:
+            stack["LastUpdatedTime"] = datetime.fromtimestamp(self.updated_at, UTC)
+        if self.ids:
+            stack["LastOperations"] = [
+                {"OperationType": kind, "OperationId": one} for kind, one in self.ids.items()
+            ]
+        return {"Stacks": [stack]}
+
+
 class CloudFormation:
-    """CloudFormation with one stack: the last status given stays."""
+    """CloudFormation with one stack: call by call, where the last status given stays, or by time.
+
+    Without operations and times, as long as `show` is not given.
+    """
 
     def __init__(self, *statuses: str | Exception) -> None:
         self.statuses = list(statuses) or ["UPDATE_IN_PROGRESS"]
+        self.show: Callable[[], Shown | Exception] | None = None
         self.calls = 0
 
     def answer(self, sent: Sent) -> Answer:
         self.calls += 1
+        shown = self.show() if self.show else self._next()
+        if isinstance(shown, Exception):
+            raise shown
+        return shown.answer(sent.parameters["StackName"])
+
+    def _next(self) -> Shown | Exception:
         status = self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
-        if isinstance(status, Exception):
-            raise status
-        return {"Stacks": [{"StackId": sent.parameters["StackName"], "StackStatus": status}]}
+        return Shown(status) if isinstance(status, str) else status
 
 
 @dataclass
@@ -94,6 +127,8 @@ class World:
 
     def __post_init__(self) -> None:
         self.hp = HyperPod(clock=self.clock.now, sleep=self.clock.sleep)
+        self.journal: list[tuple[str, float]] = []
+        """Every request, with its time."""
         self.services: dict[str, Service] = {"DescribeStacks": self.cloudformation.answer}
         """Who answers an operation, if it is not the model of HyperPod."""
         self._before: defaultdict[str, list[Callable[[Parameters], object]]] = defaultdict(list)
@@ -112,7 +147,23 @@ class World:
         """What the SDK sends reaches this world."""
         return answered_by(self._answer)
 
+    def shows(self, *since: tuple[float, Shown | str]) -> None:
+        """Let the stack be seen so, each for as long as no later one begins: seconds from now."""
+        now = self.clock.now()
+
+        def show() -> Shown:
+            begun = [shown for seconds, shown in since if now + seconds <= self.clock.now()]
+            shown = begun[-1]
+            return shown if isinstance(shown, Shown) else Shown(shown)
+
+        self.cloudformation.show = show
+
+    def times(self, operation: str) -> list[float]:
+        """When requests of this operation were sent."""
+        return [time for name, time in self.journal if name == operation]
+
     def _answer(self, sent: Sent) -> Answer:
+        self.journal.append((sent.operation, self.clock.now()))
         for action in self._before[sent.operation]:
             action(sent.parameters)
         if service := self.services.get(sent.operation):
