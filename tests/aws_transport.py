@@ -11,12 +11,14 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from io import BytesIO
 from typing import Any, Final
 from unittest.mock import patch
 from urllib.parse import parse_qsl, unquote, urlsplit
 from xml.sax.saxutils import escape
 
+from botocore import useragent
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.exceptions import ConnectionClosedError
 from botocore.httpsession import URLLib3Session
@@ -35,6 +37,10 @@ _ENVIRONMENT: Final = {
 _INVOKE: Final = re.compile(r"/2015-03-31/functions/([^/]+)/invocations")
 _NOT_IN_XML: Final = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that no XML 1.0 document may hold."""
+
+
+_sanitized: Final = cache(useragent.sanitize_user_agent_string_component)
+"""The same, remembered: a tenth of what a call costs."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +86,11 @@ def answered_by(service: Service) -> Iterator[None]:
         except RawAnswerError as answer:
             return _response(request, answer.status, {}, answer.body, is_cut=answer.is_cut)
 
-    with patch.object(URLLib3Session, "send", send), patch.dict(os.environ, _ENVIRONMENT):
+    with (
+        patch.object(URLLib3Session, "send", send),
+        patch.object(useragent, "sanitize_user_agent_string_component", _sanitized),
+        patch.dict(os.environ, _ENVIRONMENT),
+    ):
         yield
 
 

@@ -1,4 +1,4 @@
-"""What botocore raises when a call goes wrong, by name."""
+"""What a call may meet with instead of its answer, by name: an error answer, bytes, or none."""
 
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -8,20 +8,19 @@ from botocore.exceptions import (
     ConnectTimeoutError,
     CredentialRetrievalError,
     EndpointConnectionError,
-    HTTPClientError,
     NoCredentialsError,
     ReadTimeoutError,
 )
-from botocore.parsers import ResponseParserError
 
-from sandbox.hyperpod.client import client_error
+from sandbox.hyperpod import ServiceError
+from tests.aws_transport import RawAnswerError
 
 URL = "https://api.example"
 Error = Callable[[], Exception]
 
 
 def _answer(code: str, message: str, status: int) -> Error:
-    return lambda: client_error("Operation", code, message, status)
+    return lambda: ServiceError(code, message, status)
 
 
 BEFORE: Final[Mapping[str, Error]] = {
@@ -41,8 +40,10 @@ AFTER: Final[Mapping[str, Error]] = {
     "an error of the service": _answer("InternalFailure", "", 500),
     "no answer in time": lambda: ReadTimeoutError(endpoint_url=URL),
     "a closed connection": lambda: ConnectionClosedError(endpoint_url=URL),
-    "a body cut in the middle": lambda: HTTPClientError(error=OSError("IncompleteRead(17 bytes)")),
-    "a body that is no JSON": lambda: ResponseParserError("Unable to parse response"),
+    "a body cut in the middle": lambda: RawAnswerError(b'{"', is_cut=True),
+    "a body that ends too early": lambda: RawAnswerError(b'{"'),
+    "a page of a proxy": lambda: RawAnswerError(b"<html>Hello</html>"),
+    "an error page of a proxy": lambda: RawAnswerError(b"<html>Sorry</html>", 502),
 }
 """Errors of calls that were carried out, and whose answer was lost."""
 EVER: Final[Mapping[str, Error]] = {

@@ -1,7 +1,7 @@
 """The one door between the function and everything outside it.
 
-Every call of a client and every PUT of a reply comes through here: it is counted, written down, and
-may meet with trouble before the work is done or after it.
+Every request of the SDK and every PUT of a reply comes through here, beneath the function's own
+code: it is counted, written down, and may meet with trouble before the work is done or after it.
 """
 
 import math
@@ -9,12 +9,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from tests.aws_transport import Answer
 from tests.faults.timeline import Killed, Timeline
 
 if TYPE_CHECKING:
     from tests.faults.functions import Invocation
 
-Answer = dict[str, Any]
 PUT = "PUT"
 """The operation of a reply to CloudFormation."""
 ASK = "Invoke of the hook"
@@ -31,6 +31,8 @@ class Call:
     request: Mapping[str, Any]
     time: float
     invocation: "Invocation"
+    timeout: float
+    """Seconds for which the function waits for an answer."""
 
 
 @dataclass
@@ -115,10 +117,12 @@ class Outside:
         operation: str,
         request: Mapping[str, Any],
         invocation: "Invocation",
+        timeout: float,
         work: Callable[[], Answer],
     ) -> Answer:
         """Carry out one call."""
-        call = Call(len(self.calls), operation, request, self.timeline.now(), invocation)
+        now = self.timeline.now()
+        call = Call(len(self.calls), operation, request, now, invocation, timeout)
         if invocation.process.is_dead:
             self.after_death.append(call)
             raise Killed

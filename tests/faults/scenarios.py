@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable
 
-from hyperpod_node_removal_handler.reply import DeliveryError
+from sandbox.hyperpod import ServiceError
 from tests.faults.deployment import Stack
 from tests.faults.outside import PUT, Call
 from tests.faults.stage import Stage
@@ -104,7 +104,7 @@ def a_busy_cluster(stage: Stage) -> Stack:
 
 
 def a_reply_that_stutters(stage: Stage) -> Stack:
-    stage.outside.fail(PUT, lambda: DeliveryError("HTTP status 503"), times=2)
+    stage.outside.fail(PUT, lambda: ServiceError("SlowDown", status=503), times=2)
     return a_creation(stage)
 
 

@@ -7,33 +7,25 @@ import threading
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
-from io import BytesIO
 from types import SimpleNamespace, TracebackType
 from typing import Any, Self
 from unittest.mock import patch
 
 from crhelper import log_helper
 
-from hyperpod_node_removal_handler import aws, custom_resource, reply
-from sandbox.hyperpod import Cluster, HyperPod
-from sandbox.hyperpod.client import SageMaker
+from hyperpod_node_removal_handler import custom_resource, reply
+from sandbox.hyperpod import Cluster, HyperPod, ServiceError
+from tests.aws_transport import Answer, RawAnswerError, Sent, answered_by
 from tests.faults.deployment import CloudFormation, Properties, Reply, Request, Stack, Truth
 from tests.faults.functions import Event, Functions, Invocation, Process, Timer
-from tests.faults.outside import ASK, PUT, Answer, Outside
+from tests.faults.outside import ASK, PUT, Outside
 from tests.faults.timeline import Timeline
 from tests.handler.event_schema import checked
 from tests.handler.function import HOOK, Context
+from tests.https_transport import Put, status_line, taken_by
 
 FRESHNESS = 10.0
 """Seconds for which a look at the stack counts."""
-_OPERATIONS = {
-    "describe_cluster": "DescribeCluster",
-    "list_cluster_nodes": "ListClusterNodes",
-    "batch_delete_cluster_nodes": "BatchDeleteClusterNodes",
-    "describe_stacks": "DescribeStacks",
-    "invoke": "Invoke",
-    "put_events": "PutEvents",
-}
 
 
 @dataclass(frozen=True)
@@ -71,7 +63,6 @@ class Stage:
         """Who heard the hook agree, and about which identifiers it had been asked."""
         self.events: list[dict[str, Any]] = []
         """Details of the events that reached the bus."""
-        self._sagemaker = SageMaker(self.hp)
         self._seed = seed
         self._exit = ExitStack()
 
@@ -83,13 +74,11 @@ class Stage:
         self._exit.callback(root.setLevel, root.level)
         root.setLevel(logging.INFO)
         # Else each of thousands of invocations sets the levels of all loggers anew.
-        self._exit.enter_context(patch.object(log_helper, "setup"))
+        self._exit.enter_context(patch.object(log_helper, "setup", lambda *_, **__: None))
         self._exit.enter_context(patch.object(root, "handlers", [_Log(self._invocation)]))
         self._exit.callback(self._end_all)
-        self._exit.enter_context(patch.object(aws, "client", self._client))
-        waiting = patch.object(aws, "waiting_client", lambda seconds: self._client("lambda"))
-        self._exit.enter_context(waiting)
-        self._exit.enter_context(patch.object(reply, "put", self._put))
+        self._exit.enter_context(answered_by(self._answer))
+        self._exit.enter_context(taken_by(self._take))
         self._exit.enter_context(
             patch.object(custom_resource, "threading", SimpleNamespace(Timer=timer))
         )
@@ -146,44 +135,37 @@ class Stage:
 
     # What the function meets -----------------------------------------------------------------
 
-    def _client(self, service: str) -> Any:
-        def call(method: str) -> Callable[..., Answer]:
-            return lambda **request: self._call(method, request)
-
-        return SimpleNamespace(**{method: call(method) for method in _OPERATIONS})
-
-    def _call(self, method: str, request: dict[str, Any]) -> Answer:
+    def _answer(self, sent: Sent) -> Answer:
         invocation = self._running()
-        began, number, done = self.timeline.now(), len(self.outside.calls), False
+        request = sent.parameters
         if request.get("InvocationType") == "RequestResponse":
-            return self._ask(request, invocation)
+            return self._ask(sent, invocation)
+        began, number, done = self.timeline.now(), len(self.outside.calls), False
 
         def work() -> Answer:
             nonlocal done
-            match method:
-                case "invoke":
+            match sent.operation:
+                case "Invoke":
                     assert request["InvocationType"] == "Event"
                     assert request["FunctionName"] == Context.invoked_function_arn
                     assert len(request["Payload"]) <= 256 * 1024
                     self.functions.deliver(request["Payload"], ancestors=invocation.ancestors)
                     return {"StatusCode": 202}
-                case "put_events":
+                case "PutEvents":
                     self.events += [checked(entry["Detail"]) for entry in request["Entries"]]
                     return {"FailedEntryCount": 0, "Entries": [{"EventId": "e-1"}]}
-                case "describe_stacks":
+                case "DescribeStacks":
                     answer = self.cloudformation.describe(request["StackName"])
                     status = answer["Stacks"][0]["StackStatus"]
                     self.looks.append((invocation, self.timeline.now(), status))
                     return answer
             done = True
-            answer = getattr(self._sagemaker, method)(**request)
-            assert isinstance(answer, dict)
-            return answer
+            return self.hp.call(sent.operation, request)
 
         try:
-            return self.outside.call(_OPERATIONS[method], request, invocation, work)
+            return self.outside.call(sent.operation, request, invocation, sent.timeout, work)
         finally:
-            if method == "batch_delete_cluster_nodes":
+            if sent.operation == "BatchDeleteClusterNodes":
                 identifiers = (*request.get("NodeIds", ()), *request.get("NodeLogicalIds", ()))
                 about = self.cloudformation.request_of(invocation.event["ResponseURL"])
                 is_late = began > about.closed_at + FRESHNESS and not about.stack.forced_status
@@ -191,31 +173,39 @@ class Stage:
                     Deletion(invocation, began, number, identifiers, about, is_late, done)
                 )
 
-    def _ask(self, request: dict[str, Any], invocation: Invocation) -> Answer:
-        assert request["FunctionName"] == HOOK
-        event = json.loads(request["Payload"])
+    def _ask(self, sent: Sent, invocation: Invocation) -> Answer:
+        assert sent.parameters["FunctionName"] == HOOK
+        event = json.loads(sent.parameters["Payload"])
         about = self.cloudformation.request_of(invocation.event["ResponseURL"])
         assert about.is_forward, "the hook was asked in a rollback or for a Delete"
-        answer = self.outside.call(
-            ASK, request, invocation, lambda: {"Payload": BytesIO(self.hook(event))}
-        )
+
+        def work() -> Answer:
+            return {"StatusCode": 200, "Payload": self.hook(event)}
+
+        answer = self.outside.call(ASK, sent.parameters, invocation, sent.timeout, work)
         shown = {node[key] for node in event["Nodes"] for key in ("NodeId", "NodeLogicalId")}
-        given = json.loads(answer["Payload"].getvalue())
+        given = json.loads(answer["Payload"])
         if given["Decision"] == "PROCEED":
             vetoed = {node["NodeId"] for node in given.get("VetoedNodes", ())}
             self.agreements.append((invocation, frozenset(shown - vetoed)))
         return answer
 
-    def _put(self, url: str, body: bytes, timeout: float) -> None:
+    def _take(self, put: Put) -> bytes:
         invocation = self._running()
-        request, sent = self.cloudformation.expect(url, body, invocation)
+        request, sent = self.cloudformation.expect(put.url, put.body, invocation)
 
         def work() -> Answer:
             self.cloudformation.receive(request, sent)
             return {}
 
-        self.outside.call(PUT, {"url": url, "body": body, "timeout": timeout}, invocation, work)
+        try:
+            self.outside.call(PUT, {"raw": put.raw}, invocation, put.timeout, work)
+        except ServiceError as error:
+            return status_line(error.status)
+        except RawAnswerError as answer:
+            return answer.body
         sent.is_acknowledged = True
+        return status_line(200)
 
     def _running(self) -> Invocation:
         invocation = self._invocation()

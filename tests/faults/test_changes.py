@@ -5,10 +5,11 @@ from collections.abc import Callable, Mapping
 import pytest
 
 from sandbox.hyperpod import Cluster
+from tests.aws_transport import Answer
 from tests.faults.conftest import Tally
 from tests.faults.deployment import Stack
 from tests.faults.invariants import check
-from tests.faults.outside import Answer, Call, Trouble
+from tests.faults.outside import Call, Trouble
 from tests.faults.scenarios import calls_of, properties
 from tests.faults.stage import Stage
 

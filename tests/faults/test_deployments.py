@@ -2,11 +2,12 @@
 
 import pytest
 
+from tests.aws_transport import Answer
 from tests.faults import scenarios
 from tests.faults.conftest import Tally
 from tests.faults.errors import EVER
 from tests.faults.invariants import check
-from tests.faults.outside import Answer, Call, Trouble
+from tests.faults.outside import Call, Trouble
 from tests.faults.scenarios import SCENARIOS, Scenario, calls_of, properties
 from tests.faults.stage import Stage
 

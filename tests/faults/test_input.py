@@ -1,8 +1,8 @@
 """Events of any shape. The function never raises, never logs a raw byte, never replies twice."""
 
 import base64
-import http.client
 import json
+import math
 import zlib
 from typing import Any
 from unittest.mock import patch
@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hyperpod_node_removal_handler import reply
 from hyperpod_node_removal_handler.contract import Property
 from hyperpod_node_removal_handler.handover import KEY, Continuation
 from hyperpod_node_removal_handler.removal import Removal
 from hyperpod_node_removal_handler.request import RemovalRequest
 from tests.faults.conftest import Tally
 from tests.faults.deployment import LOGICAL_ID, Request
+from tests.faults.outside import PUT
 from tests.faults.stage import Stage
 from tests.faults.timeline import START
 
@@ -94,22 +94,22 @@ def event(**more: Any) -> dict[str, Any]:
     }
 
 
-def survive(given: object, *, is_real: bool = False) -> list[dict[str, Any]]:
+def survive(given: object, *, is_nowhere: bool = False) -> list[dict[str, Any]]:
     """Let the function have an event, see that it behaves, and return its replies."""
     bodies: list[bytes] = []
     with Stage() as stage:
         cluster = stage.cluster()
         nobody = stage.stack()
         nobody.forced_status = "CREATE_IN_PROGRESS"
-        request = Request(nobody, {}, "", nobody.status, lambda _: None)
+        request = Request(nobody, {"ResourceProperties": {}}, "", nobody.status, lambda _: None)
         answers: dict[str, Any] = {
             "describe": lambda _: {"Stacks": [{"StackStatus": nobody.status}]},
             "request_of": lambda _: request,
+            "receive": lambda _, sent: bodies.append(sent.body),
         }
-        asked = patch.multiple(stage.cloudformation, **answers)
-        put = _REAL_PUT if is_real else lambda url, body, timeout: bodies.append(body)
-        refuse = patch.object(http.client.HTTPSConnection, "connect", side_effect=OSError)
-        with patch.object(reply, "put", put), refuse, asked:
+        if is_nowhere:
+            stage.outside.fail(PUT, OSError, times=math.inf)
+        with patch.multiple(stage.cloudformation, **answers):
             stage.functions.deliver(json.dumps(given).encode())
             stage.run()
         for invocation in stage.functions.invocations:
@@ -182,7 +182,7 @@ def test_anything_at_all(tally: Tally) -> None:
 @pytest.mark.parametrize("request_type", ["Create", "Delete", "Rename"])
 def test_a_response_url_that_leads_nowhere(url: str, request_type: str, tally: Tally) -> None:
     with tally.fault(repr(url)):
-        survive(event(RequestType=request_type, ResponseURL=url), is_real=True)
+        survive(event(RequestType=request_type, ResponseURL=url), is_nowhere=True)
 
 
 def plain_continuation() -> dict[str, Any]:
@@ -247,6 +247,3 @@ def test_nesting_without_end(tally: Tally) -> None:
         with tally.fault(key):
             (answer,) = survive(event(ResourceProperties={"ClusterName": "ml-cluster", key: deep}))
             assert answer["Status"] == "FAILED"
-
-
-_REAL_PUT = reply.put

@@ -7,18 +7,16 @@ from typing import Any
 import pytest
 from botocore.exceptions import ConnectionClosedError, ReadTimeoutError
 
-from hyperpod_node_removal_handler.reply import DeliveryError
+from tests.aws_transport import Answer
 from tests.faults import scenarios
 from tests.faults.conftest import Tally
 from tests.faults.errors import URL
 from tests.faults.invariants import check
-from tests.faults.outside import PUT, Answer, Call, Trouble
+from tests.faults.outside import PUT, Call, Trouble
 from tests.faults.scenarios import Scenario, calls_of
 from tests.faults.stage import Stage
 
 GROUP = "4 invocations"
-SDK_GIVES_UP = 70.0
-"""Seconds: three attempts of the SDK at a server that takes the connection and says nothing."""
 
 
 def ids(scenario: Scenario) -> str:
@@ -29,33 +27,32 @@ def at(number: int) -> Callable[[Call], bool]:
     return lambda call: call.number == number
 
 
-def hang(stage: Stage, number: int, seconds: float, *, is_after_work: bool) -> None:
-    """Let a call take so long. A reply is given up after ten seconds."""
+def hang(stage: Stage, number: int, *, is_given_up: bool, is_after_work: bool) -> None:
+    """Let a call get no answer, and the caller give up in time or not. A reply is given up, and so
+    is a hand-over."""
 
     def wait(call: Call, answer: Answer | None) -> None:
-        if call.operation == PUT:
-            stage.timeline.sleep(10.0)
-            raise DeliveryError("TimeoutError")
-        stage.timeline.sleep(SDK_GIVES_UP if call.operation == "Invoke" else seconds)
-        raise ReadTimeoutError(endpoint_url=URL)
+        in_time = is_given_up or call.operation in {PUT, "Invoke"}
+        stage.timeline.sleep(call.timeout if in_time else 1e6)
+        raise TimeoutError if call.operation == PUT else ReadTimeoutError(endpoint_url=URL)
 
     stage.outside.add(Trouble(wait, "", at(number), is_after_work, times=1))
 
 
 @pytest.mark.parametrize("is_after_work", [False, True])
-@pytest.mark.parametrize("seconds", [SDK_GIVES_UP, 1e6])
+@pytest.mark.parametrize("is_given_up", [True, False])
 @pytest.mark.parametrize(
     "scenario",
     [scenarios.an_update_that_fails, scenarios.a_long_chain, scenarios.a_partial_chain],
     ids=ids,
 )
 def test_a_call_that_hangs_does_not_keep_the_reply_back(
-    scenario: Scenario, seconds: float, is_after_work: bool, tally: Tally
+    scenario: Scenario, is_given_up: bool, is_after_work: bool, tally: Tally
 ) -> None:
     for call in calls_of(scenario):
         with tally.fault(f"call {call.number}, {call.operation}, hangs"), Stage() as stage:
             stack = scenario(stage)
-            hang(stage, call.number, seconds, is_after_work=is_after_work)
+            hang(stage, call.number, is_given_up=is_given_up, is_after_work=is_after_work)
             stage.run()
             check(stage)
             # A rollback that cannot look at the stack is the one thing that has to fail.

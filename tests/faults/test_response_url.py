@@ -1,31 +1,35 @@
 """The reply meets trouble: refused, slow, lost, sent elsewhere; once, for a while, for ever."""
 
 import socket
-from collections.abc import Callable
+import ssl
+from collections.abc import Callable, Mapping
 from contextlib import closing
+from urllib.parse import urlsplit
 
 import pytest
 
-from hyperpod_node_removal_handler import reply
-from hyperpod_node_removal_handler.reply import MAX_ATTEMPTS, DeliveryError
+from hyperpod_node_removal_handler.reply import MAX_ATTEMPTS
+from sandbox.hyperpod import ServiceError
+from tests.aws_transport import Answer, RawAnswerError
 from tests.faults import scenarios
 from tests.faults.conftest import Tally
 from tests.faults.invariants import check
-from tests.faults.outside import PUT, Answer, Call, Trouble
+from tests.faults.outside import PUT, Call, Trouble
 from tests.faults.scenarios import Scenario
 from tests.faults.stage import Stage
 from tests.handler.endpoint import Endpoint
 
 GROUP = "3 response URL"
-TROUBLES = (
-    "HTTP status 403",
-    "HTTP status 503",
-    "HTTP status 307",
-    "TimeoutError",
-    "ConnectionRefusedError",
-    "ConnectionResetError",
-    "RemoteDisconnected",
-)
+TROUBLES: Mapping[str, Exception] = {
+    "HTTP status 403": ServiceError("AccessDenied", status=403),
+    "HTTP status 503": ServiceError("SlowDown", status=503),
+    "HTTP status 307": ServiceError("TemporaryRedirect", status=307),
+    "TimeoutError": TimeoutError(),
+    "ConnectionRefusedError": ConnectionRefusedError(),
+    "ConnectionResetError": ConnectionResetError(),
+    "RemoteDisconnected": RawAnswerError(b""),
+    "BadStatusLine": RawAnswerError(b"<html>Hello</html>"),
+}
 OPERATIONS = (
     scenarios.a_creation,
     scenarios.an_update_that_fails,
@@ -41,8 +45,8 @@ def ids(scenario: Scenario) -> str:
 def trouble(stage: Stage, what: str, times: float, *, is_after_work: bool) -> None:
     def fail(call: Call, answer: Answer | None) -> None:
         if what == "TimeoutError":
-            stage.timeline.sleep(call.request["timeout"])
-        raise DeliveryError(what)
+            stage.timeline.sleep(call.timeout)
+        raise TROUBLES[what]
 
     stage.outside.add(Trouble(fail, PUT, is_after_work=is_after_work, times=times))
 
@@ -126,12 +130,21 @@ def test_a_server_that_refuses_the_connection_is_called_again(
 
 
 def through(stage: Stage, url: Callable[[], str]) -> None:
-    """Send each reply to a server as well, and let its word count."""
+    """Send the bytes of each reply to a server as well, and hand back what it answers."""
 
     def send(call: Call, answer: Answer | None) -> None:
-        _REAL_PUT(url(), call.request["body"], 1.0)
+        given = urlsplit(url())
+        with (
+            socket.create_connection((given.hostname, given.port), 1.0) as plain,
+            _context().wrap_socket(plain, server_hostname=given.hostname) as connection,
+        ):
+            connection.sendall(call.request["raw"])
+            received = connection.makefile("rb").read()
+        if not received.startswith(b"HTTP/1.0 200 "):
+            raise RawAnswerError(received)
 
     stage.outside.add(Trouble(send, PUT))
 
 
-_REAL_PUT = reply.put
+_context = ssl.create_default_context
+"""That of the machine: on a stage it is another one."""

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from sandbox.hyperpod.client import client_error
+from sandbox.hyperpod import ServiceError
 from tests.faults import scenarios
 from tests.faults.conftest import Tally
 from tests.faults.errors import AFTER, BEFORE, EVER
@@ -93,7 +93,7 @@ def test_a_permission_that_spreads_within_20_seconds_is_waited_for(
         granted = stage.timeline.now() + begin + 20
         stage.outside.fail(
             operation,
-            lambda: client_error(operation, "AccessDeniedException", "not authorized"),
+            lambda: ServiceError("AccessDeniedException", "not authorized"),
             times=1e9,
             when=lambda call: call.time < granted,
         )

@@ -5,7 +5,7 @@ from typing import Final, Protocol
 
 from hypothesis import strategies as st
 
-from hyperpod_node_removal_handler.reply import DeliveryError
+from sandbox.hyperpod import ServiceError
 from tests.faults.deployment import Stack
 from tests.faults.errors import AFTER, BEFORE
 from tests.faults.outside import PUT
@@ -76,7 +76,7 @@ class ReplyRefused:
     def prepare(self, stage: Stage, stack: Stack) -> None:
         stage.outside.fail(
             PUT,
-            lambda: DeliveryError("HTTP status 503"),
+            lambda: ServiceError("SlowDown", status=503),
             times=self.times,
             is_after_work=self.is_after_work,
         )
