@@ -298,13 +298,17 @@ class Reconciler:
             return self._deadlines.started
         self._require_forward()
         deadline = self._hook_deadline()
+        refused: RefusedError | None = None
         try:
             with self._stack.in_background():
                 self._ask_hook(self._hook, plan, description, deadline)
-        finally:
-            # It may turn out to be a request of the rollback, which must not fail for a veto.
-            with suppress(AwsError):
-                self._stack.require_forward()
+        except RefusedError as error:
+            refused = error
+        # It may turn out to be a request of the rollback, which must not fail for a veto.
+        with suppress(AwsError):
+            self._stack.require_forward()
+        if refused:
+            raise refused
         approved_at = self._clock.now()
         self._observe()
         return approved_at

@@ -26,8 +26,9 @@ class Process:
         self._timeline = timeline
         self._actors: list[Actor] = []
         self._index = _fresh_index()
-        self._index.clock = timeline  # type: ignore[attr-defined]
-        self._index.handler._clock = timeline
+        clock = Clock(timeline, self)
+        self._index.clock = clock  # type: ignore[attr-defined]
+        self._index.handler._clock = clock
 
     def handle(self, event: object, context: Context) -> None:
         self._index.handler(event, context)
@@ -154,48 +155,35 @@ class Functions:
         invocation.process.die()
 
 
-class Timer:
-    """`threading.Timer` on the timeline."""
+class Clock:
+    """The clock of one process, on the timeline."""
 
-    def __init__(self, timeline: Timeline, seconds: float, action: Callable[[], None]) -> None:
-        assert timeline.actor
-        assert isinstance(timeline.actor.process, Process)
-        self.daemon = False
+    def __init__(self, timeline: Timeline, process: Process) -> None:
         self._timeline = timeline
-        self._process = timeline.actor.process
-        self._seconds = seconds
-        self._action = action
-        self._appointment: Appointment | None = None
+        self._process = process
 
-    def start(self) -> None:
-        self._appointment = self._timeline.after(self._seconds, self._fire)
+    def now(self) -> float:
+        return self._timeline.now()
+
+    def sleep(self, seconds: float) -> None:
+        self._timeline.sleep(seconds)
+
+    def timer(self, seconds: float, action: Callable[[], None]) -> "Timer":
+        def fire() -> None:
+            if not self._process.is_dead:
+                self._process.act(action)
+
+        return Timer(self._timeline.after(max(0.0, seconds), fire))
+
+
+@dataclass
+class Timer:
+    """Something that a process does later."""
+
+    appointment: Appointment
 
     def cancel(self) -> None:
-        if self._appointment:
-            self._appointment.call_off()
-
-    def _fire(self) -> None:
-        if not self._process.is_dead:
-            self._process.act(self._action)
-
-
-class Event:
-    """`threading.Event` on the timeline, as far as waiting for one with a timeout goes."""
-
-    _STEP = 0.25
-
-    def __init__(self, timeline: Timeline) -> None:
-        self._timeline = timeline
-        self._is_set = False
-
-    def set(self) -> None:
-        self._is_set = True
-
-    def wait(self, timeout: float) -> bool:
-        until = self._timeline.now() + timeout
-        while not self._is_set and self._timeline.now() < until:
-            self._timeline.sleep(min(self._STEP, until - self._timeline.now()))
-        return self._is_set
+        self.appointment.call_off()
 
 
 def _fresh_index() -> ModuleType:

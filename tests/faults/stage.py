@@ -3,21 +3,19 @@
 import json
 import logging
 import random
-import threading
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
-from types import SimpleNamespace, TracebackType
+from types import TracebackType
 from typing import Any, Self
 from unittest.mock import patch
 
 from crhelper import log_helper
 
-from hyperpod_node_removal_handler import custom_resource, reply
 from sandbox.hyperpod import Cluster, HyperPod, ServiceError
 from tests.aws_transport import Answer, RawAnswerError, Sent, answered_by
 from tests.faults.deployment import CloudFormation, Properties, Reply, Request, Stack, Truth
-from tests.faults.functions import Event, Functions, Invocation, Process, Timer
+from tests.faults.functions import Functions, Invocation, Process
 from tests.faults.outside import ASK, PUT, Outside
 from tests.faults.timeline import Timeline
 from tests.handler.event_schema import checked
@@ -67,9 +65,6 @@ class Stage:
         self._exit = ExitStack()
 
     def __enter__(self) -> Self:
-        def timer(seconds: float, action: Callable[[], None]) -> Timer:
-            return Timer(self.timeline, seconds, action)
-
         root = logging.getLogger()
         self._exit.callback(root.setLevel, root.level)
         root.setLevel(logging.INFO)
@@ -79,16 +74,6 @@ class Stage:
         self._exit.callback(self._end_all)
         self._exit.enter_context(answered_by(self._answer))
         self._exit.enter_context(taken_by(self._take))
-        self._exit.enter_context(
-            patch.object(custom_resource, "threading", SimpleNamespace(Timer=timer))
-        )
-        self._exit.enter_context(
-            patch.object(
-                reply,
-                "threading",
-                SimpleNamespace(Lock=threading.Lock, Event=lambda: Event(self.timeline)),
-            )
-        )
         random.seed(self._seed)
         return self
 
