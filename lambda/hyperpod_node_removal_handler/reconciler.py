@@ -2,7 +2,7 @@
 
 The reconciler owns the state of a removal and is the only one that changes it. Where a promise is
 kept: `_send` sends the one request that a look at the stack has just allowed; `_observe` checks the
-guards until a request may have been carried out; `_call` never lets 30 s pass without a look.
+guards until a request may have been carried out; whatever waits does so by `StackWatch.sleep`.
 """
 
 import logging
@@ -146,14 +146,12 @@ class Reconciler:
             result = self._run()
             if result and self._stack.operation is None:
                 # No failure is reported before it is clear that it would not fail a rollback.
-                self._stack.require_forward()
+                with suppress(AwsError):
+                    self._stack.require_forward()
         except StackNotUpdatingError as error:
             if not self.removal.has_begun:
                 raise
             return self._result(f"{error} No further node was requested.")
-        except AwsError as error:
-            _log.error("%s", error)
-            return self._result(interrupted(error, has_begun=self.removal.has_begun))
         return result
 
     def _run(self) -> Result | None:
@@ -164,18 +162,11 @@ class Reconciler:
         except RefusedError as error:
             self.removal = self.removal.refuse(error.refusal)
             return replace(self._result(), objections=error.phrases)
-        except ResourceNotFoundError as error:
-            if error.operation == "DescribeStacks":
-                raise
-            return self._cluster_not_found(error)
         except AwsError as error:
-            if isinstance(error, TransientError) and self._is_hand_over_due:
+            is_due = self._clock.now() >= self._deadlines.hand_over_at
+            if isinstance(error, TransientError) and is_due:
                 return None
-            raise
-
-    @property
-    def _is_hand_over_due(self) -> bool:
-        return self._clock.now() >= self._deadlines.hand_over_at
+            return self._interrupted(error)
 
     # The loop --------------------------------------------------------------------------------
 
@@ -360,16 +351,15 @@ class Reconciler:
         """Request every waiting node once, unless the stack or the cluster forbids it."""
         if not self._may_be_busy or not self._is_busy():
             requests = deque(self.removal.requests())
-            while requests and (parts := self._send(requests.popleft())) is not None:
+            while requests:
+                now = self._clock.now()
+                if not self.removal.has_begun and not self.schedule.is_listing_fresh(now):
+                    return  # The rest is still due, after a listing.
+                parts = self._send(requests.popleft())
+                if parts is None:
+                    break
                 requests.extendleft(reversed(parts))
-            if requests and self._must_observe:
-                return  # The rest is still due, after a listing.
         self.schedule.requested(self._clock.now())
-
-    @property
-    def _must_observe(self) -> bool:
-        is_fresh = self.schedule.is_listing_fresh(self._clock.now())
-        return not self.removal.has_begun and not is_fresh
 
     def _send(self, request: DeleteRequest) -> tuple[DeleteRequest, ...] | None:
         """Send one request, right after a look at the stack.
@@ -378,7 +368,7 @@ class Reconciler:
         in this round.
         """
         self._require_forward()
-        if self._clock.now() >= self._deadlines.end or self._must_observe:
+        if self._clock.now() >= self._deadlines.end:
             return None
         before = self.removal
         self.removal = before.send(request)
@@ -461,15 +451,18 @@ class Reconciler:
         groups = sorted(counts, key=lambda group: (group not in lowered, group))
         return replace(result, target_counts={group: counts[group] for group in groups})
 
-    def _cluster_not_found(self, error: ResourceNotFoundError) -> Result:
-        is_expected = self._description is not None or self._request.changes_settings_only
-        if not is_expected and self.approved_at is None:
-            return self._result(not_found(self._cluster.name, error))
-        if not self._is_cluster_gone():
-            raise error
-        _log.warning("The cluster does not exist any more, and neither do its nodes.")
-        self.removal = self.removal.cluster_deleted()
-        return self._result()
+    def _interrupted(self, error: AwsError) -> Result:
+        """Report on a removal that an error of AWS has ended."""
+        if isinstance(error, ResourceNotFoundError) and error.operation != "DescribeStacks":
+            was_there = self._description is not None or self.approved_at is not None
+            if not was_there and not self._request.changes_settings_only:
+                return self._result(not_found(self._cluster.name, error))
+            if self._is_cluster_gone():
+                _log.warning("The cluster does not exist any more, and neither do its nodes.")
+                self.removal = self.removal.cluster_deleted()
+                return self._result()
+        _log.error("%s", error)
+        return self._result(interrupted(error, has_begun=self.removal.has_begun))
 
     def _is_cluster_gone(self) -> bool:
         """Whether it is the cluster that was not found, and not something it depends on."""

@@ -176,7 +176,7 @@ def _connection(host: str, port: int | None, timeout: float) -> http.client.HTTP
         return http.client.HTTPSConnection(host, port, timeout=timeout, context=context)
     via = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
     connection = http.client.HTTPSConnection(
-        via.hostname or "", via.port, timeout=timeout, context=context
+        via.hostname or "", via.port or http.client.HTTP_PORT, timeout=timeout, context=context
     )
     credentials = f"{unquote(via.username or '')}:{unquote(via.password or '')}"
     encoded = base64.b64encode(credentials.encode()).decode("ascii")

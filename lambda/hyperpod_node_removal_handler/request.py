@@ -98,15 +98,16 @@ class RemovalRequest:
         """
         given = Properties(properties)
         on_partial_failure = given.choice(Property.ON_PARTIAL_FAILURE, PartialFailure.FAIL)
+        is_dry_run = given.flag(Property.DRY_RUN)
         request = cls(
             cluster=_cluster(given),
             node_ids=given.names(Property.NODE_IDS, node_id_problem),
             node_logical_ids=given.names(Property.NODE_LOGICAL_IDS, node_logical_id_problem),
             on_partial_failure=on_partial_failure,
-            scope=_scope(properties, old, on_partial_failure),
+            scope=Scope.ALL if is_dry_run else _scope(properties, old, on_partial_failure),
             wait_for=given.choice(Property.WAIT_FOR, RemovalStage.REMOVED),
             guards=_guards(given),
-            is_dry_run=given.flag(Property.DRY_RUN),
+            is_dry_run=is_dry_run,
             before_removal=_before_removal(given),
             retry_for=given.number(
                 Property.RETRY_FOR, RETRY_FOR_DEFAULT, _seconds(0, RETRY_FOR_MAX)

@@ -40,7 +40,7 @@ class Metric(StrEnum):
     ALREADY_ABSENT_NODES = "AlreadyAbsentNodes"
     """Nodes that were not there to begin with. Count."""
     DURATION = "Duration"
-    """From the begin of the removal to its report, over all invocations. Seconds."""
+    """From when CloudFormation sent the request to the report, over all invocations. Seconds."""
 
 
 class Dimension(StrEnum):
