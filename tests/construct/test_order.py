@@ -1,72 +1,38 @@
 """Removals that may be of one cluster run one after the other within a stack."""
 
-from typing import Any
+import hashlib
+import json
+from pathlib import Path
 
 import pytest
 from aws_cdk import (
     App,
+    Aws,
     CfnCondition,
     CfnParameter,
-    CfnResource,
     Fn,
     NestedStack,
     Stack,
     Stage,
-    Token,
 )
-from aws_cdk.assertions import Annotations, Match, Template
+from aws_cdk.assertions import Template
 from aws_cdk.aws_sagemaker import CfnCluster
 from constructs import Construct
 
-from hyperpod_node_removal import NodeRemoval, RemovalWarning
+from hyperpod_node_removal import NodeRemoval
 from hyperpod_node_removal.app import NodeRemovalStack
 from hyperpod_node_removal_file import Settings
 from hyperpod_node_removal_handler.contract import RESOURCE_TYPE
+from tests.construct.removal_order import CLUSTER_ARN, between, element, named, order, warnings
 
 pytestmark = pytest.mark.xdist_group("construct-order")
 
-CLUSTER_ARN = "arn:aws:sagemaker:us-west-2:111122223333:cluster/a1b2c3d4e5f6"
 OTHER_ARN = "arn:aws:sagemaker:us-west-2:111122223333:cluster/f6e5d4c3b2a1"
 
 
 @pytest.fixture
 def stack() -> Stack:
     return Stack(App(analytics_reporting=False), "Stack")
-
-
-def named(stack: Construct, construct_id: str, name: str = "ml-cluster") -> NodeRemoval:
-    return NodeRemoval(stack, construct_id, cluster_name=name)
-
-
-def element(construct: NodeRemoval) -> CfnResource:
-    found = construct.resource.node.default_child
-    assert isinstance(found, CfnResource)
-    return found
-
-
-def between(stack: Stack, x: str = "Between") -> CfnResource:
-    return CfnResource(stack, x, type="AWS::CloudFormation::WaitConditionHandle")
-
-
-def order(stack: Stack) -> dict[str, set[str]]:
-    """The removals that each removal waits for, all by construct path without the stack."""
-    resources: dict[str, Any] = Template.from_stack(stack).find_resources(RESOURCE_TYPE)
-    names = {
-        str(stack.resolve(element(one).logical_id)): one.node.path.partition("/")[2]
-        for one in stack.node.find_all()
-        if isinstance(one, NodeRemoval) and Stack.of(one) is stack
-    }
-    assert names.keys() == resources.keys()
-    return {
-        names[key]: {names[other] for other in one["DependsOn"] if other in names}
-        for key, one in resources.items()
-    }
-
-
-def warnings(stack: Stack) -> list[str]:
-    found = Annotations.from_stack(stack).find_warning("*", Match.any_value())
-    texts = [str(entry.entry.data) for entry in found]
-    return [text for text in texts if RemovalWarning.REMOVALS_NOT_ORDERED in text]
 
 
 def test_three_removals_of_a_cluster_are_a_chain(stack: Stack) -> None:
@@ -85,9 +51,9 @@ def test_the_order_is_that_of_declaration_and_not_of_the_tree(stack: Stack) -> N
 
 def test_only_the_custom_resource_waits_and_only_for_the_custom_resource(stack: Stack) -> None:
     first, second = named(stack, "First"), named(stack, "Second")
-    alarm, policy = between(stack, "Alarm"), CfnResource(second, "Policy", type="Test::X::Policy")
+    alarm, policy = between(stack, "Alarm"), between(second, "Policy")
     first.node.add_dependency(alarm)
-    between(first, "InScope")  # type: ignore[arg-type]
+    between(first, "InScope")
     resources = Template.from_stack(stack).to_json()["Resources"]
     ids = {one: stack.resolve(element(one).logical_id) for one in (first, second)}
     waits_for_all = set(resources[ids[first]]["DependsOn"]) - {"Alarm"}
@@ -115,9 +81,9 @@ def test_different_clusters_do_not_wait_for_each_other(
     [
         ({"cluster_name": "ml-cluster"}, {"cluster_arn": CLUSTER_ARN}),
         ({"cluster_arn": CLUSTER_ARN}, {"cluster_name": "ml-cluster"}),
-        ({"cluster_name": "ml-cluster"}, {"cluster_name": Fn.ref("Name")}),
-        ({"cluster_arn": Fn.ref("Arn")}, {"cluster_arn": CLUSTER_ARN}),
-        ({"cluster_name": f"ml-{Fn.ref('One')}"}, {"cluster_name": f"ml-{Fn.ref('Other')}"}),
+        ({"cluster_name": "ml-cluster"}, {"cluster_name": Aws.STACK_NAME}),
+        ({"cluster_arn": Aws.STACK_ID}, {"cluster_arn": CLUSTER_ARN}),
+        ({"cluster_name": f"ml-{Aws.REGION}"}, {"cluster_name": f"ml-{Aws.PARTITION}"}),
     ],
 )
 def test_what_may_be_one_cluster_waits(
@@ -153,11 +119,68 @@ def test_a_removal_that_a_condition_may_leave_out_is_no_link_of_a_chain(stack: S
     assert order(stack) == {"First": set(), "Perhaps": {"First"}, "Third": {"Perhaps", "First"}}
 
 
-def test_another_stack_is_not_waited_for() -> None:
+def test_removals_of_other_stacks_are_not_waited_for() -> None:
     app = App(analytics_reporting=False)
     stack, other = Stack(app, "Stack"), Stack(app, "Other")
     nested = NestedStack(stack, "Nested")
     for one in (stack, nested, other):
         named(one, "Removal")
-    assert order(stack) == order(other) == order(nested) == {"Removal": set()} or True
-    assert order(other) == {"Removal": set()}
+    assert order(stack) == order(other) == order(nested) == {"Removal": set()}
+
+
+def test_removals_within_a_nested_stack_wait_in_the_template_that_is_uploaded() -> None:
+    app = App(analytics_reporting=False)
+    stack = Stack(app, "Stack")
+    nested = NestedStack(stack, "Nested")
+    named(nested, "First")
+    named(nested, "Second")
+    assert order(nested) == {"First": set(), "Second": {"First"}}
+    # The CDK names an asset by a hash of the template as it was when it was asked for the name.
+    template = json.loads((Path(app.outdir) / nested.template_file).read_text(encoding="utf-8"))
+    written = json.dumps(template, separators=(",", ":"), ensure_ascii=False)
+    assert hashlib.sha256(written.encode()).hexdigest() in str(Template.from_stack(stack).to_json())
+
+
+def test_removals_of_a_stage_wait_and_files_make_a_stack_each() -> None:
+    app = App(analytics_reporting=False)
+    stage = Stage(app, "Stage")
+    files = [
+        NodeRemovalStack(stage, Settings(cluster="ml-cluster", stack_name=name))
+        for name in ("workers", "trainers")
+    ]
+    own = Stack(stage, "Own")
+    named(own, "First")
+    named(own, "Second")
+    assert order(own) == {"First": set(), "Second": {"First"}}
+    for stack in files:
+        assert order(stack) == {"Removal": set()}
+
+
+def test_what_waits_already_is_not_said_twice(stack: Stack) -> None:
+    first, second = named(stack, "First"), named(stack, "Second")
+    second.node.add_dependency(first)
+    assert order(stack) == {"First": set(), "Second": {"First"}}
+    waits_for = Template.from_stack(stack).to_json()["Resources"]
+    depends_on = waits_for[stack.resolve(element(second).logical_id)]["DependsOn"]
+    assert len(set(depends_on)) == len(depends_on)
+
+
+def test_a_managed_cluster_comes_after_all_of_its_removals(stack: Stack) -> None:
+    cluster = CfnCluster(stack, "Cluster", cluster_name="ml-cluster")
+    NodeRemoval(stack, "First", cluster=cluster)
+    NodeRemoval(stack, "Second", cluster=cluster)
+    NodeRemoval(stack, "ByArn", cluster_arn=CLUSTER_ARN)
+    assert order(stack) == {
+        "First": set(),
+        "Second": {"First"},
+        "ByArn": {"Second"},
+    }
+    assert warnings(stack) == []
+
+
+def test_a_stack_with_removals_keeps_its_logical_ids(stack: Stack) -> None:
+    """A new id would make CloudFormation remove the set again. Never edit this."""
+    named(stack, "First")
+    named(stack, "Second")
+    resources = Template.from_stack(stack).find_resources(RESOURCE_TYPE)
+    assert list(resources) == ["First8D4707F1", "Second394350F9"]
