@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Any, Final, TypeGuard
 
-from aws_cdk import CfnResource, Stack
+from aws_cdk import CfnElement, CfnResource, Stack
 
 _REFERENCE_IN_TEXT: Final = re.compile(r"\$\{([A-Za-z0-9]+)")
 """A reference in the text of `Fn::Sub`."""
@@ -20,11 +20,9 @@ class StackDependencies:
 
     def __init__(self, stack: Stack) -> None:
         self._stack = stack
-        self._resources = {
-            self.logical_id(resource): resource
-            for resource in stack.node.find_all()
-            if self._is_in_stack(resource)
-        }
+        resources = [one for one in stack.node.find_all() if self._has(one)]
+        ids = stack.resolve([resource.logical_id for resource in resources])
+        self._resources: dict[str, CfnResource] = dict(zip(ids, resources, strict=True))
         self._found: dict[str, set[str]] = {}
         self._added: dict[str, set[str]] = {}
 
@@ -42,7 +40,7 @@ class StackDependencies:
             self.logical_id(other)
             for other in self._resources[logical_id].obtain_dependencies()
             # A policy without statements is no resource of the template.
-            if self._is_in_stack(other) and other._should_synthesize()  # noqa: SLF001
+            if self._has(other) and other._should_synthesize()  # noqa: SLF001
         }
         return sorted(stated | self._added.get(logical_id, set()))
 
@@ -76,11 +74,14 @@ class StackDependencies:
             self._found[logical_id] = self._resources.keys() & referred.union(stated)
         return self._found[logical_id] | self._added.get(logical_id, set())
 
-    def _is_in_stack(self, construct: object) -> TypeGuard[CfnResource]:
-        return (
-            isinstance(construct, CfnResource)
-            and construct.stack.node.path == self._stack.node.path
-        )
+    def _has(self, construct: object) -> TypeGuard[CfnResource]:
+        return isinstance(construct, CfnResource) and is_in(self._stack, construct)
+
+
+def is_in(stack: Stack, element: CfnElement) -> bool:
+    """Whether an element is of the template of a stack, and not of one that is nested in it."""
+    # A stack that no Python code has made is another object each time.
+    return element.stack is stack or element.stack.node.path == stack.node.path
 
 
 def _references(value: Any) -> Iterator[str]:

@@ -13,6 +13,7 @@ from aws_cdk import CfnOutput, CfnResource, Stack
 from constructs import IConstruct, IValidation
 
 from hyperpod_node_removal._attributes import MAY_BE_EMPTY, RemovalAttributes
+from hyperpod_node_removal._dependencies import is_in
 from hyperpod_node_removal._warnings import warn_of_empty_value
 from hyperpod_node_removal_handler.contract import Attribute
 
@@ -59,13 +60,13 @@ class EmptyExports:
 def _values_never_empty(stack: Stack, construct: IConstruct) -> Iterator[tuple[Any, str]]:
     """Values in a stack that must not be empty, resolved, and in words what they are."""
     if isinstance(construct, CfnOutput):
-        if construct.export_name is not None and _is_in(stack, construct):
+        if construct.export_name is not None and is_in(stack, construct):
             name = stack.resolve(construct.logical_id)
             yield stack.resolve(construct.value), f"the exported Output {name}"
     elif (
         isinstance(construct, CfnResource)
         and construct.cfn_resource_type in {_PARAMETER, _PARAMETERS_OF_THE_CDK}
-        and _is_in(stack, construct)
+        and is_in(stack, construct)
     ):
         properties = stack.resolve(construct._cfn_properties)  # noqa: SLF001
         exports = properties.get("WriterProps", {}).get("exports", {})
@@ -82,7 +83,7 @@ def _seen_from_outside(stack: Stack, constructs: Sequence[IConstruct], sources: 
     return {
         (logical_id, f"Outputs.{stack.resolve(output.logical_id)}"): sources[source]
         for output in constructs
-        if isinstance(output, CfnOutput) and _is_in(stack, output)
+        if isinstance(output, CfnOutput) and is_in(stack, output)
         for source in empty_sources(stack.resolve(output.value), sources)
     }
 
@@ -107,7 +108,3 @@ def empty_sources(value: Any, sources: Collection[Source]) -> set[Source]:
 
 def _is_blank(part: Any) -> bool:
     return isinstance(part, str) and not part.strip()
-
-
-def _is_in(stack: Stack, construct: IConstruct) -> bool:
-    return Stack.of(construct).node.path == stack.node.path
