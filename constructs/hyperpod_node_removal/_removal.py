@@ -97,7 +97,8 @@ class NodeRemoval(EventMethods, MetricMethods, RemovalAttributes):
             min_remaining: how many nodes must remain, by instance group. Default: any number may
                 go. If this guard or one of the next four is broken, nothing is removed and the
                 deployment fails.
-            max_removals: how many nodes this removal may remove in one deployment. Default: no limit.
+            max_removals: how many nodes this removal may remove in one deployment. Default: no
+                limit.
             protected_groups: instance groups from which nothing is removed. Default: none.
             expected_groups: the only instance groups from which nodes are removed. Default: any.
             missing_nodes: whether a node that is not in the cluster counts as removed, or breaks a

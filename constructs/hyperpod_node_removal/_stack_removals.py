@@ -43,8 +43,8 @@ class StackRemovals(Construct):
         cluster."""
         if any(may_be_the_same(cluster, earlier) for earlier in self._clusters):
             # What it waits for is decided when the template is written, and not by an aspect: a
-            # dependency that the app has not added yet, or that nested stacks bring, could close
-            # a circle. By then only an override still gets into the template.
+            # dependency that the app has not added yet, or that a nested stack brings, could make
+            # it circular. By then only an override still gets into the template.
             resource = _element(removal)
             resource.add_override("DependsOn", Lazy.uncached_any(_DependsOn(self, resource)))
         self._removals.append(removal)
