@@ -4,10 +4,22 @@ The attributes are strings on the wire and so they are here: a number token coul
 Output nor be compared in a condition without being turned into a string again.
 """
 
+from typing import Final
+
 from aws_cdk import CustomResource
 from constructs import Construct
 
 from hyperpod_node_removal_handler.contract import Attribute
+
+MAY_BE_EMPTY: Final = (
+    Attribute.PLANNED_NODES,
+    Attribute.REMOVED_NODES,
+    Attribute.ACCEPTED_NODES,
+    Attribute.ALREADY_ABSENT_NODES,
+    Attribute.FAILED_NODES,
+    Attribute.WARNINGS,
+)
+"""Attributes with nothing in them where there is nothing to tell."""
 
 
 class RemovalAttributes(Construct):

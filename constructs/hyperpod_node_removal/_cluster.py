@@ -57,6 +57,13 @@ def named_cluster(
     )
 
 
+def may_be_the_same(one: str, other: str) -> bool:
+    """Whether two names or ARNs may be of one cluster, as may a name and an ARN, or a token."""
+    if is_token(one) or is_token(other):
+        return True
+    return one == other or one.startswith("arn:") != other.startswith("arn:")
+
+
 def _name_problem(value: str) -> str | None:
     if value.startswith("arn:"):
         return f"{contract.quoted(value)} is an ARN; give it as cluster_arn"

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hyperpod_node_removal._validation import (
+    check_choice,
     check_flag,
-    check_text,
     checked_count,
     checked_counts,
     checked_names,
@@ -21,7 +21,7 @@ from hyperpod_node_removal_handler.contract import MissingNodes, Property
 def guard_properties(
     path: str,
     *,
-    min_remaining: Mapping[str, int],
+    min_remaining: Mapping[str, int] | None,
     max_removals: int | None,
     protected_groups: Sequence[str],
     expected_groups: Sequence[str],
@@ -35,7 +35,6 @@ def guard_properties(
     """
     group_problem = contract.instance_group_problem
     properties = {
-        Property.MIN_REMAINING: checked_counts(path, "min_remaining", min_remaining, group_problem),
         Property.PROTECTED_GROUPS: checked_names(
             path, "protected_groups", protected_groups, group_problem
         ),
@@ -44,14 +43,13 @@ def guard_properties(
         ),
     }
     set_ones: dict[str, Any] = {name.value: value for name, value in properties.items() if value}
+    if min_remaining is not None:
+        set_ones[Property.MIN_REMAINING.value] = checked_counts(
+            path, "min_remaining", min_remaining, group_problem
+        )
     if max_removals is not None:  # 0 is a limit
         set_ones[Property.MAX_REMOVALS.value] = checked_count(path, "max_removals", max_removals)
-    check_text(
-        path,
-        "missing_nodes",
-        missing_nodes,
-        lambda value: contract.choice_problem(value, MissingNodes),
-    )
+    check_choice(path, "missing_nodes", missing_nodes, MissingNodes)
     if missing_nodes != MissingNodes.ACCEPT:
         set_ones[Property.MISSING_NODES.value] = str(missing_nodes)
     check_flag(path, "dry_run", dry_run)

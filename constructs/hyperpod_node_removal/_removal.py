@@ -22,7 +22,9 @@ from hyperpod_node_removal._guards import guard_properties
 from hyperpod_node_removal._metrics import MetricMethods, failure_alarm
 from hyperpod_node_removal._permissions import RemovalPermissions
 from hyperpod_node_removal._provider import NodeRemovalProvider
+from hyperpod_node_removal._stack_removals import StackRemovals
 from hyperpod_node_removal._validation import (
+    check_choice,
     check_size,
     check_text,
     checked_function_arn,
@@ -95,7 +97,8 @@ class NodeRemoval(EventMethods, MetricMethods, RemovalAttributes):
             min_remaining: how many nodes must remain, by instance group. Default: any number may
                 go. If this guard or one of the next four is broken, nothing is removed and the
                 deployment fails.
-            max_removals: how many nodes one deployment may remove. Default: no limit.
+            max_removals: how many nodes this removal may remove in one deployment. Default: no
+                limit.
             protected_groups: instance groups from which nothing is removed. Default: none.
             expected_groups: the only instance groups from which nodes are removed. Default: any.
             missing_nodes: whether a node that is not in the cluster counts as removed, or breaks a
@@ -131,21 +134,11 @@ class NodeRemoval(EventMethods, MetricMethods, RemovalAttributes):
             path, "node_logical_ids", node_logical_ids, contract.node_logical_id_problem
         )
         check_size(path, ids, logical_ids)
-        check_text(
-            path,
-            "on_partial_failure",
-            on_partial_failure,
-            lambda value: contract.choice_problem(value, PartialFailure),
-        )
-        check_text(
-            path,
-            "wait_for",
-            wait_for,
-            lambda value: contract.choice_problem(value, RemovalStage),
-        )
+        check_choice(path, "on_partial_failure", on_partial_failure, PartialFailure)
+        check_choice(path, "wait_for", wait_for, RemovalStage)
         guards = guard_properties(
             path,
-            min_remaining={} if min_remaining is None else min_remaining,
+            min_remaining=min_remaining,
             max_removals=max_removals,
             protected_groups=protected_groups,
             expected_groups=expected_groups,
@@ -199,6 +192,7 @@ class NodeRemoval(EventMethods, MetricMethods, RemovalAttributes):
         self._provider.run_before(self._resource)
         if named.managed is not None:
             named.managed.node.add_dependency(self)
+        StackRemovals.get_or_create(self).add(self, named.name)
         warn(
             self,
             named,

@@ -6,6 +6,7 @@ checks it with the same rules (`hyperpod_node_removal_handler.contract`) when it
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from enum import StrEnum
 from typing import Any, Final
 
 from aws_cdk import Duration, Token
@@ -47,6 +48,11 @@ def check_text(path: str, name: str, value: object, problem: Problem) -> None:
         raise InvalidPropertyError(path, name, f"{_shown(value)} is not a string")
     if sentence := problem(value):
         raise InvalidPropertyError(path, name, sentence)
+
+
+def check_choice(path: str, name: str, value: object, kind: type[StrEnum]) -> None:
+    """Raise `InvalidPropertyError` unless `value` is a token or one of an enumeration."""
+    check_text(path, name, value, lambda text: contract.choice_problem(text, kind))
 
 
 def checked_names(path: str, name: str, names: Sequence[str], problem: Problem) -> list[str]:
@@ -95,6 +101,10 @@ def checked_counts(
     if not isinstance(counts, Mapping):
         raise InvalidPropertyError(
             path, name, f"{_shown(counts)} is not a mapping; allowed: numbers of nodes by name"
+        )
+    if not counts:
+        raise InvalidPropertyError(
+            path, name, "is empty; allowed: at least one number of nodes by name, or None"
         )
     for key in counts:
         check_text(path, name, key, problem)

@@ -10,12 +10,14 @@ Until then the CDK CLI prints it, and with `--strict` it fails. A warning is giv
 bite, so that one that is read is worth reading.
 """
 
+from collections.abc import Sequence
 from enum import StrEnum
 
 from aws_cdk import Annotations
 from constructs import IConstruct
 
 from hyperpod_node_removal._cluster import NamedCluster
+from hyperpod_node_removal_handler.contract import Attribute
 
 
 class RemovalWarning(StrEnum):
@@ -31,6 +33,10 @@ class RemovalWarning(StrEnum):
     """Without the cluster's ARN, the permissions are for every cluster of account and region."""
     STALE_INSTANCE_IDS = "hyperpod-node-removal:StaleInstanceIds"
     """An instance id may name a node no longer, unless missing nodes fail the removal."""
+    REMOVALS_NOT_ORDERED = "hyperpod-node-removal:RemovalsNotOrdered"
+    """A removal does not wait for an earlier one of the same cluster, which depends on it."""
+    EMPTY_EXPORT = "hyperpod-node-removal:EmptyExport"
+    """An attribute that may be empty is exported to another stack, or kept as an SSM parameter."""
 
 
 def warn(
@@ -88,3 +94,26 @@ def warn(
         )
     for warning, text in found.items():
         Annotations.of(removal).add_warning_v2(warning.value, text)
+
+
+def warn_of_order(later: IConstruct, earlier: IConstruct, between: Sequence[str]) -> None:
+    """Say that a removal does not wait for one that was declared before it, because that one
+    depends on it by way of the constructs with these paths."""
+    Annotations.of(later).add_warning_v2(
+        RemovalWarning.REMOVALS_NOT_ORDERED.value,
+        f"{later.node.path} does not wait for {earlier.node.path}, although both may remove nodes"
+        f" from the same cluster: {earlier.node.path} already depends on it, through"
+        f" {', '.join(between)}, and CloudFormation refuses circular dependencies. If both run at"
+        " once, the guards of neither see what the other removes. Declare them in the order of"
+        " that dependency, or deploy them one after the other.",
+    )
+
+
+def warn_of_empty_value(removal: IConstruct, attribute: Attribute, place: str) -> None:
+    """Say that an attribute that may be empty is the value of an export or of a parameter."""
+    Annotations.of(removal).add_warning_v2(
+        RemovalWarning.EMPTY_EXPORT.value,
+        f"{attribute} may be empty, and is the value of {place}. CloudFormation refuses an empty"
+        " one, which fails the deployment after the nodes are gone. Use a count instead, such as"
+        " failed_count, or a value with text of its own, such as f'nodes:{removal.failed_nodes}'.",
+    )

@@ -52,8 +52,10 @@ def test_a_provider_of_another_stack_gets_its_rights_from_the_users_stack(
     statements = policy["Properties"]["PolicyDocument"]["Statement"]
     assert statements[0]["Resource"] == {"Ref": "AWS::StackId"}
     assert statements[1]["Resource"] == CLUSTER_ARN
-    for resource in synthesized.resources(synthesized.user, RESOURCE_TYPE).values():
-        assert resource["DependsOn"] == [logical_id]
+    first, second = synthesized.resources(synthesized.user, RESOURCE_TYPE)
+    waits_for = {first: {logical_id}, second: {logical_id, first}}
+    for key, resource in synthesized.resources(synthesized.user, RESOURCE_TYPE).items():
+        assert set(resource["DependsOn"]) == waits_for[key]
         assert "SharedFunction" in resource["Properties"]["ServiceToken"]["Fn::ImportValue"]
 
 

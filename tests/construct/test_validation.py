@@ -131,7 +131,12 @@ def refusal(stack: Stack, **properties: Any) -> str:
             {"min_remaining": 4},
             "min_remaining: '4' (int) is not a mapping; allowed: numbers of nodes by name",
         ),
+        (
+            {"min_remaining": {}},
+            "min_remaining: is empty; allowed: at least one number of nodes by name, or None",
+        ),
         ({"max_removals": -1}, "max_removals: '-1' is out of range; allowed: 0 to 6758 nodes"),
+        ({"max_removals": ""}, "max_removals: '' (str) is not a whole number"),
         ({"max_removals": True}, "max_removals: 'True' (bool) is not a whole number"),
         ({"max_removals": 1.5}, "max_removals: '1.5' (float) is not a whole number"),
         (

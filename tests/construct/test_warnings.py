@@ -23,6 +23,7 @@ NODE = "i-0123456789abcdef0"
 DATA_LOSS, STALE = RemovalWarning.DATA_LOSS, RemovalWarning.STALE_INSTANCE_IDS
 DRIFT, ORDER = RemovalWarning.INSTANCE_COUNT_DRIFT, RemovalWarning.CLUSTER_CHANGES_FIRST
 ANY_CLUSTER = RemovalWarning.ANY_CLUSTER_ALLOWED
+NOT_ORDERED, EMPTY_EXPORT = RemovalWarning.REMOVALS_NOT_ORDERED, RemovalWarning.EMPTY_EXPORT
 
 
 class Case:
@@ -137,21 +138,28 @@ def test_ids_are_a_public_contract() -> None:
         "hyperpod-node-removal:AnyClusterAllowed",
         "hyperpod-node-removal:ClusterChangesFirst",
         "hyperpod-node-removal:DataLoss",
+        "hyperpod-node-removal:EmptyExport",
         "hyperpod-node-removal:InstanceCountDrift",
+        "hyperpod-node-removal:RemovalsNotOrdered",
         "hyperpod-node-removal:StaleInstanceIds",
     }
 
 
 APP = """
-from aws_cdk import Annotations, App, Stack
+from aws_cdk import Annotations, App, CfnOutput, CfnWaitConditionHandle, Stack
 from hyperpod_node_removal import NodeRemoval, RemovalWarning
 
-app = App()
+app = App(context={"@aws-cdk/core:defaultCrossStackReferences": "strong"})
 stack = Stack(app, "Maintenance")
+earlier = NodeRemoval(stack, "Earlier", cluster_name="ml-cluster")
+between = CfnWaitConditionHandle(stack, "Between")
+earlier.node.add_dependency(between)
 removal = NodeRemoval(stack, "Faulty", cluster_name="ml-cluster", node_ids=["i-0123456789abcdef0"])
+between.node.add_dependency(removal)
+CfnOutput(Stack(app, "Reader"), "FailedNodes", value=removal.failed_nodes)
 if app.node.try_get_context("acknowledged"):
     for warning in RemovalWarning:
-        Annotations.of(removal).acknowledge_warning(warning, "known")
+        Annotations.of(stack).acknowledge_warning(warning, "known")
 app.synth()
 """
 
@@ -176,7 +184,7 @@ def test_strict_fails_until_all_is_acknowledged(tmp_path: Path) -> None:
     refused = synth(tmp_path, app)
     assert refused.returncode == 1
     assert "--strict mode" in refused.stdout
-    for warning in (DATA_LOSS, STALE, ANY_CLUSTER):
+    for warning in (DATA_LOSS, STALE, ANY_CLUSTER, NOT_ORDERED, EMPTY_EXPORT):
         assert f"Acknowledge with 'Annotation::{warning}'" in refused.stdout
     accepted = synth(tmp_path, app, "-c", "acknowledged=yes")
     assert accepted.returncode == 0, accepted.stdout

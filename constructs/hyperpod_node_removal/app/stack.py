@@ -57,7 +57,7 @@ class NodeRemovalStack(Stack):
             node_logical_ids=settings.node_logical_ids,
             on_partial_failure=settings.on_partial_failure,
             wait_for=settings.wait_for,
-            min_remaining=settings.min_remaining,
+            min_remaining=settings.min_remaining or None,
             max_removals=settings.max_removals,
             protected_groups=settings.protected_groups,
             expected_groups=settings.expected_groups,

@@ -1,0 +1,110 @@
+"""Attributes that may be empty, where no empty value is accepted.
+
+CloudFormation exports no empty Output, and SSM keeps no empty parameter. The CDK makes an export of
+each attribute that another stack refers to, or a parameter if that stack is in another region. An
+export that is refused fails its stack when all of the resources are done: the nodes are gone.
+"""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+import jsii
+from aws_cdk import CfnOutput, CfnResource, Stack
+from constructs import IConstruct, IValidation
+
+from hyperpod_node_removal._attributes import MAY_BE_EMPTY, RemovalAttributes
+from hyperpod_node_removal._dependencies import is_in
+from hyperpod_node_removal._warnings import warn_of_empty_value
+from hyperpod_node_removal_handler.contract import Attribute
+
+_PARAMETER: Final = "AWS::SSM::Parameter"
+_PARAMETERS_OF_THE_CDK: Final = "Custom::CrossRegionExportWriter"
+
+Source = tuple[str, str]
+"""A logical id, and an attribute of it."""
+Sources = Mapping[Source, tuple[RemovalAttributes, Attribute]]
+"""What may be empty in a stack, and whose attribute that is."""
+
+
+@jsii.implements(IValidation)
+class EmptyExports:
+    """Warns of them. Validation comes when the CDK has made its exports."""
+
+    def __init__(self, stack: Stack, removals: Sequence[RemovalAttributes]) -> None:
+        """`removals` is read when the app is synthesized, so it may still grow."""
+        self._stack = stack
+        self._removals = removals
+
+    def validate(self) -> list[str]:
+        """Nothing: a warning does not fail the synth."""
+        stack: Stack | None = self._stack
+        sources: Sources = {
+            (self._stack.resolve(removal.resource.ref)["Ref"], attribute.value): (
+                removal,
+                attribute,
+            )
+            for removal in self._removals
+            for attribute in MAY_BE_EMPTY
+        }
+        while stack is not None and sources:
+            constructs = stack.node.find_all()
+            for construct in constructs:
+                for value, place in _values_never_empty(stack, construct):
+                    for source in sorted(empty_sources(value, sources)):
+                        warn_of_empty_value(*sources[source], place)
+            sources = _seen_from_outside(stack, constructs, sources)
+            stack = stack.nested_stack_parent
+        return []
+
+
+def _values_never_empty(stack: Stack, construct: IConstruct) -> Iterator[tuple[Any, str]]:
+    """Values in a stack that must not be empty, resolved, and in words what they are."""
+    if isinstance(construct, CfnOutput):
+        if construct.export_name is not None and is_in(stack, construct):
+            name = stack.resolve(construct.logical_id)
+            yield stack.resolve(construct.value), f"the exported Output {name}"
+    elif (
+        isinstance(construct, CfnResource)
+        and construct.cfn_resource_type in {_PARAMETER, _PARAMETERS_OF_THE_CDK}
+        and is_in(stack, construct)
+    ):
+        properties = stack.resolve(construct._cfn_properties)  # noqa: SLF001
+        exports = properties.get("WriterProps", {}).get("exports", {})
+        for value in (properties.get("value"), properties.get("Value"), *exports.values()):
+            yield value, f"an SSM parameter of {construct.node.path}"
+
+
+def _seen_from_outside(stack: Stack, constructs: Sequence[IConstruct], sources: Sources) -> Sources:
+    """The sources as the stack around a nested stack refers to them; none if there is none."""
+    parent, nested = stack.nested_stack_parent, stack.nested_stack_resource
+    if parent is None or nested is None:
+        return {}
+    logical_id = parent.resolve(nested.logical_id)
+    return {
+        (logical_id, f"Outputs.{stack.resolve(output.logical_id)}"): sources[source]
+        for output in constructs
+        if isinstance(output, CfnOutput) and is_in(stack, output)
+        for source in empty_sources(stack.resolve(output.value), sources)
+    }
+
+
+def empty_sources(value: Any, sources: Collection[Source]) -> set[Source]:
+    """The sources because of which a resolved value may be empty or white space. There are none if
+    it has text of its own, or a reference to something else, which is taken to have some."""
+    match value:
+        case {"Fn::GetAtt": [str(logical_id), str(attribute)]}:
+            return {(logical_id, attribute)}.intersection(sources)
+        case {"Fn::Join": [str(delimiter), [*parts]]}:
+            if delimiter.strip() and len(parts) > 1:
+                return set()
+            found = [empty_sources(part, sources) for part in parts if not _is_blank(part)]
+            return set().union(*found) if all(found) else set()
+        case dict():
+            return set().union(*(empty_sources(item, sources) for item in value.values()))
+        case list():
+            return set().union(*(empty_sources(item, sources) for item in value))
+    return set()
+
+
+def _is_blank(part: Any) -> bool:
+    return isinstance(part, str) and not part.strip()
