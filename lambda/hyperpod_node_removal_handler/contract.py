@@ -31,8 +31,8 @@ class Property(StrEnum):
     DRY_RUN = "DryRun"
     """`true` or `false`: plan and report, remove nothing. Default: `false`."""
     MIN_REMAINING = "MinRemaining"
-    """Map of instance group to the nodes that must remain in it: those that have an instance and are
-    neither `Failure` nor leaving. Not empty. Default: none."""
+    """Map of instance group to the nodes that must remain in it: those that have an instance and
+    are neither `Failure` nor leaving. Not empty. Default: none."""
     MAX_REMOVALS = "MaxRemovals"
     """Most nodes that one run may remove. Default: no limit."""
     PROTECTED_GROUPS = "ProtectedGroups"
