@@ -31,7 +31,8 @@ class Property(StrEnum):
     DRY_RUN = "DryRun"
     """`true` or `false`: plan and report, remove nothing. Default: `false`."""
     MIN_REMAINING = "MinRemaining"
-    """Map of instance group to the nodes that must remain in it. Default: none."""
+    """Map of instance group to the nodes that must remain in it: those that have an instance and
+    are neither `Failure` nor leaving. Not empty. Default: none."""
     MAX_REMOVALS = "MaxRemovals"
     """Most nodes that one run may remove. Default: no limit."""
     PROTECTED_GROUPS = "ProtectedGroups"
@@ -85,7 +86,7 @@ class RemovalStage(StrEnum):
     """How far a removal must get before the resource is complete."""
 
     REMOVED = "REMOVED"
-    """Every node has left the cluster. The default."""
+    """Every node has left the cluster, which is no longer in transition. The default."""
     ACCEPTED = "ACCEPTED"
     """The service has accepted the removal of every node; whether they leave is not waited for."""
 
@@ -110,7 +111,8 @@ class Outcome(StrEnum):
     COMPLETE = "COMPLETE"
     """Every requested node has left the cluster, or was not there to begin with."""
     PARTIAL = "PARTIAL"
-    """Some nodes left, others did not. Read with `OnPartialFailure: REPORT` only."""
+    """Some nodes left, others did not, or an update of settings only left them alone. Read with
+    `OnPartialFailure: REPORT` only."""
     FAILED = "FAILED"
     """No node left. Never seen by a template: the resource fails."""
     EMPTY = "EMPTY"
@@ -176,7 +178,7 @@ BEFORE_REMOVAL_MAX: Final = 720
 """Seconds a hook can take. One invocation of the function waits for it, which lasts 900 s at the
 most, and has to look at the cluster before and to hand over after it."""
 RETRY_TOKEN_MAX: Final = 1024
-"""Characters. The token is compared by CloudFormation only; the function never reads it."""
+"""Characters. What the token says is never read, only whether an update changes it."""
 RESPONSE_MAX_BYTES: Final = 4096
 """Bytes of a whole response body [cfn]. A longer one fails the resource and loses the reason."""
 REASON_MAX_BYTES: Final = 900

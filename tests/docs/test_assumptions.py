@@ -1,0 +1,35 @@
+"""The places in the code that the list of assumptions names exist."""
+
+import re
+from functools import reduce
+from importlib import import_module
+
+from sandbox.project import ROOT
+
+PAGE = ROOT / "docs" / "assumptions.md"
+HANDLER = "hyperpod_node_removal_handler"
+
+
+def is_there(place: str) -> bool:
+    """Tell whether a place leads to something: a decision record, a path (`...` stands for one
+    folder), or a name in the handler."""
+    if record := re.fullmatch(r"ADR (\d+)", place):
+        return any(ROOT.glob(f"docs/adr/{int(record[1]):04}-*.md"))
+    if "/" in place:
+        return any(ROOT.glob(place.replace("...", "*")))
+    module, *names = place.split(".")
+    try:
+        reduce(getattr, names, import_module(f"{HANDLER}.{module}"))
+    except (ImportError, AttributeError):
+        return False
+    return True
+
+
+def test_every_place_that_an_assumption_names_is_there() -> None:
+    rows = re.findall(r"^\| .* \| (.*) \|$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)[2:]
+    places = {place.strip("`") for row in rows for place in row.split(", ")}
+    assert len(rows) > 20
+    assert [place for place in sorted(places) if not is_there(place)] == []
+    assert not is_there("timing.NO_SUCH_LIMIT")
+    assert not is_there("constructs/.../no_such_file.py")
+    assert not is_there("ADR 999")
