@@ -5,6 +5,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
@@ -21,14 +23,20 @@ _CLIENT: Final = ("awslambdaric", "simplejson", "snapshot-restore-py")
 
 
 def found() -> dict[str, Path]:
-    """The interpreters of this machine, by version; those of `PYTHONS` come first."""
-    named = [name for name in os.environ.get(VARIABLE, "").split(os.pathsep) if name]
-    on_path = [path for v in VERSIONS for path in [shutil.which(f"python{v}")] if path]
-    interpreters: dict[str, Path] = {}
-    for python in map(Path, [*named, *on_path]):
-        # A shim on the PATH may have nothing behind it.
-        interpreters.setdefault(_version(python, check=python in map(Path, named)), python)
-    return {version: interpreters[version] for version in VERSIONS if version in interpreters}
+    """The interpreters of this machine, by version; those of `PYTHONS` come first.
+
+    Raises:
+        SandboxError: one that is named does not run.
+    """
+    named = [Path(name) for name in os.environ.get(VARIABLE, "").split(os.pathsep) if name]
+    pythons = {_version(python): python for python in reversed(named)}
+    for version in VERSIONS:
+        python = shutil.which(f"python{version}")
+        if python and version not in pythons:
+            # A shim on the PATH may have nothing behind it.
+            with suppress(SandboxError):
+                pythons[_version(Path(python))] = Path(python)
+    return {_version(Path(sys.executable)): Path(sys.executable)} | pythons
 
 
 def runtime_client(python: Path) -> Path:
@@ -44,8 +52,8 @@ def runtime_client(python: Path) -> Path:
             "awslambdaric is not installed; it runs functions as Lambda does, and exists for Linux"
             " only: on another system, use a container or a virtual machine with Linux."
         )
-    version = _version(python, check=True)
-    if version == ".".join(map(str, sys.version_info[:2])):
+    version = _version(python)
+    if version == _version(Path(sys.executable)):
         return Path(spec.origin).parents[1]
     folder = ROOT / ".sandbox" / f"runtime-client-{version}"
     if not folder.exists():
@@ -53,17 +61,15 @@ def runtime_client(python: Path) -> Path:
     return folder
 
 
-def _version(python: Path, *, check: bool) -> str:
-    code = "import sys; print('%d.%d' % sys.version_info[:2])"
+@cache
+def _version(python: Path) -> str:
+    command = [str(python), "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
     try:
-        command = [str(python), "-c", code]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        problem, version = done.stderr, done.stdout.strip()
-    except OSError as error:
-        problem, version = str(error), ""
-    if check and not version:
-        raise SandboxError(f"{python} does not run; give the path of a Python: {problem}")
-    return version
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        problem = f"{python} does not run; give the path of a Python: {error}"
+        raise SandboxError(problem) from error
+    return done.stdout.strip()
 
 
 def _fetch(version: str, folder: Path) -> None:

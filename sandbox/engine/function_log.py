@@ -1,4 +1,4 @@
-"""The log stream of an execution environment: the function's lines between those of the platform."""
+"""The log of an execution environment: the function's lines between those of the platform."""
 
 import json
 import time
@@ -61,13 +61,9 @@ class FunctionLog:
         """Write that it has ended, and how. `error_type` is empty when it went well."""
         if self._started != request_id:
             self.start(request_id)
-        status = "success"
-        if error_type:
-            status = {"Sandbox.Timedout": "timeout", "Runtime.ExitError": "failure"}.get(
-                error_type, "error"
-            )
-        if error_type in _KILLED and self.format != "JSON":
-            self._write(f"{_now()} {request_id} {message}")
+        status = "error" if error_type else "success"
+        if error_type == "Sandbox.Timedout":
+            status = "timeout"
         text = (
             f"REPORT RequestId: {request_id}\tDuration: {milliseconds} ms\t"
             f"Billed Duration: {milliseconds} ms\tMemory Size: {self._memory} MB\t"
@@ -79,9 +75,12 @@ class FunctionLog:
             "status": status,
         }
         if error_type:
-            text += f"\tStatus: {status}\tError Type: {error_type}"
             record["errorType"] = error_type
+        if error_type in _KILLED:
+            text += f"\tStatus: {status}\tError Type: {error_type}"
         if self.format != "JSON":
+            if error_type in _KILLED:
+                self._write(f"{_now()} {request_id} {message}")
             self._write(f"END RequestId: {request_id}")
         self._platform(text, "platform.report", record)
 

@@ -148,6 +148,8 @@ def _kill(process: Any) -> None:
 class ExecutionEnvironment(lambda_runtime.ProvidedWorker):  # type: ignore[misc]
     """A process of a Python function and its log stream, anew each time a process is started."""
 
+    config: dict[str, Any]
+
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self._request_id = ""
@@ -160,7 +162,9 @@ class ExecutionEnvironment(lambda_runtime.ProvidedWorker):  # type: ignore[misc]
         if self._proc is not None and self._proc.poll() is None:
             self._proc.send_signal(signal.SIGCONT)
             self._log.start(request_id)
-        kwargs["trace_id"] = _trace_header(internal(lambda_svc, "_invoke_depth").get())
+        # What does not come over HTTP, as from CloudFormation, is the first of its chain.
+        depth = max(1, internal(lambda_svc, "_invoke_depth").get())
+        kwargs["trace_id"] = _trace_header(depth)
         try:
             result: dict[str, Any] = super().invoke(event, request_id, **kwargs)
         except RuntimeError as error:
