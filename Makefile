@@ -32,7 +32,7 @@ test: $(READY)
 test-faults: $(READY)
 	$(BIN)/pytest -n 2 tests/faults
 
-# Names the versions that are missing; `PYTHONS` has paths of more, joined by colons.
+# Says which versions are missing. `PYTHONS` names more interpreters, joined by colons.
 test-runtime: $(READY)
 	$(BIN)/pytest -n 2 --dist loadgroup tests/runtime
 
