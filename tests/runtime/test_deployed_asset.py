@@ -23,10 +23,12 @@ from sandbox.stacks import Deployment
 from tests.handler.embedded_metrics import is_document, metrics_of
 from tests.sandbox.scripted_stack import ScriptedStack
 
+PYTHONS = found()
+
 
 @pytest.fixture(
     scope="module",
-    params=[pytest.param(v, marks=pytest.mark.xdist_group(f"python{v}")) for v in VERSIONS],
+    params=[pytest.param(v, marks=pytest.mark.xdist_group(f"python{v}")) for v in PYTHONS],
 )
 def version(request: pytest.FixtureRequest) -> str:
     return str(request.param)
@@ -34,10 +36,7 @@ def version(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def on_version(version: str) -> Iterator[Sandbox]:
-    python = found().get(version)
-    if python is None:
-        pytest.skip(f"no python{version} on the PATH, and none is named in {VARIABLE}")
-    with Sandbox(python=python) as sandbox:
+    with Sandbox(python=PYTHONS[version]) as sandbox:
         yield sandbox
 
 
@@ -93,6 +92,12 @@ class Removal:
 @pytest.fixture
 def removal(on_version: Sandbox, assembly: Path) -> Removal:
     return Removal(on_version, assembly)
+
+
+@pytest.mark.parametrize("wanted", VERSIONS)
+def test_the_interpreter_is_there(wanted: str) -> None:
+    if wanted not in PYTHONS:
+        pytest.skip(f"no python{wanted} on the PATH, and none is named in {VARIABLE}")
 
 
 def test_functions_run_on_the_interpreter_that_was_given(on_version: Sandbox, version: str) -> None:
