@@ -1,6 +1,7 @@
 # make demo    watch a removal on this machine, no AWS account needed
 # make test    everything that CI tests
 # make test-faults  the fault suite alone, with a table of faults tried and survived
+# make test-runtime  the deployed function on each Python that there is, from 3.11 to 3.14
 # make docs    the documentation as a site, in build/site
 # make dist    the wheel, the function and its template, for users without Python, in dist/
 # make bench   the product side by side with its peers, into docs/benchmarks.md
@@ -15,7 +16,7 @@ READY  := $(VENV)/.ready
 
 export PATH := $(abspath $(BIN)):$(abspath node_modules/.bin):$(PATH)
 
-.PHONY: bench demo dist test test-faults docs lint format lock ci clean
+.PHONY: bench demo dist test test-faults test-runtime docs lint format lock ci clean
 
 ci: lint test
 
@@ -30,6 +31,10 @@ test: $(READY)
 
 test-faults: $(READY)
 	$(BIN)/pytest -n 2 tests/faults
+
+# Says which versions are missing. `PYTHONS` names more interpreters, joined by colons.
+test-runtime: $(READY)
+	$(BIN)/pytest -n 2 --dist loadgroup tests/runtime
 
 docs: $(READY)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict

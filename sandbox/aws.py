@@ -1,8 +1,10 @@
 """An AWS for one test session or one demo: CloudFormation, Lambda, S3 and a HyperPod service."""
 
 import http.client
+import os
 import ssl
 import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import Callable, Mapping
@@ -19,6 +21,7 @@ from sandbox.awscli import run_aws
 from sandbox.cdk import run_cdk
 from sandbox.certificates import Certificates, make_certificates
 from sandbox.hyperpod import HyperPod
+from sandbox.interpreters import runtime_client
 from sandbox.process import SandboxError, log_tail, running_engine
 from sandbox.project import PATH, ROOT
 from sandbox.record import ReceivedReply, SentRequest, read_replies, read_requests
@@ -37,8 +40,11 @@ class Sandbox:
     of their own. What differs from AWS: `sandbox.engine.custom_resources` and `.functions`.
     """
 
-    def __init__(self, hyperpod: HyperPod | None = None) -> None:
+    def __init__(self, hyperpod: HyperPod | None = None, *, python: Path | None = None) -> None:
+        """`python` is the interpreter of Python functions. Default: what the environment variable
+        `SANDBOX_PYTHON` names, or else the one that this process runs on."""
         self.hyperpod = hyperpod or HyperPod(account=ACCOUNT, region=REGION)
+        self._python = python or Path(os.environ.get("SANDBOX_PYTHON", sys.executable))
         self._exit = ExitStack()
         self._clients: dict[str, Any] = {}
         self._lock = threading.Lock()
@@ -54,8 +60,12 @@ class Sandbox:
             trust = _trust(certificates)
             sagemaker = exit_stack.enter_context(self.hyperpod.serve())
             settings = {"PATH": PATH, "AWS_ENDPOINT_URL_SAGEMAKER": sagemaker, **trust}
+            interpreter = {
+                "SANDBOX_PYTHON": str(self._python),
+                "SANDBOX_RUNTIME_CLIENT": str(runtime_client(self._python)),
+            }
             self.endpoint = exit_stack.enter_context(
-                running_engine(self.directory, certificates, settings)
+                running_engine(self.directory, certificates, settings | interpreter)
             )
             self._authority = certificates.authority
             self.environment: dict[str, str] = {

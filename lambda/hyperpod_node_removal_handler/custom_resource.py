@@ -8,6 +8,7 @@ and its rules outlive a crash. See docs/adr/0003.
 
 import logging
 import math
+import os
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, Protocol, cast
@@ -52,7 +53,11 @@ class CustomResource(CfnResource):
     def __init__(self, clock: Clock | None = None, extra_keys: Iterable[str] = ()) -> None:
         """Make a handler. `extra_keys` may stand in events beside those of CloudFormation."""
         # No wait on Delete: the log group outlives the function.
-        super().__init__(log_level="INFO", boto_level="ERROR", sleep_on_delete=0)
+        # crhelper sets the level of the root logger, here and at each event. That is for Lambda to
+        # do, if the function has an ApplicationLogLevel.
+        is_set = "AWS_LAMBDA_LOG_LEVEL" in os.environ
+        level = logging.getLevelName(logging.root.level) if is_set else "INFO"
+        super().__init__(log_level=level, boto_level="ERROR", sleep_on_delete=0)
         # crhelper logs the event, with the presigned URL in it.
         logging.getLogger("crhelper").setLevel(logging.CRITICAL)
         self._clock: Clock = clock or SystemClock()

@@ -45,6 +45,7 @@ from hyperpod_node_removal_handler.timing import (
     HOOK_RESERVE,
     LISTING_MAX_AGE,
     OUTAGE,
+    STACK_POLL,
     Clock,
     Deadlines,
     HandOverDue,
@@ -368,7 +369,10 @@ class Reconciler:
         in this round.
         """
         self._require_forward()
-        if self._clock.now() >= self._deadlines.end:
+        now = self._clock.now()
+        # A look takes as long as it takes, but one that waited for a minute is no moment.
+        is_stale = not self.schedule.is_listing_fresh(now - STACK_POLL)
+        if now >= self._deadlines.end or (is_stale and not self.removal.has_begun):
             return None
         before = self.removal
         self.removal = before.send(request)

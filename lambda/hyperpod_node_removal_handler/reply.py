@@ -84,8 +84,12 @@ class Exchange:
 
     def _log_and_deliver(self, report: Report) -> None:
         # The log comes first: once the reply is there, the CDK CLI fetches the last lines of it.
+        # Metrics and the command's `explain` live on these lines. Lambda drops what is below the
+        # function's ApplicationLogLevel by the line's own level ("Log-level filtering", Lambda
+        # Developer Guide), so theirs is never less.
+        least = _log.getEffectiveLevel()
         for line in report.lines:
-            _log.log(line.level, line.text, extra=dict(line.fields))
+            _log.log(max(line.level, least), line.text, extra=dict(line.fields))
         body = report.body(self.envelope)
         try:
             self._deliver(body)

@@ -24,7 +24,8 @@ def main() -> None:
     """Serve until standard input ends. Settings are environment variables:
 
     `SANDBOX_SOCKET` (a file descriptor that listens), `SANDBOX_DIRECTORY` (for records and the
-    functions' SDK), `MINISTACK_SSL_CERT`, `MINISTACK_SSL_KEY`, and ministack's own.
+    functions' runtime), `SANDBOX_PYTHON` and `SANDBOX_RUNTIME_CLIENT` (see `functions.install`),
+    `MINISTACK_SSL_CERT`, `MINISTACK_SSL_KEY`, and ministack's own.
     """
     threading.Thread(target=_end_with_standard_input, daemon=True).start()
     check_version()

@@ -1,201 +1,229 @@
-"""Lambda functions as AWS runs them, where ministack does otherwise.
+"""Python functions in Lambda's own runtime, by ministack's Runtime API for custom runtimes.
 
-Filled in: a function sees the standard library, its own asset and the SDK, not what happens to be
-installed beside the sandbox; /var/task in its environment variables is where its asset is; its log
-lines go to the log stream that its context names, one per execution environment; `logging` and the
-START and REPORT lines have the format that LoggingConfig asks for.
+AWS's runtime interface client (`awslambdaric`) runs the function, so its logs, context, exceptions
+and init errors are the real ones. Added to ministack: an execution environment is frozen between
+invocations and killed without a warning; its output is in its log stream as soon as it is written;
+how deep in a chain of invocations one is goes through the trace header, as on AWS; a function sees
+the standard library, its own asset and the runtime's packages; /var/task in its environment
+variables is where its asset is.
 
-Still not as on AWS: the interpreter is the sandbox's Python, whatever the runtime and architecture
-say; memory and /tmp are not limited; roles are assumed but not enforced; lines appear in the log
-when the invocation ends; an execution environment is thrown away after an error of the function.
+Still not as on AWS: the interpreter is the one that the sandbox was given, whatever the runtime and
+architecture say; memory and /tmp are not limited; roles are assumed but not enforced.
 """
 
-import json
-import sys
+import os
+import re
+import secrets
+import select
+import shlex
+import signal
 import threading
 import time
-import uuid
-from collections.abc import Iterator
-from datetime import UTC, datetime
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
 from ministack.core import lambda_runtime
-from ministack.services import cloudwatch_logs, lambda_svc
+from ministack.services import lambda_svc
 
+from sandbox.engine.function_log import FunctionLog
 from sandbox.engine.internals import internal, replace
 
-_PROLOGUE: Final = Path(__file__).with_name("function_prologue.py")
 _SDK: Final = ("boto3", "botocore", "dateutil", "jmespath", "s3transfer", "six", "urllib3")
 """What AWS's Python runtime has beside the function."""
-_QUIET_SECONDS: Final = 0.03
-"""How long a function's output must be quiet to count as complete once it has answered."""
-_OUTPUT_SECONDS: Final = 2.0
-
-_current = threading.local()
-"""The execution environment that serves this thread's invocation."""
+_CLIENT: Final = ("awslambdaric", "runtime_client*.so", "simplejson", "snapshot_restore_py")
+"""The runtime interface client, as it lies in a folder of packages."""
+_LOG_STREAM: Final = "SandboxLogStream"
+_LINEAGE: Final = re.compile(r"Lineage=(\d+):")
 
 
 def install(directory: Path) -> None:
-    """Change ministack's Lambda in this process. `directory` takes the SDK and the launcher."""
-    sdk = directory / "sdk"
-    _link_sdk(sdk)
-    launcher = _write_launcher(directory / "python")
-    replace(lambda_runtime, "_detect_runtime_binary", lambda find: _interpreter(find, launcher))
-    replace(lambda_runtime.Worker, "_spawn", lambda spawn: _spawner(spawn, sdk))
-    replace(lambda_runtime.Worker, "invoke", _invoker)
-    replace(lambda_runtime.Worker, "_drain_stderr_bounded", _drainer)
-    replace(lambda_svc, "_emit_lambda_logs", lambda _: _log_writer())
+    """Change ministack's Lambda in this process. `directory` takes the runtime.
+
+    Settings are environment variables: `SANDBOX_PYTHON`, the interpreter of functions, and
+    `SANDBOX_RUNTIME_CLIENT`, the folder where `awslambdaric` for it is.
+    """
+    runtime = directory / "runtime"
+    runtime.mkdir()
+    for package in [*map(_sdk_package, _SDK), *_client_packages()]:
+        (runtime / package.name).symlink_to(package)
+    bootstrap = directory / "bootstrap"
+    python = shlex.quote(os.environ["SANDBOX_PYTHON"])
+    bootstrap.write_text(f'#!/bin/sh\nexec {python} -S -m awslambdaric "$_HANDLER"\n', "utf-8")
+    bootstrap.chmod(0o755)
+    run = internal(lambda_svc, "_execute_function_provided_warm")
+    replace(lambda_svc, "_execute_function_warm", lambda other: _for_python(run, other))
+    replace(lambda_svc, "_emit_lambda_logs", lambda other: _for_python(_log_nothing, other))
+    replace(lambda_svc, "_provided_runtime_code_dir", lambda find: _unpacker(find, bootstrap))
+    replace(lambda_svc, "_provided_worker_env", lambda make: _variables(make, runtime))
+    replace(lambda_svc, "_inbound_invoke_depth", lambda _: _depth)
+    replace(lambda_runtime, "_worker_class_for", _worker_class)
+    replace(lambda_runtime, "_signal", lambda _: _kill)
 
 
-def _link_sdk(directory: Path) -> None:
-    directory.mkdir()
-    for name in _SDK:
-        spec = find_spec(name)
-        if spec is None or spec.origin is None:
-            raise RuntimeError(f"{name} is not installed beside the sandbox, which functions need")
-        origin = Path(spec.origin)
-        source = origin.parent if origin.name == "__init__.py" else origin
-        (directory / source.name).symlink_to(source)
+def _sdk_package(name: str) -> Path:
+    spec = find_spec(name)
+    if spec is None or spec.origin is None:
+        raise RuntimeError(f"{name} is not installed beside the sandbox, which functions need")
+    origin = Path(spec.origin)
+    return origin.parent if origin.name == "__init__.py" else origin
 
 
-def _write_launcher(path: Path) -> Path:
-    """An interpreter without `site`, environment variables of Python's or the working directory."""
-    path.write_text(f'#!/bin/sh\nexec "{sys.executable}" -I -S "$@"\n', encoding="utf-8")
-    path.chmod(0o755)
-    return path
+def _client_packages() -> list[Path]:
+    folder = Path(os.environ["SANDBOX_RUNTIME_CLIENT"])
+    return [path for pattern in _CLIENT for path in folder.glob(pattern)]
 
 
-def _interpreter(find: Any, launcher: Path) -> Any:
-    prologue = _PROLOGUE.read_text(encoding="utf-8")
-
-    def interpreter(runtime: str) -> tuple[str, str]:
-        binary, script = find(runtime)
-        if not runtime.startswith("python"):
-            return binary, script
-        return str(launcher), f"{prologue}\n{script}"
-
-    return interpreter
+def _is_python(config: dict[str, Any]) -> bool:
+    return str(config.get("Runtime", "")).startswith("python")
 
 
-def _spawner(spawn: Any, sdk: Path) -> Any:
-    def spawn_with_log_stream(worker: Any) -> None:
-        config = worker.config
-        logging_config = config.get("LoggingConfig") or {}
-        worker.log_stream = _stream_name(config)
-        variables = {
-            **(config.get("Environment") or {}).get("Variables", {}),
-            "_SANDBOX_SDK": str(sdk),
-            "_SANDBOX_LOG_STREAM": worker.log_stream,
-            "AWS_LAMBDA_LOG_GROUP_NAME": _group_name(config),
-            "AWS_LAMBDA_LOG_FORMAT": logging_config.get("LogFormat", "Text"),
-        }
-        if level := logging_config.get("ApplicationLogLevel"):
-            variables["AWS_LAMBDA_LOG_LEVEL"] = level
-        worker.config = {**config, "Environment": {"Variables": variables}}
-        try:
-            spawn(worker)
-        finally:
-            worker.config = config
+def _for_python(run: Any, other: Any) -> Any:
+    def run_function(function: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        chosen = run if _is_python(function.get("config") or function) else other
+        return chosen(function, *args, **kwargs)
 
-    return spawn_with_log_stream
+    return run_function
 
 
-def _invoker(invoke: Any) -> Any:
-    def invoke_known(worker: Any, *args: Any, **kwargs: Any) -> Any:
-        _current.worker = worker
-        return invoke(worker, *args, **kwargs)
-
-    return invoke_known
+def _log_nothing(*_: Any, **__: Any) -> None:
+    """The environment has written everything."""
 
 
-def _drainer(drain: Any) -> Any:
-    def drain_all(worker: Any, *_: Any, **__: Any) -> Any:
-        return drain(worker, _QUIET_SECONDS, _QUIET_SECONDS, _OUTPUT_SECONDS)
-
-    return drain_all
+def _worker_class(choose: Any) -> Any:
+    return lambda config: ExecutionEnvironment if _is_python(config) else choose(config)
 
 
-def _log_writer() -> Any:
-    groups = internal(cloudwatch_logs, "_log_groups")
-    group_arn = internal(cloudwatch_logs, "_make_group_arn")
-    append = internal(cloudwatch_logs, "_append_log_events")
+def _unpacker(find: Any, bootstrap: Path) -> Any:
+    def code_dir(code_zip: bytes) -> Any:
+        found = find(code_zip)
+        with suppress(FileExistsError):
+            Path(found, "bootstrap").symlink_to(bootstrap)
+        return found
 
-    def write(
-        function: dict[str, Any],
-        request_id: str,
-        log_text: str,
-        error: bool,
-        duration_ms: int,
-        *,
-        log_source: str | None = None,  # noqa: ARG001 - the signature is ministack's
-    ) -> None:
-        config = function.get("config") or function
-        worker = getattr(_current, "worker", None)
-        stream_name = getattr(worker, "log_stream", None) or _stream_name(config)
-        now = int(time.time() * 1000)
-        group = groups.get(_group_name(config))
-        if group is None:
-            name = _group_name(config)
-            group = {
-                "arn": group_arn(name),
-                "creationTime": now,
-                "retentionInDays": None,
-                "tags": {},
-                "subscriptionFilters": {},
-                "streams": {},
+    return code_dir
+
+
+def _variables(make: Any, runtime: Path) -> Any:
+    def variables(config: dict[str, Any], code_dir: str, port: int) -> dict[str, str]:
+        made: dict[str, str] = make(config, code_dir, port)
+        if _is_python(config):
+            log: FunctionLog = config[_LOG_STREAM]
+            made = {name: value.replace("/var/task", code_dir) for name, value in made.items()}
+            made |= {
+                "PYTHONPATH": str(runtime),
+                "TZ": ":UTC",
+                "AWS_EXECUTION_ENV": f"AWS_Lambda_{config['Runtime']}",
+                "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
+                "AWS_LAMBDA_LOG_GROUP_NAME": log.group,
+                "AWS_LAMBDA_LOG_STREAM_NAME": log.name,
+                "AWS_LAMBDA_LOG_FORMAT": log.format,
+                **({"AWS_LAMBDA_LOG_LEVEL": log.level} if log.level else {}),
             }
-            groups[name] = group
-        stream = group["streams"].setdefault(
-            stream_name,
-            {
-                "events": [],
-                "uploadSequenceToken": "1",
-                "creationTime": now,
-                "firstEventTimestamp": None,
-                "lastEventTimestamp": None,
-                "lastIngestionTime": None,
-            },
+        return made
+
+    return variables
+
+
+def _depth(headers: dict[str, str]) -> int:
+    """How many invocations led to a call, by the trace header that botocore passes on."""
+    found = _LINEAGE.search(headers.get("x-amzn-trace-id", ""))
+    return int(found[1]) if found else 0
+
+
+def _trace_header(depth: int) -> str:
+    """Lineage is depth, hash and loop counter ("Tracing header", X-Ray Developer Guide)."""
+    root = f"1-{int(time.time()):08x}-{secrets.token_hex(12)}"
+    parent = secrets.token_hex(8)
+    return f"Root={root};Parent={parent};Sampled=0;Lineage={depth}:{secrets.token_hex(4)}:0"
+
+
+def _kill(process: Any) -> None:
+    """End a process as Lambda does where there are no extensions: at once, frozen or not."""
+    if process is not None and process.poll() is None:
+        process.kill()
+
+
+class ExecutionEnvironment(lambda_runtime.ProvidedWorker):  # type: ignore[misc]
+    """A process of a Python function and its log stream, anew each time a process is started."""
+
+    config: dict[str, Any]
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._request_id = ""
+        self._output_lock = threading.Lock()
+
+    def invoke(self, event: Any, request_id: str, **kwargs: Any) -> dict[str, Any]:
+        """Run one invocation; what keeps the function from starting is its result, too."""
+        begun = time.monotonic()
+        self._request_id = request_id
+        if self._proc is not None and self._proc.poll() is None:
+            self._proc.send_signal(signal.SIGCONT)
+            self._log.start(request_id)
+        # What does not come over HTTP, as from CloudFormation, is the first of its chain.
+        depth = max(1, internal(lambda_svc, "_invoke_depth").get())
+        kwargs["trace_id"] = _trace_header(depth)
+        try:
+            result: dict[str, Any] = super().invoke(event, request_id, **kwargs)
+        except RuntimeError as error:
+            payload = self._init_error
+            if not isinstance(payload, dict):
+                kind = getattr(error, "error_type", "Runtime.ExitError")
+                payload = {"errorMessage": str(error), "errorType": kind}
+            result = {"status": "error", "error": str(error), "error_payload": payload}
+        failure = result.get("error_payload") or {}
+        self._log.end(
+            request_id,
+            error_type=failure.get("errorType", ""),
+            message=failure.get("errorMessage", ""),
+            milliseconds=int((time.monotonic() - begun) * 1000),
         )
-        lines = _log_lines(config, request_id, log_text.splitlines(), duration_ms, error=error)
-        append(stream, [{"timestamp": now, "message": x, "ingestionTime": now} for x in lines])
+        self._freeze()
+        return result
 
-    return write
+    def _spawn(self, init_timeout: float | None = None) -> None:
+        self._teardown()
+        self._log = FunctionLog(self.config)
+        self.config = {**self.config, _LOG_STREAM: self._log}
+        super()._spawn(init_timeout)
+        self._log.start(self._request_id)
 
+    def _freeze(self) -> None:
+        process = self._proc
+        if process is not None and process.poll() is None:
+            # Another thread may end it, when the function is changed or deleted.
+            with suppress(ChildProcessError):
+                process.send_signal(signal.SIGSTOP)
+                os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
-def _log_lines(
-    config: dict[str, Any], request_id: str, lines: list[str], duration_ms: int, *, error: bool
-) -> Iterator[str]:
-    """The function's lines between those of the platform."""
-    memory = config.get("MemorySize", 128)
-    if (config.get("LoggingConfig") or {}).get("LogFormat") == "JSON":
-        now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        start = {"requestId": request_id, "version": config.get("Version", "$LATEST")}
-        metrics = {"durationMs": duration_ms, "memorySizeMB": memory}
-        report = {
-            "requestId": request_id,
-            "metrics": metrics,
-            "status": "error" if error else "success",
-        }
-        yield json.dumps({"time": now, "type": "platform.start", "record": start})
-        yield from lines
-        yield json.dumps({"time": now, "type": "platform.report", "record": report})
-        return
-    yield f"START RequestId: {request_id} Version: {config.get('Version', '$LATEST')}"
-    yield from lines
-    yield f"END RequestId: {request_id}"
-    yield (
-        f"REPORT RequestId: {request_id}\tDuration: {duration_ms} ms\t"
-        f"Billed Duration: {duration_ms} ms\tMemory Size: {memory} MB\tMax Memory Used: {memory} MB"
-    )
+    # The output, without ministack's waits for more that may come ------------------------------
 
+    def _pump_output(self, stream: Any, _: Any) -> None:
+        os.set_blocking(stream.fileno(), False)
+        poll = select.poll()
+        poll.register(stream, select.POLLIN)
+        while self._take_output(stream):
+            poll.poll()
+        with self._output_lock:
+            stream.close()
 
-def _group_name(config: dict[str, Any]) -> str:
-    logging_config = config.get("LoggingConfig") or {}
-    return str(logging_config.get("LogGroup") or f"/aws/lambda/{config.get('FunctionName', '')}")
+    def _take_output(self, stream: Any) -> bool:
+        """Put into the log what has been written until now. Returns False at the end of it."""
+        with self._output_lock:
+            while not stream.closed:
+                try:
+                    data = os.read(stream.fileno(), 1 << 16)
+                except BlockingIOError:
+                    return True
+                self._log.output(data or b"\n")
+                if not data:
+                    break
+            return False
 
-
-def _stream_name(config: dict[str, Any]) -> str:
-    day = datetime.now(UTC).strftime("%Y/%m/%d")
-    return f"{day}/[{config.get('Version', '$LATEST')}]{uuid.uuid4().hex}"
+    def _drain_stderr_bounded(self, *_: Any, **__: Any) -> str:
+        """Complete the log. The process wrote before it answered, so all of it is in the pipe."""
+        if self._proc is not None:
+            self._take_output(self._proc.stdout)
+        return ""

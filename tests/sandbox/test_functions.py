@@ -1,6 +1,7 @@
 """Functions in the sandbox run the way they run on AWS."""
 
 import json
+from pathlib import Path
 
 from tests.sandbox.scripted_stack import ScriptedStack
 
@@ -11,12 +12,12 @@ def attempts(stack: ScriptedStack, log_group: str) -> list[str]:
     return [line for line in stack.sandbox.log_lines(log_group) if "attempt" in line]
 
 
-def one_log(log_format: str, name: str) -> dict[str, object]:
+def one_log(log_format: str, name: str, level: str = "INFO") -> dict[str, object]:
     return {
         "LoggingConfig": {
             "LogGroup": name,
             "LogFormat": log_format,
-            **({"ApplicationLogLevel": "INFO"} if log_format == "JSON" else {}),
+            **({"ApplicationLogLevel": level} if log_format == "JSON" else {}),
         }
     }
 
@@ -97,6 +98,58 @@ def test_a_crash_is_tried_twice_more_with_the_same_event(stack: ScriptedStack) -
     ]
 
 
+def test_a_function_that_exits_is_tried_again_and_its_log_says_so(stack: ScriptedStack) -> None:
+    group = f"/own/{stack.name}"
+    deployment = stack.deploy(Create={"exit": 1}, function=one_log("Text", group))
+    assert deployment.succeeded
+    lines = stack.sandbox.log_lines(group)
+    assert [line for line in lines if line.endswith("Runtime exited before returning a response")]
+    reports = [line for line in lines if line.startswith("REPORT ")]
+    assert len(reports) == 2
+    assert reports[0].endswith("\tStatus: error\tError Type: Runtime.ExitError")
+
+
+def test_a_function_that_cannot_be_loaded_says_why_to_its_caller_and_its_log(
+    stack: ScriptedStack,
+) -> None:
+    group = f"/own/{stack.name}"
+    stack.deploy(Create={}, function={"FunctionName": stack.name, **one_log("JSON", group)})
+    client = stack.sandbox.client("lambda")
+    client.update_function_configuration(FunctionName=stack.name, Handler="missing.handler")
+    answer = client.invoke(FunctionName=stack.name, Payload=b"{}")
+    assert answer["FunctionError"] == "Unhandled"
+    told = json.loads(answer["Payload"].read())
+    assert told["errorType"] == "Runtime.ImportModuleError"
+    assert told["errorMessage"] == ("Unable to import module 'missing': No module named 'missing'")
+    lines = [json.loads(line) for line in stack.sandbox.log_lines(group)]
+    (logged,) = (line for line in lines if line.get("errorType") == told["errorType"])
+    assert (logged["level"], logged["errorMessage"]) == ("ERROR", told["errorMessage"])
+    assert lines[-1]["record"]["status"] == "error"
+
+
+def test_a_function_is_frozen_between_invocations(stack: ScriptedStack) -> None:
+    deployment = stack.deploy(Create={"call": True}, outputs=("Pid",))
+    stack.sandbox.await_idle()
+    status = Path("/proc", deployment.outputs["Pid"], "status").read_text(encoding="utf-8")
+    assert "State:\tT (stopped)" in status
+    assert stack.sandbox.delete(stack.name).status == "DELETE_COMPLETE", "it goes on when it must"
+
+
+def test_a_line_is_in_the_log_while_the_function_runs(stack: ScriptedStack) -> None:
+    deployment = stack.deploy(Create={"call": True}, outputs=("LoggedSoFar",))
+    assert deployment.outputs["LoggedSoFar"].endswith("\tlooking around")
+
+
+def test_a_json_log_leaves_out_what_is_below_its_level(stack: ScriptedStack) -> None:
+    group = f"/own/{stack.name}"
+    stack.deploy(Create={"crash": 1}, function=one_log("JSON", group, "ERROR"))
+    lines = [json.loads(line) for line in stack.sandbox.log_lines(group)]
+    assert {line["level"] for line in lines if "level" in line} == {"ERROR"}
+    assert [line["errorMessage"] for line in lines if "errorMessage" in line] == [
+        "a crash that was asked for"
+    ]
+
+
 def test_three_crashes_are_a_resource_that_never_answers(stack: ScriptedStack) -> None:
     group = f"/own/{stack.name}"
     deployment = stack.deploy(
@@ -144,3 +197,11 @@ def test_a_function_may_invoke_itself_before_it_answers(stack: ScriptedStack) ->
     deployment = stack.deploy(Create={"again": 3, "call": True}, outputs=("Links",))
     assert deployment.outputs == {"Links": "3"}
     assert len(stack.requests()) == 1
+
+
+def test_a_chain_of_invocations_is_stopped_after_the_sixteenth(stack: ScriptedStack) -> None:
+    """See "Use Lambda recursive loop detection" in the Lambda Developer Guide."""
+    deployment = stack.deploy(
+        Create={"again": 99, "call": True}, outputs=("Links",), service_timeout=120
+    )
+    assert deployment.outputs == {"Links": "15"}

@@ -1,12 +1,12 @@
 """A custom resource that does what its properties tell it, for trying out the sandbox.
 
 The property named like the request type (`Create`, `Update`, `Delete`) is a JSON object: `crash`
-(fail that many attempts without a reply), `sleep` (seconds before the reply), `body` (the reply as
-it is, in place of one that is made), `times` (how many replies), `connect` (hold a connection to
-that port until the end), `call` (make AWS calls and put
-what they return into `Data`), `again` (invoke this function asynchronously that many times in a
-chain before replying), and anything else for the fields of the reply. A field that is null is left
-out.
+(fail that many attempts without a reply), `exit` (end the process in that many attempts), `sleep`
+(seconds before the reply), `body` (the reply as it is, in place of one that is made), `times` (how
+many replies), `connect` (hold a connection to that port until the end), `call` (make AWS calls and
+put what they return into `Data`), `again` (invoke this function asynchronously that many times in a
+chain before replying, or as often as Lambda lets it), and anything else for the fields of the
+reply. A field that is null is left out.
 """
 
 import json
@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 import urllib.request
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -33,15 +34,18 @@ def handler(event: dict[str, Any], context: Any) -> None:
     logger.info("attempt %s", len(attempts.read_text()))
     if len(attempts.read_text()) <= script.pop("crash", 0):
         raise RuntimeError("a crash that was asked for")
+    if len(attempts.read_text()) <= script.pop("exit", 0):
+        sys.exit(3)
     links = script.pop("again", 0)
     done = event.get("Links", 0)
     if done < links:
-        boto3.client("lambda").invoke(
-            FunctionName=context.function_name,
-            InvocationType="Event",
-            Payload=json.dumps({**event, "Links": done + 1}),
-        )
-        return
+        client = boto3.client("lambda")
+        payload = json.dumps({**event, "Links": done + 1})
+        with suppress(client.exceptions.RecursiveInvocationException):
+            client.invoke(
+                FunctionName=context.function_name, InvocationType="Event", Payload=payload
+            )
+            return
     port = script.pop("connect", None)
     held = socket.create_connection(("127.0.0.1", port)) if port else None
     time.sleep(script.pop("sleep", 0))
@@ -79,10 +83,25 @@ def look_around(event: dict[str, Any], context: Any) -> dict[str, str]:
         "Memory": str(context.memory_limit_in_mb),
         "RemainingSeconds": str(context.get_remaining_time_in_millis() // 1000),
         "Region": os.environ["AWS_REGION"],
+        "Pid": str(os.getpid()),
+        "LoggedSoFar": logged_so_far(context),
+        "Python": "{}.{}".format(*sys.version_info),
+        "Runtime": os.environ["AWS_EXECUTION_ENV"],
         "SeesProject": "no" if find_spec("sandbox") is None else "yes",
         "SeesItself": str(Path(os.environ.get("ITSELF", "")).is_file()),
         "CodeFirst": str(sys.path[0] == str(Path(__file__).parent)),
     }
+
+
+def logged_so_far(context: Any) -> str:
+    """What the log holds of this invocation, once it holds any of its own lines."""
+    while True:
+        events = boto3.client("logs").get_log_events(
+            logGroupName=context.log_group_name, logStreamName=context.log_stream_name
+        )["events"]
+        lines = [event["message"] for event in events if "looking around" in event["message"]]
+        if lines:
+            return "\n".join(lines)
 
 
 def put(url: str, text: str) -> None:
