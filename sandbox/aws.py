@@ -1,12 +1,13 @@
 """An AWS for one test session or one demo: CloudFormation, Lambda, S3 and a HyperPod service."""
 
 import http.client
+import json
 import ssl
 import subprocess
 import tempfile
 import threading
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -18,6 +19,9 @@ from sandbox.assembly import read_assembly
 from sandbox.awscli import run_aws
 from sandbox.cdk import run_cdk
 from sandbox.certificates import Certificates, make_certificates
+from sandbox.engine import OWN_AGENT
+from sandbox.engine.settings import PATH as PATH_OF_SETTINGS
+from sandbox.engine.settings import Settings
 from sandbox.hyperpod import HyperPod
 from sandbox.process import SandboxError, log_tail, running_engine
 from sandbox.project import PATH, ROOT
@@ -39,6 +43,7 @@ class Sandbox:
 
     def __init__(self, hyperpod: HyperPod | None = None) -> None:
         self.hyperpod = hyperpod or HyperPod(account=ACCOUNT, region=REGION)
+        self._settings = Settings()
         self._exit = ExitStack()
         self._clients: dict[str, Any] = {}
         self._lock = threading.Lock()
@@ -76,7 +81,9 @@ class Sandbox:
                 "JSII_RUNTIME_PACKAGE_CACHE_ROOT": str(ROOT / ".sandbox" / "jsii"),
                 "CI": "true",
             }
-            self._stacks = Stacks(self.client("cloudformation"), self.client("s3"))
+            self._stacks = Stacks(
+                self._new_client("cloudformation", user_agent_extra=OWN_AGENT), self.client("s3")
+            )
             self._exit = exit_stack.pop_all()
         return self
 
@@ -94,17 +101,33 @@ class Sandbox:
         """A boto3 client for a service of the sandbox, one per service; thread-safe."""
         with self._lock:
             if service not in self._clients:
-                url = self.environment.get(f"AWS_ENDPOINT_URL_{service.upper()}", self.endpoint)
-                self._clients[service] = boto3.session.Session().client(
-                    service,
-                    region_name=REGION,
-                    endpoint_url=url,
-                    aws_access_key_id="testing",
-                    aws_secret_access_key="testing",
-                    verify=str(self._authority),
-                    config=Config(proxies={}, max_pool_connections=4),
-                )
+                self._clients[service] = self._new_client(service)
             return self._clients[service]
+
+    def _new_client(self, service: str, **config: str) -> Any:
+        return boto3.session.Session().client(
+            service,
+            region_name=REGION,
+            endpoint_url=self.environment.get(f"AWS_ENDPOINT_URL_{service.upper()}", self.endpoint),
+            aws_access_key_id="testing",
+            aws_secret_access_key="testing",
+            verify=str(self._authority),
+            config=Config(proxies={}, max_pool_connections=4, **config),
+        )
+
+    @contextmanager
+    def settings(self, **values: object) -> Iterator[None]:
+        """Change settings of the engine for a while; see `sandbox.engine.settings.Settings`."""
+        before = {name: getattr(self._settings, name) for name in values}
+        self._change(values)
+        try:
+            yield
+        finally:
+            self._change(before)
+
+    def _change(self, values: dict[str, Any]) -> None:
+        self._settings.change(values)
+        self._ask("PUT", PATH_OF_SETTINGS, json.dumps(values))
 
     # Stacks, without the CDK CLI ------------------------------------------------------------
 
@@ -207,13 +230,16 @@ class Sandbox:
 
     def await_idle(self) -> None:
         """Wait until no function is running."""
+        self._ask("GET", "/sandbox/idle")
+
+    def _ask(self, method: str, path: str, body: str = "") -> None:
         connection = http.client.HTTPSConnection(
             self.endpoint.removeprefix("https://"),
             timeout=_IDLE_SECONDS,
             context=ssl.create_default_context(cafile=str(self._authority)),
         )
         try:
-            connection.request("GET", "/sandbox/idle")
+            connection.request(method, path, body)
             connection.getresponse()
         finally:
             connection.close()

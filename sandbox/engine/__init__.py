@@ -8,6 +8,8 @@ from typing import Final
 
 STOP: Final = "stop"
 """What the parent writes to the engine's standard input before it closes it."""
+OWN_AGENT: Final = "md/sandbox"
+"""What the sandbox's own look at stacks has in its user agent, and nobody else's."""
 EKS_FOLDER: Final = "eks"
 """Folder of the sandbox's directory in which a file for each EKS cluster is what is told of it."""
 EKS_ACCESS_ENTRIES: Final = "access-entries.jsonl"

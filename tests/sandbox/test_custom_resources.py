@@ -58,6 +58,7 @@ def test_a_failed_create_is_deleted_with_the_id_of_its_reply(stack: ScriptedStac
     history = [(e.status, e.physical_id) for e in deployment.events if e.logical_id == "Thing"]
     assert history == [
         ("CREATE_IN_PROGRESS", ""),
+        ("CREATE_IN_PROGRESS", "half-made"),
         ("CREATE_FAILED", "half-made"),
         ("DELETE_IN_PROGRESS", "half-made"),
         ("DELETE_COMPLETE", "half-made"),
