@@ -21,13 +21,20 @@ class ScriptedStack:
         self,
         *,
         outputs: tuple[str, ...] = (),
+        exports: tuple[str, ...] = (),
+        beside: dict[str, dict[str, Any]] | None = None,
         function: dict[str, Any] | None = None,
         resources: dict[str, Any] | None = None,
         service_timeout: int = 30,
         rollback: bool = True,
         **scripts: dict[str, Any],
     ) -> Deployment:
-        """Deploy with scripts for the request types, and more properties for the function."""
+        """Deploy with scripts for the request types, and more properties for the function.
+
+        Args:
+            exports: outputs that are exported, too.
+            beside: scripts of more custom resources, none of which depends on another.
+        """
         assume = {
             "Effect": "Allow",
             "Principal": {"Service": "lambda.amazonaws.com"},
@@ -44,11 +51,14 @@ class ScriptedStack:
             "MemorySize": 256,
             **(function or {}),
         }
-        thing = {
-            "ServiceToken": {"Fn::GetAtt": ["Function", "Arn"]},
-            "ServiceTimeout": service_timeout,
-            **{name: json.dumps(script) for name, script in scripts.items()},
-        }
+
+        def thing(scripts: dict[str, Any]) -> dict[str, Any]:
+            return {
+                "ServiceToken": {"Fn::GetAtt": ["Function", "Arn"]},
+                "ServiceTimeout": service_timeout,
+                **{name: json.dumps(script) for name, script in scripts.items()},
+            }
+
         template = {
             "Resources": {
                 "Role": {
@@ -58,12 +68,22 @@ class ScriptedStack:
                 "Function": {"Type": "AWS::Lambda::Function", "Properties": function_properties},
                 "Thing": {
                     "Type": "Custom::Thing",
-                    "Properties": thing,
+                    "Properties": thing(scripts),
                     "DependsOn": [*(resources or {})],
                 },
                 **(resources or {}),
+                **{
+                    name: {"Type": "Custom::Thing", "Properties": thing(others)}
+                    for name, others in (beside or {}).items()
+                },
             },
-            "Outputs": {name: {"Value": {"Fn::GetAtt": ["Thing", name]}} for name in outputs},
+            "Outputs": {
+                name: {
+                    "Value": {"Fn::GetAtt": ["Thing", name]},
+                    **({"Export": {"Name": f"{self.name}-{name}"}} if name in exports else {}),
+                }
+                for name in (*outputs, *exports)
+            },
         }
         return self.sandbox.deploy(
             self.name, template, assets={"scripted.zip": FUNCTION}, rollback=rollback

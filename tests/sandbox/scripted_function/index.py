@@ -3,7 +3,7 @@
 The property named like the request type (`Create`, `Update`, `Delete`) is a JSON object: `crash`
 (fail that many attempts without a reply), `sleep` (seconds before the reply), `body` (the reply as
 it is, in place of one that is made), `times` (how many replies), `connect` (hold a connection to
-that port until the end), `call` (make AWS calls and put
+that port until the end), `hold` (wait until a connection to that port is closed), `call` (make AWS calls and put
 what they return into `Data`), `again` (invoke this function asynchronously that many times in a
 chain before replying), and anything else for the fields of the reply. A field that is null is left
 out.
@@ -44,6 +44,9 @@ def handler(event: dict[str, Any], context: Any) -> None:
         return
     port = script.pop("connect", None)
     held = socket.create_connection(("127.0.0.1", port)) if port else None
+    if held_by := script.pop("hold", None):
+        with socket.create_connection(("127.0.0.1", held_by)) as holder:
+            holder.recv(1)
     time.sleep(script.pop("sleep", 0))
     body = script.pop("body", None)
     times = script.pop("times", 1)
@@ -71,6 +74,7 @@ def look_around(event: dict[str, Any], context: Any) -> dict[str, str]:
     logger.warning("looking around", extra={"unused": 1})
     return {
         "StackStatus": stacks[0]["StackStatus"],
+        "Operation": stacks[0]["LastOperations"][0]["OperationType"],
         "Nodes": str(len(nodes["ClusterNodeSummaries"])),
         "Links": str(event.get("Links", 0)),
         "Greeting": os.environ.get("GREETING", ""),
