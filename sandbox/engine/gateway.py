@@ -21,6 +21,7 @@ from sandbox.engine import (
     settings,
 )
 from sandbox.engine.exchange import PATH, Exchange
+from sandbox.engine.payloads import limited
 from sandbox.engine.waiters import answer_at_rest, is_from_cli, is_told_at_once
 
 IDLE_PATH: Final = "/sandbox/idle"
@@ -46,6 +47,8 @@ def application(*, endpoint: str, directory: Path) -> Any:
     clusters.install()
     eks.install(directory)
 
+    aws = limited(ministack_app)
+
     async def answer(scope: dict[str, Any], receive: Receive, send: Send) -> None:
         path = scope.get("path", "") if scope["type"] == "http" else ""
         if path.startswith(PATH):
@@ -60,10 +63,10 @@ def application(*, endpoint: str, directory: Path) -> Any:
         elif (cluster := eks.described(directory, path)) is not None:
             await _respond(send, 200, cluster)
         elif is_from_cli(scope):
-            await answer_at_rest(ministack_app, scope, await _body(receive), send)
+            await answer_at_rest(aws, scope, await _body(receive), send)
         else:
             lag.LAGGING.set(not is_told_at_once(scope))
-            await ministack_app(scope, receive, send)
+            await aws(scope, receive, send)
 
     return answer
 

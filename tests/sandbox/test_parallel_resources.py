@@ -28,8 +28,9 @@ def released_together(count: int) -> Iterator[int]:
 def test_resources_without_a_dependency_are_made_in_parallel(stack: ScriptedStack) -> None:
     """In one stack many at once (cloudformation-coverage-roadmap #1730)."""
     with released_together(3) as port:
-        both = {"Create": {"hold": port}}
-        created = stack.deploy(**both, beside={"Second": both, "Third": both}, service_timeout=20)
+        hold = {"hold": port}
+        others = {"Second": {"Create": hold}, "Third": {"Create": hold}}
+        created = stack.deploy(Create=hold, beside=others, service_timeout=20)
     assert created.status == "CREATE_COMPLETE"
 
 
@@ -71,8 +72,8 @@ def test_an_update_that_is_cancelled_is_sent_back_meanwhile(stack: ScriptedStack
     stack.deploy(Create={}, beside={"Broken": {"Create": {}}})
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-        hold = {"Create": {}, "Update": {"hold": port}}
-        failed = stack.deploy(**hold, beside={"Broken": {"Create": {}, "Update": FAILED}})
+        broken = {"Broken": {"Create": {}, "Update": FAILED}}
+        failed = stack.deploy(Create={}, Update={"hold": port}, beside=broken)
         listener.accept()[0].close()
         stack.sandbox.await_idle()
     assert failed.status == "UPDATE_ROLLBACK_COMPLETE"

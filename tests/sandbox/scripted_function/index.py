@@ -3,10 +3,11 @@
 The property named like the request type (`Create`, `Update`, `Delete`) is a JSON object: `crash`
 (fail that many attempts without a reply), `sleep` (seconds before the reply), `body` (the reply as
 it is, in place of one that is made), `times` (how many replies), `connect` (hold a connection to
-that port until the end), `hold` (wait until a connection to that port is closed), `call` (make AWS calls and put
-what they return into `Data`), `again` (invoke this function asynchronously that many times in a
-chain before replying), and anything else for the fields of the reply. A field that is null is left
-out.
+that port until the end), `hold` (wait until a connection to that port is closed), `call` (make AWS
+calls and put what they return into `Data`), `again` (invoke this function asynchronously that many
+times in a chain before replying), `payload` (invoke it with an event of so many bytes, and put the
+error's code into `Data`), and anything else for the fields of the reply. A field that is null is
+left out.
 """
 
 import json
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+from botocore.exceptions import ClientError
 
 logger = logging.getLogger("scripted")
 
@@ -59,6 +61,8 @@ def handler(event: dict[str, Any], context: Any) -> None:
     }
     if script.pop("call", False):
         reply["Data"] = look_around(event, context)
+    if size := script.pop("payload", 0):
+        reply["Data"] = {"Code": invoked_with(size, context)}
     reply.update(script)
     text = json.dumps({k: v for k, v in reply.items() if v is not None}) if body is None else body
     for _ in range(times):
@@ -87,6 +91,20 @@ def look_around(event: dict[str, Any], context: Any) -> dict[str, str]:
         "SeesItself": str(Path(os.environ.get("ITSELF", "")).is_file()),
         "CodeFirst": str(sys.path[0] == str(Path(__file__).parent)),
     }
+
+
+def invoked_with(size: int, context: Any) -> str:
+    """The code of the error that an asynchronous invocation gets; empty for none."""
+    payload = json.dumps({"ResourceProperties": {}, "RequestType": "", "RequestId": ""})
+    try:
+        boto3.client("lambda").invoke(
+            FunctionName=context.function_name,
+            InvocationType="Event",
+            Payload=payload[:-1] + " " * (size - len(payload)) + payload[-1],
+        )
+    except ClientError as error:
+        return str(error.response["Error"]["Code"])
+    return ""
 
 
 def put(url: str, text: str) -> None:
