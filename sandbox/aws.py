@@ -19,7 +19,7 @@ from sandbox.assembly import read_assembly
 from sandbox.awscli import run_aws
 from sandbox.cdk import run_cdk
 from sandbox.certificates import Certificates, make_certificates
-from sandbox.engine import OWN_AGENT
+from sandbox.engine import OWN_AGENT, PATH_OF_DENIAL
 from sandbox.engine.settings import PATH as PATH_OF_SETTINGS
 from sandbox.engine.settings import Settings
 from sandbox.hyperpod import HyperPod
@@ -57,7 +57,7 @@ class Sandbox:
             )
             certificates = make_certificates(self.directory)
             trust = _trust(certificates)
-            sagemaker = exit_stack.enter_context(self.hyperpod.serve())
+            sagemaker = exit_stack.enter_context(self.hyperpod.serve(self._denial))
             settings = {"PATH": PATH, "AWS_ENDPOINT_URL_SAGEMAKER": sagemaker, **trust}
             self.endpoint = exit_stack.enter_context(
                 running_engine(self.directory, certificates, settings)
@@ -128,6 +128,10 @@ class Sandbox:
     def _change(self, values: dict[str, Any]) -> None:
         self._settings.change(values)
         self._ask("PUT", PATH_OF_SETTINGS, json.dumps(values))
+
+    def _denial(self, access_key: str, action: str, resource: str) -> str:
+        """Why the engine's IAM denies access to SageMaker; empty where it does not."""
+        return self._ask("PUT", PATH_OF_DENIAL, json.dumps([access_key, action, resource]))
 
     # Stacks, without the CDK CLI ------------------------------------------------------------
 
@@ -232,7 +236,7 @@ class Sandbox:
         """Wait until no function is running."""
         self._ask("GET", "/sandbox/idle")
 
-    def _ask(self, method: str, path: str, body: str = "") -> None:
+    def _ask(self, method: str, path: str, body: str = "") -> str:
         connection = http.client.HTTPSConnection(
             self.endpoint.removeprefix("https://"),
             timeout=_IDLE_SECONDS,
@@ -240,7 +244,7 @@ class Sandbox:
         )
         try:
             connection.request(method, path, body)
-            connection.getresponse()
+            return connection.getresponse().read().decode()
         finally:
             connection.close()
 

@@ -10,6 +10,7 @@ from ministack.app import app as ministack_app
 from ministack.services import lambda_svc
 
 from sandbox.engine import (
+    PATH_OF_DENIAL,
     clusters,
     custom_resources,
     deployments,
@@ -17,6 +18,7 @@ from sandbox.engine import (
     events,
     functions,
     lag,
+    permissions,
     rollbacks,
     settings,
 )
@@ -57,6 +59,8 @@ def application(*, endpoint: str, directory: Path) -> Any:
             while lambda_svc.executions_in_flight()[0]:
                 await asyncio.sleep(_IDLE_POLL)
             await _respond(send, 200)
+        elif path == PATH_OF_DENIAL:
+            await _respond(send, 200, permissions.denial(await _body(receive)))
         elif path == settings.PATH:
             known.change(json.loads(await _body(receive)))
             await _respond(send, 200)

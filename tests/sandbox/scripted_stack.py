@@ -7,6 +7,12 @@ from typing import Any
 from sandbox.aws import Sandbox
 from sandbox.stacks import ASSET_BUCKET, Deployment
 
+PERMISSIONS = (
+    "cloudformation:DescribeStacks",
+    "lambda:InvokeFunction",
+    "sagemaker:ListClusterNodes",
+)
+"""What the function's calls need."""
 FUNCTION = Path(__file__).with_name("scripted_function")
 
 
@@ -23,6 +29,7 @@ class ScriptedStack:
         outputs: tuple[str, ...] = (),
         exports: tuple[str, ...] = (),
         beside: dict[str, dict[str, Any]] | None = None,
+        permissions: tuple[str, ...] = PERMISSIONS,
         function: dict[str, Any] | None = None,
         resources: dict[str, Any] | None = None,
         service_timeout: int = 30,
@@ -33,6 +40,7 @@ class ScriptedStack:
 
         Args:
             exports: outputs that are exported, too.
+            permissions: actions that the function's role may do.
             beside: scripts of more custom resources, none of which depends on another.
         """
         assume = {
@@ -63,7 +71,24 @@ class ScriptedStack:
             "Resources": {
                 "Role": {
                     "Type": "AWS::IAM::Role",
-                    "Properties": {"AssumeRolePolicyDocument": policy},
+                    "Properties": {
+                        "AssumeRolePolicyDocument": policy,
+                        "Policies": [
+                            {
+                                "PolicyName": "Own",
+                                "PolicyDocument": {
+                                    "Version": "2012-10-17",
+                                    "Statement": [
+                                        {
+                                            "Effect": "Allow",
+                                            "Action": permissions,
+                                            "Resource": "*",
+                                        }
+                                    ],
+                                },
+                            }
+                        ],
+                    },
                 },
                 "Function": {"Type": "AWS::Lambda::Function", "Properties": function_properties},
                 "Thing": {
