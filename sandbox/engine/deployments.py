@@ -31,6 +31,7 @@ from sandbox.engine.events import STACK, is_custom
 from sandbox.engine.exchange import Exchange, Operation
 from sandbox.engine.internals import internal, replace
 from sandbox.engine.replies import CustomResourceFailed
+from sandbox.engine.roles import role_problem
 from sandbox.engine.settings import Settings
 
 _INITIATED: Final = "Resource creation Initiated"
@@ -131,6 +132,9 @@ class Deployment:
         self._stack.pop("_failed_operation", None)
         self._stack["_properties"] = {}
         prefix = "CREATE" if self._previous is None else "UPDATE"
+        if problem := role_problem(self._stack):
+            await self._fail(prefix, problem)
+            return
         try:
             order = self._evaluation.order()
         except ValueError as problem:

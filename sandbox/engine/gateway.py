@@ -19,6 +19,7 @@ from sandbox.engine import (
     functions,
     lag,
     permissions,
+    roles,
     rollbacks,
     settings,
 )
@@ -42,6 +43,7 @@ def application(*, endpoint: str, directory: Path) -> Any:
     past = lag.Lag(known)
     custom_resources.install(exchange)
     deployments.install(exchange, known)
+    roles.install()
     rollbacks.install()
     events.install(past.note)
     lag.install(past)

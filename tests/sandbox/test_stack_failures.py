@@ -1,5 +1,7 @@
 """A stack fails where CloudFormation fails it, and can be tried again the way it can be there."""
 
+import json
+
 import pytest
 
 from sandbox.stacks import Deployment
@@ -33,6 +35,34 @@ def test_a_failure_of_the_stack_itself_is_told_in_its_own_event_only(stack: Scri
     told = {e.logical_id for e in failed.events if "Cannot export" in e.reason}
     assert told == {stack.name}
     assert not failed.failures(), "no resource failed"
+
+
+def test_a_role_that_cannot_be_assumed_is_the_stacks_own_failure(stack: ScriptedStack) -> None:
+    """The words of aws-samples/amazon-cognito-passwordless-auth #192."""
+    iam = stack.sandbox.client("iam")
+    cloudformation = stack.sandbox.client("cloudformation")
+    trust = {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Effect": "Allow",
+                "Principal": {"Service": "cloudformation.amazonaws.com"},
+                "Action": "sts:AssumeRole",
+            }
+        ],
+    }
+    role = iam.create_role(RoleName=stack.name, AssumeRolePolicyDocument=json.dumps(trust))
+    arn = role["Role"]["Arn"]
+    queue = json.dumps({"Resources": {"Queue": {"Type": "AWS::SQS::Queue"}}})
+    cloudformation.create_stack(StackName=stack.name, TemplateBody=queue, RoleARN=arn)
+    cloudformation.get_waiter("stack_create_complete").wait(StackName=stack.name)
+    iam.delete_role(RoleName=stack.name)
+    deleted = stack.sandbox.delete(stack.name)
+    assert deleted.status == "DELETE_FAILED"
+    assert [(e.logical_id, e.reason) for e in deleted.events] == [
+        (stack.name, ""),
+        (stack.name, f"Role {arn} is invalid or cannot be assumed"),
+    ]
 
 
 def test_a_replacement_fails_with_rollback_disabled(stack: ScriptedStack) -> None:
