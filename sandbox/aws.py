@@ -19,7 +19,7 @@ from sandbox.assembly import read_assembly
 from sandbox.awscli import run_aws
 from sandbox.cdk import run_cdk
 from sandbox.certificates import Certificates, make_certificates
-from sandbox.engine import OWN_AGENT, PATH_OF_DENIAL
+from sandbox.engine import OWN_AGENT, OWN_KEY, PATH_OF_DENIAL
 from sandbox.engine.settings import PATH as PATH_OF_SETTINGS
 from sandbox.engine.settings import Settings
 from sandbox.hyperpod import HyperPod
@@ -41,8 +41,12 @@ class Sandbox:
     of their own. What differs from AWS: `sandbox.engine.custom_resources` and `.functions`.
     """
 
-    def __init__(self, hyperpod: HyperPod | None = None) -> None:
-        self.hyperpod = hyperpod or HyperPod(account=ACCOUNT, region=REGION)
+    def __init__(
+        self, hyperpod: HyperPod | None = None, *, account: str = ACCOUNT, region: str = REGION
+    ) -> None:
+        self.account = account
+        self.region = region
+        self.hyperpod = hyperpod or HyperPod(account=account, region=region)
         self._settings = Settings()
         self._exit = ExitStack()
         self._clients: dict[str, Any] = {}
@@ -68,13 +72,14 @@ class Sandbox:
                 "HOME": str(self.directory),
                 "LANG": "C.UTF-8",
                 "AWS_ENDPOINT_URL": self.endpoint,
-                "AWS_ACCESS_KEY_ID": "testing",
+                # a key that is an account's number is its owner's
+                "AWS_ACCESS_KEY_ID": self.account,
                 "AWS_SECRET_ACCESS_KEY": "testing",
-                "AWS_REGION": REGION,
-                "AWS_DEFAULT_REGION": REGION,
+                "AWS_REGION": self.region,
+                "AWS_DEFAULT_REGION": self.region,
                 "AWS_EC2_METADATA_DISABLED": "true",
-                "CDK_DEFAULT_ACCOUNT": ACCOUNT,
-                "CDK_DEFAULT_REGION": REGION,
+                "CDK_DEFAULT_ACCOUNT": self.account,
+                "CDK_DEFAULT_REGION": self.region,
                 "CDK_DISABLE_CLI_TELEMETRY": "1",
                 "CDK_DISABLE_VERSION_CHECK": "1",
                 # unpacking the CDK takes ten seconds, so it is kept from one sandbox to the next
@@ -107,9 +112,9 @@ class Sandbox:
     def _new_client(self, service: str, **config: str) -> Any:
         return boto3.session.Session().client(
             service,
-            region_name=REGION,
+            region_name=self.region,
             endpoint_url=self.environment.get(f"AWS_ENDPOINT_URL_{service.upper()}", self.endpoint),
-            aws_access_key_id="testing",
+            aws_access_key_id=self.account,
             aws_secret_access_key="testing",
             verify=str(self._authority),
             config=Config(proxies={}, max_pool_connections=4, **config),
@@ -131,6 +136,9 @@ class Sandbox:
 
     def _denial(self, access_key: str, action: str, resource: str) -> str:
         """Why the engine's IAM denies access to SageMaker; empty where it does not."""
+        if access_key in {OWN_KEY, self.account}:
+            # the engine itself may be asking, for a cluster of a stack, and answers no one meanwhile
+            return ""
         return self._ask("PUT", PATH_OF_DENIAL, json.dumps([access_key, action, resource]))
 
     # Stacks, without the CDK CLI ------------------------------------------------------------
@@ -210,7 +218,7 @@ class Sandbox:
             SandboxError: it failed.
         """
         with tempfile.TemporaryDirectory(dir=self.directory) as empty:
-            done = self.cdk("bootstrap", f"aws://{ACCOUNT}/{REGION}", cwd=Path(empty))
+            done = self.cdk("bootstrap", f"aws://{self.account}/{self.region}", cwd=Path(empty))
         if done.returncode:
             log = log_tail(self.directory / "engine.log")
             raise SandboxError(f"cdk bootstrap failed:\n{done.stdout}\n{log}")

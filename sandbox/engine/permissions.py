@@ -9,7 +9,7 @@ import json
 from typing import Any
 
 from ministack.core import iam_actions, iam_evaluator
-from ministack.core.responses import get_region
+from ministack.core.responses import get_region, set_request_account_id
 
 from sandbox.engine.internals import internal
 
@@ -17,6 +17,7 @@ from sandbox.engine.internals import internal
 def denial(question: bytes) -> bytes:
     """Why access is denied; nothing when it is not."""
     access_key, action, resource = json.loads(question)
+    set_request_account_id(access_key)
     service = action.partition(":")[0]
     refused: Any = internal(iam_evaluator, "enforce")(
         access_key, action, service, get_region(), resource_arn=resource
