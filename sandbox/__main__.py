@@ -92,6 +92,8 @@ def main(words: list[str]) -> int:
             for group, count in given.busy:
                 for node_id in cluster.node_ids(group)[:count]:
                     cluster.refuse(node_id)
+            print("Bootstrapping the account for the CDK ...", flush=True)
+            sandbox.bootstrap()
             hyperpod.latency = given.latency
             with sandbox.settings(lag_forward=given.lag, lag_back=given.lag):
                 print("\n".join(_introduction(sandbox, cluster, given)), flush=True)
@@ -113,7 +115,6 @@ def _introduction(sandbox: Sandbox, cluster: Cluster, given: argparse.Namespace)
     nodes = ",".join(cluster.node_ids(workers[0])[:2])
     yield "# The first commands to try; the README's work, too:"
     yield f"aws sagemaker list-cluster-nodes --cluster-name {given.cluster}"
-    yield f"cdk bootstrap aws://{ACCOUNT}/{REGION}"
     yield f"cdk deploy -c cluster={given.cluster} -c node_ids={nodes}"
     yield "aws s3 mb s3://team-artifacts"
     yield "# Calls as they come; Ctrl-C ends the sandbox:"

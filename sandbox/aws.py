@@ -137,7 +137,7 @@ class Sandbox:
     def _denial(self, access_key: str, action: str, resource: str) -> str:
         """Why the engine's IAM denies access to SageMaker; empty where it does not."""
         if access_key in {OWN_KEY, self.account}:
-            # the engine itself may be asking, for a cluster of a stack, and answers no one meanwhile
+            # the engine itself may be asking, for a stack's cluster, and answers no one meanwhile
             return ""
         return self._ask("PUT", PATH_OF_DENIAL, json.dumps([access_key, action, resource]))
 

@@ -77,12 +77,11 @@ def test_the_commands_of_the_readme_work_exactly_as_written(tmp_path: Path) -> N
     aws = next(block.commands for block in blocks if "handler.zip" in block.text)
     cdk = next(block.commands for block in blocks if "cdk deploy" in block.text)
     with second_terminal("--group", "workers=4", home=tmp_path) as terminal:
-        nodes, bootstrap, deploy, bucket = terminal.first
+        nodes, deploy, bucket = terminal.first
         assert terminal.run(nodes).count("InstanceId") == 4
         terminal.run(bucket)
         for command in aws:
             terminal.run(command, tmp_path)
-        terminal.run(bootstrap)
         for command in cdk:
             terminal.run(command)
         terminal.run(deploy)
