@@ -1,4 +1,5 @@
 # make demo    watch a removal on this machine, no AWS account needed
+# make sandbox an AWS with a HyperPod cluster on this machine, for a second terminal
 # make test    everything that CI tests
 # make test-faults  the fault suite alone, with a table of faults tried and survived
 # make test-runtime  the deployed function on each Python that there is, from 3.11 to 3.14
@@ -16,12 +17,15 @@ READY  := $(VENV)/.ready
 
 export PATH := $(abspath $(BIN)):$(abspath node_modules/.bin):$(PATH)
 
-.PHONY: bench demo dist test test-faults test-runtime docs lint format lock ci clean
+.PHONY: bench demo dist sandbox test test-faults test-runtime docs lint format lock ci clean
 
 ci: lint test
 
 demo: $(READY)
 	$(BIN)/python -m sandbox.demo
+
+sandbox: $(READY)
+	$(BIN)/python -m sandbox $(SANDBOX)
 
 dist: $(READY)
 	$(BIN)/python -m distribution $@

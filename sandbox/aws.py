@@ -1,14 +1,15 @@
 """An AWS for one test session or one demo: CloudFormation, Lambda, S3 and a HyperPod service."""
 
 import http.client
+import json
 import os
 import ssl
 import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -20,6 +21,9 @@ from sandbox.assembly import read_assembly
 from sandbox.awscli import run_aws
 from sandbox.cdk import run_cdk
 from sandbox.certificates import Certificates, make_certificates
+from sandbox.engine import OWN_AGENT, OWN_KEY, PATH_OF_DENIAL
+from sandbox.engine.settings import PATH as PATH_OF_SETTINGS
+from sandbox.engine.settings import Settings
 from sandbox.hyperpod import HyperPod
 from sandbox.interpreters import runtime_client
 from sandbox.process import SandboxError, log_tail, running_engine
@@ -40,11 +44,21 @@ class Sandbox:
     of their own. What differs from AWS: `sandbox.engine.custom_resources` and `.functions`.
     """
 
-    def __init__(self, hyperpod: HyperPod | None = None, *, python: Path | None = None) -> None:
+    def __init__(
+        self,
+        hyperpod: HyperPod | None = None,
+        *,
+        account: str = ACCOUNT,
+        region: str = REGION,
+        python: Path | None = None,
+    ) -> None:
         """`python` is the interpreter of Python functions. Default: what the environment variable
         `SANDBOX_PYTHON` names, or else the one that this process runs on."""
-        self.hyperpod = hyperpod or HyperPod(account=ACCOUNT, region=REGION)
+        self.account = account
+        self.region = region
+        self.hyperpod = hyperpod or HyperPod(account=account, region=region)
         self._python = python or Path(os.environ.get("SANDBOX_PYTHON", sys.executable))
+        self._settings = Settings()
         self._exit = ExitStack()
         self._clients: dict[str, Any] = {}
         self._lock = threading.Lock()
@@ -58,7 +72,7 @@ class Sandbox:
             )
             certificates = make_certificates(self.directory)
             trust = _trust(certificates)
-            sagemaker = exit_stack.enter_context(self.hyperpod.serve())
+            sagemaker = exit_stack.enter_context(self.hyperpod.serve(self._denial))
             settings = {"PATH": PATH, "AWS_ENDPOINT_URL_SAGEMAKER": sagemaker, **trust}
             interpreter = {
                 "SANDBOX_PYTHON": str(self._python),
@@ -73,20 +87,23 @@ class Sandbox:
                 "HOME": str(self.directory),
                 "LANG": "C.UTF-8",
                 "AWS_ENDPOINT_URL": self.endpoint,
-                "AWS_ACCESS_KEY_ID": "testing",
+                # a key that is an account's number is its owner's
+                "AWS_ACCESS_KEY_ID": self.account,
                 "AWS_SECRET_ACCESS_KEY": "testing",
-                "AWS_REGION": REGION,
-                "AWS_DEFAULT_REGION": REGION,
+                "AWS_REGION": self.region,
+                "AWS_DEFAULT_REGION": self.region,
                 "AWS_EC2_METADATA_DISABLED": "true",
-                "CDK_DEFAULT_ACCOUNT": ACCOUNT,
-                "CDK_DEFAULT_REGION": REGION,
+                "CDK_DEFAULT_ACCOUNT": self.account,
+                "CDK_DEFAULT_REGION": self.region,
                 "CDK_DISABLE_CLI_TELEMETRY": "1",
                 "CDK_DISABLE_VERSION_CHECK": "1",
                 # unpacking the CDK takes ten seconds, so it is kept from one sandbox to the next
                 "JSII_RUNTIME_PACKAGE_CACHE_ROOT": str(ROOT / ".sandbox" / "jsii"),
                 "CI": "true",
             }
-            self._stacks = Stacks(self.client("cloudformation"), self.client("s3"))
+            self._stacks = Stacks(
+                self._new_client("cloudformation", user_agent_extra=OWN_AGENT), self.client("s3")
+            )
             self._exit = exit_stack.pop_all()
         return self
 
@@ -104,17 +121,40 @@ class Sandbox:
         """A boto3 client for a service of the sandbox, one per service; thread-safe."""
         with self._lock:
             if service not in self._clients:
-                url = self.environment.get(f"AWS_ENDPOINT_URL_{service.upper()}", self.endpoint)
-                self._clients[service] = boto3.session.Session().client(
-                    service,
-                    region_name=REGION,
-                    endpoint_url=url,
-                    aws_access_key_id="testing",
-                    aws_secret_access_key="testing",
-                    verify=str(self._authority),
-                    config=Config(proxies={}, max_pool_connections=4),
-                )
+                self._clients[service] = self._new_client(service)
             return self._clients[service]
+
+    def _new_client(self, service: str, **config: str) -> Any:
+        return boto3.session.Session().client(
+            service,
+            region_name=self.region,
+            endpoint_url=self.environment.get(f"AWS_ENDPOINT_URL_{service.upper()}", self.endpoint),
+            aws_access_key_id=self.account,
+            aws_secret_access_key="testing",
+            verify=str(self._authority),
+            config=Config(proxies={}, max_pool_connections=4, **config),
+        )
+
+    @contextmanager
+    def settings(self, **values: object) -> Iterator[None]:
+        """Change settings of the engine for a while; see `sandbox.engine.settings.Settings`."""
+        before = {name: getattr(self._settings, name) for name in values}
+        self._change(values)
+        try:
+            yield
+        finally:
+            self._change(before)
+
+    def _change(self, values: dict[str, Any]) -> None:
+        self._settings.change(values)
+        self._ask("PUT", PATH_OF_SETTINGS, json.dumps(values))
+
+    def _denial(self, access_key: str, action: str, resource: str) -> str:
+        """Why the engine's IAM denies access to SageMaker; empty where it does not."""
+        if access_key in {OWN_KEY, self.account}:
+            # the engine itself may be asking, for a stack's cluster, and answers no one meanwhile
+            return ""
+        return self._ask("PUT", PATH_OF_DENIAL, json.dumps([access_key, action, resource]))
 
     # Stacks, without the CDK CLI ------------------------------------------------------------
 
@@ -193,7 +233,7 @@ class Sandbox:
             SandboxError: it failed.
         """
         with tempfile.TemporaryDirectory(dir=self.directory) as empty:
-            done = self.cdk("bootstrap", f"aws://{ACCOUNT}/{REGION}", cwd=Path(empty))
+            done = self.cdk("bootstrap", f"aws://{self.account}/{self.region}", cwd=Path(empty))
         if done.returncode:
             log = log_tail(self.directory / "engine.log")
             raise SandboxError(f"cdk bootstrap failed:\n{done.stdout}\n{log}")
@@ -217,14 +257,17 @@ class Sandbox:
 
     def await_idle(self) -> None:
         """Wait until no function is running."""
+        self._ask("GET", "/sandbox/idle")
+
+    def _ask(self, method: str, path: str, body: str = "") -> str:
         connection = http.client.HTTPSConnection(
             self.endpoint.removeprefix("https://"),
             timeout=_IDLE_SECONDS,
             context=ssl.create_default_context(cafile=str(self._authority)),
         )
         try:
-            connection.request("GET", "/sandbox/idle")
-            connection.getresponse()
+            connection.request(method, path, body)
+            return connection.getresponse().read().decode()
         finally:
             connection.close()
 

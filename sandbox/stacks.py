@@ -35,6 +35,10 @@ class StackEvent:
     status: str
     reason: str
     """Empty where there is none."""
+    operation_id: str
+    """The operation of the stack that it belongs to; a rollback is one of its own."""
+    properties: dict[str, Any] | None
+    """The resource's properties; None for the stack's own events."""
 
 
 @dataclass(frozen=True)
@@ -187,6 +191,7 @@ class Stacks:
 
 
 def _event(event: Mapping[str, Any]) -> StackEvent:
+    properties = event.get("ResourceProperties")
     return StackEvent(
         event_id=event["EventId"],
         time=event["Timestamp"],
@@ -195,6 +200,8 @@ def _event(event: Mapping[str, Any]) -> StackEvent:
         resource_type=event["ResourceType"],
         status=event["ResourceStatus"],
         reason=event.get("ResourceStatusReason", ""),
+        operation_id=event.get("OperationId", ""),
+        properties=None if properties is None else json.loads(properties),
     )
 
 

@@ -1,6 +1,7 @@
 """What tests of several folders share: one embedded AWS per test process."""
 
 import contextlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,8 +19,12 @@ settings.load_profile("untimed")
 
 @pytest.fixture(scope="session")
 def sandbox() -> Iterator[Sandbox]:
-    """A sandbox that all tests of this process share; names keep them apart."""
-    with Sandbox() as sandbox:
+    """A sandbox that all tests of this process share; names keep them apart.
+
+    `SANDBOX_LAG=3` runs them with a DescribeStacks that is three seconds behind.
+    """
+    lag = float(os.environ.get("SANDBOX_LAG", "0"))
+    with Sandbox() as sandbox, sandbox.settings(lag_forward=lag, lag_back=lag):
         sandbox.hyperpod.create_cluster("ml-cluster", {"workers": 3})
         yield sandbox
 

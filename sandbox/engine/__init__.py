@@ -8,6 +8,13 @@ from typing import Final
 
 STOP: Final = "stop"
 """What the parent writes to the engine's standard input before it closes it."""
+OWN_KEY: Final = "testing"
+"""The access key of the engine itself, which may do everything."""
+OWN_AGENT: Final = "md/sandbox"
+"""What the sandbox's own look at stacks has in its user agent, and nobody else's."""
+PATH_OF_DENIAL: Final = "/sandbox/denial"
+"""A PUT of an access key, an IAM action and a resource's ARN, as a JSON list, is answered with the
+message of an AccessDeniedException, or with nothing."""
 EKS_FOLDER: Final = "eks"
 """Folder of the sandbox's directory in which a file for each EKS cluster is what is told of it."""
 EKS_ACCESS_ENTRIES: Final = "access-entries.jsonl"

@@ -1,6 +1,7 @@
 """The application that answers the engine's port: ministack behind two paths of the sandbox's."""
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final
@@ -8,9 +9,23 @@ from typing import Any, Final
 from ministack.app import app as ministack_app
 from ministack.services import lambda_svc
 
-from sandbox.engine import clusters, custom_resources, eks, functions
+from sandbox.engine import (
+    PATH_OF_DENIAL,
+    clusters,
+    custom_resources,
+    deployments,
+    eks,
+    events,
+    functions,
+    lag,
+    permissions,
+    roles,
+    rollbacks,
+    settings,
+)
 from sandbox.engine.exchange import PATH, Exchange
-from sandbox.engine.waiters import answer_at_rest, is_from_cli
+from sandbox.engine.payloads import limited
+from sandbox.engine.waiters import answer_at_rest, is_from_cli, is_told_at_once
 
 IDLE_PATH: Final = "/sandbox/idle"
 """Answers once no function is running: its log is complete then."""
@@ -24,10 +39,19 @@ Receive = Callable[[], Awaitable[dict[str, Any]]]
 def application(*, endpoint: str, directory: Path) -> Any:
     """ministack with the shim installed, as an ASGI application."""
     exchange = Exchange(endpoint, directory)
+    known = settings.Settings()
+    past = lag.Lag(known)
     custom_resources.install(exchange)
+    deployments.install(exchange, known)
+    roles.install()
+    rollbacks.install()
+    events.install(past.note)
+    lag.install(past)
     functions.install(directory)
     clusters.install()
     eks.install(directory)
+
+    aws = limited(ministack_app)
 
     async def answer(scope: dict[str, Any], receive: Receive, send: Send) -> None:
         path = scope.get("path", "") if scope["type"] == "http" else ""
@@ -37,12 +61,18 @@ def application(*, endpoint: str, directory: Path) -> Any:
             while lambda_svc.executions_in_flight()[0]:
                 await asyncio.sleep(_IDLE_POLL)
             await _respond(send, 200)
+        elif path == PATH_OF_DENIAL:
+            await _respond(send, 200, permissions.denial(await _body(receive)))
+        elif path == settings.PATH:
+            known.change(json.loads(await _body(receive)))
+            await _respond(send, 200)
         elif (cluster := eks.described(directory, path)) is not None:
             await _respond(send, 200, cluster)
         elif is_from_cli(scope):
-            await answer_at_rest(ministack_app, scope, await _body(receive), send)
+            await answer_at_rest(aws, scope, await _body(receive), send)
         else:
-            await ministack_app(scope, receive, send)
+            lag.LAGGING.set(not is_told_at_once(scope))
+            await aws(scope, receive, send)
 
     return answer
 

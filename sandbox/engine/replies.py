@@ -42,6 +42,12 @@ def no_reply(request: dict[str, Any]) -> CustomResourceFailed:
     )
 
 
+def cancelled(request_type: str) -> CustomResourceFailed:
+    """The failure of a resource that the stack no longer waits for, since another one failed."""
+    verb = "creation" if request_type == "Create" else "update"
+    return CustomResourceFailed(f"Resource {verb} cancelled")
+
+
 def read_reply(body: bytes, request: dict[str, Any]) -> Accepted:
     """Read the body of a reply.
 

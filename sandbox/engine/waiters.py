@@ -12,6 +12,8 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
+from sandbox.engine import OWN_AGENT
+
 Message = dict[str, Any]
 Send = Callable[[Message], Awaitable[None]]
 Receive = Callable[[], Awaitable[Message]]
@@ -22,13 +24,25 @@ HOLD_SECONDS: Final = 50.0
 _POLL: Final = 0.05
 _IN_PROGRESS: Final = re.compile(rb"<StackStatus>[A-Z_]+_IN_PROGRESS</StackStatus>")
 _CLI: Final = b"aws-cli/"
+_CDK: Final = b"aws-cdk"
 _ACTION: Final = b"Action=DescribeStacks&"
 
 
 def is_from_cli(scope: dict[str, Any]) -> bool:
     """Whether it is the AWS CLI that asks."""
+    return _CLI in _agent(scope)
+
+
+def is_told_at_once(scope: dict[str, Any]) -> bool:
+    """Whether it is a CLI or the sandbox itself that asks, which are told of stacks without lag."""
+    return any(name in _agent(scope) for name in (_CLI, _CDK, OWN_AGENT.encode()))
+
+
+def _agent(scope: dict[str, Any]) -> bytes:
     headers = {name.lower(): value for name, value in scope.get("headers", ())}
-    return _CLI in headers.get(b"user-agent", b"")
+    agent = headers.get(b"user-agent", b"")
+    assert isinstance(agent, bytes)
+    return agent
 
 
 async def answer_at_rest(

@@ -195,9 +195,26 @@ class HyperPod:
         with wire.mocked(self.call, self.region):
             yield self
 
-    def serve(self) -> AbstractContextManager[str]:
-        """Serve the model on a free port of 127.0.0.1. Yields the endpoint URL for SageMaker."""
-        return wire.served(self.call)
+    def serve(
+        self, denial: Callable[[str, str, str], str] = lambda *_: ""
+    ) -> AbstractContextManager[str]:
+        """Serve the model on a free port of 127.0.0.1. Yields the endpoint URL for SageMaker.
+
+        Args:
+            denial: tells for an access key, an IAM action and the ARN of a cluster why access is
+                denied; an empty text where it is not.
+        """
+
+        def authorize(access_key: str, operation: str, request: Request) -> None:
+            name = request.get("ClusterName", "")
+            with self._lock:
+                arns = [c.plan.arn for c in self._clusters if name in {c.plan.name, c.plan.arn}]
+            # a name that no cluster has is found out by those who may look at any
+            arn = arns[-1] if arns else self._arn(name, 0).rpartition("/")[0] + "/unknown"
+            if message := denial(access_key, f"sagemaker:{operation}", arn):
+                raise ServiceError("AccessDeniedException", message)
+
+        return wire.served(self.call, authorize)
 
     def _answer(self, operation: str, request: Request) -> dict[str, Any]:
         name = request.get("ClusterName", "")

@@ -6,6 +6,7 @@ behind `served` there is SageMaker only.
 
 import json
 import os
+import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -23,10 +24,13 @@ from werkzeug.wrappers import Request, Response
 from sandbox.hyperpod.faults import ServiceError
 
 Call = Callable[[str, Mapping[str, Any]], dict[str, Any]]
+Authorize = Callable[[str, str, Mapping[str, Any]], None]
+"""Raises a ServiceError for an access key that may not do an operation on what is asked for."""
 
 _POLL_SECONDS = 0.02
 """How long stopping the server takes at most."""
 
+_ACCESS_KEY = re.compile(r"Credential=([^/]+)/")
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing"}
 
 
@@ -50,9 +54,9 @@ def mocked(call: Call, region: str) -> Iterator[None]:
 
 
 @contextmanager
-def served(call: Call) -> Iterator[str]:
+def served(call: Call, authorize: Authorize) -> Iterator[str]:
     """An HTTP server for SageMaker's endpoint. Yields its URL."""
-    responses = _responses_for(call)
+    responses = _responses_for(call, authorize)
 
     @Request.application
     def application(request: Request) -> Response:
@@ -86,6 +90,7 @@ class _ClusterNodeResponses(SageMakerResponse):
     """The operations on clusters and their nodes; the others stay moto's."""
 
     call_model: ClassVar[Call]
+    authorize: ClassVar[Authorize]
 
     def batch_delete_cluster_nodes(self) -> Any:
         return self._answer("BatchDeleteClusterNodes")
@@ -110,6 +115,8 @@ class _ClusterNodeResponses(SageMakerResponse):
 
     def _answer(self, operation: str) -> Any:
         try:
+            found = _ACCESS_KEY.search(self.headers.get("Authorization", ""))
+            type(self).authorize(found[1] if found else "", operation, dict(self.params))
             return ActionResult(type(self).call_model(operation, dict(self.params)))
         except ServiceError as error:
             body = json.dumps({"__type": error.code, "message": error.message})
@@ -121,8 +128,9 @@ class _ClusterNodeResponses(SageMakerResponse):
             return error.status, headers, body
 
 
-def _responses_for(call: Call) -> type[_ClusterNodeResponses]:
+def _responses_for(
+    call: Call, authorize: Authorize = lambda *_: None
+) -> type[_ClusterNodeResponses]:
     """moto makes an object of the class per request, so the model belongs to the class."""
-    return type(
-        "ClusterNodeResponses", (_ClusterNodeResponses,), {"call_model": staticmethod(call)}
-    )
+    members = {"call_model": staticmethod(call), "authorize": staticmethod(authorize)}
+    return type("ClusterNodeResponses", (_ClusterNodeResponses,), members)

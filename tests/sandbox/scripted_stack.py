@@ -7,6 +7,12 @@ from typing import Any
 from sandbox.aws import Sandbox
 from sandbox.stacks import ASSET_BUCKET, Deployment
 
+PERMISSIONS = (
+    "cloudformation:DescribeStacks",
+    "lambda:InvokeFunction",
+    "sagemaker:ListClusterNodes",
+)
+"""What the function's calls need."""
 FUNCTION = Path(__file__).with_name("scripted_function")
 
 
@@ -21,13 +27,22 @@ class ScriptedStack:
         self,
         *,
         outputs: tuple[str, ...] = (),
+        exports: tuple[str, ...] = (),
+        beside: dict[str, dict[str, Any]] | None = None,
+        permissions: tuple[str, ...] = PERMISSIONS,
         function: dict[str, Any] | None = None,
         resources: dict[str, Any] | None = None,
         service_timeout: int = 30,
         rollback: bool = True,
         **scripts: dict[str, Any],
     ) -> Deployment:
-        """Deploy with scripts for the request types, and more properties for the function."""
+        """Deploy with scripts for the request types, and more properties for the function.
+
+        Args:
+            exports: outputs that are exported, too.
+            permissions: actions that the function's role may do.
+            beside: scripts of more custom resources, none of which depends on another.
+        """
         assume = {
             "Effect": "Allow",
             "Principal": {"Service": "lambda.amazonaws.com"},
@@ -44,26 +59,56 @@ class ScriptedStack:
             "MemorySize": 256,
             **(function or {}),
         }
-        thing = {
-            "ServiceToken": {"Fn::GetAtt": ["Function", "Arn"]},
-            "ServiceTimeout": service_timeout,
-            **{name: json.dumps(script) for name, script in scripts.items()},
-        }
+
+        def thing(scripts: dict[str, Any]) -> dict[str, Any]:
+            return {
+                "ServiceToken": {"Fn::GetAtt": ["Function", "Arn"]},
+                "ServiceTimeout": service_timeout,
+                **{name: json.dumps(script) for name, script in scripts.items()},
+            }
+
         template = {
             "Resources": {
                 "Role": {
                     "Type": "AWS::IAM::Role",
-                    "Properties": {"AssumeRolePolicyDocument": policy},
+                    "Properties": {
+                        "AssumeRolePolicyDocument": policy,
+                        "Policies": [
+                            {
+                                "PolicyName": "Own",
+                                "PolicyDocument": {
+                                    "Version": "2012-10-17",
+                                    "Statement": [
+                                        {
+                                            "Effect": "Allow",
+                                            "Action": permissions,
+                                            "Resource": "*",
+                                        }
+                                    ],
+                                },
+                            }
+                        ],
+                    },
                 },
                 "Function": {"Type": "AWS::Lambda::Function", "Properties": function_properties},
                 "Thing": {
                     "Type": "Custom::Thing",
-                    "Properties": thing,
+                    "Properties": thing(scripts),
                     "DependsOn": [*(resources or {})],
                 },
                 **(resources or {}),
+                **{
+                    name: {"Type": "Custom::Thing", "Properties": thing(others)}
+                    for name, others in (beside or {}).items()
+                },
             },
-            "Outputs": {name: {"Value": {"Fn::GetAtt": ["Thing", name]}} for name in outputs},
+            "Outputs": {
+                name: {
+                    "Value": {"Fn::GetAtt": ["Thing", name]},
+                    **({"Export": {"Name": f"{self.name}-{name}"}} if name in exports else {}),
+                }
+                for name in (*outputs, *exports)
+            },
         }
         return self.sandbox.deploy(
             self.name, template, assets={"scripted.zip": FUNCTION}, rollback=rollback

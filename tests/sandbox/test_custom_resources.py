@@ -40,6 +40,25 @@ def test_create_update_and_delete(stack: ScriptedStack) -> None:
     assert len({event["RequestId"] for event in (create, update, delete)}) == 3
 
 
+def test_the_service_timeout_is_at_the_top_of_the_event_too(stack: ScriptedStack) -> None:
+    """As text, as in public events of custom resources that set it."""
+    stack.deploy(Create={}, service_timeout=45)
+    (create,) = stack.requests()
+    assert create["ServiceTimeout"] == create["ResourceProperties"]["ServiceTimeout"] == "45"
+
+
+@pytest.mark.parametrize(
+    ("size", "code"),
+    [(1024 * 1024, ""), (1024 * 1024 + 1, "RequestEntityTooLargeException")],
+)
+def test_an_asynchronous_payload_may_have_one_megabyte(
+    stack: ScriptedStack, size: int, code: str
+) -> None:
+    """Lambda's quota since October 2025."""
+    deployment = stack.deploy(Create={"payload": size}, outputs=("Code",))
+    assert deployment.outputs == {"Code": code}
+
+
 def test_an_update_that_changes_nothing_sends_nothing(stack: ScriptedStack) -> None:
     stack.deploy(Create={})
     again = stack.deploy(Create={})
@@ -58,6 +77,7 @@ def test_a_failed_create_is_deleted_with_the_id_of_its_reply(stack: ScriptedStac
     history = [(e.status, e.physical_id) for e in deployment.events if e.logical_id == "Thing"]
     assert history == [
         ("CREATE_IN_PROGRESS", ""),
+        ("CREATE_IN_PROGRESS", "half-made"),
         ("CREATE_FAILED", "half-made"),
         ("DELETE_IN_PROGRESS", "half-made"),
         ("DELETE_COMPLETE", "half-made"),

@@ -60,6 +60,20 @@ def test_the_limit_is_4096_bytes(padding: int) -> None:
             read_reply(reply, REQUEST)
 
 
+def test_a_response_url_is_dated_and_refused_after_two_hours(tmp_path: Path) -> None:
+    """It is an S3 URL presigned for two hours; X-Amz-Date tells when the request was sent."""
+    now = 1_800_000_000.0
+    exchange = Exchange("https://127.0.0.1:1", tmp_path, clock=lambda: now)
+    url = exchange.response_url("r-1")
+    path, _, query = url.removeprefix("https://127.0.0.1:1").partition("?")
+    assert query.startswith("X-Amz-Date=20270115T080000Z&X-Amz-Expires=7200&")
+    now += 7200.0
+    assert exchange.deliver("PUT", path, query, "", b"late") == 403
+    assert exchange.wait(url, 0) is None
+    now -= 1.0
+    assert exchange.deliver("PUT", path, query, "", b"in time") == 200
+
+
 def test_a_response_url_takes_a_signed_put_without_a_content_type(tmp_path: Path) -> None:
     exchange = Exchange("https://127.0.0.1:1", tmp_path)
     exchange.sent({"RequestId": "r-1", "RequestType": "Create"})

@@ -3,10 +3,11 @@
 The property named like the request type (`Create`, `Update`, `Delete`) is a JSON object: `crash`
 (fail that many attempts without a reply), `exit` (end the process in that many attempts), `sleep`
 (seconds before the reply), `body` (the reply as it is, in place of one that is made), `times` (how
-many replies), `connect` (hold a connection to that port until the end), `call` (make AWS calls and
-put what they return into `Data`), `again` (invoke this function asynchronously that many times in a
-chain before replying, or as often as Lambda lets it), and anything else for the fields of the
-reply. A field that is null is left out.
+many replies), `connect` (hold a connection to that port until the end), `hold` (wait until a
+connection to that port is closed), `call` (make AWS calls and put what they return into `Data`),
+`again` (invoke this function asynchronously that many times in a chain before replying, or as often
+as Lambda lets it), `payload` (invoke it with an event of so many bytes, and put the error's code
+into `Data`), and anything else for the fields of the reply. A field that is null is left out.
 """
 
 import json
@@ -23,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+from botocore.exceptions import ClientError
 
 logger = logging.getLogger("scripted")
 
@@ -48,6 +50,9 @@ def handler(event: dict[str, Any], context: Any) -> None:
             return
     port = script.pop("connect", None)
     held = socket.create_connection(("127.0.0.1", port)) if port else None
+    if held_by := script.pop("hold", None):
+        with socket.create_connection(("127.0.0.1", held_by)) as holder:
+            holder.recv(1)
     time.sleep(script.pop("sleep", 0))
     body = script.pop("body", None)
     times = script.pop("times", 1)
@@ -60,6 +65,8 @@ def handler(event: dict[str, Any], context: Any) -> None:
     }
     if script.pop("call", False):
         reply["Data"] = look_around(event, context)
+    if size := script.pop("payload", 0):
+        reply["Data"] = {"Code": invoked_with(size, context)}
     reply.update(script)
     text = json.dumps({k: v for k, v in reply.items() if v is not None}) if body is None else body
     for _ in range(times):
@@ -75,6 +82,7 @@ def look_around(event: dict[str, Any], context: Any) -> dict[str, str]:
     logger.warning("looking around", extra={"unused": 1})
     return {
         "StackStatus": stacks[0]["StackStatus"],
+        "Operation": stacks[0]["LastOperations"][0]["OperationType"],
         "Nodes": str(len(nodes["ClusterNodeSummaries"])),
         "Links": str(event.get("Links", 0)),
         "Greeting": os.environ.get("GREETING", ""),
@@ -102,6 +110,20 @@ def logged_so_far(context: Any) -> str:
         lines = [event["message"] for event in events if "looking around" in event["message"]]
         if lines:
             return "\n".join(lines)
+
+
+def invoked_with(size: int, context: Any) -> str:
+    """The code of the error that an asynchronous invocation gets; empty for none."""
+    payload = json.dumps({"ResourceProperties": {}, "RequestType": "", "RequestId": ""})
+    try:
+        boto3.client("lambda").invoke(
+            FunctionName=context.function_name,
+            InvocationType="Event",
+            Payload=payload[:-1] + " " * (size - len(payload)) + payload[-1],
+        )
+    except ClientError as error:
+        return str(error.response["Error"]["Code"])
+    return ""
 
 
 def put(url: str, text: str) -> None:

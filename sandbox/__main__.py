@@ -1,0 +1,152 @@
+"""An AWS on this machine, for as long as the command runs: `make sandbox`, `python -m sandbox`."""
+
+import argparse
+import itertools
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import Any, Final
+
+from sandbox.aws import Sandbox
+from sandbox.hyperpod import Cluster, HyperPod
+from sandbox.process import SandboxError
+
+# Those of the README, so that its commands work as they stand.
+ACCOUNT: Final = "111122223333"
+REGION: Final = "us-west-2"
+CLUSTER_ID: Final = "a1b2c3d4e5f6"
+GROUPS: Final = {"controller": 1, "workers": 8}
+TOLD: Final = ("AWS_", "CDK_", "NODE_EXTRA_CA_CERTS", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
+_POLL_SECONDS: Final = 0.5
+
+
+class ShownHyperPod(HyperPod):
+    """A HyperPod that shows its calls, and whose one cluster has the id of the README's."""
+
+    def __init__(self, show: Callable[[str], None], *, throttle: int, **settings: Any) -> None:
+        super().__init__(account=ACCOUNT, region=REGION, **settings)
+        self._show = show
+        if throttle:
+            numbers = itertools.count(1)
+            for operation in ("ListClusterNodes", "DescribeCluster", "BatchDeleteClusterNodes"):
+                self.fail_while(operation, lambda _: next(numbers) % throttle == 0)
+
+    def call(self, operation: str, request: Any) -> dict[str, Any]:
+        nodes = [*request.get("NodeIds", ()), *request.get("NodeLogicalIds", ())]
+        self._show(" ".join(["SageMaker", operation, request.get("ClusterName", ""), *nodes]))
+        return super().call(operation, request)
+
+    def _arn(self, name: str, seed: int) -> str:  # noqa: ARG002
+        return f"arn:aws:sagemaker:{self.region}:{self.account}:cluster/{CLUSTER_ID}"
+
+
+def arguments(words: list[str]) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m sandbox", description=__doc__)
+    parser.add_argument("--cluster", default="ml-cluster", help="name of the HyperPod cluster")
+    parser.add_argument(
+        "--group",
+        action="append",
+        type=_count,
+        metavar="NAME=COUNT",
+        help="an instance group and its nodes; may be repeated (controller=1, workers=8)",
+    )
+    parser.add_argument("--controller", metavar="GROUP", help="the group of the Slurm controller")
+    parser.add_argument(
+        "--busy",
+        action="append",
+        type=_count,
+        default=[],
+        metavar="GROUP=COUNT",
+        help="nodes of a group that are in use and refuse to go; may be repeated",
+    )
+    parser.add_argument("--latency", type=float, default=0.0, help="seconds that each call takes")
+    parser.add_argument(
+        "--throttle", type=int, default=0, metavar="N", help="every Nth call is throttled"
+    )
+    parser.add_argument(
+        "--lag", type=float, default=0.0, help="seconds that DescribeStacks is behind, to SDKs"
+    )
+    given = parser.parse_args(words)
+    given.group = dict(given.group or GROUPS)
+    if given.controller is None and "controller" in given.group:
+        given.controller = "controller"
+    for name in [given.controller, *(group for group, _ in given.busy)]:
+        if name is not None and name not in given.group:
+            parser.error(f"there is no group {name}; allowed: {', '.join(given.group)}")
+    return given
+
+
+def main(words: list[str]) -> int:
+    """Run until Ctrl-C or a SIGTERM."""
+    given = arguments(words)
+    signal.signal(signal.SIGTERM, _interrupt)
+    hyperpod = ShownHyperPod(_show, throttle=given.throttle, sleep=time.sleep)
+    try:
+        with Sandbox(hyperpod, account=ACCOUNT, region=REGION) as sandbox:
+            cluster = hyperpod.create_cluster(
+                given.cluster, given.group, given.controller, shutdown_seconds=(5.0, 20.0)
+            )
+            for group, count in given.busy:
+                for node_id in cluster.node_ids(group)[:count]:
+                    cluster.refuse(node_id)
+            print("Bootstrapping the account for the CDK ...", flush=True)
+            sandbox.bootstrap()
+            hyperpod.latency = given.latency
+            with sandbox.settings(lag_forward=given.lag, lag_back=given.lag):
+                print("\n".join(_introduction(sandbox, cluster, given)), flush=True)
+                _show_requests(sandbox)
+    except KeyboardInterrupt:
+        print("\nThe sandbox has ended, and nothing of it is left.")
+    except SandboxError as problem:
+        print(problem, file=sys.stderr)
+        return 1
+    return 0
+
+
+def _introduction(sandbox: Sandbox, cluster: Cluster, given: argparse.Namespace) -> Iterator[str]:
+    yield "# Export this where you run the commands:"
+    for name, value in sorted(sandbox.environment.items()):
+        if name.startswith(TOLD):
+            yield f"export {name}={value}"
+    workers = [name for name in given.group if name != given.controller] or [*given.group]
+    nodes = ",".join(cluster.node_ids(workers[0])[:2])
+    yield "# The first commands to try; the README's work, too:"
+    yield f"aws sagemaker list-cluster-nodes --cluster-name {given.cluster}"
+    yield f"cdk deploy -c cluster={given.cluster} -c node_ids={nodes}"
+    yield "aws s3 mb s3://team-artifacts"
+    yield "# Calls as they come; Ctrl-C ends the sandbox:"
+
+
+def _show_requests(sandbox: Sandbox) -> None:
+    """Show what custom resources are sent and reply, for as long as it is not interrupted."""
+    sent = received = 0
+    while True:
+        requests, replies = sandbox.requests(), sandbox.replies()
+        for request in requests[sent:]:
+            _show(f"CloudFormation {request.request_type} {request.event['LogicalResourceId']}")
+        for reply in replies[received:]:
+            _show(f"reply {reply.json()['Status'] if reply.status == 200 else reply.status}")  # noqa: PLR2004
+        sent, received = len(requests), len(replies)
+        time.sleep(_POLL_SECONDS)
+
+
+def _show(text: str) -> None:
+    print(f"{datetime.now():%H:%M:%S} {text}", flush=True)  # noqa: DTZ005 - the reader's time
+
+
+def _count(text: str) -> tuple[str, int]:
+    name, _, count = text.partition("=")
+    if not name or not count.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r}; allowed: a name and a number, workers=8")
+    return name, int(count)
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

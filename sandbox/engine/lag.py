@@ -1,0 +1,98 @@
+"""DescribeStacks shows a stack as it was a while ago.
+
+It is eventually consistent on AWS, in both directions (aws-cdk-cli #1802, #1803, #1848): a poll
+after ExecuteChangeSet may show the status before, and one after a failure may show the update as
+still going forward. How long is not known; `Settings` says how long here. Events do not lag, and
+neither does what the CLIs and the sandbox itself are told: they would take one deployment's end
+for another's, which is what those issues are about.
+"""
+
+import copy
+import time
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import Any, Final
+
+from ministack.core.responses import AccountRegionScopedDict
+from ministack.services import cloudformation
+from ministack.services.cloudformation import handlers
+
+from sandbox.engine.internals import internal, replace
+from sandbox.engine.settings import Settings
+
+LAGGING: Final[ContextVar[bool]] = ContextVar("lagging", default=False)
+"""Whether who asks is told of stacks with a lag; set for each request."""
+
+_FORWARD: Final = (
+    "REVIEW_IN_PROGRESS",
+    "CREATE_IN_PROGRESS",
+    "UPDATE_IN_PROGRESS",
+    "DELETE_IN_PROGRESS",
+)
+_TOLD: Final = (
+    "StackStatus",
+    "StackStatusReason",
+    "LastUpdatedTime",
+    "Outputs",
+    "Parameters",
+    "Tags",
+    "_operations",
+)
+_describing: Final[ContextVar[bool]] = ContextVar("describing", default=False)
+
+
+class Lag:
+    """The past of stacks, kept in their records: when which state of it is to be seen."""
+
+    def __init__(self, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
+        self._settings = settings
+        self._clock = clock
+
+    def note(self, stack: dict[str, Any]) -> None:
+        """Remember a stack as it is now, after its status has changed."""
+        if "StackStatus" not in stack:
+            return
+        forward = stack["StackStatus"] in _FORWARD
+        lag = self._settings.lag_forward if forward else self._settings.lag_back
+        state = {name: copy.copy(stack[name]) for name in _TOLD if name in stack}
+        stack.setdefault("_seen", []).append((self._clock() + lag, state))
+
+    def seen(self, stack: dict[str, Any]) -> dict[str, Any]:
+        """A stack as DescribeStacks shows it now: never older than what it has shown already."""
+        states = stack.get("_seen", ())
+        now = self._clock()
+        visible = [number for number, (when, _) in enumerate(states) if when <= now]
+        shown = max(visible, default=0)
+        if shown >= len(states) - 1:
+            return stack
+        return {**stack, **states[shown][1]}
+
+
+def install(lag: Lag) -> None:
+    """Change ministack's DescribeStacks in this process."""
+
+    class Stacks(AccountRegionScopedDict):  # type: ignore[misc]
+        """ministack's stacks, seen with a lag by who describes them."""
+
+        __slots__ = ()
+
+        def get(self, key: Any, default: Any = None) -> Any:
+            stack = super().get(key, default)
+            return lag.seen(stack) if _describing.get() and stack else stack
+
+        def values(self) -> Any:
+            found = super().values()
+            return [lag.seen(stack) for stack in found] if _describing.get() else found
+
+    replace(cloudformation, "_stacks", lambda _: Stacks())
+    actions = internal(handlers, "_ACTION_HANDLERS")
+    describe = actions["DescribeStacks"]
+
+    def describe_stacks(params: dict[str, Any]) -> Any:
+        scope = _describing.set(LAGGING.get())
+        try:
+            return describe(params)
+        finally:
+            _describing.reset(scope)
+
+    actions["DescribeStacks"] = describe_stacks
