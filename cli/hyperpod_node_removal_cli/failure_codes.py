@@ -46,6 +46,14 @@ ADVICE: Final[Mapping[str, Advice]] = {
         "that function failed, or gave no answer that is understood; nothing was removed",
         "mend it, then deploy again",
     ),
+    FailureCode.MOVED: Advice(
+        "the node left the list while it was moved to another cluster, where it still runs",
+        "look for it in that cluster",
+    ),
+    FailureCode.NOT_REQUESTED: Advice(
+        "the update changed settings only, so the node, still in the cluster, was left alone",
+        "change `RetryToken` to remove it",
+    ),
     FailureCode.NOT_ATTEMPTED: Advice(
         "the time was up, or the stack turned back, before the node was asked for", "deploy again"
     ),
