@@ -17,7 +17,7 @@ The peers, each in its best ordinary form, by its own documentation (`bench/peer
 
 | peer | what it is | real | simulated |
 | --- | --- | --- | --- |
-| this product | the construct and its function | the handler, the asset, the template | time, Lambda's hand-over |
+| this product | the construct and its function | the handler with its SDK, the asset, the template | time, the network, Lambda's hand-over |
 | boto3 script | deletes in batches of 99, polls every 5 s; the floor | all | time |
 | crhelper, naive | a good engineer's afternoon: asks, waits in the function, raises | the handler, crhelper | time |
 | crhelper, its poller | asks, then is invoked every 2 minutes by crhelper's own rule | the handler, crhelper | time, EventBridge |

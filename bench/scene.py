@@ -3,15 +3,17 @@
 import json
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from types import SimpleNamespace
 from typing import Any, Final
 
 from bench.virtual_time import VirtualClock
 from sandbox.hyperpod import Cluster, HyperPod
 from sandbox.hyperpod.client import SageMaker, client_error
 from sandbox.hyperpod.latency import SeededLatency
+from tests.aws_transport import Answer, Sent, Service, answered_by
+from tests.https_transport import Put, status_line, taken_by
 
 ACCOUNT: Final = "111122223333"
 REGION: Final = "us-east-1"
@@ -139,6 +141,26 @@ class Scene:
 
         return client
 
+    @contextmanager
+    def reached(self, **services: Service) -> Iterator[None]:
+        """Let all that the SDK sends, and every reply, reach the scene.
+
+        Of CloudFormation there is the stack, which is being created; `services` answer further
+        operations than those on it and on the cluster.
+        """
+
+        def answer(sent: Sent) -> Answer:
+            if sent.operation == "DescribeStacks":
+                self.called(sent.operation)
+                return {"Stacks": [{"StackId": STACK_ID, "StackStatus": "CREATE_IN_PROGRESS"}]}
+            if service := services.get(sent.operation):
+                self.called(sent.operation)
+                return service(sent)
+            return self.hyperpod.call(sent.operation, sent.parameters)
+
+        with answered_by(answer), taken_by(self.take):
+            yield
+
     def called(self, operation: str) -> None:
         """Count a call of another service than SageMaker, and let its latency pass."""
         self.calls[operation] += 1
@@ -148,6 +170,11 @@ class Scene:
         """Take what a peer PUTs to the response URL."""
         self.called("PUT")
         self.put.append((self.clock.now(), body, self.still_there))
+
+    def take(self, put: Put) -> bytes:
+        """The same, from the wire."""
+        self.reply(put.body)
+        return status_line(200)
 
     @property
     def still_there(self) -> int:
@@ -179,16 +206,6 @@ class Scene:
             busy_seconds=busy_seconds,
             invocations=invocations,
         )
-
-
-def stack_client(scene: Scene) -> Any:
-    """A CloudFormation client on which the stack is being created."""
-
-    def describe_stacks(**_: Any) -> dict[str, Any]:
-        scene.called("DescribeStacks")
-        return {"Stacks": [{"StackId": STACK_ID, "StackStatus": "CREATE_IN_PROGRESS"}]}
-
-    return SimpleNamespace(describe_stacks=describe_stacks)
 
 
 def too_long(operation: str, text: str) -> Any:

@@ -22,9 +22,13 @@ class _Due:
     action: Callable[[], object] = field(compare=False)
     is_off: bool = field(default=False, compare=False)
 
+    def cancel(self) -> None:
+        """Do nothing when the time comes."""
+        self.is_off = True
+
 
 class VirtualClock:
-    """A clock for one thread. What was asked for with `at` happens while that thread sleeps."""
+    """A clock for one thread. What was asked for with `timer` happens while that thread sleeps."""
 
     def __init__(self) -> None:
         self._now = START
@@ -45,10 +49,10 @@ class VirtualClock:
                 due.action()
         self._now = max(self._now, until)
 
-    def at(self, time: float, action: Callable[[], object]) -> _Due:
-        """Do `action` at `time`. What is returned can be called off: `is_off`."""
+    def timer(self, seconds: float, action: Callable[[], object]) -> _Due:
+        """Do `action` after so many seconds, unless what is returned is canceled."""
         self._order += 1
-        due = _Due(time, self._order, action)
+        due = _Due(self._now + max(0.0, seconds), self._order, action)
         heapq.heappush(self._agenda, due)
         return due
 
@@ -59,13 +63,13 @@ class VirtualClock:
         def end() -> None:
             raise InvocationOverError
 
-        due = self.at(self._now + seconds, end)
+        due = self.timer(seconds, end)
         try:
             yield
         except InvocationOverError:
             pass
         finally:
-            due.is_off = True
+            due.cancel()
 
     @contextmanager
     def as_time(self) -> Iterator[None]:
@@ -73,13 +77,9 @@ class VirtualClock:
         with patch("time.sleep", self.sleep), patch("time.time", self.now):
             yield
 
-    def timer(self, seconds: float, action: Callable[[], None]) -> "Timer":
-        """A `threading.Timer` on this clock."""
-        return Timer(self, seconds, action)
-
 
 class Timer:
-    """`threading.Timer` without a thread."""
+    """`threading.Timer` on a virtual clock, without a thread."""
 
     def __init__(self, clock: VirtualClock, seconds: float, action: Callable[[], None]) -> None:
         self.daemon = False
@@ -90,9 +90,9 @@ class Timer:
 
     def start(self) -> None:
         """Begin to count."""
-        self._due = self._clock.at(self._clock.now() + self._seconds, self._action)
+        self._due = self._clock.timer(self._seconds, self._action)
 
     def cancel(self) -> None:
         """Do nothing when the time comes."""
         if self._due:
-            self._due.is_off = True
+            self._due.cancel()

@@ -86,9 +86,9 @@ def _names(form: str) -> Schema:
     }
 
 
-def _number(least: int, most: int, *, or_nothing: bool = False) -> Schema:
-    form = number_form(least, most) + ("|" if or_nothing else "")
-    return {"anyOf": [{"type": "integer", "minimum": least, "maximum": most}, _text(form)]}
+def _number(least: int, most: int) -> Schema:
+    integer = {"type": "integer", "minimum": least, "maximum": most}
+    return {"anyOf": [integer, _text(number_form(least, most))]}
 
 
 _COUNT: Final = _number(0, contract.GROUP_SIZE_MAX)
@@ -104,16 +104,12 @@ _SCHEMAS: Final[Mapping[Property, Schema]] = {
         "anyOf": [{"type": "boolean"}, _text("[Tt][Rr][Uu][Ee]|[Ff][Aa][Ll][Ss][Ee]")]
     },
     Property.MIN_REMAINING: {
-        "anyOf": [
-            {
-                "type": "object",
-                "propertyNames": {"pattern": f"^{contract.INSTANCE_GROUP_FORM}$"},
-                "additionalProperties": _COUNT,
-            },
-            {"enum": ["", []]},
-        ]
+        "type": "object",
+        "minProperties": 1,
+        "propertyNames": {"pattern": f"^{contract.INSTANCE_GROUP_FORM}$"},
+        "additionalProperties": _COUNT,
     },
-    Property.MAX_REMOVALS: _number(0, contract.GROUP_SIZE_MAX, or_nothing=True),
+    Property.MAX_REMOVALS: _COUNT,
     Property.PROTECTED_GROUPS: _names(contract.INSTANCE_GROUP_FORM),
     Property.EXPECTED_GROUPS: _names(contract.INSTANCE_GROUP_FORM),
     Property.MISSING_NODES: _choice(MissingNodes),

@@ -23,8 +23,8 @@ from hyperpod_node_removal_handler.contract import Attribute, FailureCode, Outco
 from hyperpod_node_removal_handler.request import RemovalRequest
 from hyperpod_node_removal_handler.wire import RequestError
 
-_NOT_ALLOWED: Final = ("?", {"workers": "?"}, "?" * (contract.RETRY_TOKEN_MAX + 1))
-"""Values one of which each property refuses."""
+_NOT_ALLOWED: Final = ({"workers": "?"}, "?", "?" * (contract.RETRY_TOKEN_MAX + 1))
+"""Values one of which each property refuses with what it allows."""
 _ALLOWED: Final = "allowed: "
 _PLACE: Final = re.compile(r"<!-- table: ([a-z]+) -->")
 

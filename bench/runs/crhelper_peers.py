@@ -8,11 +8,12 @@ import json
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, Final
 from unittest.mock import patch
 
-from crhelper import log_helper, resource_helper, utils
+from crhelper import log_helper, resource_helper
 
 from bench.peers.code import loaded
 from bench.runs.ours import Context
@@ -27,6 +28,8 @@ from bench.scene import (
     Told,
     too_long,
 )
+from bench.virtual_time import Timer
+from tests.https_transport import taken_by
 
 NAIVE: Final = "crhelper, naive"
 POLLER: Final = "crhelper, its poller"
@@ -103,28 +106,15 @@ def _run(peer: str, case: Case) -> Told:
 
 @contextmanager
 def _surroundings(scene: Scene, schedule: Schedule) -> Iterator[None]:
-    class Connection:
-        """`http.client.HTTPSConnection` to the response URL."""
-
-        def __init__(self, *_: Any, **__: Any) -> None:
-            pass
-
-        def request(self, *, body: str, **_: Any) -> None:
-            scene.reply(body.encode())
-
-        def getresponse(self) -> Any:
-            return SimpleNamespace(reason="OK")
-
     client = schedule.client()
     clients = scene.clients(events=client, logs=client, **{"lambda": client})
     with ExitStack() as stack:
         stack.enter_context(patch("boto3.client", clients))
         stack.enter_context(scene.clock.as_time())
-        stack.enter_context(patch.object(utils, "HTTPSConnection", Connection))
+        stack.enter_context(taken_by(scene.take))
         stack.enter_context(patch.object(log_helper, "setup"))
-        stack.enter_context(
-            patch.object(resource_helper, "threading", SimpleNamespace(Timer=scene.clock.timer))
-        )
+        timers = SimpleNamespace(Timer=partial(Timer, scene.clock))
+        stack.enter_context(patch.object(resource_helper, "threading", timers))
         logging.disable()
         stack.callback(logging.disable, logging.NOTSET)
         yield

@@ -1,15 +1,18 @@
-"""The product: the real handler, with its clients, its clock and its reply on the scene."""
+"""The product: the real handler with the SDK as it is shipped, on the clock of the scene.
+
+What is replaced is what is below the SDK's HTTP session and below the TLS of the reply.
+"""
 
 import json
 import logging
 import random
-from types import SimpleNamespace
-from typing import Any, Final
+from typing import Final
 from unittest.mock import patch
 
-from bench.scene import FUNCTION, LAMBDA_SECONDS, Case, Scene, Told, stack_client
+from bench.scene import FUNCTION, LAMBDA_SECONDS, Case, Scene, Told
 from bench.virtual_time import VirtualClock
-from hyperpod_node_removal_handler import aws, custom_resource, index, reply
+from hyperpod_node_removal_handler import index
+from tests.aws_transport import Answer, Sent
 
 NAME: Final = "this product"
 
@@ -38,24 +41,18 @@ def run(case: Case) -> Told:
     random.seed(case.seed)  # the pauses of the product are random
     queue = [json.dumps(scene.event()).encode()]
 
-    def invoke(**request: Any) -> dict[str, Any]:
-        scene.called("Invoke")
-        queue.append(request["Payload"])
+    def invoke(sent: Sent) -> Answer:
+        queue.append(sent.parameters["Payload"])
         return {"StatusCode": 202}
 
-    client = scene.clients(
-        cloudformation=stack_client(scene), **{"lambda": SimpleNamespace(invoke=invoke)}
-    )
     busy = 0.0
     invocations = 0
     logging.disable()
     try:
         with (
-            patch.object(aws, "client", client),
             patch.object(index, "clock", scene.clock),
             patch.object(index.handler, "_clock", scene.clock),
-            patch.object(custom_resource, "threading", SimpleNamespace(Timer=scene.clock.timer)),
-            patch.object(reply, "put", lambda _url, body, _timeout: scene.reply(body)),
+            scene.reached(Invoke=invoke),
         ):
             while queue:
                 began = scene.clock.now()

@@ -13,17 +13,19 @@ from bench.scene import CLUSTER, STACK_ID, Case, Scene
 from bench.sections.removals import fewest_deletes, pages
 from bench.telling import Chapter, Verdict, table
 from hyperpod_node_removal import NodeRemoval
-from hyperpod_node_removal_handler.cluster import Node, Refusal
+from hyperpod_node_removal_handler.cluster import DeleteReply, Listing, Node, Refusal
 from hyperpod_node_removal_handler.contract import MAX_NODES
 from hyperpod_node_removal_handler.handover import Continuation
 from hyperpod_node_removal_handler.removal import Removal
 from hyperpod_node_removal_handler.request import RemovalRequest
+from hyperpod_node_removal_handler.stack import Operation
 from sandbox.stacks import TEMPLATE_BODY_MAX
 
 SIZES: Final = (10, 100, 1000, 3000, 10_000)
 LEAVES_WITHIN: Final = 60.0
 TEMPLATE_MAX: Final = 1_000_000
 """Bytes of a template in S3 (CloudFormation quotas)."""
+_OPERATION_ID: Final = "0d4c4f8a-3f9b-4a7c-9a41-5a6f0f5d1e11"
 PAYLOAD_MAX: Final = 256 * 1024
 """Bytes of an asynchronous invocation that every region has had (docs/assumptions.md)."""
 
@@ -95,19 +97,23 @@ def _event_bytes(nodes: int) -> int:
 
 def _handover_bytes(nodes: int) -> int:
     """Of a removal of which every node was asked for and every fifteenth was refused."""
-    removal = Removal.of([f"i-{(index * 2654435761) % 16**17:017x}" for index in range(nodes)], [])
-    seen = tuple(
-        node.seen_as(Node(node.node_id, "", "workers", "Running"), is_controller=False).asked()
-        for node in removal.nodes
-    )
+    ids = tuple(f"i-{(index * 2654435761) % 16**17:017x}" for index in range(nodes))
     refusal = Refusal("NodeIdInUse", "Another operation is under way on the node.")
-    moved = tuple(
-        node.refused(refusal) if index % 15 == 0 else node.accepted_now()
-        for index, node in enumerate(seen)
-    )
-    request = RemovalRequest(cluster=CLUSTER, node_ids=tuple(node.node_id for node in seen))
+    refused = dict.fromkeys(ids[::15], refusal)
+    reply = DeleteReply(accepted=frozenset(ids) - refused.keys(), refused=refused)
+    listing = Listing(tuple(Node(node_id, "", "workers", "Running") for node_id in ids))
+    removal = Removal.of(ids, []).observe(listing)
+    for request in removal.requests():
+        removal = removal.send(request).answer(request, reply)
+    started = 1_763_900_000.0
     text = Continuation(
-        request=request, removal=Removal(moved), started=1_763_900_000.0, link=2
+        request=RemovalRequest(cluster=CLUSTER, node_ids=ids),
+        removal=removal,
+        started=started,
+        invocation=2,
+        target_counts_before={"workers": nodes},
+        operation=Operation("UPDATE_STACK", (_OPERATION_ID,), started),
+        approved_at=started,
     ).to_text()
     return len(text) + len(STACK_ID) + 800  # the envelope: ids, and a presigned URL
 

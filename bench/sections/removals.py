@@ -10,7 +10,7 @@ from bench.runs import AWS_CUSTOM_RESOURCE, FLOOR, NAIVE, OURS, PEERS, POLLER, P
 from bench.scene import LATENCY, Case, Told
 from bench.spread import Spread
 from bench.telling import Chapter, Verdict, table
-from hyperpod_node_removal_handler import rounds as pace
+from hyperpod_node_removal_handler.timing import FORWARD_LAG, POLL_PAUSES, STACK_POLL, Backoff
 
 SIZES: Final = (1, 10, 99, 1000, 3000)
 LEAVES_WITHIN: Final = (5.0, 60.0, 1200.0)
@@ -103,13 +103,16 @@ def time_chapter(runs: Runs) -> Chapter:
             " (every 2 minutes, the README's default), calls between the Provider framework's functions"
             " (one latency) and its state machine (every 5 s, its default, for an hour)."
             "\n\nWhat this product does and the script does not: it asks CloudFormation whether the stack"
-            " goes forward, describes the cluster and lists it for the plan before the first request, looks"
-            " twice where a listing of several pages does not show a node, and describes the cluster once"
-            " more for the new counts. That is about six calls, and a listing of 3,750 nodes takes 38:"
-            " where nodes leave within seconds, it is most of the time. It is not taken out: the plan is"
-            " what guards are held against, and a node must not be called gone because it slipped"
-            " between two pages. Batches are asked for one after the other, since nothing says that a"
-            " cluster takes several at a time."
+            " goes forward, in the beginning and before every request, describes the cluster and lists it"
+            " for the plan, looks twice where a listing does not show a node, and describes the cluster"
+            " twice in the end: is it at rest, and what are the new counts. That is about seven calls and"
+            " one more for each request, and a listing of 3,750 nodes takes 38: where nodes leave within"
+            " seconds, it is most of the time. It is not taken out: the plan is what guards are held"
+            " against, a node must not be called gone because one listing lacks it, and none be removed"
+            " for a stack that has turned back. Batches are requested one after the other, since nothing"
+            " says that a cluster takes several at a time. The stack is being created. In an update,"
+            f" nothing is requested until {FORWARD_LAG:g} s after CloudFormation sent the request, since"
+            " its status may lag (docs/adr/0013): where the plan takes less, that much comes on top."
         ),
         verdicts=[
             Verdict(
@@ -192,18 +195,23 @@ def pages(case: Case) -> int:
 def explained_looks(told: Told) -> int:
     """Looks at the cluster that the pace of the product allows in the time it took.
 
-    One for the plan and one that may have to confirm it; then pauses of 1 s that grow by 5 % up to
-    30 s, each up to 20 % shorter by chance, from the beginning in each invocation; one more that
-    confirms the end.
+    In each invocation one in the beginning, then one after each pause, which by chance may be the
+    shortest every time, and one more in the end: before it hands over or, since an absence is seen
+    twice, when the last node was missed.
     """
-    looks = 3 + told.invocations
-    for _ in range(told.invocations):
-        elapsed, pause = 0.0, pace._FIRST_POLL
-        while elapsed < told.seconds / told.invocations:
-            looks += 1
-            elapsed += 0.8 * pause
-            pause = min(pace._LAST_POLL, pause * pace._POLL_GROWTH)
-    return looks
+    pauses = Backoff(*POLL_PAUSES, jitter=min)
+    looks, elapsed = 2, 0.0
+    while elapsed < told.seconds / told.invocations:
+        looks += 1
+        elapsed += pauses.pause()
+    return looks * told.invocations
+
+
+def explained_stack_looks(told: Told) -> int:
+    """Looks at the stack that it takes: one in the beginning of each invocation, one right before
+    each delete, and one for each `STACK_POLL` that passes."""
+    deletes = told.calls["BatchDeleteClusterNodes"]
+    return told.invocations + deletes + int(told.seconds / STACK_POLL)
 
 
 def calls_chapter(runs: Runs) -> Chapter:
@@ -219,15 +227,21 @@ def calls_chapter(runs: Runs) -> Chapter:
         for (nodes, _), told in ours.items()
         for one in told
     ]
+    stack_over = [
+        one.calls.get("DescribeStacks", 0) / explained_stack_looks(one)
+        for told in ours.values()
+        for one in told
+    ]
     names = [OURS, FLOOR, NAIVE, POLLER, AWS_CUSTOM_RESOURCE, PROVIDER]
     return Chapter(
         title="Calls",
         what=(
             "Requests of the runs above, by kind. No removal can take fewer deletes than"
             " ceil(n / 99), nor fewer lists than the pages of one listing. Beyond that, the pace"
-            " explains the lists: a look when the plan is made, then pauses of 1 s that grow by 5 % up"
-            " to 30 s (each 20 % more or less by chance), and a look that confirms an absence in a listing of"
-            " several pages."
+            " explains the lists: a look in the beginning of each invocation, then pauses of 1 s that grow"
+            " by 5 % up to 30 s (each 20 % more or less by chance), and a look that confirms an absence."
+            " The stack is looked at in the beginning of each invocation, right before each delete, and"
+            f" every {STACK_POLL:g} s."
         ),
         verdicts=[
             Verdict("deletes are ceil(n / 99)", deletes_met, "in every round of every case"),
@@ -235,6 +249,11 @@ def calls_chapter(runs: Runs) -> Chapter:
                 "lists are at most the pages of the looks that the pace explains",
                 max(over) <= 1.0,
                 f"{min(over):.2f} to {max(over):.2f} of them",
+            ),
+            Verdict(
+                "looks at the stack are at most those that the rules explain",
+                max(stack_over) <= 1.0,
+                f"{min(stack_over):.2f} to {max(stack_over):.2f} of them",
             ),
         ],
         tables=[

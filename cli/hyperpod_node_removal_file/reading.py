@@ -65,12 +65,18 @@ def names(given: Given | None, problem: Problem) -> tuple[str, ...]:
 
 
 def counts(given: Given | None, problem: Problem) -> dict[str, int]:
-    """Numbers of nodes by name, from a mapping or from text such as `workers=4,trainers=2`."""
+    """Numbers of nodes by name, from a mapping or from text such as `workers=4,trainers=2`.
+
+    An empty one is refused: it guards nothing.
+    """
     if given is None:
         return {}
     found: dict[str, int] = {}
     problems: list[SettingsError] = []
-    for name, value in given.entries if given.kind is Kind.MAPPING else _assignments(given):
+    entries = given.entries if given.kind is Kind.MAPPING else tuple(_assignments(given))
+    if not entries:
+        raise given.error("is empty; allowed: numbers of nodes by group, or leave the key out")
+    for name, value in entries:
         try:
             if sentence := problem(name):
                 raise value.error(sentence)

@@ -152,6 +152,14 @@ def test_an_arn_names_the_stack_by_the_clusters_id() -> None:
         ({"min_remaining": {}}, "set.json: min_remaining: is empty; allowed: at least one GROUP="),
         ({"min_remaining": " , "}, "set.json: min_remaining: is empty; allowed: at least one"),
         (
+            {"min_remaining": {}},
+            (
+                "set.json: min_remaining: is empty; allowed: numbers of nodes by group, or leave"
+                " the key out"
+            ),
+        ),
+        ({"min_remaining": " , "}, "set.json: min_remaining: is empty; allowed: numbers of nodes"),
+        (
             {"max_removals": ""},
             "set.json: max_removals: '' is not a whole number; allowed: 0 to 6758 nodes",
         ),

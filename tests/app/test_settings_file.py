@@ -128,6 +128,14 @@ def test_a_list_whose_entries_are_all_commented_out_is_empty(folder: Folder) -> 
             "set.yaml, line 3: min_remaining['workers']: nothing is not a whole number; allowed:",
         ),
         (
+            "cluster: a\n\nmin_remaining: {}\n",
+            "set.yaml, line 3: min_remaining: is empty; allowed: numbers of nodes by group, or",
+        ),
+        (
+            "cluster: a\nmin_remaining: ''\n",
+            "set.yaml, line 2: min_remaining: is empty; allowed:",
+        ),
+        (
             "cluster: a\nmin_remaining:\n  workers: 4\n  workers: 5\n",
             "set.yaml, line 4: workers: the key is given twice",
         ),

@@ -38,6 +38,17 @@ def test_no_more_lists_than_the_pace_explains(runs: removals.Runs, nodes: int) -
             assert told.calls["ListClusterNodes"] <= most
 
 
+@pytest.mark.parametrize("nodes", SIZES)
+def test_the_stack_is_looked_at_before_each_delete_and_every_half_minute(
+    runs: removals.Runs, nodes: int
+) -> None:
+    for within in WITHIN:
+        for told in runs[nodes, within, OURS.name]:
+            looks = told.calls["DescribeStacks"]
+            assert told.calls["BatchDeleteClusterNodes"] < looks
+            assert looks <= removals.explained_stack_looks(told)
+
+
 def test_fewer_lists_than_the_script_where_it_takes_long(runs: removals.Runs) -> None:
     ours, script = (runs[250, 1200.0, peer.name] for peer in (OURS, FLOOR))
     for told, floor in zip(ours, script, strict=True):

@@ -112,8 +112,7 @@ def is_asked_by_the_schema_alone(name: str, value: Any) -> bool:
 @example({"NodeLogicalIds": ["worker-1", f"hyperpod-{ID}"]}, "ml-cluster")
 @example({"NodeLogicalIds": f"worker-1,{ID}"}, "ml-cluster")
 @example({"NodeLogicalIds": f"{ID}a"}, "ml-cluster")
-@example({"MinRemaining": {"workers": "6"}, "MaxRemovals": ""}, "ml-cluster")
-@example({"MinRemaining": ""}, "ml-cluster")
+@example({"MinRemaining": {"workers": "6"}}, "ml-cluster")
 @example({"RetryToken": 2}, "ml-cluster")
 @example({"RetryToken": 1025 * "x"}, "ml-cluster")
 @example({"ServiceTimeout": "9999"}, "ml-cluster")
@@ -144,6 +143,7 @@ def test_properties_that_are_right_pass_both(data: st.DataObject) -> None:
         Property.MIN_REMAINING: st.dictionaries(
             st.from_regex(contract.INSTANCE_GROUP_FORM, fullmatch=True),
             st.integers(0, contract.GROUP_SIZE_MAX),
+            min_size=1,
         ),
     }
     given = {name.value: data.draw(strategy) for name, strategy in choose.items()}
@@ -166,6 +166,22 @@ def test_numbers_at_their_ends(name: Property, least: int, most: int) -> None:
     ):
         given = {Property.CLUSTER_NAME.value: "ml-cluster", name.value: value}
         assert (schema_accepts(given), function_accepts(given)) == (bool(fine), bool(fine))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        (Property.MIN_REMAINING, {}),
+        (Property.MIN_REMAINING, []),
+        (Property.MIN_REMAINING, ""),
+        (Property.MAX_REMOVALS, ""),
+        (Property.MAX_REMOVALS, " "),
+    ],
+)
+def test_a_guard_that_guards_nothing_is_refused_by_both(name: Property, value: object) -> None:
+    given = {Property.CLUSTER_NAME.value: "ml-cluster", name.value: value}
+    assert not schema_accepts(given)
+    assert not function_accepts(given)
 
 
 def test_more_nodes_than_fit_are_left_to_the_function() -> None:
