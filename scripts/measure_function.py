@@ -3,9 +3,9 @@
     python -m scripts.measure_function [NODES ...]
 
 The asset runs as it is deployed, with the SDK and nothing else. AWS is the HTTPS endpoint of the
-benchmarks: the model of HyperPod with nodes that take 3 s to leave, of which every fifteenth refuses,
-a stack that is being created, and the response URL. What is printed is the whole process, interpreter
-and SDK included (VmHWM of Linux): about what Lambda's "Max Memory Used" counts.
+benchmarks: the model of HyperPod with nodes that take 3 s to leave, of which every fifteenth
+refuses, a stack that is being created, and the response URL. What is printed is the whole process,
+interpreter and SDK included (VmHWM of Linux): about what Lambda's "Max Memory Used" counts.
 """
 
 import json

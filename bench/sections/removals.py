@@ -105,7 +105,7 @@ def time_chapter(runs: Runs) -> Chapter:
             "\n\nWhat this product does and the script does not: it asks CloudFormation whether the stack"
             " goes forward, in the beginning and before every request, describes the cluster and lists it"
             " for the plan, looks twice where a listing does not show a node, and describes the cluster"
-            " twice in the end: is it at rest, and what are the new counts. That is about seven calls and"
+            " twice in the end: is it at rest, and what are the new counts. That is about six calls and"
             " one more for each request, and a listing of 3,750 nodes takes 38: where nodes leave within"
             " seconds, it is most of the time. It is not taken out: the plan is what guards are held"
             " against, a node must not be called gone because one listing lacks it, and none be removed"

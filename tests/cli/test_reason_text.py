@@ -32,7 +32,7 @@ def failed_nodes(draw: st.DrawFn, messages: st.SearchStrategy[str]) -> list[Requ
     known = draw(st.lists(codes, min_size=1, max_size=4, unique=True))
     said = {code: draw(messages) for code in known}
     return [
-        RequestedNode(node_id=name, attempts=draw(st.integers(0, 3))).failed(
+        RequestedNode(node_id=name, attempts=draw(st.integers(0, 3))).fail(
             Refusal(code, said[code])
         )
         for name in names
@@ -75,7 +75,7 @@ def test_what_the_function_wrote_is_read_back(
 
 @given(failed_nodes(words), st.lists(words, min_size=1, max_size=3))
 def test_a_broken_guard_is_read_back(nodes: list[RequestedNode], phrases: list[str]) -> None:
-    guarded = [node.failed(Refusal(FailureCode.GUARDED, "; ".join(phrases))) for node in nodes]
+    guarded = [node.fail(Refusal(FailureCode.GUARDED, "; ".join(phrases))) for node in nodes]
     head = refused("ml-cluster", phrases)
     read = read_reason(reason(head, guarded, removed=0, log=LogPlace("/g", "s")))
     assert read.head == head
