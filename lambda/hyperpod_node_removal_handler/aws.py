@@ -73,6 +73,8 @@ _ACCESS_DENIED: Final = frozenset(
 _CONFLICT: Final = frozenset({"ConflictException", "ResourceInUse", "ResourceInUseException"})
 # Documented is ResourceNotFound; the suffixed spelling is what most services use.
 _NOT_FOUND: Final = frozenset({"ResourceNotFound", "ResourceNotFoundException"})
+# What botocore's parsers raise for the body of something else, such as a page of a proxy.
+_UNREADABLE: Final = (ResponseParserError, UnicodeDecodeError, AttributeError, KeyError)
 _FORBIDDEN: Final = 403
 _SERVER_ERROR: Final = 500
 
@@ -148,7 +150,7 @@ def translated(operation: str) -> Iterator[None]:
         yield
     except ClientError as error:
         raise _typed(operation, error) from error
-    except (BotoCoreError, ResponseParserError, UnicodeDecodeError) as error:
+    except (*_UNREADABLE, BotoCoreError) as error:
         # Connection, timeout and credential errors, a body that cannot be read: nothing says the
         # call was refused.
         raise TransientError(operation, type(error).__name__, str(error)) from error

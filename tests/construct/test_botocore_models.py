@@ -116,7 +116,7 @@ READINGS: Final[dict[str, Callable[[Any], object]]] = {
     "no-nodes": lambda client: client.list_cluster_nodes(ClusterName="ml"),
     "cluster": lambda client: Cluster("ml", client).describe(),
     "deleted": lambda client: Cluster("ml", client).delete(["i-01234567"], ["workers-1"]),
-    "stack": lambda client: Stack("arn:aws:x", client).direction(),
+    "stack": lambda client: Stack("arn:aws:x", client).describe(),
     "invoked": lambda client: client.invoke(**CALLS_BY_NAME["invoked"].arguments)["StatusCode"],
 }
 """What the function makes of each answer that is no error."""

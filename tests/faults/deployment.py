@@ -2,11 +2,13 @@
 
 import json
 import math
+import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any
 
-from sandbox.hyperpod import NodeView
+from sandbox.hyperpod import NodeView, ServiceError
 from tests.faults.functions import Invocation
 from tests.faults.timeline import Appointment, Timeline
 
@@ -14,10 +16,26 @@ LOGICAL_ID = "Removal4F2A91C0"
 FORWARD = ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS")
 _PAUSE = 1.0
 """Seconds between a reply and what CloudFormation does about it."""
+_CLEANUP = 2.0
+"""Seconds that it takes to clean up after an update or its rollback."""
+URL_LIFETIME = 7200
+"""Seconds for which a response URL is valid."""
 
 Properties = Mapping[str, Any]
 Truth = tuple[NodeView, ...]
 """All nodes of the cluster at one moment."""
+
+
+@dataclass(frozen=True)
+class View:
+    """What DescribeStacks can show of a stack, from some time on."""
+
+    since: float
+    status: str
+    created: float
+    updated: float | None = None
+    operations: tuple[tuple[str, str], ...] = ()
+    """Types and ids, the latest first."""
 
 
 @dataclass
@@ -48,8 +66,8 @@ class Request:
     event: dict[str, Any]
     physical_id: str
     """What every reply has to say."""
-    stack_status: str
-    """The stack's, when it was sent."""
+    view: View
+    """The stack, when it was sent."""
     on_end: Callable[[str], None]
     replies: list[Reply] = field(default_factory=list)
     answer: dict[str, Any] | None = None
@@ -65,7 +83,7 @@ class Request:
     @property
     def is_forward(self) -> bool:
         """Whether nodes may be removed for it."""
-        return self.stack_status in FORWARD
+        return self.view.status in FORWARD
 
     @property
     def arrived(self) -> list[Reply]:
@@ -91,6 +109,8 @@ class CloudFormation:
         self.requests: list[Request] = []
         self.deliveries: tuple[float, ...] = (0.0,)
         """When each event is delivered, in seconds; two of them are a delivery twice."""
+        self.url_form = "X-Amz-Date"
+        """What tells in a response URL when it was made; or `Expires`, or nothing that does."""
         self._truth = truth
         self._stacks: dict[str, Stack] = {}
 
@@ -109,7 +129,17 @@ class CloudFormation:
             self.deliver(json.dumps(request.event).encode(), delay)
 
     def describe(self, stack_id: str) -> dict[str, Any]:
-        return {"Stacks": [{"StackId": stack_id, "StackStatus": self._stacks[stack_id].status}]}
+        return {"Stacks": [self._stacks[stack_id].describe()]}
+
+    def response_url(self) -> str:
+        """A URL for the next request."""
+        now = self.timeline.now()
+        made = {
+            "X-Amz-Date": f"X-Amz-Date={datetime.fromtimestamp(now, UTC):%Y%m%dT%H%M%SZ}"
+            f"&X-Amz-Expires={URL_LIFETIME}&X-Amz-",
+            "Expires": f"Expires={int(now) + URL_LIFETIME}&",
+        }.get(self.url_form, "")
+        return f"https://response.example/{len(self.requests)}?{made}Signature=s3cret"
 
     def request_of(self, url: str) -> Request:
         (request,) = (r for r in self.requests if r.event["ResponseURL"] == url)
@@ -143,17 +173,71 @@ class Stack:
         self.derived_id = f"hyperpod-node-removal/{name}/{LOGICAL_ID}/6d1f0c2e"
         self.properties: Properties | None = None
         """Of the resource as it is deployed. None: there is none."""
-        self.forced_status = ""
-        """What is shown in place of the status, if it is not empty."""
-        self.history: list[tuple[float, str]] = []
+        self.forced: View | None = None
+        """What is shown in place of everything else."""
+        self.history: list[View] = []
+        self.lag_forward = 0.0
+        """Seconds after which DescribeStacks shows that the stack is creating or updating."""
+        self.lag_backward = 0.0
+        """Seconds after which it shows any other status."""
+        self.is_made_by_change_set = False
+        """A new stack is then shown in review for as long as its first operation is not."""
+        self.update_time_lag = 0.0
+        """Seconds after which a stack that is made by a change set has a LastUpdatedTime."""
+        self.shows_update_time = True
+        self.shows_operations = True
+        self.other_operations: tuple[tuple[str, str], ...] = ()
+        """Operations that are shown before the stack's own, such as a change set of somebody."""
         self.request_id = 0
         self.requests: list[Request] = []
         self._cloudformation = cloudformation
         self._physical_id = ""
+        self._operation_number = 0
+        self._next: Properties | None = None
+
+    @property
+    def view(self) -> View:
+        """How the stack is."""
+        return self.forced or (self.history or [View(self.now(), "", self.now())])[-1]
 
     @property
     def status(self) -> str:
-        return self.forced_status or (self.history[-1][1] if self.history else "")
+        return self.view.status
+
+    def describe(self) -> dict[str, Any]:
+        """How DescribeStacks shows it: as it was some time ago, in every respect.
+
+        Raises:
+            ServiceError: it is not to be seen yet.
+        """
+        view = self.forced or self._seen()
+        operations = (*self.other_operations, *view.operations)
+        shown: dict[str, Any] = {
+            "StackId": self.stack_id,
+            "StackName": self.stack_id.split("/")[1],
+            "CreationTime": datetime.fromtimestamp(view.created, UTC),
+            "StackStatus": view.status,
+        }
+        if view.updated is not None and self.shows_update_time:
+            shown["LastUpdatedTime"] = datetime.fromtimestamp(view.updated, UTC)
+        if self.shows_operations:
+            shown["LastOperations"] = [
+                {"OperationType": kind, "OperationId": number} for kind, number in operations
+            ]
+        return shown
+
+    def _seen(self) -> View:
+        now = self.now()
+        for view in reversed(self.history):
+            lag = self.lag_forward if view.status in FORWARD else self.lag_backward
+            if now - view.since >= lag:
+                return view
+        if not self.is_made_by_change_set:
+            raise ServiceError("ValidationError", f"Stack with id {self.stack_id} does not exist")
+        created = self.history[0].created
+        return View(
+            created, "REVIEW_IN_PROGRESS", created, None, (self._named("CREATE_CHANGESET"),)
+        )
 
     def now(self) -> float:
         return self._cloudformation.timeline.now()
@@ -179,24 +263,31 @@ class Stack:
                 self._turn("ROLLBACK_IN_PROGRESS")
                 self._ask("Delete", properties, self._end_in("ROLLBACK_COMPLETE"))
 
-        self._turn("CREATE_IN_PROGRESS")
+        self.history.clear()
+        self._begin("CREATE_STACK", "CREATE_IN_PROGRESS")
+        if self.is_made_by_change_set:
+            began = self.now()
+            self._later(self.update_time_lag, lambda: self._turn(self.status, updated=began))
         self._ask("Create", properties, end)
 
     def update(self, properties: Properties) -> None:
         def end(status: str) -> None:
             if status == "SUCCESS":
                 self.properties = properties
-                self._turn("UPDATE_COMPLETE")
+                self._clean_up("UPDATE_COMPLETE")
             else:
                 self.roll_back(properties)
 
-        self._turn("UPDATE_IN_PROGRESS")
+        self._begin("UPDATE_STACK", "UPDATE_IN_PROGRESS")
         self._ask("Update", properties, end, old=self.properties)
 
     def roll_back(self, properties: Properties) -> None:
         """Undo an update to `properties`; also what continues a rollback that failed."""
         assert self.properties is not None
-        self._turn("UPDATE_ROLLBACK_IN_PROGRESS")
+        if self.status.endswith("_FAILED"):
+            self._begin("CONTINUE_ROLLBACK", "UPDATE_ROLLBACK_IN_PROGRESS")
+        else:
+            self._turn("UPDATE_ROLLBACK_IN_PROGRESS")
         end = self._end_in("UPDATE_ROLLBACK_COMPLETE")
         self._ask("Update", self.properties, end, old=properties)
 
@@ -205,13 +296,19 @@ class Stack:
             self.properties = None
             self._end_in("DELETE_COMPLETE")(status)
 
-        self._turn("DELETE_IN_PROGRESS")
+        self._begin("DELETE_STACK", "DELETE_IN_PROGRESS")
         self._ask("Delete", self.properties or {}, end)
 
     def cancel(self) -> None:
         """Another resource fails, or a person cancels: the request's answer is not waited for."""
         if self.requests and self.request.is_forward and not self.request.is_closed:
             self.request.close("CANCELLED")
+
+    def cancel_and_redeploy(self, properties: Properties) -> None:
+        """Cancel what is under way, and deploy another set once the stack is at rest."""
+        self._next = properties
+        self.cancel()
+        self._go_on()
 
     # What it leads to ------------------------------------------------------------------------
 
@@ -223,14 +320,13 @@ class Stack:
         old: Properties | None = None,
     ) -> None:
         self.request_id += 1
-        number = len(self._cloudformation.requests)
         event: dict[str, Any] = {
             "RequestType": request_type,
             "StackId": self.stack_id,
             "RequestId": f"{self.request_id:08d}-3f9b-4a7c-9a41-5a6f0f5d1e11",
             "LogicalResourceId": LOGICAL_ID,
             "ResourceType": "Custom::HyperPodNodeRemoval",
-            "ResponseURL": f"https://response.example/{number}?X-Amz-Signature=s3cret",
+            "ResponseURL": self._cloudformation.response_url(),
             "ResourceProperties": {"ServiceToken": "arn:aws:lambda:removal", **properties},
         }
         if request_type == "Create":
@@ -247,13 +343,62 @@ class Stack:
                 self._physical_id = str(request.answer["PhysicalResourceId"])
             on_end(status)
 
-        request = Request(self, event, expected, self.status, end)
+        request = Request(self, event, expected, self.view, end)
         self.requests.append(request)
         self._cloudformation.send(request)
 
     def _end_in(self, status: str) -> Callable[[str], None]:
-        failed = status.replace("COMPLETE", "FAILED")
-        return lambda answer: self._turn(status if answer == "SUCCESS" else failed)
+        def end(answer: str) -> None:
+            if answer != "SUCCESS":
+                self._turn(status.replace("COMPLETE", "FAILED"))
+            elif status.startswith("UPDATE"):
+                self._clean_up(status)
+            else:
+                self._turn(status)
 
-    def _turn(self, status: str) -> None:
-        self.history.append((self.now(), status))
+        return end
+
+    def _clean_up(self, status: str) -> None:
+        self._turn(f"{status}_CLEANUP_IN_PROGRESS")
+        self._later(_CLEANUP, lambda: self._turn(status))
+
+    def _begin(self, kind: str, status: str) -> None:
+        """An operation of its own."""
+        self._operation_number += 1
+        now = self.now()
+        before = self.view if self.history else View(now, "", now)
+        others = tuple(one for one in before.operations if one[0] != kind)
+        self._turn(
+            status,
+            created=before.created,
+            updated=now if kind == "UPDATE_STACK" else before.updated,
+            operations=(self._named(kind), *others),
+        )
+
+    def _named(self, kind: str) -> tuple[str, str]:
+        name = f"{self.stack_id}/{kind}/{self._operation_number}"
+        return kind, str(uuid.uuid5(uuid.NAMESPACE_URL, name))
+
+    def _turn(self, status: str, **more: Any) -> None:
+        self.history.append(replace(self.view, since=self.now(), status=status, **more))
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """What is to be deployed next is deployed once the stack is at rest."""
+        if self._next is not None and self.status.endswith("_COMPLETE"):
+            self._later(_PAUSE, self._deploy_next)
+
+    def _deploy_next(self) -> None:
+        properties, self._next = self._next, None
+        if properties is not None:
+            (self.create if self.properties is None else self.update)(properties)
+
+    def _later(self, seconds: float, action: Callable[[], object]) -> None:
+        """Do something, unless another operation has begun by then."""
+        number = self._operation_number
+
+        def act() -> None:
+            if number == self._operation_number:
+                action()
+
+        self._cloudformation.timeline.after(seconds, act)

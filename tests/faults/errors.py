@@ -41,9 +41,8 @@ AFTER: Final[Mapping[str, Error]] = {
     "no answer in time": lambda: ReadTimeoutError(endpoint_url=URL),
     "a closed connection": lambda: ConnectionClosedError(endpoint_url=URL),
     "a body cut in the middle": lambda: RawAnswerError(b'{"', is_cut=True),
-    "a body that ends too early": lambda: RawAnswerError(b'{"'),
     "a page of a proxy": lambda: RawAnswerError(b"<html>Hello</html>"),
-    "an error page of a proxy": lambda: RawAnswerError(b"<html>Sorry</html>", 502),
+    "a body of another shape": lambda: RawAnswerError(b"null"),
 }
 """Errors of calls that were carried out, and whose answer was lost."""
 EVER: Final[Mapping[str, Error]] = {

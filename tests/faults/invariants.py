@@ -28,7 +28,7 @@ No process does anything after its end, and no invocation raises.
 import json
 
 from hyperpod_node_removal_handler.contract import REASON_MAX_BYTES, Attribute
-from tests.faults.deployment import FORWARD, Reply, Request, Truth
+from tests.faults.deployment import FORWARD, Reply, Request, Truth, View
 from tests.faults.stage import FRESHNESS, Deletion, Stage
 
 _NOT_FOUND = ("NodeIdNotFound", "NodeLogicalIdNotFound")
@@ -276,14 +276,14 @@ def _last_of_each_stack(stage: Stage) -> list[Request]:
 
 def _check_again(stage: Stage, request: Request) -> None:
     stage.outside.troubles.clear()
-    _check_asks_nothing(stage, request, "" if request.is_forward else request.stack_status)
+    _check_asks_nothing(stage, request, None if request.is_forward else request.view)
     if not request.is_forward:
         assert request.replies[-1].content["Status"] == "SUCCESS", "I6: a rollback failed"
         return
     first = request.arrived[0].content
     before = len(stage.deletions)
     standing, _ = _names(stage)
-    replies = stage.deliver_again(request, request.stack_status)
+    replies = stage.deliver_again(request, request.view)
     assert replies, "I6: no reply"
     second = replies[-1].content
     asked = {name for deletion in stage.deletions[before:] for name in deletion.identifiers}
@@ -299,10 +299,10 @@ def _check_again(stage: Stage, request: Request) -> None:
         assert second["Status"] == first["Status"], "I6: the second run ended in another way"
 
 
-def _check_asks_nothing(stage: Stage, request: Request, stack_status: str) -> None:
+def _check_asks_nothing(stage: Stage, request: Request, view: View | None) -> None:
     """A late delivery, when the stack is at rest or going back."""
     before = len(stage.deletions)
-    assert stage.deliver_again(request, stack_status), "I6: no reply"
+    assert stage.deliver_again(request, view), "I6: no reply"
     assert len(stage.deletions) == before, "I6: a late delivery asked for nodes"
 
 

@@ -14,7 +14,7 @@ from crhelper import log_helper
 
 from sandbox.hyperpod import Cluster, HyperPod, ServiceError
 from tests.aws_transport import Answer, RawAnswerError, Sent, answered_by
-from tests.faults.deployment import CloudFormation, Properties, Reply, Request, Stack, Truth
+from tests.faults.deployment import CloudFormation, Properties, Reply, Request, Stack, Truth, View
 from tests.faults.functions import Functions, Invocation, Process
 from tests.faults.outside import ASK, PUT, Outside
 from tests.faults.timeline import Timeline
@@ -108,14 +108,14 @@ class Stage:
         """Let everything come to its end."""
         self.timeline.run()
 
-    def deliver_again(self, request: Request, stack_status: str = "") -> list[Reply]:
-        """Run the event of a request once more, on a stack in another status if one is given.
-        Returns what is answered."""
+    def deliver_again(self, request: Request, view: View | None = None) -> list[Reply]:
+        """Run the event of a request once more, on a stack that is seen in another way if one is
+        given. Returns what is answered."""
         before = len(request.replies)
-        request.stack.forced_status = stack_status
+        request.stack.forced = view
         self.functions.deliver(json.dumps(request.event).encode())
         self.run()
-        request.stack.forced_status = ""
+        request.stack.forced = None
         return request.replies[before:]
 
     # What the function meets -----------------------------------------------------------------
@@ -153,7 +153,7 @@ class Stage:
             if sent.operation == "BatchDeleteClusterNodes":
                 identifiers = (*request.get("NodeIds", ()), *request.get("NodeLogicalIds", ()))
                 about = self.cloudformation.request_of(invocation.event["ResponseURL"])
-                is_late = began > about.closed_at + FRESHNESS and not about.stack.forced_status
+                is_late = began > about.closed_at + FRESHNESS and not about.stack.forced
                 self.deletions.append(
                     Deletion(invocation, began, number, identifiers, about, is_late, done)
                 )

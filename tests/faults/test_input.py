@@ -16,7 +16,7 @@ from hyperpod_node_removal_handler.handover import KEY, Continuation
 from hyperpod_node_removal_handler.removal import Removal
 from hyperpod_node_removal_handler.request import RemovalRequest
 from tests.faults.conftest import Tally
-from tests.faults.deployment import LOGICAL_ID, Request
+from tests.faults.deployment import LOGICAL_ID, Request, View
 from tests.faults.outside import PUT
 from tests.faults.stage import Stage
 from tests.faults.timeline import START
@@ -100,10 +100,10 @@ def survive(given: object, *, is_nowhere: bool = False) -> list[dict[str, Any]]:
     with Stage() as stage:
         cluster = stage.cluster()
         nobody = stage.stack()
-        nobody.forced_status = "CREATE_IN_PROGRESS"
-        request = Request(nobody, {"ResourceProperties": {}}, "", nobody.status, lambda _: None)
+        nobody.forced = View(START, "CREATE_IN_PROGRESS", START)
+        request = Request(nobody, {"ResourceProperties": {}}, "", nobody.view, lambda _: None)
         answers: dict[str, Any] = {
-            "describe": lambda _: {"Stacks": [{"StackStatus": nobody.status}]},
+            "describe": lambda _: {"Stacks": [nobody.describe()]},
             "request_of": lambda _: request,
             "receive": lambda _, sent: bodies.append(sent.body),
         }

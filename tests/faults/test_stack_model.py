@@ -1,0 +1,124 @@
+"""The model of CloudFormation: what a stack shows of its operations, and when it shows it."""
+
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from sandbox.hyperpod import ServiceError
+from tests.faults.deployment import Stack
+from tests.faults.scenarios import properties
+from tests.faults.stage import Stage
+
+
+def shown(stage: Stage, stack: Stack, seconds: int) -> list[dict[str, Any]]:
+    """What is seen once a second; what was seen before is left out."""
+    seen: list[dict[str, Any]] = []
+    for _ in range(seconds):
+        try:
+            view = stack.describe()
+        except ServiceError as error:
+            view = {"StackStatus": error.code}
+        if [view] != seen[-1:]:
+            seen.append(view)
+        stage.timeline.sleep(1.0)
+    return seen
+
+
+def statuses(views: list[dict[str, Any]]) -> list[str]:
+    return [view["StackStatus"] for view in views]
+
+
+def operation(view: dict[str, Any]) -> str:
+    """The id of the update."""
+    ids = {one["OperationType"]: one["OperationId"] for one in view["LastOperations"]}
+    return str(ids["UPDATE_STACK"])
+
+
+def test_a_cancel_and_a_redeployment_are_two_operations_with_a_rollback_between(
+    stage: Stage,
+) -> None:
+    first, second, *_ = stage.cluster(shutdown_seconds=300).node_ids("workers")
+    stack = stage.deployed({})
+    stack.update(properties(NodeIds=[first]))
+    stage.timeline.after(30, lambda: stack.cancel_and_redeploy(properties(NodeIds=[second])))
+    views = shown(stage, stack, 600)
+    assert statuses(views) == [
+        "UPDATE_IN_PROGRESS",
+        "UPDATE_ROLLBACK_IN_PROGRESS",
+        "UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS",
+        "UPDATE_ROLLBACK_COMPLETE",
+        "UPDATE_IN_PROGRESS",
+        "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS",
+        "UPDATE_COMPLETE",
+    ]
+    cancelled, again = {operation(view) for view in views[:4]}, operation(views[4])
+    assert len(cancelled) == 1
+    assert again not in cancelled
+    assert views[4]["LastUpdatedTime"] > views[3]["LastUpdatedTime"]
+    _, there, back, new = stack.requests
+    assert back.event["OldResourceProperties"]["NodeIds"] == [first]
+    assert "NodeIds" not in back.event["ResourceProperties"]
+    assert new.event["ResourceProperties"]["NodeIds"] == [second]
+    assert not there.answer
+
+
+@pytest.mark.parametrize(
+    ("is_made_by_change_set", "before"), [(False, "ValidationError"), (True, "REVIEW_IN_PROGRESS")]
+)
+def test_a_lag_shows_a_new_stack_late(
+    stage: Stage, is_made_by_change_set: bool, before: str
+) -> None:
+    stack = stage.stack()
+    stack.lag_forward, stack.lag_backward = 4.0, 10.0
+    stack.is_made_by_change_set = is_made_by_change_set
+    stack.create(properties())
+    views = shown(stage, stack, 20)
+    assert statuses(views) == [before, "CREATE_IN_PROGRESS", "CREATE_COMPLETE"]
+    assert [one["OperationType"] for one in views[-1]["LastOperations"]] == ["CREATE_STACK"]
+    assert ("LastUpdatedTime" in views[-1]) is is_made_by_change_set
+
+
+def test_a_lag_shows_status_times_and_operations_of_one_moment(stage: Stage) -> None:
+    stack = stage.deployed({})
+    old = stack.describe()
+    stage.timeline.sleep(60)
+    stack.lag_forward, stack.lag_backward = 2.0, 15.0
+    stack.update(properties())
+    views = shown(stage, stack, 60)
+    assert views[0] == old
+    for before, after in pairwise(views[1:]):
+        assert after == {**before, "StackStatus": after["StackStatus"]}
+
+
+@pytest.mark.parametrize(
+    ("form", "known"),
+    [
+        ("X-Amz-Date", "?X-Amz-Date=19700112T134640Z&X-Amz-Expires=7200&X-Amz-Signature=s3cret"),
+        ("Expires", "?Expires=1007200&Signature=s3cret"),
+        ("", "?Signature=s3cret"),
+    ],
+)
+def test_a_response_url_tells_when_it_was_made(stage: Stage, form: str, known: str) -> None:
+    stage.cloudformation.url_form = form
+    stack = stage.stack()
+    stack.create(properties())
+    assert stack.request.event["ResponseURL"].endswith(known)
+
+
+@pytest.mark.parametrize(
+    ("change", "missing"),
+    [
+        (lambda stack: setattr(stack, "shows_operations", False), "LastOperations"),
+        (lambda stack: setattr(stack, "shows_update_time", False), "LastUpdatedTime"),
+    ],
+)
+def test_a_partition_may_tell_less(
+    stage: Stage, change: Callable[[Stack], None], missing: str
+) -> None:
+    stack = stage.deployed({})
+    stack.update(properties())
+    assert missing in stack.describe()
+    change(stack)
+    assert missing not in stack.describe()
