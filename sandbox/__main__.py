@@ -18,7 +18,14 @@ ACCOUNT: Final = "111122223333"
 REGION: Final = "us-west-2"
 CLUSTER_ID: Final = "a1b2c3d4e5f6"
 GROUPS: Final = {"controller": 1, "workers": 8}
-TOLD: Final = ("AWS_", "CDK_", "NODE_EXTRA_CA_CERTS", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
+TOLD: Final = (
+    "AWS_",
+    "CDK_",
+    "JSII_",
+    "NODE_EXTRA_CA_CERTS",
+    "REQUESTS_CA_BUNDLE",
+    "SSL_CERT_FILE",
+)
 _POLL_SECONDS: Final = 0.5
 
 

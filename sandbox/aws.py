@@ -96,6 +96,7 @@ class Sandbox:
                 "CDK_DEFAULT_ACCOUNT": self.account,
                 "CDK_DEFAULT_REGION": self.region,
                 "CDK_DISABLE_CLI_TELEMETRY": "1",
+                "CDK_NOTICES": "false",
                 "CDK_DISABLE_VERSION_CHECK": "1",
                 # unpacking the CDK takes ten seconds, so it is kept from one sandbox to the next
                 "JSII_RUNTIME_PACKAGE_CACHE_ROOT": str(ROOT / ".sandbox" / "jsii"),

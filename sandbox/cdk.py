@@ -25,7 +25,7 @@ def run_cdk(
         check: raise CalledProcessError when it fails.
         on_line: called with each line as it comes.
     """
-    command = [str(CDK), "--no-notices", *args]
+    command = [str(CDK), *args]
     lines = []
     with subprocess.Popen(
         command,

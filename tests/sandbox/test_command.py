@@ -75,7 +75,7 @@ def test_the_commands_of_the_readme_work_exactly_as_written(tmp_path: Path) -> N
     write_templates(tmp_path / "dist")
     blocks = code_blocks(ROOT / "README.md", "console")
     aws = next(block.commands for block in blocks if "handler.zip" in block.text)
-    cdk = next(block.commands for block in blocks if "cdk deploy" in block.text)
+    cdk = next(block.commands for block in blocks if block.text.startswith("$ cdk deploy"))
     with second_terminal("--group", "workers=4", home=tmp_path) as terminal:
         nodes, deploy, bucket = terminal.first
         assert terminal.run(nodes).count("InstanceId") == 4
