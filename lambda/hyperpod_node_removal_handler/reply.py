@@ -155,27 +155,32 @@ def put(url: str, body: bytes, timeout: float) -> None:
     # An empty content type is part of what CloudFormation signed.
     headers = {"content-type": "", "content-length": str(len(body))}
     try:
-        with closing(_connection(host, port, timeout)) as connection:
-            guard = threading.Timer(timeout, _shut_down, [connection])
+        is_late = threading.Event()
+        with closing(_connection(split.netloc, host, port, timeout)) as connection:
+            guard = threading.Timer(timeout, _shut_down, [connection, is_late])
             guard.daemon = True
             guard.start()
             try:
                 connection.connect()
-                if not guard.is_alive():
-                    raise TimeoutError
-                connection.request("PUT", urlunsplit(("", "", *split[2:])), body, headers)
-                status = connection.getresponse().status
+                if not is_late.is_set():
+                    connection.request("PUT", urlunsplit(("", "", *split[2:])), body, headers)
+                    status = connection.getresponse().status
             finally:
                 guard.cancel()
+        if is_late.is_set():
+            # What was read of an answer that was cut off may look like a whole one.
+            raise TimeoutError
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise DeliveryError(type(error).__name__) from None
     if not http.client.OK <= status < http.client.MULTIPLE_CHOICES:
         raise DeliveryError(f"HTTP status {status}")
 
 
-def _connection(host: str, port: int | None, timeout: float) -> http.client.HTTPSConnection:
+def _connection(
+    netloc: str, host: str, port: int | None, timeout: float
+) -> http.client.HTTPSConnection:
     context = ssl.create_default_context()
-    proxy = None if proxy_bypass(host) else getproxies().get("https")
+    proxy = None if proxy_bypass(netloc) else getproxies().get("https")
     if not proxy:
         return http.client.HTTPSConnection(host, port, timeout=timeout, context=context)
     via = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
@@ -189,8 +194,9 @@ def _connection(host: str, port: int | None, timeout: float) -> http.client.HTTP
     return connection
 
 
-def _shut_down(connection: http.client.HTTPSConnection) -> None:
+def _shut_down(connection: http.client.HTTPSConnection, is_late: threading.Event) -> None:
     """End an exchange whose time is up, whatever it waits for."""
+    is_late.set()
     if connection.sock:
         with suppress(OSError):
             connection.sock.shutdown(socket.SHUT_RDWR)

@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -144,9 +145,8 @@ def test_the_reply_goes_through_the_proxy(
     answer = function.send("Create", NodeIds=[cluster.node_ids("workers")[0]])
     assert answer["Status"] == "SUCCESS"
     port = function.endpoint.server.server_port
-    assert [asked.split("\r\n")[0] for asked in proxy.asked] == [
-        f"CONNECT 127.0.0.1:{port} HTTP/1.1"
-    ] or proxy.asked[0].startswith(f"CONNECT 127.0.0.1:{port} ")
+    assert len(proxy.asked) == 1
+    assert proxy.asked[0].startswith(f"CONNECT 127.0.0.1:{port} ")
     assert "s3cret" not in "".join(proxy.asked)
 
 
@@ -209,8 +209,6 @@ def drip(connection: socket.socket) -> None:
 def test_a_server_that_drips_its_answer_has_one_deadline_for_all_of_it(
     authority: tuple[trustme.CA, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import ssl  # noqa: PLC0415
-
     ca, path = authority
     monkeypatch.setenv("SSL_CERT_FILE", str(path))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

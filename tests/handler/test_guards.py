@@ -20,11 +20,10 @@ def cluster(world: World) -> Cluster:
 def spoil(world: World, cluster: Cluster, seconds: float) -> None:
     """Let another node fail after so many seconds, so that fewer remain than there were."""
     victim, at = cluster.node_ids("workers")[-1], world.clock.now() + seconds
-    done = []
 
     def fail(_: object) -> None:
-        if world.clock.now() >= at and not done:
-            done.append(cluster.set_node_status(victim, "Failure"))
+        if world.clock.now() >= at:
+            cluster.set_node_status(victim, "Failure")
 
     for operation in ("DescribeStacks", "DescribeCluster", "ListClusterNodes"):
         world.before(operation, fail)
@@ -65,6 +64,11 @@ def test_a_guard_broken_while_the_hook_ran_refuses_the_set(
     assert world.deletes == 0
 
 
+def refuse_all(cluster: Cluster, until: float) -> None:
+    for node in cluster.node_ids("workers"):
+        cluster.refuse(node, until=until)
+
+
 Trouble = Callable[[World, Cluster], object]
 NOT_BEGUN: dict[str, Trouble] = {
     "throttled": lambda world, _: world.hp.fail_next(
@@ -77,9 +81,7 @@ NOT_BEGUN: dict[str, Trouble] = {
     "busy cluster": lambda world, cluster: cluster.set_status(
         "Updating", until=world.clock.now() + 40
     ),
-    "busy nodes": lambda world, cluster: [
-        cluster.refuse(node, until=world.clock.now() + 40) for node in cluster.node_ids("workers")
-    ],
+    "busy nodes": lambda world, cluster: refuse_all(cluster, world.clock.now() + 40),
 }
 
 
@@ -92,8 +94,7 @@ def test_a_request_that_was_not_carried_out_has_not_begun_the_removal(
     trouble(world, cluster)
     if seconds < 900:
         # What is known when one invocation hands over to the next is known to that, too.
-        for node in nodes:
-            cluster.refuse(node, until=world.clock.now() + 120)
+        refuse_all(cluster, world.clock.now() + 120)
     spoil(world, cluster, 4 if seconds == 900 else 90)
     answer = function.send("Create", seconds=seconds, NodeIds=nodes, MinRemaining={"workers": "6"})
     assert refused(answer)
@@ -122,7 +123,7 @@ def test_what_may_have_begun_is_brought_to_its_end(
 
 @pytest.mark.parametrize("guards", [{}, {"MaxRemovals": "8"}])
 def test_a_fresh_plan_serves_as_the_listing_before_the_first_request(
-    world: World, function: Function, cluster: Cluster, guards: dict[str, str]
+    world: World, function: Function, cluster: Cluster, guards: dict[str, Any]
 ) -> None:
     function.send("Create", NodeIds=[cluster.node_ids("workers")[0]], **guards)
     before = [name for name, _ in world.journal]
