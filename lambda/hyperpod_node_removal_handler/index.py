@@ -168,6 +168,7 @@ def _reconcile(work: Continuation, event: Mapping[str, Any], context: LambdaCont
         _log.info("CloudFormation has been answered; nothing more is done.")
         return handler.stay_silent()
     except aws.AwsError as error:
+        _log.error("%s", error)
         return handler.respond(
             report_so_far(f"The removal could not be handed over to a fresh invocation ({error}).")
         )

@@ -77,7 +77,7 @@ def refused(cluster: str, phrases: Sequence[str]) -> str:
     `Nothing was removed from ml-cluster: removing 6 of 8 nodes of group workers leaves 2, fewer
     than 4 (MinRemaining).`"""
     text = f"Nothing was removed from {printable(cluster)}: {'; '.join(phrases)}"
-    return f"{fitted(text, _GUARDS_MAX)}."
+    return f"{abbreviated(text, _GUARDS_MAX)}."
 
 
 def planned(cluster: str, *, planned: int, leaving: int, absent: int, refused: int) -> str:

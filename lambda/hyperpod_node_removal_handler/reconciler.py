@@ -332,6 +332,7 @@ class Reconciler:
             )
         except HookError as error:
             phrase = f"the hook {hook.name} {error}"
+            _log.error("%s", phrase)
             raise RefusedError(phrase, code=FailureCode.HOOK_FAILED) from error
         self.removal = self.removal.apply_verdict(verdict.veto_of)
         if verdict.decision is Decision.VETO:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from sandbox.hyperpod import Cluster
-from tests.handler.function import Function
+from tests.handler.function import HOOK, Function
 from tests.handler.world import Shown, World
 
 Plain = dict[str, Any]
@@ -117,3 +117,13 @@ def test_what_a_rollback_finds_of_another_version_lets_it_pass(
     edit(world, function, go_back)
     answer = send(function, cluster)
     assert (answer["Status"], answer["Data"]["Outcome"]) == ("SUCCESS", "ROLLED_BACK")
+
+
+def test_the_hook_is_asked_once_however_many_invocations_it_takes(
+    function: Function, cluster: Cluster
+) -> None:
+    node = cluster.node_ids("workers")[0]
+    answer = function.send("Create", seconds=200.0, NodeIds=[node], BeforeRemoval=HOOK)
+    assert answer["Status"] == "SUCCESS"
+    assert function.links > 1
+    assert len(function.aws_lambda.asked) == 1

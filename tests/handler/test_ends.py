@@ -80,6 +80,30 @@ def test_the_stack_that_may_not_be_looked_at_is_told_with_why(
     assert world.deletes == 0
 
 
+@pytest.mark.parametrize("asks_hook", [True, False], ids=["the hook", "itself"])
+def test_why_the_function_may_not_invoke_another_is_told_as_fully(
+    world: World,
+    function: Function,
+    cluster: Cluster,
+    asks_hook: bool,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    message = (DENIED + BY_POLICY).replace("sagemaker:{call}", "lambda:InvokeFunction")
+    errors = [ServiceError("AccessDeniedException", message, 403) for _ in range(99)]
+    function.aws_lambda.hook_errors = list[Exception](errors)
+    function.aws_lambda.errors = list[Exception](errors)
+    node = cluster.node_ids("workers")[0]
+    cluster.refuse(node)
+    hook = {"BeforeRemoval": HOOK} if asks_hook else {}
+    event = function.event("Create", {"ClusterName": "ml-cluster", "NodeIds": [node], **hook})
+    answer = function.reply_to(event, seconds=200.0)
+    assert answer["Status"] == "FAILED"
+    assert BY_POLICY[-60:] in answer["Reason"]
+    assert "[...]" in answer["Reason"]
+    assert "its role needs" not in answer["Reason"]
+    assert any(message in record.getMessage() for record in caplog.records)
+
+
 # A call that returns too late ----------------------------------------------------------------
 
 

@@ -214,27 +214,28 @@ def first_copy(world: World, nodes: list[str], *, seconds: float) -> None:
     world.clock.sleep(seconds)
 
 
-@pytest.mark.parametrize("seconds", [0, 1, 20, 59])
+@pytest.mark.parametrize("seconds", [0, 1, 20, 45])
 @pytest.mark.parametrize(
     "guards",
     [
         {"MissingNodes": "FAIL"},
-        {"MaxRemovals": "3"},
-        {"MinRemaining": {"workers": "5"}},
-        {"MissingNodes": "FAIL", "MaxRemovals": "3", "MinRemaining": {"workers": "5"}},
+        {"MaxRemovals": "2"},
+        {"MinRemaining": {"workers": "6"}},
+        {"MissingNodes": "FAIL", "MaxRemovals": "2", "MinRemaining": {"workers": "6"}},
     ],
 )
 def test_a_second_copy_agrees_with_the_first_and_requests_nothing(
-    world: World, function: Function, guards: dict[str, Any], seconds: int
+    world: World, function: Function, cluster: Cluster, guards: dict[str, Any], seconds: int
 ) -> None:
-    # Each node takes another time to leave.
-    cluster = world.hp.create_cluster("ml-cluster", {"workers": 8}, shutdown_seconds=(5, 200))
-    nodes = [*cluster.node_ids("workers")[:3]]
-    first_copy(world, nodes, seconds=seconds)
+    nodes = [*cluster.node_ids("workers")[:2]]
+    # Each of them leaves 60 s after it was requested.
+    first_copy(world, nodes[:1], seconds=30)
+    first_copy(world, nodes[1:], seconds=seconds)
+    assert (nodes[0] in cluster.present) == (seconds < 30)
     answer = function.send("Create", NodeIds=nodes, **guards)
     assert answer["Status"] == "SUCCESS"
-    assert world.deletes == 1
-    assert len(cluster.present) == 5
+    assert world.deletes == 2
+    assert len(cluster.present) == 6
 
 
 def test_a_second_copy_requests_no_more_than_the_guards_allow(

@@ -67,8 +67,13 @@ def test_a_look_that_takes_until_the_deadline_is_followed_by_no_request(
 def test_a_look_during_which_the_reply_was_sent_is_followed_by_no_request(
     world: World, function: Function, cluster: Cluster
 ) -> None:
-    world.before("DescribeStacks", lambda _: world.clock.sleep(54 if world.hp.calls else 0))
-    answer = function.send("Create", NodeIds=[cluster.node_ids("workers")[0]], ServiceTimeout="60")
+    def reply(_: Parameters) -> None:
+        if world.hp.calls["ListClusterNodes"]:
+            for timer in world.clock.timers:
+                timer.action()
+
+    world.before("DescribeStacks", reply)
+    answer = function.send("Create", NodeIds=[cluster.node_ids("workers")[0]])
     assert answer["Status"] == "FAILED"
     assert world.deletes == 0
 
