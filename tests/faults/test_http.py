@@ -12,6 +12,8 @@ from botocore.config import Config
 
 from hyperpod_node_removal_handler import aws
 from hyperpod_node_removal_handler.cluster import Cluster
+from sandbox.hyperpod import ServiceError
+from tests.aws_transport import Answer, RawAnswerError, Sent, answered_by
 from tests.faults.conftest import Tally
 
 GROUP = "2 calls to AWS"
@@ -70,3 +72,31 @@ def test_an_answer_that_cannot_be_read_is_no_answer(
 ) -> None:
     with tally.fault(what), saying(response) as url, pytest.raises(aws.TransientError):
         Cluster("ml-cluster", client(url)).nodes()
+
+
+@pytest.mark.parametrize(
+    ("response", "error"),
+    [
+        (http(ANSWER[:20], length=len(ANSWER)), RawAnswerError(ANSWER[:20], is_cut=True)),
+        (http(b"<html>Hello</html>"), RawAnswerError(b"<html>Hello</html>")),
+        (http(b"null"), RawAnswerError(b"null")),
+        (http(b"<html></html>", status="502 Bad Gateway"), RawAnswerError(b"<html></html>", 502)),
+        (
+            http(b'{"__type": "ThrottlingException", "message": "slow"}', status="400 Bad Request"),
+            ServiceError("ThrottlingException", "slow"),
+        ),
+    ],
+    ids=["cut", "page", "null", "error page", "error"],
+)
+def test_the_transport_of_other_tests_fails_as_a_socket_does(
+    response: bytes, error: Exception
+) -> None:
+    def refuse(_: Sent) -> Answer:
+        raise error
+
+    with saying(response) as url, pytest.raises(aws.TransientError) as told:
+        Cluster("ml-cluster", client(url)).nodes()
+    with answered_by(refuse), pytest.raises(aws.TransientError) as told_by_transport:
+        Cluster("ml-cluster", client("https://api.example")).nodes()
+    assert told_by_transport.type is told.type
+    assert told_by_transport.value.code == told.value.code
