@@ -1,8 +1,8 @@
 """One removal from the first look to the report: observe, decide, act, wait.
 
 The reconciler owns the state of a removal and is the only one that changes it. Where a promise is
-kept: `_send` sends the one request that a look at the stack has just allowed; `_observe` checks the
-guards until a request may have been carried out; whatever waits does so by `StackWatch.sleep`.
+kept: `_request_removals` looks at the stack before each request; `_observe` checks the guards until
+a request may have been carried out; whatever waits does so by `StackWatch.sleep`.
 """
 
 import logging
@@ -45,7 +45,6 @@ from hyperpod_node_removal_handler.timing import (
     HOOK_RESERVE,
     LISTING_MAX_AGE,
     OUTAGE,
-    STACK_POLL,
     Clock,
     Deadlines,
     HandOverDue,
@@ -116,13 +115,14 @@ class Reconciler:
         self._began = clock.now()
         self._description: ClusterDescription | None = None
         self._may_be_busy = False
+        self._is_listed_again = False
         self._unsettled = ""
         """Status of a cluster that was still in transition after the last node had left."""
         self._warned: set[str] = set()
         self._guards = request.guards
         if request.changes_settings_only:
             self._guards = replace(self._guards, missing_nodes=MissingNodes.ACCEPT)
-        self.removal = removal
+        self.removal = replace(removal, is_guarded=self._guards != Guards())
         self.approved_at = approved_at
         """Since when nodes may be requested (see `Continuation`)."""
         self.target_counts_before: Mapping[str, int] = target_counts_before or {}
@@ -133,7 +133,7 @@ class Reconciler:
             reached_at=reached_at,
             settle_for=request.retry_for if request.wait_for is RemovalStage.REMOVED else 0.0,
         )
-        if self._guards != Guards():
+        if self.removal.is_guarded:
             self.schedule.listing_max_age = LISTING_MAX_AGE
 
     def run(self) -> Result | None:
@@ -354,8 +354,11 @@ class Reconciler:
         if not self._may_be_busy or not self._is_busy():
             requests = deque(self.removal.requests())
             while requests:
+                self._require_forward()
                 now = self._clock.now()
-                if not self.removal.has_begun and not self.schedule.is_listing_fresh(now):
+                if now >= self._deadlines.end:
+                    break
+                if self._must_observe(now):
                     return  # The rest is still due, after a listing.
                 parts = self._send(requests.popleft())
                 if parts is None:
@@ -363,18 +366,21 @@ class Reconciler:
                 requests.extendleft(reversed(parts))
         self.schedule.requested(self._clock.now())
 
+    def _must_observe(self, now: float) -> bool:
+        """Whether the guards have to be checked once more, since the look at the stack took long.
+
+        Once, and not again and again where every look does.
+        """
+        is_stale = not self.removal.has_begun and not self.schedule.is_listing_fresh(now)
+        self._is_listed_again = is_stale and not self._is_listed_again
+        return self._is_listed_again
+
     def _send(self, request: DeleteRequest) -> tuple[DeleteRequest, ...] | None:
-        """Send one request, right after a look at the stack.
+        """Send one request. The stack was looked at immediately before.
 
         Returns the parts of it that have to be sent each by itself, or None if no more can be sent
         in this round.
         """
-        self._require_forward()
-        now = self._clock.now()
-        # A look takes as long as it takes, but one that waited for a minute is no moment.
-        is_stale = not self.schedule.is_listing_fresh(now - STACK_POLL)
-        if now >= self._deadlines.end or (is_stale and not self.removal.has_begun):
-            return None
         before = self.removal
         self.removal = before.send(request)
         try:

@@ -26,6 +26,9 @@ _OUT_OF_SCOPE: Final = Refusal(
     FailureCode.NOT_REQUESTED,
     "this update changes neither the cluster nor the ids; change RetryToken to remove the node",
 )
+_TURNED_UP_LATE: Final = Refusal(
+    FailureCode.GUARDED, "it was not in the cluster when the guards were checked"
+)
 SPLIT_INTO: Final = 10
 """Parts of a request that was refused as a whole. Halves would need twice as many calls where
 every node is at fault, which is what such a refusal means; single nodes at once would need one for
@@ -66,6 +69,8 @@ class Removal:
     scope: Scope = Scope.ALL
     controller_groups: frozenset[str] = field(default=frozenset())
     """Instance groups that run the Slurm controller."""
+    is_guarded: bool = False
+    """Whether there are guards: what turns up after the removal has begun was not checked."""
     needs_approval: bool = False
     """Whether only nodes that the hook approved may be requested."""
 
@@ -173,7 +178,11 @@ class Removal:
 
         def look(requested: RequestedNode) -> RequestedNode:
             node = by_logical_id.get(requested.logical_id) or by_instance_id.get(requested.node_id)
-            return requested.observe(node) if node else requested.mark_missing()
+            if node is None:
+                return requested.mark_missing()
+            seen = requested.observe(node)
+            is_late = requested.phase is Phase.ABSENT and self.has_begun
+            return seen.fail(_TURNED_UP_LATE) if is_late and self.is_guarded else seen
 
         nodes = _merged(look(node) for node in self.nodes)
         return replace(self, nodes=tuple(self._checked(node) for node in nodes))

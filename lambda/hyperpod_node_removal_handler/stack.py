@@ -18,6 +18,7 @@ from hyperpod_node_removal_handler import aws
 from hyperpod_node_removal_handler.contract import printable
 from hyperpod_node_removal_handler.timing import (
     AT_REST,
+    FAILED_LOOK,
     FORWARD_LAG,
     LATE_COPY,
     OUTAGE,
@@ -194,15 +195,17 @@ class StackWatch:
         self._look_until(_Standing.FORWARD)
 
     def poll(self) -> None:
-        """Look if it is time to. A look that fails is left to the next poll.
+        """Look if it is time to. One that fails is left to a poll that is due soon.
 
         Raises:
             StackNotUpdatingError: the operation is over.
         """
         pause = AT_REST if self._at_rest_since < math.inf else STACK_POLL
         if self._clock.now() - self._seen_at >= pause:
-            with suppress(aws.AwsError):
+            try:
                 self._look()
+            except aws.AwsError:
+                self._seen_at += FAILED_LOOK - pause
 
     def sleep(self, seconds: float) -> None:
         """Wait, and look at the stack in between as often as `poll` wants to.
@@ -374,8 +377,9 @@ class StackWatch:
         if view.status in _ROLLING_BACK or self._rollback:
             raise _rolled_back(view)
         status = f"in {view.status}" if view.status else "not visible"
+        which = " of another operation" if view.status in _FORWARD else ""
         raise StackNotUpdatingError(
-            f"The stack is {status}, in which CloudFormation sends no such request.",
+            f"The stack is {status}{which}, in which CloudFormation sends no such request.",
             is_rolling_back=False,
         )
 

@@ -37,6 +37,8 @@ AT_REST: Final = 10.0
 """Two looks this far apart that show a stack at rest mean that its operation is over."""
 STACK_POLL: Final = 30.0
 """Whatever is waited for, the stack is looked at again after this long at the latest."""
+FAILED_LOOK: Final = 5.0
+"""A look that failed while something else is waited for is repeated after this long."""
 STACK_PAUSES: Final = (1.0, 1.5, 5.0)
 """First pause, growth and longest pause between looks at a stack whose state is not clear yet."""
 

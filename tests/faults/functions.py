@@ -50,6 +50,8 @@ class Process:
 
     def die(self) -> None:
         """All threads end where they are."""
+        if self.is_dead:
+            return
         self.is_dead = True
         for actor in self._actors:
             actor.kill()

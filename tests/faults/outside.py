@@ -105,7 +105,7 @@ class Outside:
         """End the process right before or right after the work of one call."""
 
         def kill_it(call: Call, answer: Answer | None) -> None:
-            call.invocation.process.is_dead = True
+            call.invocation.process.die()
             raise Killed
 
         trouble = Trouble(kill_it, "", lambda c: c.number == number, is_after_work, times=1)

@@ -264,3 +264,24 @@ def test_a_first_copy_that_lambda_kept_still_refuses_a_typo(
     assert answer["Status"] == "FAILED"
     assert f"not in the cluster (MissingNodes): {TYPO}" in answer["Reason"]
     assert world.deletes == 0
+
+
+def test_where_every_look_at_the_stack_takes_long_nodes_are_removed_all_the_same(
+    world: World, function: Function, cluster: Cluster
+) -> None:
+    world.before("DescribeStacks", lambda _: world.clock.sleep(6))
+    node = cluster.node_ids("workers")[0]
+    answer = function.send("Create", NodeIds=[node], MinRemaining={"workers": "7"})
+    assert answer["Data"]["RemovedNodes"] == node
+
+
+def test_a_node_that_turns_up_once_the_removal_has_begun_does_not_slip_past_the_guards(
+    world: World, function: Function, cluster: Cluster
+) -> None:
+    there, late, *_ = cluster.node_ids("workers")
+    cluster.hide(late, listings=2)
+    answer = function.send("Create", NodeIds=[there, late], MaxRemovals="1")
+    assert answer["Status"] == "FAILED"
+    assert f"Guarded: {late}" in answer["Reason"]
+    assert late in cluster.present
+    assert answer["Data"]["RemovedNodes"] == there
