@@ -1,7 +1,7 @@
 """What the role of a function may do, decided by ministack's own evaluation of its policies.
 
 ministack decides for the services that it is (AUTH in its environment); for SageMaker, which is
-served outside, `denial` does. Whoever has the sandbox's own keys may do everything. Not as on AWS:
+served outside, `denial` does. People may do everything. Not as on AWS:
 no service control policies, no permissions that spread late, and no dependent actions.
 """
 
