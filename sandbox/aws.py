@@ -40,7 +40,7 @@ class Sandbox:
 
     SageMaker is `hyperpod`, served from this process; all else is an engine in a child process,
     which ends with the sandbox, or with this process however that ends. Functions run in processes
-    of their own. What differs from AWS: `sandbox.engine.custom_resources` and `.functions`.
+    of their own. What differs from AWS: `docs/adr/0004-the-sandbox-engine.md`.
     """
 
     def __init__(
