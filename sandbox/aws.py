@@ -21,7 +21,7 @@ from sandbox.assembly import read_assembly
 from sandbox.awscli import run_aws
 from sandbox.cdk import run_cdk
 from sandbox.certificates import Certificates, make_certificates
-from sandbox.engine import OWN_AGENT, OWN_KEY, PATH_OF_DENIAL
+from sandbox.engine import OWN_AGENT, PATH_OF_DENIAL
 from sandbox.engine.settings import PATH as PATH_OF_SETTINGS
 from sandbox.engine.settings import Settings
 from sandbox.hyperpod import HyperPod
@@ -34,6 +34,8 @@ from sandbox.stacks import Deployment, StackEvent, Stacks
 ACCOUNT: Final = "000000000000"
 REGION: Final = "us-east-1"
 _IDLE_SECONDS: Final = 60
+_TEMPORARY: Final = "ASIA"
+"""How the access key of a role's session begins (IAM user guide, unique ids)."""
 
 
 class Sandbox:
@@ -41,7 +43,7 @@ class Sandbox:
 
     SageMaker is `hyperpod`, served from this process; all else is an engine in a child process,
     which ends with the sandbox, or with this process however that ends. Functions run in processes
-    of their own. What differs from AWS: `sandbox.engine.custom_resources` and `.functions`.
+    of their own. What differs from AWS: `docs/adr/0004-the-sandbox-engine.md`.
     """
 
     def __init__(
@@ -152,8 +154,8 @@ class Sandbox:
 
     def _denial(self, access_key: str, action: str, resource: str) -> str:
         """Why the engine's IAM denies access to SageMaker; empty where it does not."""
-        if access_key in {OWN_KEY, self.account}:
-            # the engine itself may be asking, for a stack's cluster, and answers no one meanwhile
+        if not access_key.startswith(_TEMPORARY):
+            # a person, or the engine for a stack's cluster, which answers no one meanwhile
             return ""
         return self._ask("PUT", PATH_OF_DENIAL, json.dumps([access_key, action, resource]))
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from sandbox.certificates import Certificates
-from sandbox.engine import OWN_KEY, STOP
+from sandbox.engine import STOP
 from sandbox.project import ROOT
 
 START_SECONDS: Final = 60
@@ -83,10 +83,6 @@ def _environment(
         "SFTP_ENABLED": "0",
         "DOCKER_HOST": f"unix://{directory}/no-docker.sock",
         "LAMBDA_ASYNC_RETRY_BASE_SECONDS": "0.1",
-        # roles may do what their policies say, and whoever has these keys may do everything
-        "AUTH": "true",
-        "AWS_ACCESS_KEY_ID": OWN_KEY,
-        "AWS_SECRET_ACCESS_KEY": "testing",
         # handed on to the functions
         "AWS_ENDPOINT_URL": f"https://127.0.0.1:{port}",
     }

@@ -8,8 +8,6 @@ from typing import Final
 
 STOP: Final = "stop"
 """What the parent writes to the engine's standard input before it closes it."""
-OWN_KEY: Final = "testing"
-"""The access key of the engine itself, which may do everything."""
 OWN_AGENT: Final = "md/sandbox"
 """What the sandbox's own look at stacks has in its user agent, and nobody else's."""
 PATH_OF_DENIAL: Final = "/sandbox/denial"

@@ -43,6 +43,8 @@ def application(*, endpoint: str, directory: Path) -> Any:
     past = lag.Lag(known)
     custom_resources.install(exchange)
     deployments.install(exchange, known)
+    held = permissions.Functions()
+    held.install()
     roles.install()
     rollbacks.install()
     events.install(past.note)
@@ -54,6 +56,7 @@ def application(*, endpoint: str, directory: Path) -> Any:
     aws = limited(ministack_app)
 
     async def answer(scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        held.hold(scope)
         path = scope.get("path", "") if scope["type"] == "http" else ""
         if path.startswith(PATH):
             await _respond(send, _deliver(exchange, scope, await _body(receive)))
@@ -62,7 +65,7 @@ def application(*, endpoint: str, directory: Path) -> Any:
                 await asyncio.sleep(_IDLE_POLL)
             await _respond(send, 200)
         elif path == PATH_OF_DENIAL:
-            await _respond(send, 200, permissions.denial(await _body(receive)))
+            await _respond(send, 200, held.denial(await _body(receive)))
         elif path == settings.PATH:
             known.change(json.loads(await _body(receive)))
             await _respond(send, 200)

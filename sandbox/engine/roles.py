@@ -2,7 +2,7 @@
 
 Filled in: a role that is not there, or that does not trust CloudFormation, fails an operation
 before any resource is touched, and the reason is in the stack's own event alone (aws-samples
-amazon-cognito-passwordless-auth #192). Not as on AWS: the role's policies are not enforced.
+amazon-cognito-passwordless-auth #192).
 """
 
 from typing import Any, Final
