@@ -150,7 +150,7 @@ class Reconciler:
                 with suppress(AwsError):
                     self._stack.require_forward()
         except StackNotUpdatingError as error:
-            if not self.removal.has_begun:
+            if not self.removal.was_requested:
                 raise
             return self._result(f"{error} No further node was requested.")
         return result

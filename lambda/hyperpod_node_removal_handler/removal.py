@@ -117,6 +117,11 @@ class Removal:
         return any(node.may_have_been_requested for node in self.nodes)
 
     @property
+    def was_requested(self) -> bool:
+        """Whether the service was asked for any node, whatever came of it."""
+        return self.has_begun or any(node.attempts for node in self.nodes)
+
+    @property
     def is_seen_under_way(self) -> bool:
         """Whether nodes of the set are seen leaving: another copy of the request may have begun."""
         return any(node.is_leaving for node in self.nodes)

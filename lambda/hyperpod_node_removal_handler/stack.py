@@ -171,6 +171,7 @@ class StackWatch:
         self._seen_at = -math.inf
         self._unclear_since = math.inf
         self._at_rest_since = math.inf
+        self._early_ids: tuple[str, ...] = ()
         self._rollback: StackView | None = None
         self._over: StackNotUpdatingError | None = None
 
@@ -295,9 +296,13 @@ class StackWatch:
             return self._unclear(view)
         if kind == _UPDATE and self._is_late(view):
             raise _other(view)
+        ids = view.operations.get(kind, ())
+        if self._early_ids and ids and ids != self._early_ids:
+            raise _other(view)
         if is_early:
+            self._early_ids = ids
             return _Standing.EARLY
-        self.operation = Operation(kind, view.operations.get(kind, ()), view.updated_at)
+        self.operation = Operation(kind, ids, view.updated_at)
         self._rollback = None
         return _Standing.FORWARD
 
