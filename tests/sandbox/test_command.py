@@ -56,8 +56,14 @@ def second_terminal(*words: str, home: Path) -> Iterator[Terminal]:
             if "Ctrl-C" in line:
                 break
         exported = dict(re.findall(r"^export (\w+)=(.*)$", "\n".join(said), re.MULTILINE))
-        # nobody is there to approve of the changes to IAM
-        own = {"PATH": PATH, "HOME": str(home), "CDK_REQUIRE_APPROVAL": "never"}
+        own = {
+            "PATH": PATH,
+            "HOME": str(home),
+            # nobody is there to approve of the changes to IAM
+            "CDK_REQUIRE_APPROVAL": "never",
+            # the project's own folder may be in use by the demo of another test
+            "CDK_OUTPUT": str(home / "cdk.out"),
+        }
         first = [line for line in said if re.match("aws |cdk ", line)]
         try:
             yield Terminal(own | exported, first, process)
