@@ -49,9 +49,10 @@ def test_keys_that_are_not_known_are_ignored(
     world: World, function: Function, cluster: Cluster
 ) -> None:
     def add(plain: Plain) -> None:
-        for part in (plain, plain["request"], plain["request"]["guards"], plain["operation"]):
+        request = plain["request"]
+        for part in (plain, request, request["guards"], plain["operation"], plain["removal"]):
             part["of_a_newer_version"] = {"a": [1]}
-        for node in plain["nodes"]:
+        for node in plain["removal"]["nodes"]:
             node["of_a_newer_version"] = "x"
             node["node"]["of_a_newer_version"] = "x"
 
@@ -68,8 +69,8 @@ def test_keys_that_are_not_known_are_ignored(
         "approved_at",
         "reached_at",
         "started",
-        "needs_approval",
-        "nodes",
+        "removal.needs_approval",
+        "removal.nodes",
         "request",
         "request.guards",
         "request.scope",
@@ -77,8 +78,8 @@ def test_keys_that_are_not_known_are_ignored(
         "request.before_removal",
         "operation.ids",
         "operation.updated_at",
-        "nodes.0.may_have_been_requested",
-        "nodes.0.phase",
+        "removal.nodes.0.may_have_been_requested",
+        "removal.nodes.0.phase",
     ],
 )
 def test_a_missing_key_is_refused_and_never_taken_for_cleared(
@@ -102,7 +103,7 @@ def test_a_missing_key_is_refused_and_never_taken_for_cleared(
 def test_a_phase_that_is_not_known_is_refused(
     world: World, function: Function, cluster: Cluster, value: object
 ) -> None:
-    edit(world, function, lambda plain: plain["nodes"][0].update(phase=value))
+    edit(world, function, lambda plain: plain["removal"]["nodes"][0].update(phase=value))
     assert send(function, cluster)["Status"] == "FAILED"
     assert len(cluster.present) == 8
 
