@@ -9,9 +9,10 @@ import math
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from hyperpod_node_removal_handler import aws, handover, report, signals, timing
+from hyperpod_node_removal_handler import aws, handover, report, timing
+from hyperpod_node_removal_handler.before_removal import Hook
 from hyperpod_node_removal_handler.cluster import Cluster
 from hyperpod_node_removal_handler.contract import SERVICE_TIMEOUT_DEFAULT, Outcome
 from hyperpod_node_removal_handler.custom_resource import (
@@ -29,16 +30,6 @@ from hyperpod_node_removal_handler.report import Report
 from hyperpod_node_removal_handler.request import RemovalRequest
 from hyperpod_node_removal_handler.stack import Stack, StackNotUpdatingError, StackWatch
 from hyperpod_node_removal_handler.wire import RequestError
-
-if TYPE_CHECKING:
-    from hyperpod_node_removal_handler.before_removal import Hook
-
-# Loaded when it is needed, were it not for this: what cannot be loaded must show before nodes are
-# removed, where `entry` tells it, and not after.
-if signals.writes_metrics():
-    import hyperpod_node_removal_handler.metrics
-if signals.event_bus():
-    import hyperpod_node_removal_handler.removal_event  # noqa: F401
 
 _log = logging.getLogger(__name__)
 
@@ -165,11 +156,9 @@ def _reconcile(work: Continuation, event: Mapping[str, Any], context: LambdaCont
         )
 
 
-def _hook(request: RemovalRequest, event: Mapping[str, Any]) -> "Hook | None":
+def _hook(request: RemovalRequest, event: Mapping[str, Any]) -> Hook | None:
     if not request.before_removal:
         return None
-    from hyperpod_node_removal_handler.before_removal import Hook  # noqa: PLC0415 (most have none)
-
     return Hook(request.before_removal, Envelope.from_event(event), clock, aws.waiting_client)
 
 

@@ -10,9 +10,10 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
-from hyperpod_node_removal_handler import aws, plan_table, refill, timing
+from hyperpod_node_removal_handler import aws, log_lines, refill, timing
+from hyperpod_node_removal_handler.before_removal import Decision, Hook, HookError
 from hyperpod_node_removal_handler.cluster import Cluster, ClusterDescription, Listing, Refusal
 from hyperpod_node_removal_handler.contract import (
     BEFORE_REMOVAL_MAX,
@@ -30,9 +31,6 @@ from hyperpod_node_removal_handler.request import Guards, RemovalRequest
 from hyperpod_node_removal_handler.requested_node import Phase
 from hyperpod_node_removal_handler.result import Result, interrupted, not_found
 from hyperpod_node_removal_handler.stack import StackNotUpdatingError, StackWatch
-
-if TYPE_CHECKING:
-    from hyperpod_node_removal_handler.before_removal import Hook
 
 _log = logging.getLogger(__name__)
 
@@ -64,7 +62,7 @@ class Reconciler:
         clock: timing.Clock,
         deadlines: timing.Deadlines,
         removal: Removal,
-        hook: "Hook | None" = None,
+        hook: Hook | None = None,
         has_replied: Callable[[], bool] = lambda: False,
         approved_at: float | None = None,
         reached_at: float | None = None,
@@ -243,7 +241,7 @@ class Reconciler:
     def _plan(self, description: ClusterDescription) -> Plan:
         self.target_counts_before = description.target_counts
         self.removal, plan = make_plan(self.removal, description, self._nodes)
-        for line in plan_table.log_lines(plan):
+        for line in log_lines.of_plan(plan):
             _log.log(line.level, "%s", line.text, extra=dict(line.fields))
         self._warn()
         guards = self._guards
@@ -294,14 +292,8 @@ class Reconciler:
         return min(wanted, hand_over_at)
 
     def _ask_hook(
-        self, hook: "Hook", plan: Plan, description: ClusterDescription, deadline: float
+        self, hook: Hook, plan: Plan, description: ClusterDescription, deadline: float
     ) -> None:
-        # Loaded already: the hook is one of it.
-        from hyperpod_node_removal_handler.before_removal import (  # noqa: PLC0415
-            Decision,
-            HookError,
-        )
-
         try:
             verdict = hook.ask(
                 description,

@@ -15,8 +15,8 @@ from botocore.exceptions import ClientError
 from hyperpod_node_removal_handler import aws, signals
 from hyperpod_node_removal_handler.contract import Attribute, printable
 from hyperpod_node_removal_handler.envelope import Envelope
-from hyperpod_node_removal_handler.finished import FinishedRemoval
 from hyperpod_node_removal_handler.requested_node import RequestedNode
+from hyperpod_node_removal_handler.result import FinishedRemoval
 from hyperpod_node_removal_handler.timing import EVENT_RETRY, Clock, call_with_retry
 
 _log = logging.getLogger(__name__)
