@@ -108,6 +108,9 @@ def _reconcile(work: Continuation, event: Mapping[str, Any], context: LambdaCont
     request, log = work.request, log_place(context)
     deadlines = _deadlines(work.started, request.service_timeout, context)
     stack = _watch(event, deadlines, outage=max(timing.OUTAGE, request.retry_for), work=work)
+    hook = None
+    if request.before_removal:
+        hook = Hook(request.before_removal, Envelope.from_event(event), clock, aws.waiting_client)
     reconciler = Reconciler(
         request,
         cluster=Cluster(request.cluster, aws.client("sagemaker")),
@@ -115,7 +118,7 @@ def _reconcile(work: Continuation, event: Mapping[str, Any], context: LambdaCont
         clock=clock,
         deadlines=deadlines,
         removal=work.removal,
-        hook=_hook(request, event),
+        hook=hook,
         has_replied=lambda: handler.has_replied,
         approved_at=work.approved_at,
         reached_at=work.reached_at,
@@ -154,12 +157,6 @@ def _reconcile(work: Continuation, event: Mapping[str, Any], context: LambdaCont
         return handler.respond(
             report_so_far(f"The removal could not be handed over to a fresh invocation ({error}).")
         )
-
-
-def _hook(request: RemovalRequest, event: Mapping[str, Any]) -> Hook | None:
-    if not request.before_removal:
-        return None
-    return Hook(request.before_removal, Envelope.from_event(event), clock, aws.waiting_client)
 
 
 def _hand_over(successor: Continuation, event: Mapping[str, Any], context: LambdaContext) -> None:
