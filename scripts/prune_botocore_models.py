@@ -3,7 +3,7 @@
     python scripts/prune_botocore_models.py
 
 The models come from the botocore that is installed here, which the lock file pins. The function
-takes its copies before those of the Lambda runtime (`sdk`). So the calls it knows do not depend on
+takes its copies before those of the Lambda runtime (`aws`). So the calls it knows do not depend on
 the runtime's SDK, and a client is made without parsing megabytes of JSON. Of an answer a copy holds
 what the function reads, and no errors: the function knows them by their codes. What else is left
 out here (endpoint rules, partitions) botocore still takes from its own data.

@@ -17,8 +17,8 @@ from bench.peers.stacks import STACKS
 from bench.telling import Chapter, Verdict, table
 from hyperpod_node_removal._asset import staged_code
 
-GOAL: Final = 60_000
-"""Bytes of the zipped asset."""
+GOAL: Final = 100_000
+"""Bytes of the zipped asset, which is the source as it was reviewed (ADR 15)."""
 
 
 @dataclass(frozen=True)

@@ -114,7 +114,7 @@ def chapter(found: Mapping[int, Sequence[Synth]]) -> Chapter:
             "Profiled: most of an empty app is the CDK's own validator of templates. What a function adds"
             " is the CDK's modules for it, in Python and in Node.js (`aws_lambda` brings `aws_ec2` along),"
             " and for code from a folder `aws_s3` and the tables of regions. Of the rest, 50 ms are spent"
-            " on the function's code, and about as much on modules for what a removal may ask for."
+            " on the function's code; modules for what a removal may ask for are imported by those that do."
         ),
         verdicts=[
             Verdict(

@@ -1,14 +1,13 @@
 """The function's code, collected from the packages that are installed.
 
 The handler and crhelper are pure Python, so collecting them is copying them: no Docker, no
-network. Only sources and data are taken, the handler's without its docstrings, comments and
-signature types, and every file gets the same mode. So the asset and its hash are the same from a
+network, and what is deployed is what was reviewed, byte for byte (docs/adr/0015). Only sources and
+data are taken, and every file gets the same mode, so the asset and its hash are the same from a
 checkout or a wheel, compiled or not, and under any umask. A mode matters beyond the hash: Lambda
 cannot read a file that only its owner can.
 """
 
 import atexit
-import json
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -18,7 +17,6 @@ from pathlib import Path
 from typing import Final
 
 from hyperpod_node_removal._errors import AssetError
-from hyperpod_node_removal._slim import slim
 
 HANDLER_PACKAGE: Final = "hyperpod_node_removal_handler"
 PACKAGES: Final = (HANDLER_PACKAGE, "crhelper")
@@ -41,7 +39,7 @@ def staged_code() -> Path:
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     folder.chmod(_FOLDER_MODE)
     for name in PACKAGES:
-        _copy(package_folder(name), folder / name, is_slimmed=name == HANDLER_PACKAGE)
+        _copy(package_folder(name), folder / name)
     return folder
 
 
@@ -61,21 +59,14 @@ def package_folder(name: str) -> Path:
     )
 
 
-def _copy(source: Path, target: Path, *, is_slimmed: bool = False) -> None:
+def _copy(source: Path, target: Path) -> None:
     for path in _code_below(source):
         copy = target / path.relative_to(source)
         copy.parent.mkdir(parents=True, exist_ok=True)
-        content = path.read_bytes()
-        copy.write_bytes(_slimmed(path.suffix, content) if is_slimmed else content)
+        copy.write_bytes(path.read_bytes())
         copy.chmod(_FILE_MODE)
     for folder in (target, *(path for path in target.rglob("*") if path.is_dir())):
         folder.chmod(_FOLDER_MODE)
-
-
-def _slimmed(suffix: str, content: bytes) -> bytes:
-    if suffix == ".py":
-        return slim(content.decode("utf-8")).encode("utf-8")
-    return json.dumps(json.loads(content), separators=(",", ":")).encode("ascii")
 
 
 def _code_below(folder: Path) -> Iterator[Path]:

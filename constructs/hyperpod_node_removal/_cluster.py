@@ -1,15 +1,19 @@
 """The cluster a removal names, in one of three ways."""
 
-from dataclasses import dataclass
-from typing import Final
+from __future__ import annotations
 
-from aws_cdk import Reference, Stack, Tokenization
-from aws_cdk.aws_sagemaker import CfnCluster
-from aws_cdk.interfaces.aws_sagemaker import IClusterRef
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from aws_cdk import CfnResource, Reference, Stack, Tokenization
 
 from hyperpod_node_removal._errors import InvalidPropertyError
 from hyperpod_node_removal._validation import check_text, is_token
 from hyperpod_node_removal_handler import contract
+
+if TYPE_CHECKING:
+    from aws_cdk.aws_sagemaker import CfnCluster
+    from aws_cdk.interfaces.aws_sagemaker import IClusterRef
 
 _ARN_REGION: Final = 3
 """Field of an ARN, counted from 0."""
@@ -111,14 +115,19 @@ def _of_construct(path: str, stack: Stack, cluster: IClusterRef) -> NamedCluster
 def _managed_resource(cluster: IClusterRef) -> CfnCluster | None:
     """The AWS::SageMaker::Cluster behind a construct, or None if this app does not manage it."""
     node = getattr(cluster, "node", None)
-    for candidate in (cluster, node and node.default_child):
-        if isinstance(candidate, CfnCluster):
-            return candidate
-    return None
+    return _as_resource(cluster) or _as_resource(node and node.default_child)
 
 
 def _referred(value: str) -> CfnCluster | None:
     """The cluster resource that a token refers to."""
     token = Tokenization.reverse(value, fail_concat=False) if is_token(value) else None
-    target = token.target if isinstance(token, Reference) else None
-    return target if isinstance(target, CfnCluster) else None
+    return _as_resource(token.target) if isinstance(token, Reference) else None
+
+
+def _as_resource(candidate: object) -> CfnCluster | None:
+    """`candidate`, if it is the resource of a cluster."""
+    if not isinstance(candidate, CfnResource):
+        return None  # without the module of which only such a resource is
+    from aws_cdk.aws_sagemaker import CfnCluster  # noqa: PLC0415
+
+    return candidate if isinstance(candidate, CfnCluster) else None

@@ -1,15 +1,19 @@
 """A CloudWatch dashboard of removals."""
 
-from typing import Final
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
 
 from aws_cdk import Duration
-from aws_cdk import aws_cloudwatch as cloudwatch
 from constructs import Construct
 
 from hyperpod_node_removal._provider import NodeRemovalProvider
 from hyperpod_node_removal._validation import check_text
 from hyperpod_node_removal_handler import contract
 from hyperpod_node_removal_handler.signals import METRIC_NAMESPACE, Dimension, Metric
+
+if TYPE_CHECKING:
+    from aws_cdk import aws_cloudwatch as cloudwatch
 
 _HALF: Final = 12
 """Columns of a dashboard that half a row takes."""
@@ -43,6 +47,8 @@ class NodeRemovalDashboard(Construct):
             InvalidPropertyError: `cluster` is not the name or the ARN of a cluster.
             NodeRemovalError: the provider writes no metrics.
         """
+        from aws_cdk import aws_cloudwatch as cloudwatch  # noqa: PLC0415
+
         if cluster is not None:
             path = f"{scope.node.path}/{construct_id}".lstrip("/")
             check_text(path, "cluster", cluster, contract.cluster_name_problem)
@@ -86,10 +92,12 @@ def _graph(
     metric: Metric,
     where: str,
     *,
-    statistic: str = cloudwatch.Stats.SUM,
+    statistic: str = "Sum",
     by_code: bool = False,
 ) -> cloudwatch.GraphWidget:
     """A line for each cluster, or each cluster and code, that CloudWatch finds."""
+    from aws_cdk import aws_cloudwatch as cloudwatch  # noqa: PLC0415
+
     dimensions = [Dimension.CLUSTER_NAME, Dimension.CODE] if by_code else [Dimension.CLUSTER_NAME]
     schema = ",".join([METRIC_NAMESPACE, *dimensions])
     return cloudwatch.GraphWidget(
@@ -109,6 +117,8 @@ def _graph(
 
 def _log_lines(provider: NodeRemovalProvider) -> cloudwatch.LogQueryWidget:
     """The latest lines of the log that are about one node."""
+    from aws_cdk import aws_cloudwatch as cloudwatch  # noqa: PLC0415
+
     return cloudwatch.LogQueryWidget(
         title="Nodes in the log, the latest first",
         width=_HALF,

@@ -1,9 +1,10 @@
 """Rules on the event that ends a removal, for whatever EventBridge can call."""
 
-from collections.abc import Mapping, Sequence
-from typing import Final, TypedDict, Unpack
+from __future__ import annotations
 
-from aws_cdk import aws_events as events
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Final, TypedDict, Unpack
+
 from constructs import Construct
 
 from hyperpod_node_removal._errors import InvalidPropertyError
@@ -14,6 +15,9 @@ from hyperpod_node_removal_handler.signals import (
     EVENT_DETAIL_TYPE,
     EVENT_SOURCE,
 )
+
+if TYPE_CHECKING:
+    from aws_cdk import aws_events as events
 
 Detail = Mapping[str, Sequence[str]]
 """What the detail of an event has to have: values by member."""
@@ -67,6 +71,8 @@ def finished_rule(
     options: RuleOptions,
 ) -> events.Rule:
     """A rule on the event bus, for events with that detail."""
+    from aws_cdk import aws_events as events  # noqa: PLC0415
+
     target = options.get("target")
     return events.Rule(
         scope,

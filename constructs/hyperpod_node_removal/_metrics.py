@@ -1,10 +1,11 @@
 """The metrics of removals, as the function writes them, for alarms and graphs."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
-from typing import Final, TypedDict, Unpack
+from typing import TYPE_CHECKING, Final, TypedDict, Unpack
 
 from aws_cdk import Duration
-from aws_cdk import aws_cloudwatch as cloudwatch
 from constructs import Construct
 
 from hyperpod_node_removal._errors import InvalidPropertyError
@@ -18,6 +19,9 @@ from hyperpod_node_removal_handler.signals import (
     Dimension,
     Metric,
 )
+
+if TYPE_CHECKING:
+    from aws_cdk import aws_cloudwatch as cloudwatch
 
 _ALARM_PERIODS: Final = 2
 """Of which one has to have failures. A removal is a single datum, and its log may be late."""
@@ -60,6 +64,8 @@ class MetricMethods:
         Raises:
             InvalidPropertyError: there is no such metric, which would never have any data.
         """
+        from aws_cdk import aws_cloudwatch as cloudwatch  # noqa: PLC0415
+
         check_text("metric", "metric_name", metric_name, _metric_problem)
         if code is not None:
             check_text("metric", "code", code, _code_problem)
@@ -176,6 +182,8 @@ def failure_alarm(
     alarm_name: str | None,
 ) -> cloudwatch.Alarm:
     """The alarm of `alarm_on_failures`. Without removals there is no data, and all is well."""
+    from aws_cdk import aws_cloudwatch as cloudwatch  # noqa: PLC0415
+
     alarm = metrics.metric_failed_nodes().create_alarm(
         scope,
         construct_id,

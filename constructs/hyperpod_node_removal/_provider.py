@@ -1,9 +1,10 @@
 """What every removal of a stack shares: the Lambda function, its role and its log group."""
 
-from typing import Final, Self
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Self
 
 from aws_cdk import Duration, RemovalPolicy, Stack
-from aws_cdk import aws_events as events
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
@@ -36,11 +37,14 @@ from hyperpod_node_removal._validation import (
 )
 from hyperpod_node_removal_handler import contract
 
+if TYPE_CHECKING:
+    from aws_cdk import aws_events as events
+
 FUNCTION_TIMEOUT_SECONDS: Final = 900
 """The longest a Lambda function can run."""
-MEMORY_MEGABYTES: Final = 256
-"""3,000 nodes take 41 MB (docs/benchmarks.md). The rest is for CPU, which comes with memory: a
-start, mostly imports, takes a quarter of a second of a whole core."""
+MEMORY_MEGABYTES: Final = 512
+"""3,000 nodes take a tenth of it (docs/benchmarks.md). The rest is for CPU, which comes with
+memory: a start, mostly imports, takes a third of a second of a whole core (docs/adr/0015)."""
 _ANY_STACK_ID_REASON: Final = (
     "The ARN of a stack ends in an id that is not known before the stack is made."
 )

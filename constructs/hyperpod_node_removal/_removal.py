@@ -1,13 +1,12 @@
 """The construct: a set of nodes that a deployment removes from a cluster."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from aws_cdk import CfnElement, CustomResource, Duration, Stack
-from aws_cdk import aws_cloudwatch as cloudwatch
-from aws_cdk import aws_events as events
 from aws_cdk.aws_lambda import IFunction
-from aws_cdk.interfaces.aws_sagemaker import IClusterRef
 from constructs import Construct
 
 from hyperpod_node_removal._attributes import RemovalAttributes
@@ -39,6 +38,11 @@ from hyperpod_node_removal_handler.contract import (
     Property,
     RemovalStage,
 )
+
+if TYPE_CHECKING:
+    from aws_cdk import aws_cloudwatch as cloudwatch
+    from aws_cdk import aws_events as events
+    from aws_cdk.interfaces.aws_sagemaker import IClusterRef
 
 
 class NodeRemoval(EventMethods, MetricMethods, RemovalAttributes):

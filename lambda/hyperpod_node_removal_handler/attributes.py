@@ -18,15 +18,8 @@ def data(
     outcome: Outcome, cluster: object, given: Mapping[Attribute, str] | None = None
 ) -> Mapping[str, str]:
     """`Data` with every attribute: those that are not given are empty or zero."""
-    zero = dict.fromkeys(Attribute, "") | {
-        Attribute.REQUESTED_COUNT: "0",
-        Attribute.PLANNED_COUNT: "0",
-        Attribute.REMOVED_COUNT: "0",
-        Attribute.ACCEPTED_COUNT: "0",
-        Attribute.ALREADY_ABSENT_COUNT: "0",
-        Attribute.FAILED_COUNT: "0",
-        Attribute.INSTANCE_GROUP_TARGET_COUNTS: "{}",
-    }
+    zero = {key: "0" if key.endswith("Count") else "" for key in Attribute}
+    zero[Attribute.INSTANCE_GROUP_TARGET_COUNTS] = "{}"
     named = {
         Attribute.OUTCOME: str(outcome),
         Attribute.CLUSTER_NAME: printable(cluster, 256) if isinstance(cluster, str) else "",

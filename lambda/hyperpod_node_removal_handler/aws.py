@@ -1,6 +1,6 @@
 """AWS clients, and the errors of AWS as types.
 
-This is the one module that knows how botocore reports an error::
+This is the one module that knows how botocore makes a client and reports an error::
 
     AwsError
      +-- TransientError          may pass by itself: throttling, 5xx, a lost connection
@@ -14,13 +14,14 @@ This is the one module that knows how botocore reports an error::
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
+from pathlib import Path
 from typing import Any, Final, Protocol
 
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
+from botocore.session import Session
 
-from hyperpod_node_removal_handler import sdk
 from hyperpod_node_removal_handler.contract import printable
 
 MESSAGE_MAX: Final = 300
@@ -28,6 +29,16 @@ MESSAGE_MAX: Final = 300
 _ERROR_MAX: Final = 2000
 """Characters kept of an error's message. That of a denied call ends with why it was denied, and has
 over 450 characters with names as the CDK makes them."""
+
+API_VERSIONS: Final = {
+    "cloudformation": "2010-05-15",
+    "events": "2015-10-07",
+    "lambda": "2015-03-31",
+    "sagemaker": "2017-07-24",
+}
+"""The services the function calls, with the API version of the model that it carries."""
+_MODELS: Final = Path(__file__).with_name("data")
+"""Made by `scripts/prune_botocore_models.py`."""
 
 # Each call is sent once: whether to send it again is for those to decide who know what has changed
 # meanwhile (`timing.call_with_retry`, the reconciler). A call that hangs must not eat the seconds
@@ -133,14 +144,29 @@ class LambdaClient(Protocol):
 @cache
 def client(service: str) -> Any:
     """The client of `service` for this process, made when it is first needed."""
-    return sdk.make_client(service, _EVENTS if service == "events" else _CONFIG)
+    return _new_client(service, _EVENTS if service == "events" else _CONFIG)
 
 
 def waiting_client(seconds: float) -> Any:
     """A client of Lambda that waits so long for what an invoked function answers."""
     # Nothing goes over the connection meanwhile, so something on the way may take it for dead.
     waiting = Config(read_timeout=max(1.0, seconds), tcp_keepalive=True)
-    return sdk.make_client("lambda", _CONFIG.merge(waiting))
+    return _new_client("lambda", _CONFIG.merge(waiting))
+
+
+def _new_client(service: str, config: Config) -> Any:
+    return _session().create_client(service, api_version=API_VERSIONS[service], config=config)
+
+
+@cache
+def _session() -> Session:
+    """Make a session that prefers the carried models to those of the runtime's SDK.
+
+    What a call sends then does not depend on the runtime, and no megabytes of JSON are read.
+    """
+    session = Session()
+    session.set_config_variable("data_path", str(_MODELS))
+    return session
 
 
 @contextmanager

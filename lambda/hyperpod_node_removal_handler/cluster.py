@@ -14,7 +14,6 @@ _IN_TRANSITION: Final = frozenset(
     {"Creating", "Deleting", "RollingBack", "SystemUpdating", "Updating"}
 )
 
-
 _MAX_PAGES: Final = 1000
 """Pages of one listing. The largest cluster has 60 of them (6,758 nodes in a group, quota)."""
 

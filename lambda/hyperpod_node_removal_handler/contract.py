@@ -9,6 +9,7 @@ developer guide), `[cfn]` (the CloudFormation user guide, custom resource refere
 """
 
 import re
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Final
 
@@ -208,8 +209,6 @@ FUNCTION_ARN_FORM: Final = (
     r"(?::(?:\$LATEST|[a-zA-Z0-9_-]{1,128}))?"
 )
 
-# Matched by `re.fullmatch`, which keeps what it compiled: few forms are met in one process, and to
-# compile all of them takes a hundredth of a cold start.
 _KUBERNETES_NODE_NAME_FORM = f"hyperpod-({NODE_ID_FORM})"
 _QUOTED_MAX: Final = 80
 _CUT: Final = " [...] "
@@ -245,17 +244,24 @@ def quoted(value: object) -> str:
     return f"'{printable(str(value), _QUOTED_MAX)}'"
 
 
+def several(names: Sequence[str], shown: int = 10) -> str:
+    """The first `shown` of `names`, and how many more there are."""
+    more = f", +{len(names) - shown} more" if len(names) > shown else ""
+    return ", ".join(names[:shown]) + more
+
+
+def _problem(form: str, value: str, what: str) -> str | None:
+    return None if re.fullmatch(form, value) else f"{quoted(value)} is not {what}"
+
+
 def node_id_problem(value: str) -> str | None:
     """An instance id: `i-` and 8 or 17 hexadecimal digits [model]."""
-    if re.fullmatch(NODE_ID_FORM, value):
-        return None
-    kubernetes = re.fullmatch(_KUBERNETES_NODE_NAME_FORM, value.strip())
-    if kubernetes:
-        instance_id = kubernetes[1]
-        return (
-            f"{quoted(value)} is the Kubernetes name of a node; use its instance id, {instance_id}"
-        )
-    return f"{quoted(value)} is not an instance id; allowed: i- and 8 or 17 of the digits 0-9 a-f"
+    if kubernetes := re.fullmatch(_KUBERNETES_NODE_NAME_FORM, value.strip()):
+        name = quoted(value)
+        return f"{name} is the Kubernetes name of a node; use its instance id, {kubernetes[1]}"
+    return _problem(
+        NODE_ID_FORM, value, "an instance id; allowed: i- and 8 or 17 of the digits 0-9 a-f"
+    )
 
 
 def node_logical_id_problem(value: str) -> str | None:
@@ -265,44 +271,39 @@ def node_logical_id_problem(value: str) -> str | None:
         return (
             f"{quoted(value)} names an instance; put {instance_id} into {Property.NODE_IDS} instead"
         )
-    if re.fullmatch(NODE_LOGICAL_ID_FORM, value):
-        return None
-    return (
-        f"{quoted(value)} is not a logical id; allowed: 2 to 128 letters, digits and hyphens,"
-        " with no hyphen at either end"
+    return _problem(
+        NODE_LOGICAL_ID_FORM,
+        value,
+        "a logical id; allowed: 2 to 128 letters, digits and hyphens, with no hyphen at either end",
     )
 
 
 def cluster_name_problem(value: str) -> str | None:
     """A cluster name or a cluster ARN [model]."""
-    if re.fullmatch(CLUSTER_NAME_FORM, value) or re.fullmatch(CLUSTER_ARN_FORM, value):
-        return None
     if value.startswith("arn:"):
         return cluster_arn_problem(value)
-    return (
-        f"{quoted(value)} is not a cluster name; allowed: 1 to 63 letters, digits and hyphens that"
-        " begin and end with a letter or digit, or a cluster ARN"
+    return _problem(
+        CLUSTER_NAME_FORM,
+        value,
+        "a cluster name; allowed: 1 to 63 letters, digits and hyphens that begin and end with a"
+        " letter or digit, or a cluster ARN",
     )
 
 
 def cluster_arn_problem(value: str) -> str | None:
     """A cluster ARN. It ends in a 12-character id, which is not the name [model]."""
-    if re.fullmatch(CLUSTER_ARN_FORM, value):
-        return None
-    return (
-        f"{quoted(value)} is not a cluster ARN; allowed: arn:aws:sagemaker:<region>:<account>:"
-        "cluster/<id>, where <id> is 12 lower-case letters and digits (not the cluster's name)"
+    return _problem(
+        CLUSTER_ARN_FORM,
+        value,
+        "a cluster ARN; allowed: arn:aws:sagemaker:<region>:<account>:cluster/<id>, where <id> is"
+        " 12 lower-case letters and digits (not the cluster's name)",
     )
 
 
 def eks_cluster_arn_problem(value: str) -> str | None:
     """The ARN of an EKS cluster. It is used for permissions only and never on the wire."""
-    if re.fullmatch(EKS_CLUSTER_ARN_FORM, value):
-        return None
-    return (
-        f"{quoted(value)} is not the ARN of an EKS cluster; allowed:"
-        " arn:aws:eks:<region>:<account>:cluster/<name>"
-    )
+    allowed = "arn:aws:eks:<region>:<account>:cluster/<name>"
+    return _problem(EKS_CLUSTER_ARN_FORM, value, f"the ARN of an EKS cluster; allowed: {allowed}")
 
 
 def retry_token_problem(value: str) -> str | None:
@@ -314,21 +315,21 @@ def retry_token_problem(value: str) -> str | None:
 
 def instance_group_problem(value: str) -> str | None:
     """The exact name of an instance group; there are no prefixes and no wildcards [model]."""
-    if re.fullmatch(INSTANCE_GROUP_FORM, value):
-        return None
-    return (
-        f"{quoted(value)} is not the name of an instance group; allowed: 1 to 63 letters, digits"
-        " and hyphens that begin and end with a letter or digit"
+    return _problem(
+        INSTANCE_GROUP_FORM,
+        value,
+        "the name of an instance group; allowed: 1 to 63 letters, digits and hyphens that begin"
+        " and end with a letter or digit",
     )
 
 
 def function_arn_problem(value: str) -> str | None:
     """The ARN of a Lambda function, a version or an alias of it [model of Lambda]."""
-    if re.fullmatch(FUNCTION_ARN_FORM, value):
-        return None
-    return (
-        f"{quoted(value)} is not the ARN of a function; allowed:"
-        " arn:aws:lambda:<region>:<account>:function:<name>, with or without :<version or alias>"
+    return _problem(
+        FUNCTION_ARN_FORM,
+        value,
+        "the ARN of a function; allowed: arn:aws:lambda:<region>:<account>:function:<name>, with or"
+        " without :<version or alias>",
     )
 
 

@@ -13,18 +13,15 @@ import traceback
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, Protocol, cast
 
+from crhelper import CfnResource
+
 from hyperpod_node_removal_handler import report as reports
 from hyperpod_node_removal_handler.contract import Outcome, Property, printable, quoted
 from hyperpod_node_removal_handler.envelope import Envelope, EnvelopeError
-from hyperpod_node_removal_handler.leaving_out import leaving_out
 from hyperpod_node_removal_handler.reason import LogPlace
 from hyperpod_node_removal_handler.reply import Exchange, safe_text
 from hyperpod_node_removal_handler.report import Report
 from hyperpod_node_removal_handler.timing import EXPIRY_MARGIN, Clock, SystemClock, Timer
-
-# crhelper imports boto3, for its poller only: a fifth of a cold start.
-with leaving_out("boto3"):
-    from crhelper import CfnResource
 
 _log = logging.getLogger(__name__)
 

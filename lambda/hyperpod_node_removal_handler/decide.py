@@ -4,17 +4,10 @@ import math
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
+from hyperpod_node_removal_handler import timing
 from hyperpod_node_removal_handler.contract import RemovalStage
 from hyperpod_node_removal_handler.removal import Removal
 from hyperpod_node_removal_handler.requested_node import Phase
-from hyperpod_node_removal_handler.timing import (
-    CONFIRM,
-    LAST_LOOK,
-    POLL_PAUSES,
-    RETRY_PAUSES,
-    Backoff,
-    Deadlines,
-)
 
 
 class Step(Enum):
@@ -42,7 +35,7 @@ class Step(Enum):
 class Schedule:
     """When the reconciler does what, in seconds of the clock."""
 
-    deadlines: Deadlines
+    deadlines: timing.Deadlines
     stage: RemovalStage
     """How far the removal must get."""
     retry_until: float
@@ -58,13 +51,13 @@ class Schedule:
     listed_at: float = -math.inf
     next_request_at: float = -math.inf
     was_last_request: bool = False
-    polls: Backoff = field(default_factory=lambda: Backoff(*POLL_PAUSES))
-    retries: Backoff = field(default_factory=lambda: Backoff(*RETRY_PAUSES))
+    polls: timing.Backoff = field(default_factory=lambda: timing.Backoff(*timing.POLL_PAUSES))
+    retries: timing.Backoff = field(default_factory=lambda: timing.Backoff(*timing.RETRY_PAUSES))
 
     def requested(self, now: float) -> None:
         """Plan the next round of requests. The last one is at the very end of `RetryFor`."""
         self.was_last_request = now >= self.retry_until
-        pause = LAST_LOOK if self.was_last_request else self.retries.pause()
+        pause = timing.LAST_LOOK if self.was_last_request else self.retries.pause()
         self.next_request_at = now + pause
         if not self.was_last_request:
             self.next_request_at = min(self.next_request_at, self.retry_until)
@@ -113,5 +106,5 @@ def wake_at(removal: Removal, schedule: Schedule, now: float) -> float:
     if any(node.phase is Phase.LEAVING and not node.failures for node in removal.nodes):
         times.append(now + schedule.polls.pause())
     elif any(node.is_unsettled_look for node in removal.nodes):
-        times.append(now + CONFIRM)
+        times.append(now + timing.CONFIRM)
     return min(times)

@@ -5,14 +5,10 @@ ServiceTimeout. The SDK is the runtime's and may change without a deployment, so
 is the standard library's.
 """
 
-import gc
 import json
 import logging
 from collections.abc import Callable
 from typing import Any
-
-# What is imported stays. To look for garbage in it takes a twentieth of a cold start.
-gc.disable()
 
 from hyperpod_node_removal_handler.contract import printable
 from hyperpod_node_removal_handler.envelope import Envelope
@@ -66,6 +62,3 @@ try:
     from hyperpod_node_removal_handler.index import handler
 except Exception as error:  # noqa: BLE001
     handler = answering(error)
-
-gc.freeze()
-gc.enable()

@@ -9,9 +9,10 @@ import math
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from hyperpod_node_removal_handler import aws, handover, report, signals
+from hyperpod_node_removal_handler import aws, handover, report, timing
+from hyperpod_node_removal_handler.before_removal import Hook
 from hyperpod_node_removal_handler.cluster import Cluster
 from hyperpod_node_removal_handler.contract import SERVICE_TIMEOUT_DEFAULT, Outcome
 from hyperpod_node_removal_handler.custom_resource import (
@@ -28,32 +29,11 @@ from hyperpod_node_removal_handler.reply import RepliedError
 from hyperpod_node_removal_handler.report import Report
 from hyperpod_node_removal_handler.request import RemovalRequest
 from hyperpod_node_removal_handler.stack import Stack, StackNotUpdatingError, StackWatch
-from hyperpod_node_removal_handler.timing import (
-    HAND_OVER_RETRY,
-    HAND_OVER_SHARE,
-    MAX_EVENT_AGE,
-    OUTAGE,
-    REPLY_MARGIN,
-    SEND_TIME_SLACK,
-    Deadlines,
-    SystemClock,
-    call_with_retry,
-)
 from hyperpod_node_removal_handler.wire import RequestError
-
-if TYPE_CHECKING:
-    from hyperpod_node_removal_handler.before_removal import Hook
-
-# Loaded when it is needed, were it not for this: what cannot be loaded must show before nodes are
-# removed, where `entry` tells it, and not after.
-if signals.writes_metrics():
-    import hyperpod_node_removal_handler.metrics
-if signals.event_bus():
-    import hyperpod_node_removal_handler.removal_event  # noqa: F401
 
 _log = logging.getLogger(__name__)
 
-clock = SystemClock()
+clock = timing.SystemClock()
 handler = CustomResource(clock, extra_keys=["OldResourceProperties", handover.KEY])
 
 
@@ -103,7 +83,7 @@ def _sent_at(event: Mapping[str, Any]) -> float:
     now, sent_at = clock.now(), Envelope.from_event(event).sent_at
     if sent_at is None:
         return now
-    if not now - MAX_EVENT_AGE - SEND_TIME_SLACK <= sent_at <= now:
+    if not now - timing.MAX_EVENT_AGE - timing.SEND_TIME_SLACK <= sent_at <= now:
         _log.warning(
             "The ResponseURL tells that the request was sent %d s ago, which is not believed: time"
             " counts from now.",
@@ -113,19 +93,24 @@ def _sent_at(event: Mapping[str, Any]) -> float:
     return sent_at
 
 
-def _deadlines(started: float, service_timeout: float, context: LambdaContext) -> Deadlines:
+def _deadlines(started: float, service_timeout: float, context: LambdaContext) -> timing.Deadlines:
     now, remaining = clock.now(), context.get_remaining_time_in_millis() / 1000
-    deadline = started + service_timeout - REPLY_MARGIN
-    is_enough = deadline <= now + remaining - REPLY_MARGIN
-    hand_over_at = math.inf if is_enough else now + remaining * HAND_OVER_SHARE - REPLY_MARGIN
-    return Deadlines(started, deadline, hand_over_at)
+    deadline = started + service_timeout - timing.REPLY_MARGIN
+    is_enough = deadline <= now + remaining - timing.REPLY_MARGIN
+    hand_over_at = (
+        math.inf if is_enough else now + remaining * timing.HAND_OVER_SHARE - timing.REPLY_MARGIN
+    )
+    return timing.Deadlines(started, deadline, hand_over_at)
 
 
 def _reconcile(work: Continuation, event: Mapping[str, Any], context: LambdaContext) -> str:
     """Do the share of this invocation, and then report or hand over."""
     request, log = work.request, log_place(context)
     deadlines = _deadlines(work.started, request.service_timeout, context)
-    stack = _watch(event, deadlines, outage=max(OUTAGE, request.retry_for), work=work)
+    stack = _watch(event, deadlines, outage=max(timing.OUTAGE, request.retry_for), work=work)
+    hook = None
+    if request.before_removal:
+        hook = Hook(request.before_removal, Envelope.from_event(event), clock, aws.waiting_client)
     reconciler = Reconciler(
         request,
         cluster=Cluster(request.cluster, aws.client("sagemaker")),
@@ -133,7 +118,7 @@ def _reconcile(work: Continuation, event: Mapping[str, Any], context: LambdaCont
         clock=clock,
         deadlines=deadlines,
         removal=work.removal,
-        hook=_hook(request, event),
+        hook=hook,
         has_replied=lambda: handler.has_replied,
         approved_at=work.approved_at,
         reached_at=work.reached_at,
@@ -174,17 +159,9 @@ def _reconcile(work: Continuation, event: Mapping[str, Any], context: LambdaCont
         )
 
 
-def _hook(request: RemovalRequest, event: Mapping[str, Any]) -> "Hook | None":
-    if not request.before_removal:
-        return None
-    from hyperpod_node_removal_handler.before_removal import Hook  # noqa: PLC0415 (most have none)
-
-    return Hook(request.before_removal, Envelope.from_event(event), clock, aws.waiting_client)
-
-
 def _hand_over(successor: Continuation, event: Mapping[str, Any], context: LambdaContext) -> None:
     _log.info("Handing over to invocation %d of this removal.", successor.invocation)
-    call_with_retry(
+    timing.call_with_retry(
         lambda: handover.hand_over(
             aws.client("lambda"),
             context.invoked_function_arn,
@@ -192,15 +169,15 @@ def _hand_over(successor: Continuation, event: Mapping[str, Any], context: Lambd
             successor,
         ),
         clock=clock,
-        until=clock.now() + HAND_OVER_RETRY,
-        denied_until=clock.now() + HAND_OVER_RETRY,
+        until=clock.now() + timing.HAND_OVER_RETRY,
+        denied_until=clock.now() + timing.HAND_OVER_RETRY,
     )
 
 
 def _watch(
     event: Mapping[str, Any],
-    deadlines: Deadlines,
-    outage: float = OUTAGE,
+    deadlines: timing.Deadlines,
+    outage: float = timing.OUTAGE,
     work: Continuation | None = None,
 ) -> StackWatch:
     return StackWatch(

@@ -1,12 +1,16 @@
-"""What the log says of a removal, a line for each node: failures last, then the summary."""
+"""What the log says of a plan, and of what came of it: a line for each node, failures last."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
+from hyperpod_node_removal_handler.plan import Plan
 from hyperpod_node_removal_handler.reason import code_of
 from hyperpod_node_removal_handler.requested_node import RequestedNode
 from hyperpod_node_removal_handler.result import Result, Tally
+
+_HEADER: Final = ("ACTION", "NODE", "GROUP", "TYPE", "STATUS", "REASON")
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +20,31 @@ class LogLine:
     level: int
     text: str
     fields: Mapping[str, object] = field(default_factory=dict)
+
+
+def of_plan(plan: Plan) -> Iterator[LogLine]:
+    """A row for each node under a header, then a line for each group.
+
+    Each line has its values as fields too, for CloudWatch Logs Insights.
+    """
+    rows = plan.rows()
+    table = [_HEADER, *(row.cells for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+
+    def line(cells: tuple[str, ...]) -> str:
+        padded = (cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
+        return f"Plan: {'  '.join(padded)}".rstrip()
+
+    yield LogLine(logging.INFO, line(_HEADER))
+    for row in rows:
+        yield LogLine(logging.INFO, line(row.cells), row._asdict())
+    for name, group in plan.by_group().items():
+        yield LogLine(
+            logging.INFO,
+            f"Plan: {name}: {group.to_remove + group.remaining} nodes, {group.to_remove} to remove,"
+            f" {group.remaining} remain",
+            {"group": name, **group._asdict()},
+        )
 
 
 def of_result(result: Result, tally: Tally) -> tuple[LogLine, ...]:

@@ -9,15 +9,10 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Final
 
-from hyperpod_node_removal_handler.finished import FinishedRemoval
+from hyperpod_node_removal_handler import signals
 from hyperpod_node_removal_handler.log_lines import LogLine
-from hyperpod_node_removal_handler.signals import (
-    METRIC_CODES,
-    METRIC_NAMESPACE,
-    OTHER_CODE,
-    Dimension,
-    Metric,
-)
+from hyperpod_node_removal_handler.result import FinishedRemoval
+from hyperpod_node_removal_handler.signals import Dimension, Metric
 
 _UNITS: Final = {Metric.DURATION: "Seconds"}
 
@@ -34,7 +29,7 @@ def lines(finished: FinishedRemoval) -> tuple[LogLine, ...]:
     }
     codes: Counter[str] = Counter()
     for code, nodes in finished.failed_by_code().items():
-        codes[code if code in METRIC_CODES else OTHER_CODE] += len(nodes)
+        codes[code if code in signals.METRIC_CODES else signals.OTHER_CODE] += len(nodes)
     ended = finished.result.ended
     return (
         _line("Metrics of the removal.", ended, cluster, values),
@@ -58,7 +53,7 @@ def _line(
 ) -> LogLine:
     """One document of the format: each set of values of the dimensions needs one of its own."""
     directive = {
-        "Namespace": METRIC_NAMESPACE,
+        "Namespace": signals.METRIC_NAMESPACE,
         "Dimensions": [[str(name) for name in dimensions]],
         "Metrics": [{"Name": str(name), "Unit": _UNITS.get(name, "Count")} for name in values],
     }

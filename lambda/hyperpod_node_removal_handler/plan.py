@@ -1,13 +1,13 @@
 """The plan of a removal, made over the whole set before anything is asked for, and its guards."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from hyperpod_node_removal_handler import aws
 from hyperpod_node_removal_handler.cluster import ClusterDescription, Listing, Node
-from hyperpod_node_removal_handler.contract import MissingNodes, Property
+from hyperpod_node_removal_handler.contract import MissingNodes, Property, several
 from hyperpod_node_removal_handler.removal import Removal
 from hyperpod_node_removal_handler.request import Guards
 from hyperpod_node_removal_handler.requested_node import Phase, RequestedNode
@@ -18,8 +18,6 @@ _WORDS: Final = {
     Phase.ABSENT: "already absent",
     Phase.FAILED: "refused",
 }
-_SHOWN: Final = 10
-"""Names in a sentence about several."""
 _MAX_LISTINGS: Final = 10
 """Listings for one plan. Two are enough, unless they do not agree."""
 
@@ -112,13 +110,13 @@ class Plan:
         for guard, groups in named.items():
             for group in groups:
                 if group not in self.groups:
-                    known = _several(sorted(self.groups))
+                    known = several(sorted(self.groups))
                     yield f"{guard} names group {group}, but the cluster has {known}"
 
     def _missing(self, guards: Guards) -> Iterator[str]:
         missing = [node.name for node in self.nodes if node.phase is Phase.ABSENT]
         if guards.missing_nodes is MissingNodes.FAIL and missing:
-            yield f"not in the cluster ({Property.MISSING_NODES}): {_several(missing)}"
+            yield f"not in the cluster ({Property.MISSING_NODES}): {several(missing)}"
 
     def _too_many(self, guards: Guards) -> Iterator[str]:
         count = len(self.to_remove)
@@ -135,11 +133,11 @@ class Plan:
                 by_group.setdefault(node.node.group, []).append(node.name)
         for group, names in by_group.items():
             if group in guards.protected_groups:
-                yield f"group {group} is protected ({Property.PROTECTED_GROUPS}): {_several(names)}"
+                yield f"group {group} is protected ({Property.PROTECTED_GROUPS}): {several(names)}"
             if guards.expected_groups and group not in guards.expected_groups:
                 yield (
-                    f"group {group} is not among {_several(guards.expected_groups)}"
-                    f" ({Property.EXPECTED_GROUPS}): {_several(names)}"
+                    f"group {group} is not among {several(guards.expected_groups)}"
+                    f" ({Property.EXPECTED_GROUPS}): {several(names)}"
                 )
 
     def _too_few_remaining(self, guards: Guards) -> Iterator[str]:
@@ -189,8 +187,3 @@ def _row(node: RequestedNode) -> PlanRow:
     return PlanRow(
         action, node.name, node.node.group, node.node.instance_type, node.node.status, why
     )
-
-
-def _several(names: Sequence[str]) -> str:
-    more = f", +{len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more

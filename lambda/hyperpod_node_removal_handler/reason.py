@@ -1,6 +1,6 @@
 """The `Reason`: one text of at most 900 bytes that people read in a stack event."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -98,18 +98,16 @@ def reason(head: str, failed: Sequence[RequestedNode], *, removed: int, log: Log
     head = fitted(head, room)
     if not failed:
         return head + log.sentence
-    by_code: dict[str, list[RequestedNode]] = {}
-    for node in failed:
-        by_code.setdefault(code_of(node), []).append(node)
-    groups = {code: [node.name for node in nodes] for code, nodes in by_code.items()}
-    text = head + _by_code(groups, room - len(head))
-    for extra in _extras(by_code, removed, head):
+    groups = by_code(failed)
+    ids = {code: [node.name for node in nodes] for code, nodes in groups.items()}
+    text = head + _ids_by_code(ids, room - len(head))
+    for extra in _extras(groups, removed, head):
         if len(text) + len(extra) <= room:
             text += extra
     return text + log.sentence
 
 
-def _by_code(groups: Mapping[str, Sequence[str]], room: int) -> str:
+def _ids_by_code(groups: Mapping[str, Sequence[str]], room: int) -> str:
     """` Code: i-1, i-2; Code: i-3, +31 more.`, with as many ids of each code as there is room."""
 
     def text(most: int) -> str:
@@ -122,11 +120,7 @@ def _by_code(groups: Mapping[str, Sequence[str]], room: int) -> str:
             least = middle
         else:
             most = middle - 1
-    shortest = text(least)
-    if len(shortest) <= room:
-        return shortest
-    # More codes than there is room for.
-    return fitted(shortest, room)
+    return fitted(text(least), room)  # cut if there are more codes than there is room for
 
 
 def _group(code: str, ids: Sequence[str], most: int) -> str:
@@ -160,6 +154,14 @@ def next_step(code: str) -> str:
 def fitted(text: str, room: int) -> str:
     """`text`, cut with an ellipsis if it is longer than `room`."""
     return text if len(text) <= room else text[: max(0, room - 3)] + "..."
+
+
+def by_code(failed: Iterable[RequestedNode]) -> Mapping[str, list[RequestedNode]]:
+    """The failed nodes by their code, in the order of the set."""
+    groups: dict[str, list[RequestedNode]] = {}
+    for node in failed:
+        groups.setdefault(code_of(node), []).append(node)
+    return groups
 
 
 def code_of(node: RequestedNode) -> str:

@@ -10,19 +10,10 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
-from hyperpod_node_removal_handler import plan_table, refill
-from hyperpod_node_removal_handler.aws import (
-    MESSAGE_MAX,
-    AccessDeniedError,
-    AwsError,
-    ConflictError,
-    RejectedError,
-    ResourceNotFoundError,
-    ThrottledError,
-    TransientError,
-)
+from hyperpod_node_removal_handler import aws, log_lines, refill, timing
+from hyperpod_node_removal_handler.before_removal import Decision, Hook, HookError
 from hyperpod_node_removal_handler.cluster import Cluster, ClusterDescription, Listing, Refusal
 from hyperpod_node_removal_handler.contract import (
     BEFORE_REMOVAL_MAX,
@@ -40,19 +31,6 @@ from hyperpod_node_removal_handler.request import Guards, RemovalRequest
 from hyperpod_node_removal_handler.requested_node import Phase
 from hyperpod_node_removal_handler.result import Result, interrupted, not_found
 from hyperpod_node_removal_handler.stack import StackNotUpdatingError, StackWatch
-from hyperpod_node_removal_handler.timing import (
-    CLUSTER_POLL,
-    HOOK_RESERVE,
-    LISTING_MAX_AGE,
-    OUTAGE,
-    Clock,
-    Deadlines,
-    HandOverDue,
-    call_with_retry,
-)
-
-if TYPE_CHECKING:
-    from hyperpod_node_removal_handler.before_removal import Hook
 
 _log = logging.getLogger(__name__)
 
@@ -66,7 +44,7 @@ class RefusedError(Exception):
         super().__init__("; ".join(phrases))
         self.phrases = phrases
         # Kept and logged for each node; `phrases` are for the verdict.
-        self.refusal = Refusal(code, abbreviated(printable(str(self)), MESSAGE_MAX))
+        self.refusal = Refusal(code, abbreviated(printable(str(self)), aws.MESSAGE_MAX))
 
 
 class Reconciler:
@@ -81,10 +59,10 @@ class Reconciler:
         *,
         cluster: Cluster,
         stack: StackWatch,
-        clock: Clock,
-        deadlines: Deadlines,
+        clock: timing.Clock,
+        deadlines: timing.Deadlines,
         removal: Removal,
-        hook: "Hook | None" = None,
+        hook: Hook | None = None,
         has_replied: Callable[[], bool] = lambda: False,
         approved_at: float | None = None,
         reached_at: float | None = None,
@@ -134,7 +112,7 @@ class Reconciler:
             settle_for=request.retry_for if request.wait_for is RemovalStage.REMOVED else 0.0,
         )
         if self.removal.is_guarded:
-            self.schedule.listing_max_age = LISTING_MAX_AGE
+            self.schedule.listing_max_age = timing.LISTING_MAX_AGE
 
     def run(self) -> Result | None:
         """Run until there is something to report, or None where it is time to hand over.
@@ -147,7 +125,7 @@ class Reconciler:
             result = self._run()
             if result and self._stack.operation is None:
                 # No failure is reported before it is clear that it would not fail a rollback.
-                with suppress(AwsError):
+                with suppress(aws.AwsError):
                     self._stack.require_forward()
         except StackNotUpdatingError as error:
             if not self.removal.was_requested:
@@ -158,14 +136,14 @@ class Reconciler:
     def _run(self) -> Result | None:
         try:
             return self._reconcile()
-        except HandOverDue:
+        except timing.HandOverDue:
             return None
         except RefusedError as error:
             self.removal = self.removal.refuse(error.refusal)
             return replace(self._result(), objections=error.phrases)
-        except AwsError as error:
+        except aws.AwsError as error:
             is_due = self._clock.now() >= self._deadlines.hand_over_at
-            if isinstance(error, TransientError) and is_due:
+            if isinstance(error, aws.TransientError) and is_due:
                 return None
             return self._interrupted(error)
 
@@ -222,11 +200,11 @@ class Reconciler:
     def _call(self, call: Callable[[], T]) -> T:
         """Make a call that only looks, as often as it takes, with an eye on the stack."""
         self._stack.poll()
-        return call_with_retry(
+        return timing.call_with_retry(
             call,
             clock=self._clock,
             until=min(
-                self._deadlines.end, self._clock.now() + max(OUTAGE, self._request.retry_for)
+                self._deadlines.end, self._clock.now() + max(timing.OUTAGE, self._request.retry_for)
             ),
             denied_until=self._deadlines.denied_until,
             sleep=self._stack.sleep,
@@ -257,14 +235,14 @@ class Reconciler:
         self._unsettled = description.status if description.is_in_transition else ""
         self.schedule.is_cluster_settled = not self._unsettled
         if not self.schedule.is_cluster_settled:
-            self._stack.sleep(min(CLUSTER_POLL, self._deadlines.end - self._clock.now()))
+            self._stack.sleep(min(timing.CLUSTER_POLL, self._deadlines.end - self._clock.now()))
 
     # Plan, guards, hook ----------------------------------------------------------------------
 
     def _plan(self, description: ClusterDescription) -> Plan:
         self.target_counts_before = description.target_counts
         self.removal, plan = make_plan(self.removal, description, self._nodes)
-        for line in plan_table.log_lines(plan):
+        for line in log_lines.of_plan(plan):
             _log.log(line.level, "%s", line.text, extra=dict(line.fields))
         self._warn()
         guards = self._guards
@@ -297,7 +275,7 @@ class Reconciler:
         except RefusedError as error:
             refused = error
         # It may turn out to be a request of the rollback, which must not fail for a veto.
-        with suppress(AwsError):
+        with suppress(aws.AwsError):
             self._stack.require_forward()
         if refused:
             raise refused
@@ -308,21 +286,15 @@ class Reconciler:
     def _hook_deadline(self) -> float:
         """Return when the hook must have answered."""
         now, hand_over_at = self._clock.now(), self._deadlines.hand_over_at
-        wanted = min(now + BEFORE_REMOVAL_MAX, self._deadlines.deadline - HOOK_RESERVE)
+        wanted = min(now + BEFORE_REMOVAL_MAX, self._deadlines.deadline - timing.HOOK_RESERVE)
         if hand_over_at - now < (min(wanted, hand_over_at) - self._began) / 2:
             # Much of this invocation is over already, and one alone waits for the hook.
-            raise HandOverDue
+            raise timing.HandOverDue
         return min(wanted, hand_over_at)
 
     def _ask_hook(
-        self, hook: "Hook", plan: Plan, description: ClusterDescription, deadline: float
+        self, hook: Hook, plan: Plan, description: ClusterDescription, deadline: float
     ) -> None:
-        # Loaded already: the hook is one of it.
-        from hyperpod_node_removal_handler.before_removal import (  # noqa: PLC0415
-            Decision,
-            HookError,
-        )
-
         try:
             verdict = hook.ask(
                 description,
@@ -385,36 +357,36 @@ class Reconciler:
         self.removal = before.send(request)
         try:
             reply = self._cluster.delete(request.node_ids, request.node_logical_ids)
-        except RejectedError as error:
+        except aws.RejectedError as error:
             self.removal = before
             if self._is_busy():
                 return None
             if not before.is_explained(request):
                 return request.parts()
             self.removal = before.reject(request, Refusal.of(error))
-        except AwsError as error:
+        except aws.AwsError as error:
             self.removal = self._deferred(before, request, error)
             return None
         else:
             self.removal = before.answer(request, reply)
         return ()
 
-    def _deferred(self, before: Removal, request: DeleteRequest, error: AwsError) -> Removal:
+    def _deferred(self, before: Removal, request: DeleteRequest, error: aws.AwsError) -> Removal:
         """Return what a request makes of the removal that came to nothing for now.
 
         Raises:
-            AwsError: it will not come to anything later either.
+            aws.AwsError: it will not come to anything later either.
         """
         deferral = Refusal.of(error)
         match error:
-            case ConflictError():
+            case aws.ConflictError():
                 self._may_be_busy = True
                 return before.defer(replace(deferral, code=FailureCode.CLUSTER_BUSY))
-            case ThrottledError():
+            case aws.ThrottledError():
                 return before.throttle(request, deferral)
-            case TransientError():
+            case aws.TransientError():
                 return before.lose(request, deferral)
-            case AccessDeniedError() if self._clock.now() < self._deadlines.denied_until:
+            case aws.AccessDeniedError() if self._clock.now() < self._deadlines.denied_until:
                 # The permission may be as new as the removal, and still be spreading.
                 denied_until = self._deadlines.denied_until
                 self.schedule.retry_until = max(self.schedule.retry_until, denied_until)
@@ -454,7 +426,7 @@ class Reconciler:
             return result  # What is left of the time is for the reply.
         try:
             description = self._cluster.describe()
-        except AwsError:
+        except aws.AwsError:
             return result
         # What to write back into a template: of the groups that lost nodes first.
         lowered = self.removal.lowered_by_group
@@ -462,9 +434,9 @@ class Reconciler:
         groups = sorted(counts, key=lambda group: (group not in lowered, group))
         return replace(result, target_counts={group: counts[group] for group in groups})
 
-    def _interrupted(self, error: AwsError) -> Result:
+    def _interrupted(self, error: aws.AwsError) -> Result:
         """Report on a removal that an error of AWS has ended."""
-        if isinstance(error, ResourceNotFoundError) and error.operation != "DescribeStacks":
+        if isinstance(error, aws.ResourceNotFoundError) and error.operation != "DescribeStacks":
             was_there = self._description is not None or self.approved_at is not None
             if not was_there and not self._request.changes_settings_only:
                 return self._result(not_found(self._cluster.name, error))
@@ -479,8 +451,8 @@ class Reconciler:
         """Whether it is the cluster that was not found, and not something it depends on."""
         try:
             self._cluster.describe()
-        except AwsError as error:
-            return isinstance(error, ResourceNotFoundError)
+        except aws.AwsError as error:
+            return isinstance(error, aws.ResourceNotFoundError)
         return False
 
     def _warnings(self, removal: Removal) -> tuple[str, ...]:

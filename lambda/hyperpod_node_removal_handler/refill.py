@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from hyperpod_node_removal_handler.cluster import ClusterDescription
+from hyperpod_node_removal_handler.contract import several
 from hyperpod_node_removal_handler.requested_node import Phase, RequestedNode
 
 _SHOWN: Final = 5
@@ -22,7 +23,8 @@ def _autoscaled(nodes: Sequence[RequestedNode], description: ClusterDescription)
     if description.autoscaler and groups:
         yield (
             f"{description.autoscaler} scales this cluster and may add nodes to"
-            f" {_several(groups)} again, for pods that wait, up to the limits of its node pools."
+            f" {several(groups, _SHOWN)} again, for pods that wait, up to the limits of its node"
+            " pools."
         )
 
 
@@ -31,7 +33,7 @@ def _replaced(nodes: Sequence[RequestedNode], description: ClusterDescription) -
     if description.recovers_nodes and names:
         yield (
             "Automatic node recovery may give a node another instance, and another instance id,"
-            f" before it is removed: {_several(names)}; a logical id stays."
+            f" before it is removed: {several(names, _SHOWN)}; a logical id stays."
         )
 
 
@@ -51,7 +53,7 @@ def left_alone(names: Sequence[str]) -> Iterator[str]:
     if names:
         yield (
             "This update changes neither the cluster nor the ids, so nodes that are in the cluster"
-            f" were not requested: {_several(names)}. Change RetryToken to remove them."
+            f" were not requested: {several(names, _SHOWN)}. Change RetryToken to remove them."
         )
 
 
@@ -61,8 +63,3 @@ def in_transition(status: str, seconds: int) -> str:
         f"The cluster was still {status} {seconds} s after the last node left: a change of it may"
         " be refused until that is over."
     )
-
-
-def _several(names: Sequence[str]) -> str:
-    more = f", +{len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more

@@ -107,11 +107,6 @@ class Removal:
         )
 
     @property
-    def is_settled(self) -> bool:
-        """Whether every node is gone or has failed for good."""
-        return self.has_reached(RemovalStage.REMOVED)
-
-    @property
     def has_begun(self) -> bool:
         """Whether a request of this removal may have been carried out."""
         return any(node.may_have_been_requested for node in self.nodes)

@@ -12,18 +12,11 @@ from typing import Any, Final, Protocol
 
 from botocore.exceptions import ClientError
 
-from hyperpod_node_removal_handler import aws
+from hyperpod_node_removal_handler import aws, signals
 from hyperpod_node_removal_handler.contract import Attribute, printable
 from hyperpod_node_removal_handler.envelope import Envelope
-from hyperpod_node_removal_handler.finished import FinishedRemoval
 from hyperpod_node_removal_handler.requested_node import RequestedNode
-from hyperpod_node_removal_handler.signals import (
-    EVENT_DETAIL_MAX_BYTES,
-    EVENT_DETAIL_TYPE,
-    EVENT_SOURCE,
-    EVENT_VERSION,
-    OTHER_CODE,
-)
+from hyperpod_node_removal_handler.result import FinishedRemoval
 from hyperpod_node_removal_handler.timing import EVENT_RETRY, Clock, call_with_retry
 
 _log = logging.getLogger(__name__)
@@ -51,8 +44,8 @@ def announce(
     until = min(expires_at, clock.now() + EVENT_RETRY)
     try:
         entry = {
-            "Source": EVENT_SOURCE,
-            "DetailType": EVENT_DETAIL_TYPE,
+            "Source": signals.EVENT_SOURCE,
+            "DetailType": signals.EVENT_DETAIL_TYPE,
             "Detail": detail(finished, envelope),
             "EventBusName": bus,
             "Resources": [envelope.stack_id],
@@ -84,7 +77,7 @@ def detail(finished: FinishedRemoval, envelope: Envelope) -> str:
     result, tally = finished.result, finished.tally
     failures = _by_code(finished.failed_by_code())
     told = {
-        "Version": EVENT_VERSION,
+        "Version": signals.EVENT_VERSION,
         "StackId": _text(envelope.stack_id),
         "LogicalResourceId": _text(envelope.logical_resource_id),
         "RequestId": _text(envelope.request_id),
@@ -113,7 +106,7 @@ def detail(finished: FinishedRemoval, envelope: Envelope) -> str:
         Attribute.ACCEPTED_NODES: [],
         Attribute.ALREADY_ABSENT_NODES: [],
     }
-    room = _Room(EVENT_DETAIL_MAX_BYTES - len(_encoded(told | empty)))
+    room = _Room(signals.EVENT_DETAIL_MAX_BYTES - len(_encoded(told | empty)))
     full = {
         "Failures": [_failure(code, nodes, room.taken(nodes)) for code, nodes in failures.items()],
         Attribute.REMOVED_NODES: room.taken(tally.removed),
@@ -147,7 +140,7 @@ def _by_code(groups: Mapping[str, list[RequestedNode]]) -> Mapping[str, list[Req
     ordered = sorted(groups.items(), key=lambda group: -len(group[1]))
     kept = dict(ordered[:_CODES_MAX])
     for _, nodes in ordered[_CODES_MAX:]:
-        kept[OTHER_CODE] = kept.get(OTHER_CODE, []) + nodes
+        kept[signals.OTHER_CODE] = kept.get(signals.OTHER_CODE, []) + nodes
     return kept
 
 

@@ -12,7 +12,7 @@ from typing import Final
 from urllib.parse import unquote, urlsplit, urlunsplit
 from urllib.request import getproxies, proxy_bypass
 
-from hyperpod_node_removal_handler import signals
+from hyperpod_node_removal_handler import removal_event, signals
 from hyperpod_node_removal_handler.contract import printable
 from hyperpod_node_removal_handler.envelope import Envelope
 from hyperpod_node_removal_handler.report import Report
@@ -62,8 +62,6 @@ class Exchange:
         try:
             self._log_and_deliver(report)
             if report.finished and (bus := signals.event_bus()):
-                from hyperpod_node_removal_handler import removal_event  # noqa: PLC0415 (optional)
-
                 removal_event.announce(
                     report.finished,
                     self.envelope,

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from hyperpod_node_removal_handler import attributes, log_lines, signals
+from hyperpod_node_removal_handler import attributes, log_lines, metrics, signals
 from hyperpod_node_removal_handler.contract import (
     REASON_MAX_BYTES,
     RESPONSE_MAX_BYTES,
@@ -22,7 +22,6 @@ from hyperpod_node_removal_handler.contract import (
     printable,
 )
 from hyperpod_node_removal_handler.envelope import Envelope
-from hyperpod_node_removal_handler.finished import FinishedRemoval
 from hyperpod_node_removal_handler.log_lines import LogLine
 from hyperpod_node_removal_handler.reason import (
     LogPlace,
@@ -33,7 +32,7 @@ from hyperpod_node_removal_handler.reason import (
     verdict,
 )
 from hyperpod_node_removal_handler.request import RemovalRequest, Scope
-from hyperpod_node_removal_handler.result import Result, Tally
+from hyperpod_node_removal_handler.result import FinishedRemoval, Result, Tally
 
 SUCCESS: Final = "SUCCESS"
 FAILED: Final = "FAILED"
@@ -107,13 +106,14 @@ def of_result(result: Result, request: RemovalRequest, log: LogPlace) -> Report:
     )
     status = SUCCESS if is_success else FAILED
     head = _head(outcome, result, tally)
+    has_metrics = signals.writes_metrics() and not request.is_dry_run
     finished = FinishedRemoval(request.cluster, outcome, status, head, result, tally, log)
     return Report(
         status=status,
         reason=reason(head, tally.failed, removed=len(tally.removed), log=log),
         data=attributes.data(outcome, result.cluster_name, attributes.of_result(result, tally)),
         lines=(
-            *(() if request.is_dry_run else _metrics(finished)),
+            *(metrics.lines(finished) if has_metrics else ()),
             *log_lines.of_result(result, tally),
             LogLine(
                 logging.WARNING if tally.failed or not is_success else logging.INFO,
@@ -122,14 +122,6 @@ def of_result(result: Result, request: RemovalRequest, log: LogPlace) -> Report:
         ),
         finished=None if request.is_dry_run else finished,
     )
-
-
-def _metrics(finished: FinishedRemoval) -> tuple[LogLine, ...]:
-    if not signals.writes_metrics():
-        return ()
-    from hyperpod_node_removal_handler import metrics  # noqa: PLC0415 (optional)
-
-    return metrics.lines(finished)
 
 
 def _outcome(result: Result, request: RemovalRequest, tally: Tally) -> Outcome:

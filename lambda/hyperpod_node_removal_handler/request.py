@@ -5,25 +5,12 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Self
 
+from hyperpod_node_removal_handler import contract
 from hyperpod_node_removal_handler.contract import (
-    MAX_NODES,
-    RETRY_FOR_DEFAULT,
-    RETRY_FOR_MAX,
-    SERVICE_TIMEOUT_DEFAULT,
-    SERVICE_TIMEOUT_MAX,
-    SERVICE_TIMEOUT_MIN,
     MissingNodes,
     PartialFailure,
     Property,
     RemovalStage,
-    cluster_name_problem,
-    count_problem,
-    function_arn_problem,
-    instance_group_problem,
-    node_id_problem,
-    node_logical_id_problem,
-    retry_token_problem,
-    seconds_problem,
 )
 from hyperpod_node_removal_handler.wire import Properties, RequestError, refuse
 
@@ -69,9 +56,9 @@ class RemovalRequest:
     """Plan and report; remove nothing."""
     before_removal: str = ""
     """ARN of the function that is asked first. Empty: none."""
-    retry_for: int = RETRY_FOR_DEFAULT
+    retry_for: int = contract.RETRY_FOR_DEFAULT
     """Seconds for which transient refusals are retried."""
-    service_timeout: int = SERVICE_TIMEOUT_DEFAULT
+    service_timeout: int = contract.SERVICE_TIMEOUT_DEFAULT
     """Seconds after which CloudFormation stops waiting for the reply."""
     scope: Scope = Scope.ALL
 
@@ -101,8 +88,10 @@ class RemovalRequest:
         is_dry_run = given.flag(Property.DRY_RUN)
         request = cls(
             cluster=_cluster(given),
-            node_ids=given.names(Property.NODE_IDS, node_id_problem),
-            node_logical_ids=given.names(Property.NODE_LOGICAL_IDS, node_logical_id_problem),
+            node_ids=given.names(Property.NODE_IDS, contract.node_id_problem),
+            node_logical_ids=given.names(
+                Property.NODE_LOGICAL_IDS, contract.node_logical_id_problem
+            ),
             on_partial_failure=on_partial_failure,
             scope=Scope.ALL if is_dry_run else _scope(properties, old, on_partial_failure),
             wait_for=given.choice(Property.WAIT_FOR, RemovalStage.REMOVED),
@@ -110,20 +99,20 @@ class RemovalRequest:
             is_dry_run=is_dry_run,
             before_removal=_before_removal(given),
             retry_for=given.number(
-                Property.RETRY_FOR, RETRY_FOR_DEFAULT, _seconds(0, RETRY_FOR_MAX)
+                Property.RETRY_FOR, contract.RETRY_FOR_DEFAULT, _seconds(0, contract.RETRY_FOR_MAX)
             ),
             service_timeout=given.number(
                 Property.SERVICE_TIMEOUT,
-                SERVICE_TIMEOUT_DEFAULT,
-                _seconds(SERVICE_TIMEOUT_MIN, SERVICE_TIMEOUT_MAX),
+                contract.SERVICE_TIMEOUT_DEFAULT,
+                _seconds(contract.SERVICE_TIMEOUT_MIN, contract.SERVICE_TIMEOUT_MAX),
             ),
         )
-        refuse(Property.RETRY_TOKEN, retry_token_problem(given.text(Property.RETRY_TOKEN)))
+        refuse(Property.RETRY_TOKEN, contract.retry_token_problem(given.text(Property.RETRY_TOKEN)))
         count = len(request.node_ids) + len(request.node_logical_ids)
-        if count > MAX_NODES:
+        if count > contract.MAX_NODES:
             raise RequestError(
                 f"{Property.NODE_IDS} and {Property.NODE_LOGICAL_IDS} name {count} nodes;"
-                f" allowed: {MAX_NODES} in one resource."
+                f" allowed: {contract.MAX_NODES} in one resource."
             )
         return request
 
@@ -163,26 +152,28 @@ def _cluster(given: Properties) -> str:
     name = given.text(Property.CLUSTER_NAME).strip()
     if not name:
         raise RequestError(f"{Property.CLUSTER_NAME} is required: the name or ARN of the cluster.")
-    refuse(Property.CLUSTER_NAME, cluster_name_problem(name))
+    refuse(Property.CLUSTER_NAME, contract.cluster_name_problem(name))
     return name
 
 
 def _before_removal(given: Properties) -> str:
     arn = given.text(Property.BEFORE_REMOVAL).strip()
     if arn:
-        refuse(Property.BEFORE_REMOVAL, function_arn_problem(arn))
+        refuse(Property.BEFORE_REMOVAL, contract.function_arn_problem(arn))
     return arn
 
 
 def _guards(given: Properties) -> Guards:
     return Guards(
-        min_remaining=given.counts(Property.MIN_REMAINING, instance_group_problem, count_problem),
-        max_removals=given.limit(Property.MAX_REMOVALS, count_problem),
-        protected_groups=given.names(Property.PROTECTED_GROUPS, instance_group_problem),
-        expected_groups=given.names(Property.EXPECTED_GROUPS, instance_group_problem),
+        min_remaining=given.counts(
+            Property.MIN_REMAINING, contract.instance_group_problem, contract.count_problem
+        ),
+        max_removals=given.limit(Property.MAX_REMOVALS, contract.count_problem),
+        protected_groups=given.names(Property.PROTECTED_GROUPS, contract.instance_group_problem),
+        expected_groups=given.names(Property.EXPECTED_GROUPS, contract.instance_group_problem),
         missing_nodes=given.choice(Property.MISSING_NODES, MissingNodes.ACCEPT),
     )
 
 
 def _seconds(least: int, most: int) -> Callable[[int], str | None]:
-    return lambda value: seconds_problem(value, least, most)
+    return lambda value: contract.seconds_problem(value, least, most)

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from hyperpod_node_removal_handler.aws import AccessDeniedError, AwsError
-from hyperpod_node_removal_handler.contract import quoted
+from hyperpod_node_removal_handler.contract import Outcome, quoted
+from hyperpod_node_removal_handler.reason import LogPlace, by_code
 from hyperpod_node_removal_handler.removal import Removal
 from hyperpod_node_removal_handler.requested_node import Phase, RequestedNode
 
@@ -59,6 +60,26 @@ class Tally:
             absent=ended(Phase.ABSENT),
             failed=ended(Phase.FAILED),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedRemoval:
+    """A removal that could have removed nodes and has ended, well or not."""
+
+    cluster: str
+    """The cluster as the template names it: a name or an ARN."""
+    outcome: Outcome
+    status: str
+    """What CloudFormation is told: `SUCCESS` or `FAILED`."""
+    summary: str
+    """The verdict, in a sentence."""
+    result: Result
+    tally: Tally
+    log: LogPlace
+
+    def failed_by_code(self) -> Mapping[str, list[RequestedNode]]:
+        """The failed nodes by their code, in the order of the set."""
+        return by_code(self.tally.failed)
 
 
 def not_found(name: str, error: AwsError) -> str:

@@ -14,22 +14,8 @@ from datetime import datetime
 from enum import Enum, auto
 from typing import Any, Final, Protocol
 
-from hyperpod_node_removal_handler import aws
+from hyperpod_node_removal_handler import aws, timing
 from hyperpod_node_removal_handler.contract import printable
-from hyperpod_node_removal_handler.timing import (
-    AT_REST,
-    FAILED_LOOK,
-    FORWARD_LAG,
-    LATE_COPY,
-    OUTAGE,
-    STACK_LAG,
-    STACK_PAUSES,
-    STACK_POLL,
-    Backoff,
-    Clock,
-    Deadlines,
-    call_with_retry,
-)
 
 _CREATE: Final = "CREATE_STACK"
 _UPDATE: Final = "UPDATE_STACK"
@@ -144,9 +130,9 @@ class StackWatch:
         stack: Stack,
         *,
         request_type: str,
-        clock: Clock,
-        deadlines: Deadlines,
-        outage: float = OUTAGE,
+        clock: timing.Clock,
+        deadlines: timing.Deadlines,
+        outage: float = timing.OUTAGE,
         operation: Operation | None = None,
     ) -> None:
         """Watch `stack`.
@@ -167,7 +153,7 @@ class StackWatch:
         self._outage = outage
         self._is_update = request_type == "Update"
         # A rollback sends Updates, and never a Create.
-        self._sure_at = deadlines.started + (FORWARD_LAG if self._is_update else 0.0)
+        self._sure_at = deadlines.started + (timing.FORWARD_LAG if self._is_update else 0.0)
         self._seen_at = -math.inf
         self._unclear_since = math.inf
         self._at_rest_since = math.inf
@@ -201,12 +187,12 @@ class StackWatch:
         Raises:
             StackNotUpdatingError: the operation is over.
         """
-        pause = AT_REST if self._at_rest_since < math.inf else STACK_POLL
+        pause = timing.AT_REST if self._at_rest_since < math.inf else timing.STACK_POLL
         if self._clock.now() - self._seen_at >= pause:
             try:
                 self._look()
             except aws.AwsError:
-                self._seen_at += FAILED_LOOK - pause
+                self._seen_at += timing.FAILED_LOOK - pause
 
     def sleep(self, seconds: float) -> None:
         """Wait, and look at the stack in between as often as `poll` wants to.
@@ -217,7 +203,7 @@ class StackWatch:
         until = self._clock.now() + seconds
         while self._clock.now() < until:
             self.poll()
-            self._clock.sleep(min(until, self._seen_at + STACK_POLL) - self._clock.now())
+            self._clock.sleep(min(until, self._seen_at + timing.STACK_POLL) - self._clock.now())
         self.poll()
 
     @contextmanager
@@ -233,9 +219,9 @@ class StackWatch:
             if is_waiting:
                 with suppress(StackNotUpdatingError):
                     self.poll()
-                timers[0] = self._clock.timer(STACK_POLL, poll)
+                timers[0] = self._clock.timer(timing.STACK_POLL, poll)
 
-        timers = [self._clock.timer(STACK_POLL, poll)]
+        timers = [self._clock.timer(timing.STACK_POLL, poll)]
         try:
             yield
         finally:
@@ -245,13 +231,13 @@ class StackWatch:
             raise self._over
 
     def _look_until(self, *standings: _Standing) -> None:
-        backoff = Backoff(*STACK_PAUSES)
+        backoff = timing.Backoff(*timing.STACK_PAUSES)
         is_known = self.operation is not None
         while True:
             # An outage at the first look is waited out for as long as there is time: a rollback
             # that fails leaves the stack stuck.
             until = min(self._deadlines.end, self._clock.now() + self._outage)
-            standing = call_with_retry(
+            standing = timing.call_with_retry(
                 self._look,
                 clock=self._clock,
                 until=until if is_known else self._deadlines.end,
@@ -315,7 +301,7 @@ class StackWatch:
             return _Standing.FORWARD if is_same is not False else self._unclear(view)
         if view.has_ended:
             self._at_rest_since = min(self._at_rest_since, self._seen_at)
-            if is_same or self._seen_at - self._at_rest_since >= AT_REST:
+            if is_same or self._seen_at - self._at_rest_since >= timing.AT_REST:
                 raise StackNotUpdatingError(
                     f"The operation of the stack has ended: it is in {view.status}.",
                     is_rolling_back=False,
@@ -357,7 +343,10 @@ class StackWatch:
 
     def _is_late(self, view: StackView) -> bool:
         """Tell whether the stack was updated after the request was sent: the request is a copy."""
-        return view.updated_at is not None and view.updated_at > self._deadlines.started + LATE_COPY
+        return (
+            view.updated_at is not None
+            and view.updated_at > self._deadlines.started + timing.LATE_COPY
+        )
 
     def _is_newer_than_rollback(self, view: StackView) -> bool:
         rollback = self._rollback
@@ -377,7 +366,7 @@ class StackWatch:
             StackNotUpdatingError: the minute, or the time of the request, is over.
         """
         self._unclear_since = min(self._unclear_since, self._seen_at)
-        if self._seen_at < min(self._unclear_since + STACK_LAG, self._deadlines.deadline):
+        if self._seen_at < min(self._unclear_since + timing.STACK_LAG, self._deadlines.deadline):
             return _Standing.UNCLEAR
         if view.status in _ROLLING_BACK or self._rollback:
             raise _rolled_back(view)

@@ -115,18 +115,15 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The clock of the machine."""
+    """The clock of the machine. A timer is a daemon thread."""
 
     def now(self) -> float:
-        """Return seconds since the epoch."""
         return time.time()
 
     def sleep(self, seconds: float) -> None:
-        """Wait."""
         time.sleep(max(0.0, seconds))
 
     def timer(self, seconds: float, action: Callable[[], None]) -> Timer:
-        """Start a daemon thread that runs `action` later."""
         timer = threading.Timer(max(0.0, seconds), action)
         timer.daemon = True
         timer.start()

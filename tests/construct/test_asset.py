@@ -96,6 +96,13 @@ def test_the_asset_holds_the_handler_and_crhelper_and_nothing_else(from_checkout
     }
 
 
+def test_every_deployed_file_is_the_one_of_the_repository(from_checkout: Path) -> None:
+    handler = package_folder("hyperpod_node_removal_handler")
+    deployed = from_checkout / "hyperpod_node_removal_handler"
+    for path in deployed.rglob("*.*"):
+        assert path.read_bytes() == (handler / path.relative_to(deployed)).read_bytes(), path
+
+
 def test_the_asset_is_small(from_checkout: Path) -> None:
     size, _ = zipped(from_checkout)
     assert size < GOAL

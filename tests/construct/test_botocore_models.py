@@ -1,8 +1,5 @@
 """The botocore models that the function carries, against those they were made from."""
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,7 +12,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from botocore.session import Session
 
-from hyperpod_node_removal_handler import sdk
+from hyperpod_node_removal_handler import aws
 from hyperpod_node_removal_handler.cluster import Cluster
 from hyperpod_node_removal_handler.stack import Stack
 from scripts.prune_botocore_models import DATA, OPERATIONS, pruned_models
@@ -42,11 +39,11 @@ class _Raw(BytesIO):
 def make_client(service: str, *, carried: bool, region: str = REGION, **more: Any) -> Any:
     """A client with the carried model, made as the function makes it, or with the whole one."""
     # nothing is sent
-    session = sdk._session.__wrapped__() if carried else Session()
+    session = aws._session.__wrapped__() if carried else Session()
     session.set_credentials("testing", "testing")
     config = Config(retries={"total_max_attempts": 1}, **more)
     return session.create_client(
-        service, api_version=sdk.API_VERSIONS[service], region_name=region, config=config
+        service, api_version=aws.API_VERSIONS[service], region_name=region, config=config
     )
 
 
@@ -203,27 +200,3 @@ def test_a_variant_of_an_endpoint_is_the_same(service: str, region: str, variant
     more: dict[str, Any] = {"region": region, variant: True}
     carried = destination(service, carried=True, **more)
     assert carried == destination(service, carried=False, **more)
-
-
-def test_a_cold_start_leaves_out_what_is_not_used() -> None:
-    """Neither boto3 and what it brings along, nor what renders docstrings, nor what most removals
-    do not ask for."""
-    code = (
-        "import sys\n"
-        "from hyperpod_node_removal_handler import aws, entry\n"
-        "aws.client('sagemaker')\n"
-        "print(*sys.modules)\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env={**os.environ, "AWS_DEFAULT_REGION": REGION},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    modules = done.stdout.split()
-    own = "hyperpod_node_removal_handler"
-    optional = {f"{own}.{name}" for name in ("before_removal", "metrics", "removal_event")}
-    unused = {"boto3", "s3transfer", "multiprocessing", "botocore.docs", *optional}
-    assert unused.isdisjoint(modules)
-    assert f"{own}.index" in modules

@@ -200,7 +200,7 @@ def test_the_function_runs_as_designed(synthesized: Synthesized) -> None:
     assert function["Architectures"] == ["arm64"]
     assert function["Handler"] == "hyperpod_node_removal_handler.entry.handler"
     assert function["Timeout"] == 900
-    assert function["MemorySize"] == 256
+    assert function["MemorySize"] == 512
     assert function["LoggingConfig"] == {
         "LogFormat": "JSON",
         "LogGroup": {"Ref": "HyperPodNodeRemovalProviderLogGroup5C314E86"},

@@ -65,9 +65,11 @@ def test_absence_has_to_be_seen_twice_in_a_row() -> None:
     shown = node(1)
     removal = Removal.of([shown.instance_id], [])
     once = removal.observe(Listing(()))
-    assert not once.is_settled
-    assert once.observe(Listing(())).is_settled
-    assert not once.observe(Listing((shown,))).observe(Listing(())).is_settled
+    assert not once.has_reached(RemovalStage.REMOVED)
+    assert once.observe(Listing(())).has_reached(RemovalStage.REMOVED)
+    assert (
+        not once.observe(Listing((shown,))).observe(Listing(())).has_reached(RemovalStage.REMOVED)
+    )
 
 
 def test_a_node_that_leaves_after_it_had_failed_has_left() -> None:
@@ -110,4 +112,4 @@ def test_stopping_names_what_had_been_accepted_and_what_had_not() -> None:
     stopped = removal.stop("the time was up", RemovalStage.REMOVED)
     codes = [requested.refusal.code for requested in stopped.nodes if requested.refusal]
     assert codes == [FailureCode.STILL_PRESENT, FailureCode.NO_ANSWER]
-    assert stopped.is_settled
+    assert stopped.has_reached(RemovalStage.REMOVED)
