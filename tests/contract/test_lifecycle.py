@@ -21,10 +21,12 @@ def assembly(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-@pytest.fixture
-def removal(sandbox: Sandbox, assembly: Path) -> Iterator[Removal]:
+@pytest.fixture(params=[0.0, 3.0], ids=["exact", "lagging"])
+def removal(request: pytest.FixtureRequest, sandbox: Sandbox, assembly: Path) -> Iterator[Removal]:
+    """A removal whose stack is shown as it is, or as it was three seconds ago."""
     removal = Removal(sandbox, assembly)
-    yield removal
+    with sandbox.settings(lag_forward=request.param, lag_back=request.param):
+        yield removal
     # Whatever a test did: one reply to each request, all with the resource's one id.
     replies = removal.replies()
     assert [reply["RequestId"] for reply in replies] == [

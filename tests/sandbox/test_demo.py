@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import time
 from typing import Any
 
 import pytest
@@ -12,11 +11,8 @@ from sandbox.demo.screen import Screen
 from sandbox.demo.story import Unexpected, tell
 from sandbox.project import ROOT
 
-BUDGET_SECONDS = 90
 
-
-def test_the_demo_in_time_and_in_100_columns() -> None:
-    begun = time.monotonic()
+def test_the_demo_in_100_columns() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "sandbox.demo"],
         cwd=ROOT,
@@ -26,7 +22,6 @@ def test_the_demo_in_time_and_in_100_columns() -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert time.monotonic() - begun < BUDGET_SECONDS
     assert max(len(line) for line in done.stdout.splitlines()) <= 100
 
     story = " ".join(done.stdout.split())
