@@ -17,9 +17,10 @@ I5  A node told removed, or absent, is not in the cluster; a node that is in the
     a line in the log and is named or counted in the reason. What is told not to have been asked
     for was not asked for. A reply without counts comes from an invocation that asked for nothing.
 I6  The same event once more (tried after one fault in eight) asks for no node that was told to be
-    gone or leaving, and changes no other; what succeeded succeeds again, unless it was that the stack had turned back, and what
-    failed fails again as long as the nodes it failed for are there. There is one exception: where
-    the cluster itself is gone, the second run cannot tell that from a mistyped name.
+    gone or leaving, and changes no other; what succeeded succeeds again, unless it was that the
+    stack had turned back, and what failed fails again as long as the nodes it failed for are there.
+    There is one exception: where the cluster itself is gone, the second run cannot tell that from a
+    mistyped name.
 I7  Where there is a hook, a node is asked for only after the hook was asked about it, by the same
     invocation or one that handed over to it, and its agreement was heard.
 No process does anything after its end, and no invocation raises.
