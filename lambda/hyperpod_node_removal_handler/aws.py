@@ -18,7 +18,12 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    HTTPClientError,
+    ProxyConnectionError,
+)
 from botocore.parsers import ResponseParserError
 from botocore.session import Session
 
@@ -179,7 +184,18 @@ def translated(operation: str) -> Iterator[None]:
     except (*_UNREADABLE, BotoCoreError) as error:
         # Connection, timeout and credential errors, a body that cannot be read: nothing says the
         # call was refused.
-        raise TransientError(operation, type(error).__name__, str(error)) from error
+        raise TransientError(operation, type(error).__name__, _told(error)) from error
+
+
+def _told(error: Exception) -> str:
+    """What an error of the SDK says, but for the address of a proxy, which may hold a password.
+
+    botocore masks it only where it can read the address, which need not be one that is valid.
+    """
+    if type(error) not in {HTTPClientError, ProxyConnectionError}:
+        return str(error)
+    cause = type(getattr(error, "kwargs", {}).get("error")).__name__
+    return f"the request could not be sent ({cause}); if there is a proxy, check HTTPS_PROXY"
 
 
 def required(operation: str, answer: Mapping[str, Any], *keys: str) -> Mapping[str, Any]:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain
 from typing import Any, Final, Protocol
 
 from hyperpod_node_removal_handler import aws
@@ -180,7 +181,12 @@ class Cluster:
         Raises:
             aws.AwsError: a page could not be read, or the pages do not come to an end.
         """
-        return Listing(tuple(node for page in self._pages(attempt) for node in page))
+        # A node that comes twice, since the pages are not of one moment, must not count twice for
+        # `MinRemaining`.
+        listed = {
+            (node.instance_id, node.logical_id): node for node in chain(*self._pages(attempt))
+        }
+        return Listing(tuple(listed.values()))
 
     def _pages(self, attempt: Callable[[Callable[[], Page]], Page]) -> Iterator[Sequence[Node]]:
         following: dict[str, str] = {}

@@ -176,9 +176,11 @@ class CustomResource(CfnResource):
                     or self._unexpected("time ran out")
                 )
 
-        now = self._clock.now()
-        ends_at = min(time, now + self._context.get_remaining_time_in_millis() / 1000)
-        self._timer = self._clock.timer(max(0.0, ends_at - now - EXPIRY_MARGIN), expire)
+        left = self._context.get_remaining_time_in_millis() / 1000
+        left = min(time - self._clock.now(), left)
+        # A request that Lambda kept almost until its end still gets a look at the stack: a
+        # rollback's must not fail.
+        self._timer = self._clock.timer(max(0.0, left - EXPIRY_MARGIN, left / 4), expire)
 
     def _cfn_response(self, event: object) -> None:  # noqa: ARG002
         self._send()

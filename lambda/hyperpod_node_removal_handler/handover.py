@@ -34,6 +34,17 @@ _TEXT_MAX: Final = 250_000
 Only what a hook says of thousands of nodes, to each another thing, can be longer."""
 _MESSAGES_CUT: Final = (100, 30, 0)
 """Characters that are left of each message, in turn, until the whole fits."""
+_UNREADABLE: Final = (
+    binascii.Error,
+    zlib.error,
+    AttributeError,
+    KeyError,
+    OverflowError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+"""What a text that is no continuation raises on the way."""
 _MAX_BYTES: Final = 16 * 1024 * 1024
 """Bytes a continuation may unfold to. 3,000 nodes take about 1 MB."""
 
@@ -84,7 +95,7 @@ class Continuation:
             packed = base64.b64decode(str(text).encode("ascii"), validate=True)
             plain = json.loads(_printed(zlib.decompressobj().decompress(packed, _MAX_BYTES)))
             continuation: Self = _typed(cls, plain)
-        except (binascii.Error, zlib.error, KeyError, TypeError, ValueError) as error:
+        except _UNREADABLE as error:
             what = f"no {error}" if isinstance(error, KeyError) else type(error).__name__
             raise RequestError(
                 f"The event's {KEY} is not one of this version of the function ({what})."

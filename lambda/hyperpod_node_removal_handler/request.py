@@ -136,7 +136,7 @@ def _target(properties: Mapping[str, Any]) -> tuple[object, ...]:
 
     def names(name: Property) -> frozenset[str]:
         value = properties.get(name) or ()
-        items = value.split(",") if isinstance(value, str) else value
+        items = value if isinstance(value, list | tuple) else str(value).split(",")
         return frozenset(str(item).strip() for item in items) - {""}
 
     return (

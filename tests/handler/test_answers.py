@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import pytest
 
+from hyperpod_node_removal_handler import aws
 from tests.handler.function import Function
 from tests.handler.world import World
 
@@ -69,6 +70,30 @@ def test_deletes_do_not_multiply_where_nodes_were_refused(world: World, function
     answer = function.send("Create", NodeIds=[*nodes])
     assert answer["Data"]["RemovedCount"] == "250"
     assert world.deletes == 4
+
+
+@pytest.mark.parametrize(
+    "proxy",
+    [
+        "socks5://user:s3cret@127.0.0.1:1",
+        "http://user:s3cret#1@127.0.0.1:1",
+        "http://user:s3cret/1@127.0.0.1:1",
+        "http://user:s3cret@127.0.0.1:1",
+    ],
+)
+def test_an_error_of_the_sdk_tells_no_password_of_a_proxy(
+    monkeypatch: pytest.MonkeyPatch, proxy: str
+) -> None:
+    for name in ("https_proxy", "no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("HTTPS_PROXY", proxy)
+    with pytest.raises(aws.TransientError) as caught, aws.translated("Invoke"):
+        aws.waiting_client(1).invoke(FunctionName="drain", Payload=b"{}")
+    assert "s3cret" not in str(caught.value)
+    assert "HTTPS_PROXY" in str(caught.value)
 
 
 # Groups --------------------------------------------------------------------------------------

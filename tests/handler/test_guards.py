@@ -175,6 +175,18 @@ def test_a_node_in_any_other_status_remains(
     assert answer["Status"] == "SUCCESS"
 
 
+def test_a_node_that_is_listed_on_two_pages_remains_once(
+    world: World, function: Function, cluster: Cluster
+) -> None:
+    def repeat(_: object, answer: dict[str, list[object]]) -> None:
+        answer["ClusterNodeSummaries"].append(answer["ClusterNodeSummaries"][-1])
+
+    world.after("ListClusterNodes", repeat)
+    node = cluster.node_ids("workers")[0]
+    assert refused(function.send("Create", NodeIds=[node], MinRemaining={"workers": "8"}))
+    assert world.deletes == 0
+
+
 def test_a_node_without_an_instance_does_not_remain(world: World, function: Function) -> None:
     cluster = world.hp.create_cluster("ml-cluster", {"workers": 8}, continuous=True)
     cluster.add_pending("workers")

@@ -3,9 +3,11 @@
 import base64
 import json
 import logging
+import math
 import random
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from random import Random
 from typing import Any
@@ -133,6 +135,23 @@ def test_a_key_that_is_missing_is_refused_by_its_name(
 def test_what_is_not_a_continuation_is_refused(given: object) -> None:
     with pytest.raises(RequestError, match="is not one of this version of the function"):
         Continuation.from_text(given)
+
+
+@given(continuations(), st.randoms(), st.sampled_from([[5], 5, {"a": 5}, math.inf, math.nan, ""]))
+def test_a_value_of_another_form_is_refused_unless_it_can_be_read(
+    continuation: Continuation, chance: Random, value: object
+) -> None:
+    plain = unpacked(continuation.to_text())
+    place = chance.choice(list(_maps(plain)))
+    place[chance.choice(list(place))] = value
+    with suppress(RequestError):
+        Continuation.from_text(packed(plain))
+
+
+def test_a_form_that_is_nested_too_deeply_is_refused() -> None:
+    nested = base64.b64encode(zlib.compress(b"[" * 100_000)).decode()
+    with pytest.raises(RequestError, match="RecursionError"):
+        Continuation.from_text(nested)
 
 
 @given(requests, text, st.sampled_from("\x00\n\x1b\x7f\x80\u202e\U000e0041"), text)

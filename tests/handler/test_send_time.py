@@ -151,3 +151,15 @@ def test_a_long_removal_keeps_the_time_of_the_request_through_its_invocations(
     assert function.reply_to(event, seconds=200.0)["Status"] == "FAILED"
     assert function.links > 2
     assert world.clock.now() < sent + 600
+
+
+@pytest.mark.parametrize("seconds", [51, 53, 55, 58])
+def test_a_rollback_that_lambda_kept_almost_until_its_end_does_not_fail(
+    world: World, function: Function, cluster: Cluster, seconds: int
+) -> None:
+    world.shows((0, "UPDATE_ROLLBACK_IN_PROGRESS"))
+    world.before("DescribeStacks", lambda _: world.clock.sleep(0.2))
+    url = f"{function.endpoint.url}&{by_date(world.clock.now() - seconds)}"
+    properties = {"ClusterName": "ml-cluster", "NodeIds": ["i-0123456789abcdef0"]}
+    event = function.event("Update", properties | {"ServiceTimeout": "60"}, ResponseURL=url)
+    assert function.reply_to(event)["Data"]["Outcome"] == "ROLLED_BACK"

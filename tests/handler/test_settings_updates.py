@@ -231,3 +231,12 @@ def test_a_dry_run_of_settings_only_plans_nothing_that_it_would_not_do(
     answer = update(function, old, old | {"RetryFor": "60"})
     assert (answer["Status"], answer["Data"]["Outcome"]) == ("SUCCESS", "PLANNED")
     assert world.deletes == 0
+
+
+@pytest.mark.parametrize("ids", [5, 1.5, True, None, {"a": 1}, [[1, {}], None]], ids=repr)
+def test_old_properties_that_are_no_lists_do_not_fail_a_rollback(
+    world: World, function: Function, cluster: Cluster, ids: object
+) -> None:
+    world.shows((0, "UPDATE_ROLLBACK_IN_PROGRESS"))
+    answer = update(function, {"NodeIds": ids, "NodeLogicalIds": ids}, {"NodeIds": [GONE]})
+    assert (answer["Status"], answer["Data"]["Outcome"]) == ("SUCCESS", "ROLLED_BACK")
