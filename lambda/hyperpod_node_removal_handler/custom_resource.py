@@ -187,12 +187,13 @@ class CustomResource(CfnResource):
 
     def _send(self, status: str | None = None, reason: str = "") -> None:
         """Called by crhelper with a status and a reason where it caught an error of its own."""
-        if self._exchange and self._is_silent:
-            self._exchange.wait()
-        elif self._exchange:
+        if self._exchange is None:
+            return
+        if not self._is_silent:
             self._exchange.reply(
                 self._unexpected(reason) if status or self._report is None else self._report
             )
+        self._exchange.wait()
 
     def _outcome_so_far(self, why: str) -> Report | None:
         """What the handler has done of its work, if it has begun any."""

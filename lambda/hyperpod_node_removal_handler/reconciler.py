@@ -227,7 +227,7 @@ class Reconciler:
             return
         self.removal, plan = make_plan(self.removal, self._description, self._nodes)
         # What was there before and is gone now is no typing error.
-        self._check(plan, replace(self._guards, missing_nodes=MissingNodes.ACCEPT))
+        self._checked(plan, replace(self._guards, missing_nodes=MissingNodes.ACCEPT))
 
     def _await_cluster(self) -> None:
         """Wait for a cluster in transition: the stack's next resource may change it."""
@@ -249,14 +249,18 @@ class Reconciler:
         if self.removal.is_seen_under_way:
             # Another copy of the request may have begun: a missing node is no typing error.
             guards = replace(guards, missing_nodes=MissingNodes.ACCEPT)
-        self._check(plan, guards)
+        plan = self._checked(plan, guards)
         if self._hook and self._request.is_dry_run:
             _log.info("A dry run: %s is not asked.", self._hook.function)
         return plan
 
-    def _check(self, plan: Plan, guards: Guards) -> None:
+    def _checked(self, plan: Plan, guards: Guards) -> Plan:
+        """Return a plan that breaks no guard. One is broken only if two listings say so."""
+        if self._description and plan.broken(guards):
+            self.removal, plan = make_plan(self.removal, self._description, self._nodes)
         if phrases := plan.broken(guards):
             raise RefusedError(*phrases)
+        return plan
 
     def _approve(self, plan: Plan, description: ClusterDescription) -> float:
         """Have the hook, if there is one, asked. Returns since when nodes may be requested."""

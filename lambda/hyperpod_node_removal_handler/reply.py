@@ -57,7 +57,6 @@ class Exchange:
     def reply(self, report: Report) -> None:
         """Log the report, deliver it, then announce it. Never raises: there is nobody to tell."""
         if not self._unanswered.acquire(blocking=False):
-            self.wait()
             return
         try:
             self._log_and_deliver(report)

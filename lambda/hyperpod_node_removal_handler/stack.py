@@ -245,9 +245,9 @@ class StackWatch:
             )
             if standing in standings:
                 return
-            pause = backoff.pause()
-            if standing is _Standing.EARLY:
-                pause = self._sure_at - self._clock.now()
+            # Nothing counts before that, and nothing has to be looked at again and again.
+            early = self._sure_at - self._clock.now()
+            pause = early if early > 0 else backoff.pause()
             self._clock.sleep(min(pause, self._deadlines.deadline - self._clock.now()))
 
     # Judging ---------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from sandbox.stacks import ASSET_BUCKET, Deployment
 PERMISSIONS = (
     "cloudformation:DescribeStacks",
     "lambda:InvokeFunction",
+    "logs:GetLogEvents",
     "sagemaker:ListClusterNodes",
 )
 """What the function's calls need."""
