@@ -157,7 +157,7 @@ class StackWatch:
         self._seen_at = -math.inf
         self._unclear_since = math.inf
         self._at_rest_since = math.inf
-        self._early_ids: tuple[str, ...] = ()
+        self._early: Operation | None = None
         self._rollback: StackView | None = None
         self._over: StackNotUpdatingError | None = None
 
@@ -282,13 +282,14 @@ class StackWatch:
             return self._unclear(view)
         if kind == _UPDATE and self._is_late(view):
             raise _other(view)
-        ids = view.operations.get(kind, ())
-        if self._early_ids and ids and ids != self._early_ids:
+        operation = Operation(kind, view.operations.get(kind, ()), view.updated_at)
+        if self._early and view.updated_at is None and operation != self._early:
+            # Where no time is told, an early look is all there is to know a later operation by.
             raise _other(view)
         if is_early:
-            self._early_ids = ids
+            self._early = operation
             return _Standing.EARLY
-        self.operation = Operation(kind, ids, view.updated_at)
+        self.operation = operation
         self._rollback = None
         return _Standing.FORWARD
 
