@@ -94,8 +94,8 @@ class Reconciler:
         self._description: ClusterDescription | None = None
         self._may_be_busy = False
         self._is_listed_again = False
-        self._unsettled = ""
-        """Status of a cluster that was still in transition after the last node had left."""
+        self._final: ClusterDescription | None = None
+        """The cluster as it was after the last node had left."""
         self._warned: set[str] = set()
         self._guards = request.guards
         if request.changes_settings_only:
@@ -231,9 +231,8 @@ class Reconciler:
 
     def _await_cluster(self) -> None:
         """Wait for a cluster in transition: the stack's next resource may change it."""
-        description = self._describe()
-        self._unsettled = description.status if description.is_in_transition else ""
-        self.schedule.is_cluster_settled = not self._unsettled
+        self._final = self._describe()
+        self.schedule.is_cluster_settled = not self._final.is_in_transition
         if not self.schedule.is_cluster_settled:
             self._stack.sleep(min(timing.CLUSTER_POLL, self._deadlines.end - self._clock.now()))
 
@@ -429,7 +428,8 @@ class Reconciler:
         if self._description is None or self._clock.now() >= self._deadlines.deadline:
             return result  # What is left of the time is for the reply.
         try:
-            description = self._cluster.describe()
+            description = self._final if self.schedule.is_cluster_settled else None
+            description = description or self._cluster.describe()
         except aws.AwsError:
             return result
         # What to write back into a template: of the groups that lost nodes first.
@@ -466,9 +466,10 @@ class Reconciler:
             if node.refusal and node.refusal.code == FailureCode.NOT_REQUESTED
         ]
         told = refill.warnings(removal.nodes, self._description) if self._description else ()
-        if self._unsettled and self.schedule.reached_at is not None:
-            seconds = round(self._clock.now() - self.schedule.reached_at)
-            told += (refill.in_transition(self._unsettled, seconds),)
+        final, reached_at = self._final, self.schedule.reached_at
+        if final and final.is_in_transition and reached_at is not None:
+            seconds = round(self._clock.now() - reached_at)
+            told += (refill.in_transition(final.status, seconds),)
         return (*refill.left_alone(left_alone), *told)
 
     def _warn(self) -> None:
