@@ -356,7 +356,7 @@ class Reconciler:
         Returns the parts of it that have to be sent each by itself, or None if no more can be sent
         in this round.
         """
-        before = self.removal
+        before = replace(self.removal, was_requested=True)
         self.removal = before.send(request)
         try:
             reply = self._cluster.delete(request.node_ids, request.node_logical_ids)

@@ -69,6 +69,8 @@ class Removal:
     scope: Scope = Scope.ALL
     controller_groups: frozenset[str] = field(default=frozenset())
     """Instance groups that run the Slurm controller."""
+    was_requested: bool = False
+    """Whether the service was asked for any node, whatever came of it."""
     is_guarded: bool = False
     """Whether there are guards: what turns up after the removal has begun was not checked."""
     needs_approval: bool = False
@@ -110,11 +112,6 @@ class Removal:
     def has_begun(self) -> bool:
         """Whether a request of this removal may have been carried out."""
         return any(node.may_have_been_requested for node in self.nodes)
-
-    @property
-    def was_requested(self) -> bool:
-        """Whether the service was asked for any node, whatever came of it."""
-        return self.has_begun or any(node.attempts for node in self.nodes)
 
     @property
     def is_seen_under_way(self) -> bool:
