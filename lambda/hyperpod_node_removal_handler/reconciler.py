@@ -365,6 +365,7 @@ class Reconciler:
             if self._is_busy():
                 return None
             if not before.is_explained(request):
+                self.removal = before.defer(Refusal.of(error), request)
                 return request.parts()
             self.removal = before.reject(request, Refusal.of(error))
         except aws.AwsError as error:

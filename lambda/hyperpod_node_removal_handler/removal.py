@@ -243,8 +243,10 @@ class Removal:
             lambda node: node.record_attempt().defer(deferral, may_have_been_requested=True),
         )
 
-    def defer(self, deferral: Refusal) -> Self:
-        """Nothing can be requested at the moment: the cluster is busy, or the call is denied."""
+    def defer(self, deferral: Refusal, request: DeleteRequest | None = None) -> Self:
+        """The nodes of `request`, or all, could not be requested, through no fault of their own."""
+        if request:
+            return self._with(request, lambda node: node.defer(deferral))
         return self._each({Phase.WAITING}, lambda node: node.defer(deferral))
 
     # What ends it ----------------------------------------------------------------------------
