@@ -130,6 +130,8 @@ class Reconciler:
         except StackNotUpdatingError as error:
             if not self.removal.was_requested:
                 raise
+            with suppress(aws.AwsError):  # What was requested may be leaving.
+                self.removal = self.removal.observe(self._cluster.nodes())
             return self._result(f"{error} No further node was requested.")
         return result
 

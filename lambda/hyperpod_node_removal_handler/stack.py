@@ -283,7 +283,8 @@ class StackWatch:
         if kind == _UPDATE and self._is_late(view):
             raise _other(view)
         operation = Operation(kind, view.operations.get(kind, ()), view.updated_at)
-        if self._early and view.updated_at is None and operation != self._early:
+        early = self._early
+        if early and early.type == kind and view.updated_at is None and operation != early:
             # Where no time is told, an early look is all there is to know a later operation by.
             raise _other(view)
         if is_early:
