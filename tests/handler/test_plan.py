@@ -71,12 +71,12 @@ def test_the_guards_hold_until_the_first_node_is_asked_for(
     cluster.set_status("Updating", until=busy_until)
 
     def shrink(_: Parameters) -> None:
-        if world.clock.now() >= busy_until and free in cluster.present:
+        if world.clock.now() >= busy_until and world.deletes == before:
             request = {"ClusterName": "ml-cluster", "NodeIds": [free]}
             world.hp.call("BatchDeleteClusterNodes", request)
 
-    world.before("ListClusterNodes", shrink)
     before = world.deletes
+    world.before("ListClusterNodes", shrink)
     answer = function.send(
         "Update", seconds=seconds, NodeIds=nodes[:3], MinRemaining={"workers": "4"}
     )
