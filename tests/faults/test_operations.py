@@ -14,7 +14,7 @@ from tests.faults.outside import PUT, Trouble
 from tests.faults.scenarios import Scenario, properties
 from tests.faults.stage import Stage
 
-GROUP = "8 operations"
+GROUP = "9 operations"
 
 
 def ids(scenario: Scenario) -> str:
