@@ -25,23 +25,31 @@ OPERATIONS: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
     ("cloudformation", "2010-05-15"): ("DescribeStacks",),
     ("events", "2015-10-07"): ("PutEvents",),
     ("lambda", "2015-03-31"): ("Invoke",),
-    ("sagemaker", "2017-07-24"): ("BatchDeleteClusterNodes", "DescribeCluster", "ListClusterNodes"),
+    ("sagemaker", "2017-07-24"): (
+        "BatchDeleteClusterNodes",
+        "DescribeCluster",
+        "DescribeClusterNode",
+        "ListClusterNodes",
+    ),
 }
 """Operations the function calls, by service and API version."""
+
+_NODE: Final = frozenset(
+    {
+        "InstanceGroupName",
+        "InstanceId",
+        "InstanceStatus",
+        "InstanceType",
+        "NodeLogicalId",
+        "PrivateDnsHostname",
+    }
+)
 
 READ: Final[Mapping[str, frozenset[str]]] = {
     "ClusterAutoScalingConfigOutput": frozenset({"AutoScalerType", "Mode"}),
     "ClusterInstanceGroupDetails": frozenset({"InstanceGroupName", "SlurmConfig", "TargetCount"}),
-    "ClusterNodeSummary": frozenset(
-        {
-            "InstanceGroupName",
-            "InstanceId",
-            "InstanceStatus",
-            "InstanceType",
-            "NodeLogicalId",
-            "PrivateDnsHostname",
-        }
-    ),
+    "ClusterNodeDetails": _NODE,
+    "ClusterNodeSummary": _NODE,
     "ClusterOrchestrator": frozenset({"Eks"}),
     "ClusterSlurmConfigDetails": frozenset({"NodeType"}),
     "DescribeClusterResponse": frozenset(

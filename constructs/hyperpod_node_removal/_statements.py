@@ -8,6 +8,7 @@ from aws_cdk import aws_iam as iam
 CLUSTER_ACTIONS: Final = (
     "sagemaker:BatchDeleteClusterNodes",
     "sagemaker:DescribeCluster",
+    "sagemaker:DescribeClusterNode",
     "sagemaker:ListClusterNodes",
 )
 

@@ -48,13 +48,13 @@ class Verdict:
 
     decision: Decision
     reason: str = ""
-    vetoed: Mapping[Node, str] = field(default_factory=dict)
-    """Reasons by node."""
+    vetoed: Mapping[str, str] = field(default_factory=dict)
+    """Reasons by the name of the node."""
 
     def veto_of(self, node: Node) -> str | None:
         """Why the node must not be removed. None: it may be."""
-        if self.decision is Decision.VETO or node in self.vetoed:
-            return self.vetoed.get(node) or self.reason or "no reason was given"
+        if self.decision is Decision.VETO or node.name in self.vetoed:
+            return self.vetoed.get(node.name) or self.reason or "no reason was given"
         return None
 
 
@@ -192,7 +192,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return given
 
 
-def _veto(entry: object, known: Mapping[tuple[str, str], Node]) -> tuple[Node, str]:
+def _veto(entry: object, known: Mapping[tuple[str, str], Node]) -> tuple[str, str]:
     if not isinstance(entry, dict):
         raise HookError(f"answered VetoedNodes with {quoted(entry)}, which is not an object")
     _only(entry, ("NodeId", "NodeLogicalId", "Reason"))
@@ -202,7 +202,7 @@ def _veto(entry: object, known: Mapping[tuple[str, str], Node]) -> tuple[Node, s
     if node is None:
         ids = ", ".join(quoted(value) for _, value in named) or "no node"
         raise HookError(f"vetoed {ids}, which is not a node that it was asked about")
-    return node, _reason(entry)
+    return node.name, _reason(entry)
 
 
 def _reason(given: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""A HyperPod cluster, as far as a removal needs it: three calls of SageMaker and their nouns."""
+"""A HyperPod cluster, as far as a removal needs it: four calls of SageMaker and their nouns."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,13 +25,14 @@ class SageMakerClient(Protocol):
     """The calls that are used of botocore's SageMaker client."""
 
     def describe_cluster(self, *, ClusterName: str) -> dict[str, Any]: ...  # noqa: N803
+    def describe_cluster_node(self, **kwargs: Any) -> dict[str, Any]: ...
     def list_cluster_nodes(self, **kwargs: Any) -> dict[str, Any]: ...
     def batch_delete_cluster_nodes(self, **kwargs: Any) -> dict[str, Any]: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A node as ListClusterNodes shows it."""
+    """A node as ListClusterNodes and DescribeClusterNode show it."""
 
     instance_id: str
     """Empty for a logical node that has no instance yet."""
@@ -80,6 +81,8 @@ class Listing:
     """The nodes of a cluster."""
 
     nodes: tuple[Node, ...]
+    pages: int = 1
+    """Calls that it took."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,10 +186,9 @@ class Cluster:
         """
         # A node that comes twice, since the pages are not of one moment, must not count twice for
         # `MinRemaining`.
-        listed = {
-            (node.instance_id, node.logical_id): node for node in chain(*self._pages(attempt))
-        }
-        return Listing(tuple(listed.values()))
+        pages = tuple(self._pages(attempt))
+        listed = {(node.instance_id, node.logical_id): node for node in chain(*pages)}
+        return Listing(tuple(listed.values()), len(pages))
 
     def _pages(self, attempt: Callable[[Callable[[], Page]], Page]) -> Iterator[Sequence[Node]]:
         following: dict[str, str] = {}
@@ -214,6 +216,26 @@ class Cluster:
             )
         aws.required("ListClusterNodes", answer, "ClusterNodeSummaries")
         return answer
+
+    def node(self, known: Node) -> Node | None:
+        """DescribeClusterNode: one call. None: it says, in one of its ways, that there is none.
+
+        What is answered for a node that is gone is not documented: ResourceNotFound (also that of a
+        missing cluster), a ValidationException and the status NotFound were seen. So presence is
+        proof, and absence no more than a hint.
+        """
+        named = (
+            {"NodeId": known.instance_id}
+            if known.instance_id
+            else {"NodeLogicalId": known.logical_id}
+        )
+        try:
+            with aws.translated("DescribeClusterNode"):
+                answer = self._client.describe_cluster_node(ClusterName=self.name, **named)
+        except (aws.ResourceNotFoundError, aws.RejectedError):
+            return None
+        node = _node(aws.required("DescribeClusterNode", answer, "NodeDetails")["NodeDetails"])
+        return node if node.status != "NotFound" and node.name == known.name else None
 
     def delete(self, node_ids: Sequence[str], node_logical_ids: Sequence[str]) -> DeleteReply:
         """BatchDeleteClusterNodes: one call. The removal itself is asynchronous."""

@@ -40,18 +40,14 @@ class Schedule:
     """How far the removal must get."""
     retry_until: float
     """When `RetryFor` is over: the last request is made then."""
-    listing_max_age: float = math.inf
-    """How old a listing may be before the first request. No limit without guards."""
     settle_for: float = 0.0
     """For how long after the last node left a cluster in transition is waited for."""
     reached_at: float | None = None
     """When the last node was seen to have left."""
     is_cluster_settled: bool = False
     """Whether the cluster was seen out of transition after that."""
-    listed_at: float = -math.inf
     next_request_at: float = -math.inf
     was_last_request: bool = False
-    polls: timing.Backoff = field(default_factory=lambda: timing.Backoff(*timing.POLL_PAUSES))
     retries: timing.Backoff = field(default_factory=lambda: timing.Backoff(*timing.RETRY_PAUSES))
 
     def requested(self, now: float) -> None:
@@ -62,10 +58,6 @@ class Schedule:
         if not self.was_last_request:
             self.next_request_at = min(self.next_request_at, self.retry_until)
 
-    def is_listing_fresh(self, now: float) -> bool:
-        """Whether the guards may be taken to hold, for a removal that has not begun."""
-        return now - self.listed_at < self.listing_max_age
-
     def awaits_cluster(self, removal: Removal, now: float) -> bool:
         """Whether the cluster may still be changing through this removal, whose nodes have left."""
         reached_at = now if self.reached_at is None else self.reached_at
@@ -73,8 +65,8 @@ class Schedule:
         return bool(removal.lowered_by_group) and not is_over
 
 
-def decide(removal: Removal, schedule: Schedule, now: float) -> Step:
-    """Return what to do next."""
+def decide(removal: Removal, schedule: Schedule, now: float, *, listed_at: float) -> Step:
+    """Return what to do next. `listed_at` is when the nodes were listed."""
     has_reached = removal.has_reached(schedule.stage)
     if has_reached and not schedule.awaits_cluster(removal, now):
         return Step.FINISH
@@ -86,25 +78,35 @@ def decide(removal: Removal, schedule: Schedule, now: float) -> Step:
         return Step.AWAIT_CLUSTER
     if not removal.count(Phase.WAITING) or now < schedule.next_request_at:
         return Step.WAIT
-    return _request(removal, schedule, now)
+    return _request(removal, schedule, now, listed_at)
 
 
-def _request(removal: Removal, schedule: Schedule, now: float) -> Step:
+def _request(removal: Removal, schedule: Schedule, now: float, listed_at: float) -> Step:
     """Return what to do where nodes are due to be requested."""
     if schedule.was_last_request:
         return Step.GIVE_UP
-    if not removal.has_begun and not schedule.is_listing_fresh(now):
-        return Step.OBSERVE
-    return Step.REQUEST
+    return Step.OBSERVE if needs_listing(removal, now, listed_at) else Step.REQUEST
 
 
-def wake_at(removal: Removal, schedule: Schedule, now: float) -> float:
-    """Return when something may have changed, or the next request is due: whichever is first."""
+def needs_listing(removal: Removal, now: float, listed_at: float) -> bool:
+    """Whether the guards have to be checked once more, against a listing, before a request.
+
+    They hold until a request may have been carried out.
+    """
+    may_break = removal.is_guarded and not removal.has_begun
+    return may_break and now - listed_at >= timing.LISTING_MAX_AGE
+
+
+def wake_at(removal: Removal, schedule: Schedule, now: float, *, pause: float) -> float:
+    """Return when the next request is due, or it is time for a look: whichever is first.
+
+    `pause` is that between looks while nodes leave.
+    """
     times = [schedule.deadlines.end]
     if removal.count(Phase.WAITING):
         times.append(schedule.next_request_at)
     if any(node.phase is Phase.LEAVING and not node.failures for node in removal.nodes):
-        times.append(now + schedule.polls.pause())
+        times.append(now + pause)
     elif any(node.is_unsettled_look for node in removal.nodes):
         times.append(now + timing.CONFIRM)
     return min(times)

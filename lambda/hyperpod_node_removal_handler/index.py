@@ -8,7 +8,6 @@ import logging
 import math
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any
 
 from hyperpod_node_removal_handler import aws, handover, report, timing
@@ -112,17 +111,13 @@ def _reconcile(work: Continuation, event: Mapping[str, Any], context: LambdaCont
     if request.before_removal:
         hook = Hook(request.before_removal, Envelope.from_event(event), clock, aws.waiting_client)
     reconciler = Reconciler(
-        request,
+        work,
         cluster=Cluster(request.cluster, aws.client("sagemaker")),
         stack=stack,
         clock=clock,
         deadlines=deadlines,
-        removal=work.removal,
         hook=hook,
         has_replied=lambda: handler.has_replied,
-        approved_at=work.approved_at,
-        reached_at=work.reached_at,
-        target_counts_before=work.target_counts_before,
     )
 
     def report_so_far(interruption: str) -> Report:
@@ -137,16 +132,7 @@ def _reconcile(work: Continuation, event: Mapping[str, Any], context: LambdaCont
         if work.invocation >= handover.MAX_INVOCATIONS:
             limit = f"It was handed over {work.invocation - 1} times, which is the limit."
             return handler.respond(report_so_far(limit))
-        successor = replace(
-            work,
-            removal=reconciler.removal,
-            invocation=work.invocation + 1,
-            target_counts_before=reconciler.target_counts_before,
-            operation=stack.operation,
-            approved_at=reconciler.approved_at,
-            reached_at=reconciler.schedule.reached_at,
-        )
-        return handler.hand_over(lambda: _hand_over(successor, event, context))
+        return handler.hand_over(lambda: _hand_over(reconciler.continuation, event, context))
     except StackNotUpdatingError as error:
         return handler.respond(_not_updating(event, context, error))
     except RepliedError:

@@ -7,14 +7,14 @@ a request may have been carried out; whatever waits does so by `StackWatch.sleep
 
 import logging
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from typing import TypeVar
 
 from hyperpod_node_removal_handler import aws, log_lines, refill, timing
 from hyperpod_node_removal_handler.before_removal import Decision, Hook, HookError
-from hyperpod_node_removal_handler.cluster import Cluster, ClusterDescription, Listing, Refusal
+from hyperpod_node_removal_handler.cluster import Cluster, ClusterDescription, Refusal
+from hyperpod_node_removal_handler.cluster_watch import ClusterWatch
 from hyperpod_node_removal_handler.contract import (
     BEFORE_REMOVAL_MAX,
     FailureCode,
@@ -23,18 +23,17 @@ from hyperpod_node_removal_handler.contract import (
     abbreviated,
     printable,
 )
-from hyperpod_node_removal_handler.decide import Schedule, Step, decide, wake_at
+from hyperpod_node_removal_handler.decide import Schedule, Step, decide, needs_listing, wake_at
+from hyperpod_node_removal_handler.handover import Continuation
 from hyperpod_node_removal_handler.plan import Plan, make_plan
 from hyperpod_node_removal_handler.removal import DeleteRequest, Removal
 from hyperpod_node_removal_handler.reply import RepliedError
-from hyperpod_node_removal_handler.request import Guards, RemovalRequest
+from hyperpod_node_removal_handler.request import Guards
 from hyperpod_node_removal_handler.requested_node import Phase
 from hyperpod_node_removal_handler.result import Result, interrupted, not_found
 from hyperpod_node_removal_handler.stack import StackNotUpdatingError, StackWatch
 
 _log = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 
 class RefusedError(Exception):
@@ -50,40 +49,32 @@ class RefusedError(Exception):
 class Reconciler:
     """Drives one removal against a cluster.
 
-    `removal` is all its state and may be read from any thread.
+    `removal` is its state, and may be read from any thread.
     """
 
     def __init__(
         self,
-        request: RemovalRequest,
+        work: Continuation,
         *,
         cluster: Cluster,
         stack: StackWatch,
         clock: timing.Clock,
         deadlines: timing.Deadlines,
-        removal: Removal,
         hook: Hook | None = None,
         has_replied: Callable[[], bool] = lambda: False,
-        approved_at: float | None = None,
-        reached_at: float | None = None,
-        target_counts_before: Mapping[str, int] | None = None,
     ) -> None:
         """Take up a removal.
 
         Args:
-            request: what is asked for.
+            work: what is asked for, and how far an earlier invocation got.
             cluster: the cluster it is asked of.
             stack: the stack of the resource, looked at before every request.
             clock: tells the time.
             deadlines: the time there is.
-            removal: where it begins, or how far an earlier invocation got.
             hook: the function that is asked first.
             has_replied: tells whether CloudFormation has been answered meanwhile.
-            approved_at: what an earlier invocation knew of it, like the two that follow.
-            reached_at: see `Schedule.reached_at`.
-            target_counts_before: instances that each group was to have in the beginning.
         """
-        self._request = request
+        request = self._request = work.request
         self._cluster = cluster
         self._stack = stack
         self._clock = clock
@@ -91,6 +82,10 @@ class Reconciler:
         self._hook = hook
         self._has_replied = has_replied
         self._began = clock.now()
+        outage = max(timing.OUTAGE, request.retry_for)
+        self._watch = ClusterWatch(
+            cluster, stack=stack, clock=clock, deadlines=deadlines, outage=outage
+        )
         self._description: ClusterDescription | None = None
         self._may_be_busy = False
         self._is_listed_again = False
@@ -100,19 +95,30 @@ class Reconciler:
         self._guards = request.guards
         if request.changes_settings_only:
             self._guards = replace(self._guards, missing_nodes=MissingNodes.ACCEPT)
-        self.removal = replace(removal, is_guarded=self._guards != Guards())
-        self.approved_at = approved_at
-        """Since when nodes may be requested (see `Continuation`)."""
-        self.target_counts_before: Mapping[str, int] = target_counts_before or {}
-        self.schedule = Schedule(
+        self._work = work
+        self.removal = replace(work.removal, is_guarded=self._guards != Guards())
+        self._approved_at = work.approved_at
+        self._target_counts_before = work.target_counts_before
+        self._schedule = Schedule(
             deadlines,
             request.wait_for,
             retry_until=deadlines.deadline,
-            reached_at=reached_at,
+            reached_at=work.reached_at,
             settle_for=request.retry_for if request.wait_for is RemovalStage.REMOVED else 0.0,
         )
-        if self.removal.is_guarded:
-            self.schedule.listing_max_age = timing.LISTING_MAX_AGE
+
+    @property
+    def continuation(self) -> Continuation:
+        """What the next invocation needs to go on."""
+        return replace(
+            self._work,
+            removal=self.removal,
+            invocation=self._work.invocation + 1,
+            operation=self._stack.operation,
+            approved_at=self._approved_at,
+            reached_at=self._schedule.reached_at,
+            target_counts_before=self._target_counts_before,
+        )
 
     def run(self) -> Result | None:
         """Run until there is something to report, or None where it is time to hand over.
@@ -155,26 +161,26 @@ class Reconciler:
         if self._stack.operation is None:
             self._stack.begin()
         self._description = self._describe()
-        if self.approved_at is None:
+        if self._approved_at is None:
             plan = self._plan(self._description)
             if self._request.is_dry_run:
                 return self._result()
-            self.approved_at = self._approve(plan, self._description)
+            self._approved_at = self._approve(plan, self._description)
         else:
             self.removal = self.removal.with_controllers(self._description.controller_groups)
             self._observe()
-        retry_until = self.approved_at + self._request.retry_for
-        self.schedule.retry_until = min(self._deadlines.deadline, retry_until)
+        retry_until = self._approved_at + self._request.retry_for
+        self._schedule.retry_until = min(self._deadlines.deadline, retry_until)
         while not self._has_replied():
             now = self._clock.now()
-            if self.removal.has_reached(self.schedule.stage) and self.schedule.reached_at is None:
-                self.schedule.reached_at = now
-            step = decide(self.removal, self.schedule, now)
+            if self.removal.has_reached(self._schedule.stage) and self._schedule.reached_at is None:
+                self._schedule.reached_at = now
+            step = decide(self.removal, self._schedule, now, listed_at=self._watch.listed_at)
             if step is Step.HAND_OVER:
                 return None
             if step in {Step.FINISH, Step.EXPIRE}:
                 why = f"the time was up after {round(now - self._deadlines.started)} s"
-                self.removal = self.removal.stop(why, self.schedule.stage)
+                self.removal = self.removal.stop(why, self._schedule.stage)
                 self._log_progress()
                 return self._result()
             self._act(step)
@@ -188,61 +194,45 @@ class Reconciler:
                 self._request_removals()
             case Step.GIVE_UP:
                 self.removal = self.removal.give_up()
-                self.schedule.was_last_request = False
+                self._schedule.was_last_request = False
             case Step.WAIT:
                 self._log_progress()
                 now = self._clock.now()
-                self._stack.sleep(wake_at(self.removal, self.schedule, now) - now)
+                pause = self._watch.pause(now - (self._approved_at or now))
+                self._stack.sleep(wake_at(self.removal, self._schedule, now, pause=pause) - now)
                 self._observe()
             case Step.AWAIT_CLUSTER:
                 self._await_cluster()
 
     # Observe ---------------------------------------------------------------------------------
 
-    def _call(self, call: Callable[[], T]) -> T:
-        """Make a call that only looks, as often as it takes, with an eye on the stack."""
-        self._stack.poll()
-        return timing.call_with_retry(
-            call,
-            clock=self._clock,
-            until=min(
-                self._deadlines.end, self._clock.now() + max(timing.OUTAGE, self._request.retry_for)
-            ),
-            denied_until=self._deadlines.denied_until,
-            sleep=self._stack.sleep,
-        )
-
     def _describe(self) -> ClusterDescription:
-        description = self._call(self._cluster.describe)
+        description = self._watch.describe()
         self._may_be_busy = description.is_in_transition
         return description
 
-    def _nodes(self) -> Listing:
-        listing = self._cluster.nodes(self._call)
-        self.schedule.listed_at = self._clock.now()
-        return listing
-
     def _observe(self) -> None:
-        """List the nodes. Until a request may have been carried out, the guards hold."""
-        if self.removal.has_begun or self._description is None:
-            self.removal = self.removal.observe(self._nodes())
+        """Look at the nodes. Until a request may have been carried out, the guards hold."""
+        if self.removal.has_begun or not self.removal.is_guarded or self._description is None:
+            is_due = self._clock.now() >= self._schedule.next_request_at
+            self.removal = self._watch.look(self.removal, is_due=is_due)
             return
-        self.removal, plan = make_plan(self.removal, self._description, self._nodes)
+        self.removal, plan = make_plan(self.removal, self._description, self._watch.list_nodes)
         # What was there before and is gone now is no typing error.
         self._checked(plan, replace(self._guards, missing_nodes=MissingNodes.ACCEPT))
 
     def _await_cluster(self) -> None:
         """Wait for a cluster in transition: the stack's next resource may change it."""
         self._final = self._describe()
-        self.schedule.is_cluster_settled = not self._final.is_in_transition
-        if not self.schedule.is_cluster_settled:
+        self._schedule.is_cluster_settled = not self._final.is_in_transition
+        if not self._schedule.is_cluster_settled:
             self._stack.sleep(min(timing.CLUSTER_POLL, self._deadlines.end - self._clock.now()))
 
     # Plan, guards, hook ----------------------------------------------------------------------
 
     def _plan(self, description: ClusterDescription) -> Plan:
-        self.target_counts_before = description.target_counts
-        self.removal, plan = make_plan(self.removal, description, self._nodes)
+        self._target_counts_before = description.target_counts
+        self.removal, plan = make_plan(self.removal, description, self._watch.list_nodes)
         for line in log_lines.of_plan(plan):
             _log.log(line.level, "%s", line.text, extra=dict(line.fields))
         self._warn()
@@ -258,7 +248,7 @@ class Reconciler:
     def _checked(self, plan: Plan, guards: Guards) -> Plan:
         """Return a plan that breaks no guard. One is broken only if two listings say so."""
         if self._description and plan.broken(guards):
-            self.removal, plan = make_plan(self.removal, self._description, self._nodes)
+            self.removal, plan = make_plan(self.removal, self._description, self._watch.list_nodes)
         if phrases := plan.broken(guards):
             raise RefusedError(*phrases)
         return plan
@@ -303,7 +293,7 @@ class Reconciler:
         try:
             verdict = hook.ask(
                 description,
-                plan.to_remove,
+                self._watch.with_hostnames(plan.to_remove),
                 deadline=deadline,
                 denied_until=self._deadlines.denied_until,
             )
@@ -341,14 +331,14 @@ class Reconciler:
                 if parts is None:
                     break
                 requests.extendleft(reversed(parts))
-        self.schedule.requested(self._clock.now())
+        self._schedule.requested(self._clock.now())
 
     def _must_observe(self, now: float) -> bool:
-        """Whether the guards have to be checked once more, since the look at the stack took long.
+        """Whether the look at the stack took so long that the guards have to be checked once more.
 
         Once, and not again and again where every look does.
         """
-        is_stale = not self.removal.has_begun and not self.schedule.is_listing_fresh(now)
+        is_stale = needs_listing(self.removal, now, self._watch.listed_at)
         self._is_listed_again = is_stale and not self._is_listed_again
         return self._is_listed_again
 
@@ -395,7 +385,7 @@ class Reconciler:
             case aws.AccessDeniedError() if self._clock.now() < self._deadlines.denied_until:
                 # The permission may be as new as the removal, and still be spreading.
                 denied_until = self._deadlines.denied_until
-                self.schedule.retry_until = max(self.schedule.retry_until, denied_until)
+                self._schedule.retry_until = max(self._schedule.retry_until, denied_until)
                 return before.defer(deferral)
         self.removal = before
         raise error
@@ -421,7 +411,7 @@ class Reconciler:
             elapsed=now - self._deadlines.started,
             ended=now,
             interruption=interruption,
-            target_counts_before=self.target_counts_before,
+            target_counts_before=self._target_counts_before,
             warnings=self._warnings(removal),
         )
 
@@ -431,7 +421,7 @@ class Reconciler:
         if self._description is None or self._clock.now() >= self._deadlines.deadline:
             return result  # What is left of the time is for the reply.
         try:
-            description = self._final if self.schedule.is_cluster_settled else None
+            description = self._final if self._schedule.is_cluster_settled else None
             description = description or self._cluster.describe()
         except aws.AwsError:
             return result
@@ -444,7 +434,7 @@ class Reconciler:
     def _interrupted(self, error: aws.AwsError) -> Result:
         """Report on a removal that an error of AWS has ended."""
         if isinstance(error, aws.ResourceNotFoundError) and error.operation != "DescribeStacks":
-            was_there = self._description is not None or self.approved_at is not None
+            was_there = self._description is not None or self._approved_at is not None
             if not was_there and not self._request.changes_settings_only:
                 return self._result(not_found(self._cluster.name, error))
             if self._is_cluster_gone():
@@ -469,7 +459,7 @@ class Reconciler:
             if node.refusal and node.refusal.code == FailureCode.NOT_REQUESTED
         ]
         told = refill.warnings(removal.nodes, self._description) if self._description else ()
-        final, reached_at = self._final, self.schedule.reached_at
+        final, reached_at = self._final, self._schedule.reached_at
         if final and final.is_in_transition and reached_at is not None:
             seconds = round(self._clock.now() - reached_at)
             told += (refill.in_transition(final.status, seconds),)

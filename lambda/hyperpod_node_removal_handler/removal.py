@@ -184,6 +184,14 @@ class Removal:
         nodes = _merged(look(node) for node in self.nodes)
         return replace(self, nodes=tuple(self._checked(node) for node in nodes))
 
+    def describe(self, requested: RequestedNode, node: Node | None) -> Self:
+        """Take in what a description of one of the nodes shows. None: it may be gone."""
+        seen = requested.observe(node) if node else requested.mark_missing()
+        return replace(
+            self,
+            nodes=tuple(self._checked(seen) if one is requested else one for one in self.nodes),
+        )
+
     def _checked(self, requested: RequestedNode) -> RequestedNode:
         """Fail a node that would be requested and must not be: the one place that rules on it."""
         node = requested.node

@@ -9,7 +9,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
 
 from hyperpod_node_removal_handler.aws import AccessDeniedError, TransientError
@@ -43,9 +43,17 @@ STACK_PAUSES: Final = (1.0, 1.5, 5.0)
 """First pause, growth and longest pause between looks at a stack whose state is not clear yet."""
 
 # The nodes
-POLL_PAUSES: Final = (1.0, 1.05, 30.0)
-"""First pause, growth and longest pause between listings while nodes leave. Pruning takes seconds
-to minutes: a listing comes late by a fortieth of the time passed, on average."""
+POLL_FIRST: Final = 0.5
+POLL_SHARE: Final = 0.04
+POLL_MAX: Final = 30.0
+"""While nodes leave, the cluster is looked at again after half a second and a share of the time
+passed: soon where they leave in seconds, and never late by more than a twentieth."""
+LISTING_EVERY: Final = 120.0
+LISTING_PAGES: Final = 10
+"""The nodes are listed this often whatever is said of single ones; a listing of more pages than
+these is made less often, in proportion."""
+HOSTNAMES: Final = 60.0
+"""For so long nodes are asked for the host names that a hook is to know."""
 CONFIRM: Final = 0.2
 """Pause before the second look that an absence, or a failure, has to be seen in."""
 LISTING_MAX_AGE: Final = 5.0
@@ -90,6 +98,11 @@ spreading."""
 _JITTER: Final = 0.2
 
 
+def jittered(pause: float) -> float:
+    """Return `pause`, 20 % more or less: what began together does not stay together."""
+    return pause * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311
+
+
 class Timer(Protocol):
     """Something that will happen unless it is canceled."""
 
@@ -132,18 +145,17 @@ class SystemClock:
 
 @dataclass
 class Backoff:
-    """Pauses in seconds: `first`, then growing by `factor` up to `most`, each 20 % more or less."""
+    """Pauses in seconds: `first`, then growing by `factor` up to `most`."""
 
     first: float
     factor: float
     most: float
-    jitter: Callable[[float, float], float] = field(default=random.uniform, repr=False)
 
     def pause(self) -> float:
         """Return the next pause."""
         pause = self.first
         self.first = min(self.most, self.first * self.factor)
-        return pause * self.jitter(1 - _JITTER, 1 + _JITTER)
+        return jittered(pause)
 
 
 def call_with_retry(

@@ -9,6 +9,7 @@ from typing import Any
 
 from hyperpod_node_removal_handler import aws, report
 from hyperpod_node_removal_handler.cluster import Cluster
+from hyperpod_node_removal_handler.handover import Continuation
 from hyperpod_node_removal_handler.reason import LogPlace
 from hyperpod_node_removal_handler.reconciler import Reconciler
 from hyperpod_node_removal_handler.removal import Removal
@@ -191,8 +192,16 @@ class World:
             **more,
         )
         deadlines = Deadlines(self.clock.now(), self.clock.now() + seconds)
+        work = Continuation(
+            request=self.request,
+            removal=Removal.of(
+                self.request.node_ids, self.request.node_logical_ids, self.request.scope
+            ),
+            started=deadlines.started,
+            invocation=1,
+        )
         return Reconciler(
-            self.request,
+            work,
             cluster=Cluster(cluster, aws.client("sagemaker")),
             stack=StackWatch(
                 Stack(STACK_ID, aws.client("cloudformation")),
@@ -202,9 +211,6 @@ class World:
             ),
             clock=self.clock,
             deadlines=deadlines,
-            removal=Removal.of(
-                self.request.node_ids, self.request.node_logical_ids, self.request.scope
-            ),
         )
 
     def remove(self, *args: Any, **more: Any) -> Result:

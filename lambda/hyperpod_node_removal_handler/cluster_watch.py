@@ -1,0 +1,183 @@
+"""The looks of one removal at its cluster: few calls, however large the cluster is.
+
+A listing takes a call for each 100 nodes of the cluster. But as long as one node of the removal is
+there, nothing is over. So while nodes leave, one of them is described, the witness, and only when
+nothing that was described is there any more the nodes are listed: presence is proof, absence is
+told by a listing.
+"""
+
+import math
+import random
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from functools import partial
+from typing import TypeVar
+
+from hyperpod_node_removal_handler import aws, timing
+from hyperpod_node_removal_handler.cluster import Cluster, ClusterDescription, Listing, Node
+from hyperpod_node_removal_handler.removal import Removal
+from hyperpod_node_removal_handler.requested_node import Phase, RequestedNode
+from hyperpod_node_removal_handler.stack import StackWatch
+
+T = TypeVar("T")
+
+
+class ClusterWatch:
+    """Looks at one cluster, with an eye on the stack, at a pace that the service grants."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        *,
+        stack: StackWatch,
+        clock: timing.Clock,
+        deadlines: timing.Deadlines,
+        outage: float,
+    ) -> None:
+        """Watch `cluster`. A look that fails is retried for `outage` seconds."""
+        self.listed_at = -math.inf
+        """When the nodes were listed, in seconds of the clock."""
+        self._cluster = cluster
+        self._stack = stack
+        self._clock = clock
+        self._deadlines = deadlines
+        self._outage = outage
+        self._pages = 0
+        self._may_describe = True
+        self._slowdown = 1.0
+        self._missed: set[str] = set()
+        self._doubted: set[str] = set()
+        """Nodes of which a listing showed what a description of them had denied."""
+
+    def describe(self) -> ClusterDescription:
+        """Describe the cluster."""
+        return self._call(self._cluster.describe)
+
+    def list_nodes(self) -> Listing:
+        """List the nodes. A page that is refused is retried by itself."""
+        listing = self._cluster.nodes(self._call)
+        self._pages, self.listed_at = listing.pages, self._clock.now()
+        return listing
+
+    def look(self, removal: Removal, *, is_due: bool = True) -> Removal:
+        """Return the removal with what there is to see of its nodes now.
+
+        Args:
+            removal: what was seen so far.
+            is_due: whether waiting nodes are to be requested, or given up, after this look.
+
+        Raises:
+            aws.AwsError: the nodes could not be listed.
+        """
+        removal, is_enough = self._look_at_few(removal, is_due=is_due)
+        if is_enough:
+            return removal
+        removal = removal.observe(self.list_nodes())
+        self._doubted |= {
+            one.name for one in removal.nodes if one.name in self._missed and not one.misses
+        }
+        self._missed.clear()
+        return removal
+
+    def pause(self, passed: float) -> float:
+        """Return the pause before the next look, `passed` seconds after the first request.
+
+        It doubles with every call that is throttled and halves with every look that is not.
+        """
+        pause = timing.POLL_FIRST + timing.POLL_SHARE * max(0.0, passed)
+        pause = min(timing.POLL_MAX, pause * self._slowdown)
+        self._slowdown = max(1.0, self._slowdown / 2)
+        return timing.jittered(pause)
+
+    def with_hostnames(self, nodes: Iterable[Node]) -> tuple[Node, ...]:
+        """Return the nodes with the host names that a listing lacks, as far as they can be had.
+
+        A public AWS text says that only DescribeClusterNode tells `PrivateDnsHostname`. It is asked
+        for up to `timing.HOSTNAMES`.
+        """
+        until = self._clock.now() + timing.HOSTNAMES
+        return tuple(self._with_hostname(node, until) for node in nodes)
+
+    # Few nodes -------------------------------------------------------------------------------
+
+    def _look_at_few(self, removal: Removal, *, is_due: bool) -> tuple[Removal, bool]:
+        """Describe nodes, where that is less than a listing. Returns whether it was enough."""
+        waiting = [one for one in removal.nodes if is_due and one.phase is Phase.WAITING]
+        leaving = [one for one in removal.nodes if one.phase is Phase.LEAVING]
+        if not self._may_look_at_few(removal, waiting):
+            return removal, False
+        witnesses = [one for one in leaving if one.name not in self._doubted]
+        random.shuffle(witnesses)
+        are_seen, are_there = False, True
+        try:
+            for one in waiting:
+                # What comes of these rests on it, so it is worth a retry.
+                node = self._call(partial(self._described, one), denied_until=-math.inf)
+                removal = removal.describe(one, node)
+                are_there = are_there and node is not None
+            are_seen = True
+            if not (are_there and leaving):
+                return removal, are_there and bool(waiting)
+            for one in witnesses[: max(1, self._pages - len(waiting))]:
+                node = self._granted(partial(self._described, one))
+                removal = removal.describe(one, node)
+                if node:
+                    return removal, True
+        except aws.ThrottledError:
+            return removal, are_seen  # A listing would not fare better; the next look is later.
+        except aws.AccessDeniedError:
+            self._may_describe = False  # The role is of a provider older than this permission.
+        except aws.AwsError:
+            pass  # Whatever it is, a listing tells.
+        return removal, False
+
+    def _may_look_at_few(self, removal: Removal, waiting: list[RequestedNode]) -> bool:
+        age = self._clock.now() - self.listed_at
+        return (
+            self._may_describe
+            and 1 < self._pages >= len(waiting)
+            and age < timing.LISTING_EVERY * max(1.0, self._pages / timing.LISTING_PAGES)
+            and not any(one.failures or one.name in self._doubted for one in waiting)
+            and not any(
+                one.failures or (one.phase is Phase.UNSEEN and not one.misses)
+                for one in removal.nodes
+            )
+        )
+
+    def _described(self, requested: RequestedNode) -> Node | None:
+        self._stack.poll()
+        node = self._cluster.node(requested.node) if requested.node else None
+        if node is None:
+            self._missed.add(requested.name)
+        return node
+
+    def _with_hostname(self, node: Node, until: float) -> Node:
+        if node.private_dns_hostname or not self._may_describe or self._clock.now() >= until:
+            return node
+        try:
+            found = self._call(partial(self._cluster.node, node), denied_until=-math.inf)
+        except aws.AwsError:
+            self._may_describe = False
+            return node
+        hostname = found.private_dns_hostname if found else ""
+        return replace(node, private_dns_hostname=hostname)
+
+    # Calls -----------------------------------------------------------------------------------
+
+    def _call(self, call: Callable[[], T], denied_until: float | None = None) -> T:
+        self._stack.poll()
+        return timing.call_with_retry(
+            partial(self._granted, call),
+            clock=self._clock,
+            until=min(self._deadlines.end, self._clock.now() + self._outage),
+            denied_until=self._deadlines.denied_until if denied_until is None else denied_until,
+            sleep=self._stack.sleep,
+        )
+
+    def _granted(self, call: Callable[[], T]) -> T:
+        """Make a call, and slow down if it was one too many."""
+        try:
+            return call()
+        except aws.ThrottledError:
+            self._slowdown = min(timing.POLL_MAX / timing.POLL_FIRST, 2 * self._slowdown)
+            raise
