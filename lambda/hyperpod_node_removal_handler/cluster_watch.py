@@ -11,7 +11,7 @@ import random
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from hyperpod_node_removal_handler import aws, timing
 from hyperpod_node_removal_handler.cluster import Cluster, ClusterDescription, Listing, Node
@@ -20,6 +20,10 @@ from hyperpod_node_removal_handler.requested_node import Phase, RequestedNode
 from hyperpod_node_removal_handler.stack import StackWatch
 
 T = TypeVar("T")
+
+_SAMPLE: Final = 10
+"""Nodes that are described where more leave than a listing has pages: if not one of ten is there,
+it is likely that few are, and worth a listing."""
 
 
 class ClusterWatch:
@@ -107,6 +111,7 @@ class ClusterWatch:
         if not self._may_look_at_few(removal, waiting):
             return removal, False
         witnesses = [one for one in leaving if one.name not in self._doubted]
+        most = self._pages if len(witnesses) <= self._pages else min(_SAMPLE, self._pages)
         random.shuffle(witnesses)
         are_seen, are_there = False, True
         try:
@@ -118,7 +123,7 @@ class ClusterWatch:
             are_seen = True
             if not (are_there and leaving):
                 return removal, are_there and bool(waiting)
-            for one in witnesses[: max(1, self._pages - len(waiting))]:
+            for one in witnesses[:most]:
                 node = self._granted(partial(self._described, one))
                 removal = removal.describe(one, node)
                 if node:

@@ -92,6 +92,8 @@ class Reconciler:
         self._final: ClusterDescription | None = None
         """The cluster as it was after the last node had left."""
         self._warned: set[str] = set()
+        self._logged: dict[str, int] = {}
+        self._logged_at = self._began
         self._guards = request.guards
         if request.changes_settings_only:
             self._guards = replace(self._guards, missing_nodes=MissingNodes.ACCEPT)
@@ -472,13 +474,18 @@ class Reconciler:
             self._warned.add(sentence)
 
     def _log_progress(self) -> None:
+        """Log how far it is, if that is news or the last line is old."""
+        now = self._clock.now()
         counts = {
             "removed": self.removal.count(Phase.REMOVED),
             "already_absent": self.removal.count(Phase.ABSENT),
             "leaving": self.removal.count(Phase.LEAVING, Phase.UNSEEN),
             "waiting": self.removal.count(Phase.WAITING),
             "failed": self.removal.count(Phase.FAILED),
-            "elapsed_seconds": round(self._clock.now() - self._deadlines.started),
         }
-        text = ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in counts.items())
-        _log.info("Round: %s", text, extra=counts)
+        if counts == self._logged and now < self._logged_at + timing.POLL_MAX:
+            return
+        self._logged, self._logged_at = counts, now
+        told = counts | {"elapsed_seconds": round(now - self._deadlines.started)}
+        text = ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in told.items())
+        _log.info("Round: %s", text, extra=told)

@@ -245,7 +245,8 @@ def _check_failures(
     looks = [
         call.number
         for call in stage.outside.calls
-        if call.invocation is reply.invocation and call.operation == "ListClusterNodes"
+        if call.invocation is reply.invocation
+        and call.operation in {"ListClusterNodes", "DescribeClusterNode"}
     ]
     has_looked = bool(looks) and looks[-1] not in stage.outside.failed
     is_last_word = bool(looks) and looks[-1] > max((d.number for d in own), default=-1)

@@ -23,6 +23,19 @@ def a_creation(stage: Stage) -> Stack:
     return stack
 
 
+def a_removal_from_many(stage: Stage) -> Stack:
+    """Four nodes of 150, one of them busy at first: what is watched is described, not listed."""
+    cluster = stage.cluster(150, shutdown_seconds=(10, 45), continuous=True)
+    nodes = cluster.node_ids("workers")
+    cluster.refuse(nodes[10], until=stage.timeline.now() + 20)
+    stack = stage.stack()
+    names = [cluster.logical_ids("workers")[149]]
+    stack.create(
+        properties(NodeIds=[nodes[10], nodes[90], nodes[120]], NodeLogicalIds=names, RetryFor="300")
+    )
+    return stack
+
+
 def a_creation_that_fails(stage: Stage) -> Stack:
     cluster = stage.cluster(shutdown_seconds=45)
     bad, good, *_ = cluster.node_ids("workers")

@@ -10,7 +10,7 @@ from tests.faults.conftest import Tally
 from tests.faults.deployment import Stack
 from tests.faults.invariants import check
 from tests.faults.outside import Call, Trouble
-from tests.faults.scenarios import calls_of, properties
+from tests.faults.scenarios import Scenario, a_removal_from_many, calls_of, properties
 from tests.faults.stage import Stage
 
 GROUP = "2 calls to AWS"
@@ -67,13 +67,23 @@ CHANGES: Mapping[str, Change] = {
 }
 
 
-@pytest.mark.parametrize("busy_code", ["ConflictException", "ValidationException"])
+@pytest.mark.parametrize(
+    ("scenario", "stride", "busy_code"),
+    [
+        (a_removal, 1, "ConflictException"),
+        (a_removal, 1, "ValidationException"),
+        (a_removal_from_many, 4, "ConflictException"),
+    ],
+    ids=["few", "few, ValidationException", "many"],
+)
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_change_at_any_call_is_told_as_it_is(change: str, busy_code: str, tally: Tally) -> None:
-    for call in calls_of(a_removal):
+def test_a_change_at_any_call_is_told_as_it_is(
+    change: str, scenario: Scenario, stride: int, busy_code: str, tally: Tally
+) -> None:
+    for call in calls_of(scenario)[::stride]:
         with tally.fault(f"{change} at call {call.number}, {call.operation}"), Stage() as stage:
             stage.hp.rules.busy_code = busy_code
-            stack = a_removal(stage)
+            stack = scenario(stage)
             at_call(stage, call.number, lambda stage=stage: act(stage, change))  # type: ignore[misc]
             stage.run()
             assert not stack.is_stuck

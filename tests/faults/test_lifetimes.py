@@ -47,6 +47,7 @@ class Lifetimes(RuleBasedStateMachine):
         is_busy_while_leaving=st.booleans(),
         length=st.sampled_from([150.0, 300.0, 900.0]),
         is_warm=st.booleans(),
+        others=st.sampled_from([1, 1, 1, 140]),
     )
     def begin(
         self,
@@ -56,10 +57,11 @@ class Lifetimes(RuleBasedStateMachine):
         is_busy_while_leaving: bool,
         length: float,
         is_warm: bool,
+        others: int,
     ) -> None:
         self.cluster = self.stage.hp.create_cluster(
             "ml-cluster",
-            {"workers": 9, "head": 1},
+            {"workers": 9, "head": 1, "others": others},
             "head" if has_controller else None,
             continuous=is_continuous,
             shutdown_seconds=shutdown,

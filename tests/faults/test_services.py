@@ -16,6 +16,7 @@ from tests.faults.stage import Stage
 GROUP = "2 calls to AWS"
 OPERATIONS = (
     "DescribeCluster",
+    "DescribeClusterNode",
     "ListClusterNodes",
     "BatchDeleteClusterNodes",
     "DescribeStacks",
@@ -26,7 +27,12 @@ ONCE = [(name, False) for name in BEFORE] + [(name, True) for name in AFTER]
 
 @pytest.mark.parametrize(
     ("scenario", "stride"),
-    [(scenarios.a_creation, 1), (scenarios.an_update_that_fails, 2), (scenarios.a_chain, 4)],
+    [
+        (scenarios.a_creation, 1),
+        (scenarios.a_removal_from_many, 4),
+        (scenarios.an_update_that_fails, 2),
+        (scenarios.a_chain, 4),
+    ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
 def test_any_error_at_any_call_is_waited_out(scenario: Scenario, stride: int, tally: Tally) -> None:
@@ -69,8 +75,9 @@ def test_a_removal_whose_answer_is_lost_is_no_failure(
 
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_an_error_that_stays_ends_in_a_reply(operation: str, tally: Tally) -> None:
+    only = {"Invoke": scenarios.a_chain, "DescribeClusterNode": scenarios.a_removal_from_many}
     scenarios_of = (scenarios.a_creation, scenarios.an_update, scenarios.a_chain)
-    for scenario in scenarios_of if operation != "Invoke" else (scenarios.a_chain,):
+    for scenario in (only[operation],) if operation in only else scenarios_of:
         for error, make in EVER.items():
             for skip in (0, 1, 3):
                 with tally.fault(f"{error} from {operation}, but for {skip}"), Stage() as stage:
@@ -86,7 +93,9 @@ def test_an_error_that_stays_ends_in_a_reply(operation: str, tally: Tally) -> No
 def test_a_permission_that_spreads_within_20_seconds_is_waited_for(
     operation: str, tally: Tally
 ) -> None:
-    scenario = scenarios.a_chain if operation == "Invoke" else scenarios.a_creation
+    many = operation == "DescribeClusterNode"
+    scenario = scenarios.a_removal_from_many if many else scenarios.a_creation
+    scenario = scenarios.a_chain if operation == "Invoke" else scenario
     begin = 165 if operation == "Invoke" else 0
     with tally.fault(operation), Stage() as stage:
         stack = scenario(stage)

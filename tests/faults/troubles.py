@@ -13,6 +13,7 @@ from tests.faults.stage import Stage
 
 OPERATIONS: Final = (
     "DescribeCluster",
+    "DescribeClusterNode",
     "ListClusterNodes",
     "BatchDeleteClusterNodes",
     "DescribeStacks",

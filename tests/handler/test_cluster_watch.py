@@ -1,0 +1,254 @@
+"""How the nodes of a removal are watched: with few calls, and never at the price of the truth."""
+
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from sandbox.hyperpod import Cluster, ServiceError
+from tests.aws_transport import Answer, Parameters
+from tests.handler.function import HOOK, Function
+from tests.handler.world import World
+
+SIZE = 1000
+PAGES = 10
+
+
+@pytest.fixture
+def cluster(world: World) -> Cluster:
+    return world.hp.create_cluster("ml-cluster", {"workers": SIZE}, shutdown_seconds=(10, 60))
+
+
+@pytest.fixture
+def nodes(cluster: Cluster) -> list[str]:
+    return [*cluster.node_ids("workers")[::125]]
+
+
+def deny(_: Parameters) -> None:
+    raise ServiceError("AccessDeniedException", "not authorized to perform", status=400)
+
+
+def removed(answer: Any) -> int:
+    assert answer["Status"] == "SUCCESS"
+    return int(answer["Data"]["RemovedCount"])
+
+
+# Few of many ---------------------------------------------------------------------------------
+
+
+def test_eight_of_a_thousand_take_a_listing_for_the_plan_and_one_for_the_end(
+    world: World, function: Function, cluster: Cluster, nodes: list[str]
+) -> None:
+    assert removed(function.send("Create", NodeIds=nodes)) == 8
+    assert world.hp.calls["ListClusterNodes"] == 2 * PAGES
+    assert cluster.present.isdisjoint(nodes)
+
+
+@pytest.mark.parametrize("seconds", [2, 5, 5.5, 13, 30, 120, 1200])
+def test_the_answer_comes_soon_after_the_last_node_has_left(
+    world: World, function: Function, seconds: float
+) -> None:
+    cluster = world.hp.create_cluster("ml-cluster", {"workers": 300}, shutdown_seconds=seconds)
+    began = world.clock.now()
+    assert removed(function.send("Create", NodeIds=[cluster.node_ids("workers")[0]])) == 1
+    late = world.clock.now() - max(cluster.departures.values())
+    assert late <= 1 + 0.05 * (world.clock.now() - began)
+
+
+def test_nodes_that_are_refused_for_minutes_are_described_and_not_listed(
+    world: World, function: Function, cluster: Cluster, nodes: list[str]
+) -> None:
+    for node in nodes:
+        cluster.refuse(node, until=world.clock.now() + 100)
+    assert removed(function.send("Create", NodeIds=nodes)) == 8
+    assert world.hp.calls["ListClusterNodes"] <= 3 * PAGES
+
+
+def test_half_of_a_cluster_is_not_listed_at_each_look(world: World, function: Function) -> None:
+    cluster = world.hp.create_cluster("ml-cluster", {"workers": SIZE}, shutdown_seconds=(5, 60))
+    assert removed(function.send("Create", NodeIds=list(cluster.node_ids("workers")[:500]))) == 500
+    assert world.hp.calls["ListClusterNodes"] <= 5 * PAGES
+
+
+def test_until_the_first_request_is_accepted_guards_are_held_against_whole_listings(
+    world: World, function: Function, cluster: Cluster, nodes: list[str]
+) -> None:
+    cluster_is_free = world.clock.now() + 60
+    for node in nodes:
+        cluster.refuse(node, until=cluster_is_free)
+    answer = function.send("Create", NodeIds=nodes, MinRemaining={"workers": "900"})
+    assert removed(answer) == 8
+    listed = world.times("ListClusterNodes")
+    for request in world.times("BatchDeleteClusterNodes"):
+        assert any(request - 5 < time <= request for time in listed)
+        if request > cluster_is_free:
+            break
+
+
+# What a description may say ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("gone", ["ResourceNotFound", "ValidationException", "NotFound"])
+def test_each_answer_that_was_met_for_a_node_that_is_gone_is_understood(
+    world: World, function: Function, cluster: Cluster, nodes: list[str], gone: str
+) -> None:
+    world.hp.rules.gone_node = gone  # type: ignore[assignment]
+    assert removed(function.send("Create", NodeIds=nodes)) == 8
+    assert world.hp.calls["ListClusterNodes"] == 2 * PAGES
+
+
+def of_another_node(_: Parameters, answer: Answer) -> None:
+    answer["NodeDetails"] = dict(answer["NodeDetails"], InstanceId="i-0123456789abcdef0")
+
+
+def without_details(_: Parameters, answer: Answer) -> None:
+    answer.clear()
+
+
+def without_a_status(_: Parameters, answer: Answer) -> None:
+    answer["NodeDetails"] = {"InstanceId": answer["NodeDetails"]["InstanceId"]}
+
+
+@pytest.mark.parametrize("edit", [of_another_node, without_details, without_a_status])
+def test_an_odd_description_is_no_reason_to_be_wrong(
+    world: World,
+    function: Function,
+    cluster: Cluster,
+    nodes: list[str],
+    edit: Callable[[Parameters, Answer], None],
+) -> None:
+    world.after("DescribeClusterNode", edit)
+    stays = nodes.pop()
+    cluster.fail_while_leaving(stays)
+    answer = function.send("Create", NodeIds=[*nodes, stays], OnPartialFailure="REPORT")
+    assert removed(answer) == 7
+    assert answer["Data"]["FailedNodes"] == stays
+
+
+def test_a_node_of_which_a_description_says_for_ever_that_it_is_gone_is_not_told_so(
+    world: World, function: Function, cluster: Cluster, nodes: list[str]
+) -> None:
+    def absent(_: Parameters) -> None:
+        raise ServiceError("ResourceNotFound", "no such node", status=400)
+
+    world.before("DescribeClusterNode", absent)
+    assert removed(function.send("Create", NodeIds=nodes)) == 8
+    assert world.clock.now() >= max(cluster.departures.values())
+    assert len(cluster.departures) == 8
+
+
+def test_a_node_that_is_described_for_ever_as_there_is_listed_in_the_end(
+    world: World, function: Function, cluster: Cluster, nodes: list[str]
+) -> None:
+    shown: dict[str, Answer] = {}
+    services = world.services
+
+    def stale(sent: Any) -> Answer:
+        request = sent.parameters
+        if request["NodeId"] not in shown:
+            shown[request["NodeId"]] = world.hp.call("DescribeClusterNode", request)
+        return shown[request["NodeId"]]
+
+    services["DescribeClusterNode"] = stale
+    assert removed(function.send("Create", NodeIds=nodes)) == 8
+    assert world.clock.now() - max(cluster.departures.values()) <= 150
+
+
+@pytest.mark.parametrize("code", ["ThrottlingException", "InternalFailure", "ValidationException"])
+def test_descriptions_that_always_fail_cost_time_at_the_most(
+    world: World, function: Function, cluster: Cluster, nodes: list[str], code: str
+) -> None:
+    def fail(_: Parameters) -> None:
+        raise ServiceError(code, "no", status=500 if code == "InternalFailure" else 400)
+
+    world.before("DescribeClusterNode", fail)
+    assert removed(function.send("Create", NodeIds=nodes)) == 8
+
+
+def test_a_role_without_the_new_permission_goes_on_working(
+    world: World, function: Function, cluster: Cluster, nodes: list[str]
+) -> None:
+    world.before("DescribeClusterNode", deny)
+    assert removed(function.send("Create", NodeIds=nodes)) == 8
+    assert len(world.times("DescribeClusterNode")) == 1
+
+
+# Throttling ----------------------------------------------------------------------------------
+
+
+def test_where_looks_are_throttled_they_become_rare(
+    world: World, function: Function, cluster: Cluster, nodes: list[str]
+) -> None:
+    starts = world.clock.now() + 12
+
+    def throttle(_: Parameters) -> None:
+        if world.clock.now() > starts:
+            raise ServiceError("ThrottlingException", "Rate exceeded", status=400)
+
+    world.before("DescribeClusterNode", throttle)
+    assert removed(function.send("Create", NodeIds=nodes)) == 8
+    times = [time for time in world.times("DescribeClusterNode") if time > starts]
+    assert min(after - time for time, after in pairwise(times)) >= 0.75
+
+
+@pytest.mark.parametrize("rate", [0.2, 1, 5])
+def test_a_removal_ends_with_whatever_rate_of_calls_it_is_granted(
+    world: World, function: Function, cluster: Cluster, nodes: list[str], rate: float
+) -> None:
+    looks = ("DescribeCluster", "DescribeClusterNode", "ListClusterNodes")
+    world.hp.throttle(looks, rate=rate, burst=1)
+    assert removed(function.send("Create", NodeIds=nodes)) == 8
+    # No page that was granted is asked for again.
+    granted = world.hp.calls["ListClusterNodes"] - world.hp.throttled["ListClusterNodes"]
+    assert granted <= 4 * PAGES
+
+
+# Host names for the hook ---------------------------------------------------------------------
+
+
+def hide_hostnames(_: Parameters, answer: Answer) -> None:
+    for summary in answer["ClusterNodeSummaries"]:
+        summary.pop("PrivateDnsHostname", None)
+
+
+def asked_hostnames(function: Function) -> list[str]:
+    return [node["PrivateDnsHostname"] for node in function.aws_lambda.asked[0]["Nodes"]]
+
+
+def test_a_hook_is_told_the_host_names_that_listings_lack(
+    world: World, function: Function, cluster: Cluster, nodes: list[str]
+) -> None:
+    world.after("ListClusterNodes", hide_hostnames)
+    veto = {"NodeId": nodes[0], "Reason": "a job runs"}
+    function.aws_lambda.hook = lambda _: {"Decision": "PROCEED", "VetoedNodes": [veto]}
+    answer = function.send(
+        "Create", NodeIds=nodes, BeforeRemoval=HOOK, OnPartialFailure="REPORT", RetryFor="0"
+    )
+    assert all(name.startswith("ip-") for name in asked_hostnames(function))
+    assert removed(answer) == 7
+    assert answer["Data"]["FailedNodes"] == nodes[0]
+
+
+def test_host_names_that_listings_have_are_not_asked_for(
+    world: World, function: Function, cluster: Cluster, nodes: list[str]
+) -> None:
+    seen: list[int] = []
+
+    def hook(_: dict[str, Any]) -> dict[str, str]:
+        seen.append(world.hp.calls["DescribeClusterNode"])
+        return {"Decision": "PROCEED"}
+
+    function.aws_lambda.hook = hook
+    function.send("Create", NodeIds=nodes, BeforeRemoval=HOOK)
+    assert seen == [0]
+
+
+def test_a_hook_is_asked_without_host_names_where_they_cannot_be_had(
+    world: World, function: Function, cluster: Cluster, nodes: list[str]
+) -> None:
+    world.after("ListClusterNodes", hide_hostnames)
+    world.before("DescribeClusterNode", deny)
+    assert removed(function.send("Create", NodeIds=nodes, BeforeRemoval=HOOK)) == 8
+    assert asked_hostnames(function) == [""] * 8
+    assert len(world.times("DescribeClusterNode")) == 1
