@@ -221,7 +221,8 @@ def printable(text: str, limit: int | None = None) -> str:
     character, no ANSI escape, no bidirectional override.
     """
     head = text if limit is None else text[:limit]
-    escaped = "".join(c if " " <= c <= "~" else ascii(c)[1:-1] for c in head)
+    is_plain = head.isascii() and head.isprintable()  # as nearly all texts are
+    escaped = head if is_plain else "".join(c if " " <= c <= "~" else ascii(c)[1:-1] for c in head)
     if limit is not None and (len(text) > limit or len(escaped) > limit):
         return escaped[: max(0, limit - 3)] + "..."
     return escaped

@@ -112,6 +112,7 @@ def test_removals_of_plain_templates_are_allowed_and_nothing_else() -> None:
             [
                 "sagemaker:BatchDeleteClusterNodes",
                 "sagemaker:DescribeCluster",
+                "sagemaker:DescribeClusterNode",
                 "sagemaker:ListClusterNodes",
             ],
             arn(1),

@@ -260,6 +260,7 @@ def test_a_known_arn_narrows_the_permissions(synthesized: Synthesized) -> None:
             "Action": [
                 "sagemaker:BatchDeleteClusterNodes",
                 "sagemaker:DescribeCluster",
+                "sagemaker:DescribeClusterNode",
                 "sagemaker:ListClusterNodes",
             ],
             "Effect": "Allow",
