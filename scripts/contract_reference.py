@@ -20,8 +20,7 @@ from hyperpod_node_removal._warnings import RemovalWarning
 from hyperpod_node_removal_file.settings import Key
 from hyperpod_node_removal_handler import contract, reason
 from hyperpod_node_removal_handler.contract import Attribute, FailureCode, Outcome, Property
-from hyperpod_node_removal_handler.request import RemovalRequest
-from hyperpod_node_removal_handler.wire import RequestError
+from hyperpod_node_removal_handler.request import RemovalRequest, RequestError
 
 _NOT_ALLOWED: Final = ({"workers": "?"}, "?", "?" * (contract.RETRY_TOKEN_MAX + 1))
 """Values one of which each property refuses with what it allows."""

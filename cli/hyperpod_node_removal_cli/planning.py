@@ -20,7 +20,7 @@ from hyperpod_node_removal_cli.report import (
 )
 from hyperpod_node_removal_cli.validating import opened
 from hyperpod_node_removal_file import RemovalFile, Settings
-from hyperpod_node_removal_handler import refill
+from hyperpod_node_removal_handler import result
 from hyperpod_node_removal_handler.cluster import Cluster, ClusterDescription, Refusal
 from hyperpod_node_removal_handler.plan import Plan, PlanRow, make_plan
 from hyperpod_node_removal_handler.removal import Removal
@@ -83,7 +83,7 @@ def _report(file: RemovalFile, plan: Plan, description: ClusterDescription) -> R
         ),
         nodes=nodes,
         groups=() if broken else _changes(plan, description),
-        notes=(*_notes(settings, description), *refill.warnings(plan.nodes, description)),
+        notes=(*_notes(settings, description), *result.warnings(plan.nodes, description)),
     )
 
 

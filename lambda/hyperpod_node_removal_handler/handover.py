@@ -19,9 +19,8 @@ from hyperpod_node_removal_handler.aws import LambdaClient
 from hyperpod_node_removal_handler.contract import Property, abbreviated
 from hyperpod_node_removal_handler.envelope import Envelope
 from hyperpod_node_removal_handler.removal import Removal
-from hyperpod_node_removal_handler.request import RemovalRequest
+from hyperpod_node_removal_handler.request import RemovalRequest, RequestError
 from hyperpod_node_removal_handler.stack import Operation
-from hyperpod_node_removal_handler.wire import RequestError
 
 KEY: Final = "Continuation"
 """Key of the event that marks a successor's. A template cannot set it: what comes from a template

@@ -26,9 +26,8 @@ from hyperpod_node_removal_handler.reconciler import Reconciler
 from hyperpod_node_removal_handler.removal import Removal
 from hyperpod_node_removal_handler.reply import RepliedError
 from hyperpod_node_removal_handler.report import Report
-from hyperpod_node_removal_handler.request import RemovalRequest
+from hyperpod_node_removal_handler.request import RemovalRequest, RequestError
 from hyperpod_node_removal_handler.stack import Stack, StackNotUpdatingError, StackWatch
-from hyperpod_node_removal_handler.wire import RequestError
 
 _log = logging.getLogger(__name__)
 

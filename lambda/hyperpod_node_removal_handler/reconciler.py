@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 
-from hyperpod_node_removal_handler import aws, log_lines, refill, timing
+from hyperpod_node_removal_handler import aws, log_lines, result, timing
 from hyperpod_node_removal_handler.before_removal import Decision, Hook, HookError
 from hyperpod_node_removal_handler.cluster import Cluster, ClusterDescription, Refusal
 from hyperpod_node_removal_handler.cluster_watch import ClusterWatch
@@ -460,12 +460,12 @@ class Reconciler:
             for node in removal.nodes
             if node.refusal and node.refusal.code == FailureCode.NOT_REQUESTED
         ]
-        told = refill.warnings(removal.nodes, self._description) if self._description else ()
+        told = result.warnings(removal.nodes, self._description) if self._description else ()
         final, reached_at = self._final, self._schedule.reached_at
         if final and final.is_in_transition and reached_at is not None:
             seconds = round(self._clock.now() - reached_at)
-            told += (refill.in_transition(final.status, seconds),)
-        return (*refill.left_alone(left_alone), *told)
+            told += (result.in_transition(final.status, seconds),)
+        return (*result.left_alone(left_alone), *told)
 
     def _warn(self) -> None:
         for sentence in self._warnings(self.removal):

@@ -1,11 +1,12 @@
-"""What came of a removal, and why one ended before its time."""
+"""What came of a removal, why one ended before its time, and what may put instances back."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from hyperpod_node_removal_handler.aws import AccessDeniedError, AwsError
-from hyperpod_node_removal_handler.contract import Outcome, quoted
+from hyperpod_node_removal_handler.cluster import ClusterDescription
+from hyperpod_node_removal_handler.contract import Outcome, quoted, several
 from hyperpod_node_removal_handler.reason import LogPlace, by_code
 from hyperpod_node_removal_handler.removal import Removal
 from hyperpod_node_removal_handler.requested_node import Phase, RequestedNode
@@ -13,6 +14,9 @@ from hyperpod_node_removal_handler.requested_node import Phase, RequestedNode
 _DEPENDENCIES: Final = {
     "BatchDeleteClusterNodes": " (and eks:DescribeCluster on the EKS cluster, if it has one)",
 }
+_SHOWN: Final = 5
+"""Names in a sentence."""
+_GOING: Final = frozenset({Phase.WAITING, Phase.LEAVING, Phase.REMOVED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,4 +113,60 @@ def _failed(error: AwsError) -> str:
     return (
         f"The function may not call {error.operation}: its role needs"
         f" {service}:{error.operation}{_DEPENDENCIES.get(error.operation, '')}. {said}."
+    )
+
+
+# Sentences on what may put instances back ----------------------------------------------------
+
+
+def warnings(nodes: Iterable[RequestedNode], description: ClusterDescription) -> tuple[str, ...]:
+    """What to expect of a cluster after nodes like these have been, or would be, removed."""
+    requested = tuple(nodes)
+    return (*_autoscaled(requested, description), *_replaced(requested, description))
+
+
+def _autoscaled(nodes: Sequence[RequestedNode], description: ClusterDescription) -> Iterator[str]:
+    groups = sorted({n.node.group for n in nodes if n.node and n.phase in _GOING})
+    if description.autoscaler and groups:
+        yield (
+            f"{description.autoscaler} scales this cluster and may add nodes to"
+            f" {several(groups, _SHOWN)} again, for pods that wait, up to the limits of its node"
+            " pools."
+        )
+
+
+def _replaced(nodes: Sequence[RequestedNode], description: ClusterDescription) -> Iterator[str]:
+    names = [node.name for node in nodes if _may_have_another_id(node)]
+    if description.recovers_nodes and names:
+        yield (
+            "Automatic node recovery may give a node another instance, and another instance id,"
+            f" before it is removed: {several(names, _SHOWN)}; a logical id stays."
+        )
+
+
+def _may_have_another_id(node: RequestedNode) -> bool:
+    """Whether only an instance id names a node that is faulty, or vanished without being asked to.
+
+    A node that was not there to begin with is most likely one that an earlier run removed.
+    """
+    if node.logical_id or node.node is None:
+        return False
+    is_faulty = node.phase is Phase.WAITING and node.node.is_faulty
+    return is_faulty or node.phase is Phase.ABSENT
+
+
+def left_alone(names: Sequence[str]) -> Iterator[str]:
+    """Say which nodes an update that changes settings only did not ask for."""
+    if names:
+        yield (
+            "This update changes neither the cluster nor the ids, so nodes that are in the cluster"
+            f" were not requested: {several(names, _SHOWN)}. Change RetryToken to remove them."
+        )
+
+
+def in_transition(status: str, seconds: int) -> str:
+    """Say that the cluster is still busy with the removal."""
+    return (
+        f"The cluster was still {status} {seconds} s after the last node left: a change of it may"
+        " be refused until that is over."
     )

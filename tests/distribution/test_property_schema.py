@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from distribution import property_schema
 from hyperpod_node_removal_handler import contract
 from hyperpod_node_removal_handler.contract import Property
-from hyperpod_node_removal_handler.request import RemovalRequest
-from hyperpod_node_removal_handler.wire import RequestError
+from hyperpod_node_removal_handler.request import RemovalRequest, RequestError
 
 TOKEN: Final = "arn:aws:lambda:us-west-2:111122223333:function:removal"
 ID: Final = "i-0123456789abcdef0"

@@ -20,10 +20,9 @@ from hyperpod_node_removal_handler.cluster import Node, Refusal
 from hyperpod_node_removal_handler.contract import PartialFailure, RemovalStage
 from hyperpod_node_removal_handler.handover import KEY, Continuation
 from hyperpod_node_removal_handler.removal import Removal
-from hyperpod_node_removal_handler.request import RemovalRequest, Scope
+from hyperpod_node_removal_handler.request import RemovalRequest, RequestError, Scope
 from hyperpod_node_removal_handler.requested_node import Phase, RequestedNode
 from hyperpod_node_removal_handler.stack import Operation
-from hyperpod_node_removal_handler.wire import RequestError
 from sandbox.hyperpod import ServiceError
 from tests.aws_transport import Parameters
 from tests.handler.function import Function

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hyperpod_node_removal_handler import attributes, report
+from hyperpod_node_removal_handler import report
 from hyperpod_node_removal_handler.cluster import Node, Refusal
 from hyperpod_node_removal_handler.contract import Attribute, Outcome, PartialFailure
 from hyperpod_node_removal_handler.envelope import Envelope
@@ -200,7 +200,7 @@ def test_nodes_that_were_absent_already_do_not_hide_that_the_rest_failed() -> No
 
 def test_lists_are_cut_at_whole_ids() -> None:
     ids = [identifier(number) for number in range(100)]
-    shown = attributes.listed(ids, 200).split(",")
+    shown = report.listed(ids, 200).split(",")
     assert shown[-1] == f"+{100 - len(shown) + 1} more"
     assert shown[:-1] == ids[: len(shown) - 1]
     assert len(",".join(shown)) <= 200

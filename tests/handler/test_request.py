@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 
 from hyperpod_node_removal_handler.contract import PartialFailure, Property
 from hyperpod_node_removal_handler.envelope import Envelope, derived_physical_resource_id
-from hyperpod_node_removal_handler.request import RemovalRequest
-from hyperpod_node_removal_handler.wire import RequestError
+from hyperpod_node_removal_handler.request import RemovalRequest, RequestError
 from tests.handler.world import STACK_ID
 
 NODE = "i-0123456789abcdef0"
