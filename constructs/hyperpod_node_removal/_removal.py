@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from aws_cdk import CfnElement, CustomResource, Duration, Stack
 from aws_cdk.aws_lambda import IFunction
@@ -17,19 +17,11 @@ from hyperpod_node_removal._finished_events import (
     RuleOptions,
     finished_rule,
 )
-from hyperpod_node_removal._guards import guard_properties
 from hyperpod_node_removal._metrics import MetricMethods, failure_alarm
 from hyperpod_node_removal._permissions import RemovalPermissions
 from hyperpod_node_removal._provider import NodeRemovalProvider
 from hyperpod_node_removal._stack_removals import StackRemovals
-from hyperpod_node_removal._validation import (
-    check_choice,
-    check_size,
-    check_text,
-    checked_function_arn,
-    checked_names,
-    checked_seconds,
-)
+from hyperpod_node_removal._validation import check_size, checked_properties, function_arn
 from hyperpod_node_removal._warnings import warn
 from hyperpod_node_removal_handler import contract
 from hyperpod_node_removal_handler.contract import (
@@ -133,59 +125,42 @@ class NodeRemoval(EventMethods, MetricMethods, RemovalAttributes):
             cluster_arn=cluster_arn,
             cluster_name=cluster_name,
         )
-        ids = checked_names(path, "node_ids", node_ids, contract.node_id_problem)
-        logical_ids = checked_names(
-            path, "node_logical_ids", node_logical_ids, contract.node_logical_id_problem
-        )
-        check_size(path, ids, logical_ids)
-        check_choice(path, "on_partial_failure", on_partial_failure, PartialFailure)
-        check_choice(path, "wait_for", wait_for, RemovalStage)
-        guards = guard_properties(
+        if timeout is None:
+            timeout = Duration.seconds(contract.REMOVAL_TIMEOUT_DEFAULT)
+        before_removal_arn = function_arn(path, "before_removal", before_removal)
+        checked_properties(path, timeout=timeout, eks_cluster_arn=eks_cluster_arn)
+        properties = checked_properties(
             path,
+            node_ids=node_ids,
+            node_logical_ids=node_logical_ids,
+            on_partial_failure=on_partial_failure,
+            wait_for=wait_for,
+            dry_run=dry_run,
             min_remaining=min_remaining,
             max_removals=max_removals,
             protected_groups=protected_groups,
             expected_groups=expected_groups,
             missing_nodes=missing_nodes,
-            dry_run=dry_run,
+            before_removal=before_removal_arn,
+            retry_for=Duration.seconds(contract.RETRY_FOR_DEFAULT)
+            if retry_for is None
+            else retry_for,
+            retry_token=retry_token,
         )
-        if retry_for is None:
-            retry_for = Duration.seconds(contract.RETRY_FOR_DEFAULT)
-        retry_seconds = checked_seconds(path, "retry_for", retry_for, 0, contract.RETRY_FOR_MAX)
-        if retry_token is not None:
-            check_text(path, "retry_token", retry_token, contract.retry_token_problem)
-        if timeout is None:
-            timeout = Duration.seconds(contract.REMOVAL_TIMEOUT_DEFAULT)
-        checked_seconds(
-            path, "timeout", timeout, contract.SERVICE_TIMEOUT_MIN, contract.SERVICE_TIMEOUT_MAX
-        )
-        if eks_cluster_arn is not None:
-            check_text(path, "eks_cluster_arn", eks_cluster_arn, contract.eks_cluster_arn_problem)
-        before_removal_arn = checked_function_arn(path, "before_removal", before_removal)
+        ids = properties.get(Property.NODE_IDS, [])
+        logical_ids = properties.get(Property.NODE_LOGICAL_IDS, [])
+        check_size(path, ids, logical_ids)
 
         super().__init__(scope, construct_id)
         self._cluster = named
         self._provider = provider or NodeRemovalProvider.get_or_create(self)
-        properties: dict[str, Any] = {
-            Property.CLUSTER_NAME.value: named.name,
-            Property.ON_PARTIAL_FAILURE.value: str(on_partial_failure),
-            Property.WAIT_FOR.value: str(wait_for),
-            Property.RETRY_FOR.value: retry_seconds,
-        }
-        optional = {
-            Property.NODE_IDS: ids,
-            Property.NODE_LOGICAL_IDS: logical_ids,
-            Property.BEFORE_REMOVAL: before_removal_arn,
-            Property.RETRY_TOKEN: retry_token,
-        }
-        properties |= {name.value: value for name, value in optional.items() if value}
         self._resource = CustomResource(
             self,
             "Resource",
             resource_type=contract.RESOURCE_TYPE,
             service_token=self._provider.service_token,
             service_timeout=timeout,
-            properties=properties | guards,
+            properties={Property.CLUSTER_NAME.value: named.name, **properties},
         )
         permissions = RemovalPermissions.get_or_create(self, self._provider)
         permissions.allow(named, eks_cluster_arn, before_removal_arn)

@@ -1,18 +1,21 @@
 """Checks of property values at synth.
 
-A token is a value that is known at deployment only. It passes every check untouched; the function
-checks it with the same rules (`hyperpod_node_removal_handler.contract`) when it arrives.
+Each argument of the construct that is a property of the resource is checked by its row of the
+table (`hyperpod_node_removal_handler.properties`). A token is a value that is known at deployment
+only. It passes every check untouched; the function checks it by the same row when it arrives.
 """
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from enum import StrEnum
+from dataclasses import replace
 from typing import Any, Final
 
 from aws_cdk import Duration, Token
 
 from hyperpod_node_removal._errors import InvalidPropertyError
 from hyperpod_node_removal_handler import contract
+from hyperpod_node_removal_handler.contract import Property
+from hyperpod_node_removal_handler.properties import BY_KEY, Kind, Row
 
 # How the CDK writes a token into a string, and into a string that stands for a whole list.
 _ENCODED: Final = "Token["
@@ -50,17 +53,14 @@ def check_text(path: str, name: str, value: object, problem: Problem) -> None:
         raise InvalidPropertyError(path, name, sentence)
 
 
-def check_choice(path: str, name: str, value: object, kind: type[StrEnum]) -> None:
-    """Raise `InvalidPropertyError` unless `value` is a token or one of an enumeration."""
-    check_text(path, name, value, lambda text: contract.choice_problem(text, kind))
+def _text(path: str, row: Row, value: str) -> str:
+    check_text(path, row.key, value, row.problem)
+    return str(value)
 
 
-def checked_names(path: str, name: str, names: Sequence[str], problem: Problem) -> list[str]:
-    """Ids or names as a list, each a token or distinct and without a problem.
-
-    Raises:
-        InvalidPropertyError: shows the first one that is not allowed.
-    """
+def _names(path: str, row: Row, names: Sequence[str]) -> list[str]:
+    """Return ids or names as a list, each a token or distinct and without a problem."""
+    name, problem = row.key, row.problem
     if is_token(names):
         return names  # type: ignore[return-value]  # Fn.get_att() and the like, resolved to a list
     if isinstance(names, str) or not isinstance(names, Sequence):
@@ -88,14 +88,9 @@ def checked_names(path: str, name: str, names: Sequence[str], problem: Problem) 
     return given
 
 
-def checked_counts(
-    path: str, name: str, counts: Mapping[str, int], problem: Problem
-) -> dict[str, int]:
-    """Numbers of nodes by name, the names without a problem. A token passes in any place.
-
-    Raises:
-        InvalidPropertyError: shows the first name or number that is not allowed.
-    """
+def _counts(path: str, row: Row, counts: Mapping[str, int]) -> dict[str, int]:
+    """Return numbers of nodes by name, the names without a problem."""
+    name = row.key
     if is_token(counts):
         return counts  # type: ignore[return-value]  # resolved to a map
     if not isinstance(counts, Mapping):
@@ -107,29 +102,25 @@ def checked_counts(
             path, name, "is empty; allowed: at least one number of nodes by name, or None"
         )
     for key in counts:
-        check_text(path, name, key, problem)
+        check_text(path, name, key, row.problem)
     return {
-        key: checked_count(path, f"{name}[{contract.quoted(key)}]", count)
+        key: _count(path, replace(row, key=f"{name}[{contract.quoted(key)}]"), count)
         for key, count in counts.items()
     }
 
 
-def checked_count(path: str, name: str, count: int) -> int:
-    """A number of nodes, or a token.
-
-    Raises:
-        InvalidPropertyError: it is no whole number, or out of range.
-    """
+def _count(path: str, row: Row, count: int) -> int:
+    """Return a number of nodes, or a token."""
     if is_token(count):
         return count
     if isinstance(count, bool) or not isinstance(count, int):
-        raise InvalidPropertyError(path, name, f"{_shown(count)} is not a whole number")
-    if sentence := contract.count_problem(count):
-        raise InvalidPropertyError(path, name, sentence)
+        raise InvalidPropertyError(path, row.key, f"{_shown(count)} is not a whole number")
+    if sentence := row.number_problem(count):
+        raise InvalidPropertyError(path, row.key, sentence)
     return count
 
 
-def checked_function_arn(path: str, name: str, function: object) -> str | None:
+def function_arn(path: str, name: str, function: object) -> str | None:
     """The ARN of a function, a version or an alias of it, or a token; None without a function.
 
     Raises:
@@ -152,6 +143,11 @@ def check_flag(path: str, name: str, value: object) -> None:
         raise InvalidPropertyError(path, name, f"{_shown(value)} is not True or False")
 
 
+def _flag(path: str, row: Row, value: bool) -> bool:
+    check_flag(path, row.key, value)
+    return value
+
+
 def check_size(path: str, node_ids: list[str], node_logical_ids: list[str]) -> None:
     """Raise `InvalidPropertyError` if one removal has more ids than the contract allows."""
     lists = (ids for ids in (node_ids, node_logical_ids) if not is_token(ids))
@@ -164,22 +160,18 @@ def check_size(path: str, node_ids: list[str], node_logical_ids: list[str]) -> N
         )
 
 
-def checked_seconds(path: str, name: str, value: Duration, least: int, most: int) -> int | float:
-    """Whole seconds of a duration between `least` and `most`, or a number token.
-
-    Raises:
-        InvalidPropertyError: it is out of range or has a fraction of a second.
-    """
+def _seconds(path: str, row: Row, value: Duration) -> int | float:
+    """Return whole seconds of a duration, or a number token."""
     if not isinstance(value, Duration):
-        raise InvalidPropertyError(path, name, f"{_shown(value)} is not an aws_cdk.Duration")
+        raise InvalidPropertyError(path, row.key, f"{_shown(value)} is not an aws_cdk.Duration")
     if value.is_unresolved():
-        return _token_seconds(path, name, value)
+        return _token_seconds(path, row.key, value)
     seconds = value.to_seconds(integral=False)
-    problem = contract.seconds_problem(int(seconds), least, most)
+    problem = row.number_problem(int(seconds))
     if seconds != int(seconds):
         problem = f"{contract.quoted(seconds)} is not a whole number of seconds"
     if problem:
-        raise InvalidPropertyError(path, name, problem)
+        raise InvalidPropertyError(path, row.key, problem)
     return int(seconds)
 
 
@@ -207,3 +199,37 @@ def stack_arn_problem(value: str) -> str | None:
         f"{contract.quoted(value)} is not the ARN of a stack; allowed:"
         " arn:aws:cloudformation:<region>:<account>:stack/<name>/<id>, where <id> may be *"
     )
+
+
+_CHECKS: Final[Mapping[Kind, Callable[[str, Row, Any], Any]]] = {
+    Kind.TEXT: _text,
+    Kind.CHOICE: _text,
+    Kind.FLAG: _flag,
+    Kind.NAMES: _names,
+    Kind.COUNT: _count,
+    Kind.COUNTS: _counts,
+    Kind.SECONDS: _seconds,
+}
+_ALWAYS: Final = frozenset({Property.ON_PARTIAL_FAILURE, Property.WAIT_FOR, Property.RETRY_FOR})
+"""Properties that templates show whether or not they are set."""
+
+
+def checked_properties(path: str, **arguments: Any) -> dict[str, Any]:
+    """Check the arguments of the removal at `path`; None is one that is not set.
+
+    Returns properties of the resource by their name on the wire, without those that are not set
+    or have the function's default. A property that is not on the wire is only checked.
+
+    Raises:
+        InvalidPropertyError: the text names the argument, its value and what is allowed.
+    """
+    properties = {}
+    for key, value in arguments.items():
+        if value is None:
+            continue
+        row = BY_KEY[key]
+        checked = _CHECKS[row.kind](path, row, value)
+        is_set = (checked or row.kind is Kind.COUNT) and checked != row.default
+        if row.name and (is_set or row.name in _ALWAYS):
+            properties[row.name.value] = checked
+    return properties

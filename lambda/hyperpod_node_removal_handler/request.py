@@ -1,10 +1,10 @@
 """From the properties of a custom resource event to a removal request, once."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, Self
 
 from hyperpod_node_removal_handler import contract
 from hyperpod_node_removal_handler.contract import (
@@ -12,12 +12,9 @@ from hyperpod_node_removal_handler.contract import (
     PartialFailure,
     Property,
     RemovalStage,
-    choice_problem,
     quoted,
 )
-
-Choice = TypeVar("Choice", bound=StrEnum)
-Problem = Callable[[str], str | None]
+from hyperpod_node_removal_handler.properties import BY_NAME, Kind, Row
 
 _WHOLE_NUMBER: Final = "[0-9]{1,9}"
 _FLAGS: Final = {"true": True, "false": False}
@@ -27,106 +24,104 @@ class RequestError(ValueError):
     """The properties do not describe a removal. Its text is a sentence for the stack event."""
 
 
-class _Properties:
-    """Reads properties by name. Every method raises `RequestError`.
-
-    CloudFormation sends every scalar as a string. A list may be one comma-joined string, and an
-    empty CommaDelimitedList parameter is a list of one empty string.
-    """
-
-    def __init__(self, properties: object) -> None:
-        if not isinstance(properties, Mapping):
-            raise RequestError("ResourceProperties is not a map of properties.")
-        known = frozenset(Property)
-        for name in properties:
-            if name not in known:
-                allowed = ", ".join(sorted(known))
-                raise RequestError(f"Unknown property {quoted(name)}; allowed: {allowed}.")
-        self._properties = properties
-
-    def text(self, name: Property, default: str = "") -> str:
-        """Any text."""
-        return _text(name, self._properties.get(name, default))
-
-    def choice(self, name: Property, default: Choice) -> Choice:
-        """A value of the enumeration that `default` belongs to."""
-        value = self.text(name, default)
-        _refuse(name, choice_problem(value, type(default)))
-        return type(default)(value)
-
-    def flag(self, name: Property) -> bool:
-        """`true` or `false`; false if it is not there."""
-        value = self.text(name, "false").strip().lower()
-        if value not in _FLAGS:
-            raise RequestError(f"{name}: {quoted(value)} is unknown; allowed: true or false.")
-        return _FLAGS[value]
-
-    def number(self, name: Property, default: int, problem: Callable[[int], str | None]) -> int:
-        """A whole number."""
-        return _number(name, self.text(name, str(default)), problem)
-
-    def limit(self, name: Property, problem: Callable[[int], str | None]) -> int | None:
-        """A whole number; None if the property is not there, which is no limit."""
-        return _number(name, self.text(name), problem) if name in self._properties else None
-
-    def names(self, name: Property, problem: Problem) -> tuple[str, ...]:
-        """A list of ids or names, each once, in order. Blanks do not count."""
-        value = self._properties.get(name, ())
-        if isinstance(value, str):
-            items: Iterable[object] = value.split(",")
-        elif isinstance(value, list | tuple):
-            items = value
-        else:
-            raise RequestError(f"{name}: {quoted(value)} is not a list.")
-        names: dict[str, None] = {}
-        for item in items:
-            if not isinstance(item, str):
-                raise RequestError(f"{name}: {quoted(item)} is not text.")
-            if stripped := item.strip():
-                _refuse(name, problem(stripped))
-                names[stripped] = None
-        return tuple(names)
-
-    def counts(
-        self, name: Property, key: Problem, problem: Callable[[int], str | None]
-    ) -> dict[str, int]:
-        """A map of names to whole numbers. An empty one is refused: it guards nothing."""
-        if name not in self._properties:
-            return {}
-        value = self._properties[name]
-        if not isinstance(value, Mapping) or not value:
-            what = "is empty" if value in ({}, [], "") else "is not a map of names to numbers"
-            raise RequestError(
-                f"{name}: {quoted(value)} {what}; allowed: instance groups and numbers of nodes, or"
-                " leave the property out."
-            )
-        counts = {}
-        for given, count in value.items():
-            _refuse(name, key(str(given)))
-            counts[str(given)] = _number(name, _text(name, count), problem)
-        return counts
+# Values as CloudFormation sends them: every scalar as a string. A list may be one comma-joined
+# string, and an empty CommaDelimitedList parameter is a list of one empty string.
 
 
-def _refuse(name: Property, problem: str | None) -> None:
+def _values(properties: object) -> dict[Property, Any]:
+    """Read every property by its row. What is not set has its default."""
+    if not isinstance(properties, Mapping):
+        raise RequestError("ResourceProperties is not a map of properties.")
+    for name in properties:
+        if name not in BY_NAME:
+            allowed = ", ".join(sorted(BY_NAME))
+            raise RequestError(f"Unknown property {quoted(name)}; allowed: {allowed}.")
+    return {
+        name: _READERS[row.kind](row, properties[name]) if name in properties else row.default
+        for name, row in BY_NAME.items()
+    }
+
+
+def _refuse(row: Row, problem: str | None) -> None:
     """Raise `RequestError` if there is a problem."""
     if problem:
-        raise RequestError(f"{name}: {problem}.")
+        raise RequestError(f"{row.name}: {problem}.")
 
 
-def _text(name: Property, value: object) -> str:
+def _string(row: Row, value: object) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int):
-        raise RequestError(f"{name}: {quoted(value)} is not text.")
+        raise RequestError(f"{row.name}: {quoted(value)} is not text.")
     return str(value)
 
 
-def _number(name: Property, text: str, problem: Callable[[int], str | None]) -> int:
-    value = text.strip()
-    if not re.fullmatch(_WHOLE_NUMBER, value):
+def _text(row: Row, value: object) -> str:
+    if text := _string(row, value).strip():
+        _refuse(row, row.problem(text))
+    return text
+
+
+def _choice(row: Row, value: object) -> str:
+    text = _string(row, value)
+    _refuse(row, row.problem(text))
+    return row.choices(text) if row.choices else text
+
+
+def _flag(row: Row, value: object) -> bool:
+    text = _string(row, value).strip().lower()
+    if text not in _FLAGS:
+        raise RequestError(f"{row.name}: {quoted(value)} is unknown; allowed: true or false.")
+    return _FLAGS[text]
+
+
+def _number(row: Row, value: object) -> int:
+    text = _string(row, value).strip()
+    if not re.fullmatch(_WHOLE_NUMBER, text):
         # The sentence about the range says what is allowed.
-        allowed = (problem(-1) or "allowed: a whole number").partition("allowed: ")[2]
-        raise RequestError(f"{name}: {quoted(text)} is not a whole number; allowed: {allowed}.")
-    _refuse(name, problem(int(value)))
-    return int(value)
+        allowed = (row.number_problem(-1) or "").partition("allowed: ")[2]
+        raise RequestError(
+            f"{row.name}: {quoted(value)} is not a whole number; allowed: {allowed}."
+        )
+    _refuse(row, row.number_problem(int(text)))
+    return int(text)
+
+
+def _names(row: Row, value: object) -> tuple[str, ...]:
+    """A list, each name once, in order. Blanks do not count."""
+    items = value.split(",") if isinstance(value, str) else value
+    if not isinstance(items, list | tuple):
+        raise RequestError(f"{row.name}: {quoted(value)} is not a list.")
+    names: dict[str, None] = {}
+    for item in items:
+        if not isinstance(item, str):
+            raise RequestError(f"{row.name}: {quoted(item)} is not text.")
+        if name := item.strip():
+            _refuse(row, row.problem(name))
+            names[name] = None
+    return tuple(names)
+
+
+def _counts(row: Row, value: object) -> dict[str, int]:
+    """A map of names to whole numbers. An empty one is refused: it guards nothing."""
+    if not isinstance(value, Mapping) or not value:
+        what = "is empty" if value in ({}, [], "") else "is not a map of names to numbers"
+        raise RequestError(
+            f"{row.name}: {quoted(value)} {what}; allowed: instance groups and numbers of nodes, or"
+            " leave the property out."
+        )
+    for name in value:
+        _refuse(row, row.problem(str(name)))
+    return {str(name): _number(row, count) for name, count in value.items()}
+
+
+_READERS: Final[Mapping[Kind, Callable[[Row, object], object]]] = {
+    Kind.TEXT: _text,
+    Kind.CHOICE: _choice,
+    Kind.FLAG: _flag,
+    Kind.NAMES: _names,
+    Kind.COUNT: _number,
+    Kind.COUNTS: _counts,
+    Kind.SECONDS: _number,
+}
 
 
 class Scope(StrEnum):
@@ -197,32 +192,30 @@ class RemovalRequest:
         Raises:
             RequestError: an unknown property, a bad value, or no `ClusterName`.
         """
-        given = _Properties(properties)
-        on_partial_failure = given.choice(Property.ON_PARTIAL_FAILURE, PartialFailure.FAIL)
-        is_dry_run = given.flag(Property.DRY_RUN)
+        given = _values(properties)
+        if not given[Property.CLUSTER_NAME]:
+            raise RequestError(
+                f"{Property.CLUSTER_NAME} is required: the name or ARN of the cluster."
+            )
+        is_dry_run, policy = given[Property.DRY_RUN], given[Property.ON_PARTIAL_FAILURE]
         request = cls(
-            cluster=_cluster(given),
-            node_ids=given.names(Property.NODE_IDS, contract.node_id_problem),
-            node_logical_ids=given.names(
-                Property.NODE_LOGICAL_IDS, contract.node_logical_id_problem
+            cluster=given[Property.CLUSTER_NAME],
+            node_ids=given[Property.NODE_IDS],
+            node_logical_ids=given[Property.NODE_LOGICAL_IDS],
+            on_partial_failure=policy,
+            scope=Scope.ALL if is_dry_run else _scope(properties, old, policy),
+            wait_for=given[Property.WAIT_FOR],
+            guards=Guards(
+                min_remaining=given[Property.MIN_REMAINING] or {},
+                max_removals=given[Property.MAX_REMOVALS],
+                protected_groups=given[Property.PROTECTED_GROUPS],
+                expected_groups=given[Property.EXPECTED_GROUPS],
+                missing_nodes=given[Property.MISSING_NODES],
             ),
-            on_partial_failure=on_partial_failure,
-            scope=Scope.ALL if is_dry_run else _scope(properties, old, on_partial_failure),
-            wait_for=given.choice(Property.WAIT_FOR, RemovalStage.REMOVED),
-            guards=_guards(given),
             is_dry_run=is_dry_run,
-            before_removal=_before_removal(given),
-            retry_for=given.number(
-                Property.RETRY_FOR, contract.RETRY_FOR_DEFAULT, _seconds(0, contract.RETRY_FOR_MAX)
-            ),
-            service_timeout=given.number(
-                Property.SERVICE_TIMEOUT,
-                contract.SERVICE_TIMEOUT_DEFAULT,
-                _seconds(contract.SERVICE_TIMEOUT_MIN, contract.SERVICE_TIMEOUT_MAX),
-            ),
-        )
-        _refuse(
-            Property.RETRY_TOKEN, contract.retry_token_problem(given.text(Property.RETRY_TOKEN))
+            before_removal=given[Property.BEFORE_REMOVAL] or "",
+            retry_for=given[Property.RETRY_FOR],
+            service_timeout=given[Property.SERVICE_TIMEOUT],
         )
         count = len(request.node_ids) + len(request.node_logical_ids)
         if count > contract.MAX_NODES:
@@ -262,34 +255,3 @@ def _target(properties: Mapping[str, Any]) -> tuple[object, ...]:
         str(properties.get(Property.DRY_RUN, "false")).strip().lower(),
         str(properties.get(Property.RETRY_TOKEN, "")),
     )
-
-
-def _cluster(given: _Properties) -> str:
-    name = given.text(Property.CLUSTER_NAME).strip()
-    if not name:
-        raise RequestError(f"{Property.CLUSTER_NAME} is required: the name or ARN of the cluster.")
-    _refuse(Property.CLUSTER_NAME, contract.cluster_name_problem(name))
-    return name
-
-
-def _before_removal(given: _Properties) -> str:
-    arn = given.text(Property.BEFORE_REMOVAL).strip()
-    if arn:
-        _refuse(Property.BEFORE_REMOVAL, contract.function_arn_problem(arn))
-    return arn
-
-
-def _guards(given: _Properties) -> Guards:
-    return Guards(
-        min_remaining=given.counts(
-            Property.MIN_REMAINING, contract.instance_group_problem, contract.count_problem
-        ),
-        max_removals=given.limit(Property.MAX_REMOVALS, contract.count_problem),
-        protected_groups=given.names(Property.PROTECTED_GROUPS, contract.instance_group_problem),
-        expected_groups=given.names(Property.EXPECTED_GROUPS, contract.instance_group_problem),
-        missing_nodes=given.choice(Property.MISSING_NODES, MissingNodes.ACCEPT),
-    )
-
-
-def _seconds(least: int, most: int) -> Callable[[int], str | None]:
-    return lambda value: contract.seconds_problem(value, least, most)

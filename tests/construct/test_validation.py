@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hyperpod_node_removal import InvalidPropertyError, NodeRemoval, NodeRemovalError
-from hyperpod_node_removal._validation import check_text, checked_names, is_token
+from hyperpod_node_removal._validation import check_text, checked_properties, is_token
 from hyperpod_node_removal_handler import contract
+from hyperpod_node_removal_handler.properties import BY_KEY, Kind
 
 pytestmark = pytest.mark.xdist_group("construct-validation")
 
@@ -259,23 +260,26 @@ nearly_ids = st.one_of(
 
 @given(nearly_ids)
 def test_ids_are_judged_as_the_function_judges_them(value: str) -> None:
-    for problem in (contract.node_id_problem, contract.node_logical_id_problem):
-        sentence = problem(value)
-        if sentence is None:
-            assert checked_names("Stack/Removal", "ids", [value], problem) == [value]
-        else:
-            with pytest.raises(InvalidPropertyError) as caught:
-                checked_names("Stack/Removal", "ids", [value], problem)
-            assert str(caught.value) == f"Stack/Removal: ids: {sentence}"
+    for key, row in BY_KEY.items():
+        if row.kind is Kind.NAMES and row.name:
+            sentence = row.problem(value)
+            if sentence is None:
+                properties = checked_properties("Stack/Removal", **{key: [value]})
+                assert properties == {row.name: [value]}
+            else:
+                with pytest.raises(InvalidPropertyError) as caught:
+                    checked_properties("Stack/Removal", **{key: [value]})
+                assert str(caught.value) == f"Stack/Removal: {key}: {sentence}"
 
 
 @given(st.lists(st.from_regex(r"i-[a-f0-9]{8}", fullmatch=True), max_size=8))
 def test_a_list_is_taken_as_it_is_unless_an_id_comes_twice(ids: list[str]) -> None:
     if len(set(ids)) == len(ids):
-        assert checked_names("Stack/Removal", "ids", tuple(ids), contract.node_id_problem) == ids
+        properties = checked_properties("Stack/Removal", node_ids=tuple(ids))
+        assert properties.get("NodeIds", []) == ids
     else:
         with pytest.raises(InvalidPropertyError, match="is listed twice"):
-            checked_names("Stack/Removal", "ids", ids, contract.node_id_problem)
+            checked_properties("Stack/Removal", node_ids=ids)
 
 
 @given(nearly_ids)

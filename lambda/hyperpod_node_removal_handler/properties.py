@@ -1,0 +1,206 @@
+"""The table of properties: all that the three parsers, the schemas and the docs know of them.
+
+The function reads a property by its name on the wire, a removal file by its key, the construct by
+an argument of the same name as the key. Each checks a value by its row. A new property is a row
+here and the code that uses it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import partial
+from typing import Any, Final
+
+from hyperpod_node_removal_handler import contract
+from hyperpod_node_removal_handler.contract import (
+    MissingNodes,
+    PartialFailure,
+    Property,
+    RemovalStage,
+)
+
+
+class Kind(StrEnum):
+    """What a value is."""
+
+    TEXT = "text"
+    CHOICE = "one of an enumeration"
+    FLAG = "true or false"
+    NAMES = "a list of ids or names, each once"
+    COUNT = "a number of nodes"
+    COUNTS = "numbers of nodes by name"
+    SECONDS = "a whole number of seconds"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One property."""
+
+    name: Property | None = None
+    """On the wire. None: only removal files, or they and the construct, have it."""
+    key: str = ""
+    """In a removal file, and of the construct's argument. Empty: only the wire has it."""
+    kind: Kind
+    problem: Callable[[str], str | None] = lambda _: None
+    """Says what is wrong with a text, or a name of a list or a map, or returns None."""
+    default: Any = None
+    """Value where it is not set. Not of `timeout`: 1,800 s in files and the construct."""
+    is_required: bool = False
+    choices: type[StrEnum] | None = None
+    range: tuple[int, int] = (0, contract.GROUP_SIZE_MAX)
+    """Least and greatest number, both allowed."""
+    form: str = ""
+    """Regular expression of a text or a name, for schemas. Empty: any."""
+    meaning: str
+    """A sentence for the docs and the schemas."""
+
+    def number_problem(self, value: int) -> str | None:
+        """Say what is wrong with a number, or return None."""
+        if self.kind is Kind.SECONDS:
+            return contract.seconds_problem(value, *self.range)
+        return contract.count_problem(value)
+
+
+def _choice(default: StrEnum) -> dict[str, Any]:
+    kind = type(default)
+    problem = partial(contract.choice_problem, kind=kind)
+    return {"kind": Kind.CHOICE, "choices": kind, "default": default, "problem": problem}
+
+
+_GROUPS: Final[dict[str, Any]] = {
+    "kind": Kind.NAMES,
+    "default": (),
+    "problem": contract.instance_group_problem,
+    "form": contract.INSTANCE_GROUP_FORM,
+}
+
+ROWS: Final = (
+    Row(
+        name=Property.CLUSTER_NAME,
+        key="cluster",
+        kind=Kind.TEXT,
+        problem=contract.cluster_name_problem,
+        is_required=True,
+        form=f"{contract.CLUSTER_NAME_FORM}|{contract.CLUSTER_ARN_FORM}",
+        meaning="Name or ARN of the cluster.",
+    ),
+    Row(
+        name=Property.NODE_IDS,
+        key="node_ids",
+        kind=Kind.NAMES,
+        default=(),
+        problem=contract.node_id_problem,
+        form=contract.NODE_ID_FORM,
+        meaning="Instance ids to remove.",
+    ),
+    Row(
+        name=Property.NODE_LOGICAL_IDS,
+        key="node_logical_ids",
+        kind=Kind.NAMES,
+        default=(),
+        problem=contract.node_logical_id_problem,
+        form=rf"(?!(?:hyperpod-)?{contract.NODE_ID_FORM}(?![a-zA-Z0-9-])){contract.NODE_LOGICAL_ID_FORM}",
+        meaning="Logical ids to remove, in a cluster with continuous provisioning.",
+    ),
+    Row(
+        name=Property.ON_PARTIAL_FAILURE,
+        key="on_partial_failure",
+        **_choice(PartialFailure.FAIL),
+        meaning="Whether the deployment fails if some, but not all, nodes cannot be removed.",
+    ),
+    Row(
+        name=Property.WAIT_FOR,
+        key="wait_for",
+        **_choice(RemovalStage.REMOVED),
+        meaning="Whether the deployment waits until the nodes have left, or only until the service"
+        " has accepted their removal.",
+    ),
+    Row(
+        name=Property.DRY_RUN,
+        key="dry_run",
+        kind=Kind.FLAG,
+        default=False,
+        meaning="Plan and report; remove nothing.",
+    ),
+    Row(
+        name=Property.MIN_REMAINING,
+        key="min_remaining",
+        kind=Kind.COUNTS,
+        problem=contract.instance_group_problem,
+        form=contract.INSTANCE_GROUP_FORM,
+        meaning="Nodes that must remain, by instance group: those that have an instance and are"
+        " neither `Failure` nor leaving. Not empty.",
+    ),
+    Row(
+        name=Property.MAX_REMOVALS,
+        key="max_removals",
+        kind=Kind.COUNT,
+        meaning="Most nodes that one deployment may remove.",
+    ),
+    Row(
+        name=Property.PROTECTED_GROUPS,
+        key="protected_groups",
+        **_GROUPS,
+        meaning="Instance groups from which nothing is removed.",
+    ),
+    Row(
+        name=Property.EXPECTED_GROUPS,
+        key="expected_groups",
+        **_GROUPS,
+        meaning="The only instance groups from which nodes are removed.",
+    ),
+    Row(
+        name=Property.MISSING_NODES,
+        key="missing_nodes",
+        **_choice(MissingNodes.ACCEPT),
+        meaning="Whether a node that is not in the cluster counts as removed, or refuses the set.",
+    ),
+    Row(
+        name=Property.BEFORE_REMOVAL,
+        key="before_removal",
+        kind=Kind.TEXT,
+        problem=contract.function_arn_problem,
+        form=contract.FUNCTION_ARN_FORM,
+        meaning="ARN of a Lambda function that is asked first and may veto.",
+    ),
+    Row(
+        name=Property.RETRY_FOR,
+        key="retry_for",
+        kind=Kind.SECONDS,
+        default=contract.RETRY_FOR_DEFAULT,
+        range=(0, contract.RETRY_FOR_MAX),
+        meaning="Seconds for which refusals that pass, such as that of a busy node, are retried.",
+    ),
+    Row(
+        name=Property.RETRY_TOKEN,
+        key="retry_token",
+        kind=Kind.TEXT,
+        problem=contract.retry_token_problem,
+        meaning="Any text. Change this value to run the same set again.",
+    ),
+    Row(
+        name=Property.SERVICE_TIMEOUT,
+        key="timeout",
+        kind=Kind.SECONDS,
+        default=contract.SERVICE_TIMEOUT_DEFAULT,
+        range=(contract.SERVICE_TIMEOUT_MIN, contract.SERVICE_TIMEOUT_MAX),
+        meaning="Seconds that CloudFormation waits for the reply, and the removal may take.",
+    ),
+    Row(
+        name=Property.SERVICE_TOKEN,
+        kind=Kind.TEXT,
+        is_required=True,
+        meaning="ARN of the provider's function. CloudFormation needs it; the function ignores it.",
+    ),
+    Row(
+        key="eks_cluster_arn",
+        kind=Kind.TEXT,
+        problem=contract.eks_cluster_arn_problem,
+        form=contract.EKS_CLUSTER_ARN_FORM,
+        meaning="ARN of the EKS cluster that orchestrates the cluster, if one does.",
+    ),
+)
+"""In the order of the docs."""
+
+BY_NAME: Final = {row.name: row for row in ROWS if row.name}
+BY_KEY: Final = {row.key: row for row in ROWS if row.key}
