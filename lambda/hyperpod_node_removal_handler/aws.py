@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from botocore.config import Config
 from botocore.exceptions import (
@@ -138,12 +138,6 @@ class ResourceNotFoundError(AwsError):
 
 class RejectedError(AwsError):
     """The request as such was refused."""
-
-
-class LambdaClient(Protocol):
-    """The call that is used of botocore's Lambda client."""
-
-    def invoke(self, **kwargs: Any) -> dict[str, Any]: ...
 
 
 @cache

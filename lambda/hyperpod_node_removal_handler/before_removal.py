@@ -12,8 +12,9 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Final
 
+from botocore.client import BaseClient
+
 from hyperpod_node_removal_handler import aws
-from hyperpod_node_removal_handler.aws import LambdaClient
 from hyperpod_node_removal_handler.cluster import ClusterDescription, Node
 from hyperpod_node_removal_handler.contract import abbreviated, printable, quoted
 from hyperpod_node_removal_handler.envelope import Envelope
@@ -66,7 +67,7 @@ class Hook:
     """Its ARN."""
     envelope: Envelope
     clock: Clock
-    client: Callable[[float], LambdaClient]
+    client: Callable[[float], BaseClient]
     """Makes a client that waits so many seconds for an answer."""
 
     @property

@@ -4,7 +4,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
-from typing import Any, Final, Protocol
+from typing import Any, Final
+
+from botocore.client import BaseClient
 
 from hyperpod_node_removal_handler import aws
 from hyperpod_node_removal_handler.contract import abbreviated, printable
@@ -18,16 +20,7 @@ _IN_TRANSITION: Final = frozenset(
 _MAX_PAGES: Final = 1000
 """Pages of one listing. The largest cluster has 60 of them (6,758 nodes in a group, quota)."""
 
-Page = dict[str, Any]
-
-
-class SageMakerClient(Protocol):
-    """The calls that are used of botocore's SageMaker client."""
-
-    def describe_cluster(self, *, ClusterName: str) -> dict[str, Any]: ...  # noqa: N803
-    def describe_cluster_node(self, **kwargs: Any) -> dict[str, Any]: ...
-    def list_cluster_nodes(self, **kwargs: Any) -> dict[str, Any]: ...
-    def batch_delete_cluster_nodes(self, **kwargs: Any) -> dict[str, Any]: ...
+Page = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +143,7 @@ class DeleteReply:
 class Cluster:
     """One cluster, by name or ARN. Every method raises `aws.AwsError`."""
 
-    def __init__(self, name: str, client: SageMakerClient) -> None:
+    def __init__(self, name: str, client: BaseClient) -> None:
         self.name = name
         self._client = client
 
@@ -214,8 +207,7 @@ class Cluster:
             answer = self._client.list_cluster_nodes(
                 ClusterName=self.name, MaxResults=100, IncludeNodeLogicalIds=True, **following
             )
-        aws.required("ListClusterNodes", answer, "ClusterNodeSummaries")
-        return answer
+        return aws.required("ListClusterNodes", answer, "ClusterNodeSummaries")
 
     def node(self, known: Node) -> Node | None:
         """DescribeClusterNode: one call. None: it says, in one of its ways, that there is none.

@@ -14,8 +14,9 @@ from functools import cache
 from types import UnionType
 from typing import Any, Final, Self, get_args, get_origin
 
+from botocore.client import BaseClient
+
 from hyperpod_node_removal_handler import aws
-from hyperpod_node_removal_handler.aws import LambdaClient
 from hyperpod_node_removal_handler.contract import Property, abbreviated
 from hyperpod_node_removal_handler.envelope import Envelope
 from hyperpod_node_removal_handler.removal import Removal
@@ -103,7 +104,7 @@ class Continuation:
 
 
 def hand_over(
-    client: LambdaClient, function: str, envelope: Envelope, continuation: Continuation
+    client: BaseClient, function: str, envelope: Envelope, continuation: Continuation
 ) -> None:
     """Invoke `function` (an ARN) asynchronously with all it needs to go on.
 

@@ -380,10 +380,11 @@ class Reconciler:
             case aws.ConflictError():
                 self._may_be_busy = True
                 return before.defer(replace(deferral, code=FailureCode.CLUSTER_BUSY))
-            case aws.ThrottledError():
-                return before.throttle(request, deferral)
             case aws.TransientError():
-                return before.lose(request, deferral)
+                # Throttling refuses a request before anything is done. Otherwise the answer was
+                # lost, and the request may have been carried out.
+                is_lost = not isinstance(error, aws.ThrottledError)
+                return before.attempt_failed(request, deferral, may_have_been_requested=is_lost)
             case aws.AccessDeniedError() if self._clock.now() < self._deadlines.denied_until:
                 # The permission may be as new as the removal, and still be spreading.
                 denied_until = self._deadlines.denied_until

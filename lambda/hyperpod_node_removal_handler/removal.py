@@ -240,15 +240,15 @@ class Removal:
         """The request was refused as a whole, and `is_explained`."""
         return self._with(request, lambda node: node.record_attempt().reject_with_batch(refusal))
 
-    def throttle(self, request: DeleteRequest, deferral: Refusal) -> Self:
-        """The request was refused before anything was done."""
-        return self._with(request, lambda node: node.record_attempt().defer(deferral))
-
-    def lose(self, request: DeleteRequest, deferral: Refusal) -> Self:
-        """The answer was lost: the request may have been carried out."""
+    def attempt_failed(
+        self, request: DeleteRequest, deferral: Refusal, *, may_have_been_requested: bool
+    ) -> Self:
+        """The request was throttled, or its answer was lost: it may have been carried out."""
         return self._with(
             request,
-            lambda node: node.record_attempt().defer(deferral, may_have_been_requested=True),
+            lambda node: node.record_attempt().defer(
+                deferral, may_have_been_requested=may_have_been_requested
+            ),
         )
 
     def defer(self, deferral: Refusal, request: DeleteRequest | None = None) -> Self:

@@ -8,8 +8,9 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from itertools import islice
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
+from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 
 from hyperpod_node_removal_handler import aws, signals
@@ -31,12 +32,6 @@ _NAME_MAX: Final = 64
 this and on the three above."""
 
 
-class EventsClient(Protocol):
-    """The call that is used of botocore's EventBridge client."""
-
-    def put_events(self, *, Entries: list[dict[str, Any]]) -> dict[str, Any]: ...  # noqa: N803
-
-
 def announce(
     finished: FinishedRemoval, envelope: Envelope, *, bus: str, clock: Clock, expires_at: float
 ) -> None:
@@ -50,14 +45,14 @@ def announce(
             "EventBusName": bus,
             "Resources": [envelope.stack_id],
         }
-        client: EventsClient = aws.client("events")
+        client = aws.client("events")
         call_with_retry(lambda: _put(client, entry), clock=clock, until=until, denied_until=until)
     except Exception as error:  # noqa: BLE001
         what = printable(f"{type(error).__name__}: {error}", 400)
         _log.error("The event of this removal was not sent to %s: %s", printable(bus), what)
 
 
-def _put(client: EventsClient, entry: dict[str, Any]) -> None:
+def _put(client: BaseClient, entry: dict[str, Any]) -> None:
     """PutEvents: one call. An entry is refused in an answer that is itself a success."""
     with aws.translated("PutEvents"):
         answer = client.put_events(Entries=[entry])

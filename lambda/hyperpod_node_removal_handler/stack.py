@@ -12,7 +12,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum, auto
-from typing import Any, Final, Protocol
+from typing import Final
+
+from botocore.client import BaseClient
 
 from hyperpod_node_removal_handler import aws, timing
 from hyperpod_node_removal_handler.contract import printable
@@ -30,12 +32,6 @@ _ROLLING_BACK: Final = frozenset(
 )
 """Statuses that mean a rollback even where they last. A request fails in none of them: that would
 leave the stack stuck."""
-
-
-class CloudFormationClient(Protocol):
-    """The call that is used of botocore's CloudFormation client."""
-
-    def describe_stacks(self, *, StackName: str) -> dict[str, Any]: ...  # noqa: N803
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +76,7 @@ class StackNotUpdatingError(Exception):
 class Stack:
     """The stack that holds the resource."""
 
-    def __init__(self, stack_id: str, client: CloudFormationClient) -> None:
+    def __init__(self, stack_id: str, client: BaseClient) -> None:
         self.stack_id = stack_id
         self._client = client
 

@@ -99,7 +99,9 @@ def test_nodes_that_were_asked_for_least_come_first() -> None:
     shown = [node(number) for number in range(120)]
     removal = Removal.of((one.instance_id for one in shown), []).observe(Listing(tuple(shown)))
     first, _ = removal.requests()
-    again = removal.throttle(first, Refusal("Throttling", "")).requests()
+    throttled = Refusal("Throttling", "")
+    removal = removal.attempt_failed(first, throttled, may_have_been_requested=False)
+    again = removal.requests()
     assert set(again[0].node_ids[:21]).isdisjoint(first.node_ids)
 
 
