@@ -51,7 +51,8 @@ def shapes() -> Iterator[Shape]:
         yield _shape(name, case, f"within 30 s; refused for {RETRY_FOR:g} s")
     for rate in (10.0, 5.0, 2.0, 1.0):
         case = Case(8, 3000, leaves_within=30.0, rate=rate)
-        yield _shape(f"8 of 3,000, {rate:g} calls a second", case, "within 30 s")
+        calls = f"{rate:g} call{'s' if rate > 1 else ''} a second"
+        yield _shape(f"8 of 3,000, {calls}", case, "within 30 s")
     case = Case(8, 3000, leaves_within=60.0, rate=2.0, removals=10)
     yield _shape("ten at once, each 8 of 3,000, 2 calls a second", case, "within 60 s")
 

@@ -6,11 +6,11 @@ from dataclasses import asdict, dataclass
 from typing import Final
 
 from bench.reporting import Chapter, Verdict, table
-from bench.runs import AWS_CUSTOM_RESOURCE, LISTS, NAIVE, OURS, PROVIDER, Peer
+from bench.runs import AWS_CUSTOM_RESOURCE, NAIVE, OURS, PROVIDER, Peer
 from bench.scenario import Case, PeerResult
 from hyperpod_node_removal_handler.contract import RESPONSE_MAX_BYTES
 
-PEERS: Final = (OURS, LISTS, NAIVE, AWS_CUSTOM_RESOURCE, PROVIDER)
+PEERS: Final = (OURS, NAIVE, AWS_CUSTOM_RESOURCE, PROVIDER)
 NODES: Final = 99
 FAILING: Final = (0, 1, 24, 98, 99)
 EVENT_MAX: Final = 1024
@@ -37,13 +37,13 @@ class Row:
     """What is wrong about it; empty if it is right."""
 
 
-def _shown(result: PeerResult, *, is_script: bool) -> str:
-    """What people read: the stack event, or the script's terminal."""
-    if is_script:
-        return result.reason
+def _stack_event(result: PeerResult) -> str:
+    """What people read."""
     if len(result.body) > RESPONSE_MAX_BYTES:
         return _TOO_LONG
-    return "" if result.status == "SUCCESS" else f"{_AROUND[0]}{result.reason}{_AROUND[1]}"
+    if result.status == "SUCCESS":
+        return ""
+    return f"{_AROUND[0]}{result.reason}{_AROUND[1]}"[:EVENT_MAX]
 
 
 def _judged(peer: Peer, result: PeerResult) -> Row:
@@ -53,23 +53,21 @@ def _judged(peer: Peer, result: PeerResult) -> Row:
     what a stack event shows, the exact number of failed nodes, at least one of them by its whole
     id, no id that is cut, no node that did not fail, and a number for those that are not named.
     """
-    is_script = peer is LISTS
-    whole = _shown(result, is_script=is_script)
-    text = whole if is_script else whole[:EVENT_MAX]
+    text = _stack_event(result)
     named = set(_WHOLE_ID.findall(text))
     return Row(
         peer=peer.name,
         failing=len(result.refused),
         status=result.status or "no answer",
-        body_bytes=0 if is_script else len(result.body),
+        body_bytes=len(result.body),
         named=len(named.intersection(result.refused)),
-        wrong=_wrong(result, text, named, is_script=is_script),
+        wrong=_wrong(result, text, named),
     )
 
 
-def _wrong(result: PeerResult, text: str, named: set[str], *, is_script: bool) -> str:
+def _wrong(result: PeerResult, text: str, named: set[str]) -> str:
     status, failing = result.status, result.refused
-    if not is_script and len(result.body) > RESPONSE_MAX_BYTES:
+    if len(result.body) > RESPONSE_MAX_BYTES:
         return f"{status}, but the body is too long: the reason is lost and the resource fails"
     if status == "SUCCESS":
         if result.still_there:
@@ -87,7 +85,7 @@ def _wrong(result: PeerResult, text: str, named: set[str], *, is_script: bool) -
     is_complete = named == set(failing)
     if not is_complete and not re.search(rf"\b{len(failing)} (?:of|nodes?)\b", text):
         problems.append("names some and does not say how many failed")
-    elif not is_complete and not is_script and not re.search(r"\+\d+ more", text):
+    elif not is_complete and not re.search(r"\+\d+ more", text):
         problems.append("does not say that names are left out")
     return "; ".join(problems)
 
@@ -114,9 +112,7 @@ def measure(peers: Sequence[Peer] = PEERS, failing: Sequence[int] = FAILING) -> 
 def chapter(rows: Sequence[Row]) -> Chapter:
     """Section 2."""
     right = {
-        peer.name: all(not row.wrong for row in rows if row.peer == peer.name)
-        for peer in PEERS
-        if peer is not LISTS
+        peer.name: all(not row.wrong for row in rows if row.peer == peer.name) for peer in PEERS
     }
     others = sorted(name for name, is_right in right.items() if is_right and name != OURS.name)
     return Chapter(
@@ -126,9 +122,7 @@ def chapter(rows: Sequence[Row]) -> Chapter:
             " and only if every node has left; a body of at most 4,096 bytes; and of a failure, within"
             " the 1,024 characters that a stack event shows, the exact number of failed nodes, at least"
             " one of them by its whole id, no cut id, none that did not fail, and a word on those that"
-            " are left out. The script has a terminal, so it has no body and no limit.\n\n"
-            "crhelper's own poller is not among them: its rule holds no more than about 120 ids (ADR 3)."
-            " AwsCustomResource and the Provider framework run the CDK's own code under Node.js; of"
+            " are left out. AwsCustomResource and the Provider framework run the CDK's own code under Node.js; of"
             " Lambda, the state machine and time there are models."
             " Held by `tests/bench/test_truth.py`: that this product is right."
         ),
