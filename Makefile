@@ -5,7 +5,7 @@
 # make test-runtime  the deployed function on each Python that there is, from 3.11 to 3.14
 # make docs    the documentation as a site, in build/site
 # make dist    the wheel, the function and its template, for users without Python, in dist/
-# make bench   the product side by side with its peers, into docs/benchmarks.md
+# make bench   the product side by side with its peers, into docs/benchmarks.md; BENCH=--quick is short
 # make lint    everything that CI lints
 # make format  what lint would complain about, mended
 # make lock    resolve requirements.lock and package-lock.json anew
@@ -44,7 +44,7 @@ docs: $(READY)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 bench: $(READY) bench/node_modules/.ready
-	$(BIN)/python -m bench
+	$(BIN)/python -m bench $(BENCH)
 
 # The SDK for JavaScript, which Lambda brings along for the CDK's own functions.
 bench/node_modules/.ready: bench/package-lock.json

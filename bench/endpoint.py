@@ -17,7 +17,7 @@ from typing import Any, Final
 import botocore
 import trustme
 
-from bench.scene import STACK_ID
+from bench.scenario import STACK_ID
 from sandbox.hyperpod import HyperPod, ServiceError
 
 _STACK: Final = f"""<DescribeStacksResponse xmlns="http://cloudformation.amazonaws.com/doc/2010-05-15/">

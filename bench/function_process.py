@@ -2,7 +2,7 @@
 
 Run by `bench.processes` as a script, without `site`. Standard input is one JSON object: where the
 code and the SDK are, what to import, the event, and whether to stop at the first request. What is
-printed is one JSON object: CPU seconds, peak memory in kilobytes, and seconds since the epoch.
+printed is one JSON object: CPU seconds and peak memory in kilobytes.
 """
 
 import json
@@ -15,7 +15,7 @@ def _report() -> None:
     with open("/proc/self/status", encoding="ascii") as status:  # noqa: PTH123
         peak = next(line for line in status if line.startswith("VmHWM"))
     print(
-        json.dumps({"cpu": time.process_time(), "peak": int(peak.split()[1]), "time": time.time()}),
+        json.dumps({"cpu": time.process_time(), "peak": int(peak.split()[1])}),
         flush=True,
     )
 

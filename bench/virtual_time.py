@@ -1,11 +1,17 @@
-"""Time that passes only when somebody sleeps, so that twenty minutes take a moment."""
+"""Time that passes only when everybody sleeps, so that twenty minutes take a moment."""
 
 import heapq
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Final
+from functools import partial
+from itertools import count
+from threading import Semaphore, local
+from typing import Final, TypeVar
 from unittest.mock import patch
+
+T = TypeVar("T")
 
 START: Final = 1_000_000.0
 """Where the time begins, in seconds."""
@@ -27,13 +33,25 @@ class _Due:
         self.is_off = True
 
 
+class _Agenda(local):
+    """What a thread has asked for with `timer`."""
+
+    def __init__(self) -> None:
+        self.due: list[_Due] = []
+
+
 class VirtualClock:
-    """A clock for one thread. What was asked for with `timer` happens while that thread sleeps."""
+    """A clock for threads of which one runs at a time, in an order that is always the same.
+
+    Who sleeps lets the one run that wakes up first. What a thread asked for with `timer` happens
+    in that thread, while it sleeps.
+    """
 
     def __init__(self) -> None:
         self._now = START
-        self._agenda: list[_Due] = []
-        self._order = 0
+        self._order = count()
+        self._asleep: list[tuple[float, int, Semaphore]] = []
+        self._agenda = _Agenda()
 
     def now(self) -> float:
         """Seconds."""
@@ -42,19 +60,50 @@ class VirtualClock:
     def sleep(self, seconds: float) -> None:
         """Let time pass, and what is due meanwhile happen."""
         until = self._now + max(0.0, seconds)
-        while self._agenda and self._agenda[0].time <= until:
-            due = heapq.heappop(self._agenda)
+        agenda = self._agenda.due
+        while agenda and agenda[0].time <= until:
+            due = heapq.heappop(agenda)
             if not due.is_off:
-                self._now = max(self._now, due.time)
+                self._pass(due.time)
                 due.action()
-        self._now = max(self._now, until)
+        self._pass(until)
 
     def timer(self, seconds: float, action: Callable[[], object]) -> _Due:
         """Do `action` after so many seconds, unless what is returned is canceled."""
-        self._order += 1
-        due = _Due(self._now + max(0.0, seconds), self._order, action)
-        heapq.heappush(self._agenda, due)
+        due = _Due(self._now + max(0.0, seconds), next(self._order), action)
+        heapq.heappush(self._agenda.due, due)
         return due
+
+    def together(self, jobs: Sequence[Callable[[], T]]) -> list[T]:
+        """Do all jobs at once, each in a thread of its own. Raises what one of them raises."""
+
+        def take_turn(job: Callable[[], T], turn: Semaphore) -> T:
+            turn.acquire()
+            try:
+                return job()
+            finally:
+                self._wake_next()
+
+        with ThreadPoolExecutor(len(jobs)) as pool:
+            turns = [self._line_up(self._now) for _ in jobs]
+            running = [pool.submit(take_turn, *pair) for pair in zip(jobs, turns, strict=True)]
+            self._wake_next()
+            return [job.result() for job in running]
+
+    def _pass(self, time: float) -> None:
+        turn = self._line_up(max(self._now, time))
+        self._wake_next()
+        turn.acquire()
+
+    def _line_up(self, time: float) -> Semaphore:
+        turn = Semaphore(0)
+        heapq.heappush(self._asleep, (time, next(self._order), turn))
+        return turn
+
+    def _wake_next(self) -> None:
+        if self._asleep:
+            self._now, _, turn = heapq.heappop(self._asleep)
+            turn.release()
 
     @contextmanager
     def invocation(self, seconds: float) -> Iterator[None]:
@@ -83,14 +132,12 @@ class Timer:
 
     def __init__(self, clock: VirtualClock, seconds: float, action: Callable[[], None]) -> None:
         self.daemon = False
-        self._clock = clock
-        self._seconds = seconds
-        self._action = action
+        self._start = partial(clock.timer, seconds, action)
         self._due: _Due | None = None
 
     def start(self) -> None:
         """Begin to count."""
-        self._due = self._clock.timer(self._seconds, self._action)
+        self._due = self._start()
 
     def cancel(self) -> None:
         """Do nothing when the time comes."""

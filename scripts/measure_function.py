@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from bench import endpoint, processes
-from bench.scene import CLUSTER, Case, Scene
+from bench.scenario import CLUSTER, Case, Scenario
 from sandbox.hyperpod import HyperPod
 
 SIZES: Final = (1, 99, 1000, 3000)
@@ -37,7 +37,7 @@ def _row(size: int, sdk: Path, folder: Path) -> str:
     node_ids = cluster.node_ids("workers")
     for node in node_ids[14::15]:
         cluster.refuse(node)
-    event = Scene(Case(1)).event(NodeIds=list(node_ids), RetryFor="0")
+    event = Scenario(Case(1, 1)).event(NodeIds=list(node_ids), RetryFor="0")
     with endpoint.serve(hyperpod, folder) as aws:
         usage = processes.run(processes.ours(), sdk, aws, event, stops_at_first_request=False)
     data = json.loads(aws.replies[0])["Data"]

@@ -1,14 +1,12 @@
-"""A removal by each peer on one scene: `run(case)` gives what it told, when, and after which calls.
-
-Peers on paper are the same code that is measured here: `bench/peers`.
-"""
+"""A removal by each peer: `run(case)` gives what it answered, when, and after which calls."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
-from bench.runs import aws_custom_resource, crhelper_peers, ours, provider, script
-from bench.scene import Case, Told
+from bench.runs import aws_custom_resource, bound, naive, ours, provider, scripts
+from bench.scenario import Case, PeerResult
 
 
 @dataclass(frozen=True)
@@ -16,15 +14,12 @@ class Peer:
     """A way to remove nodes."""
 
     name: str
-    run: Callable[[Case], Told]
+    run: Callable[[Case], PeerResult]
 
 
-OURS: Final = Peer(ours.NAME, ours.run)
-FLOOR: Final = Peer(script.NAME, script.run)
-NAIVE: Final = Peer(crhelper_peers.NAIVE, crhelper_peers.run_naive)
-POLLER: Final = Peer(crhelper_peers.POLLER, crhelper_peers.run_poller)
-AWS_CUSTOM_RESOURCE: Final = Peer(aws_custom_resource.NAME, aws_custom_resource.run)
-PROVIDER: Final = Peer(provider.NAME, provider.run)
-
-PEERS: Final = (OURS, FLOOR, NAIVE, POLLER, AWS_CUSTOM_RESOURCE, PROVIDER)
-"""In the order of the tables."""
+BOUND: Final = Peer("bound", bound.run)
+OURS: Final = Peer("this product", ours.run)
+LISTS, DESCRIBES, FILTERS = (Peer(name, partial(scripts.run, name)) for name in scripts.LOOKS)
+NAIVE: Final = Peer("crhelper, naive", naive.run)
+AWS_CUSTOM_RESOURCE: Final = Peer("AwsCustomResource", aws_custom_resource.run)
+PROVIDER: Final = Peer("CDK Provider", provider.run)

@@ -1,8 +1,7 @@
 """The CDK's Provider framework with is-complete: its real runtime, and the user's two functions.
 
-Simulated are the calls of a function by another (one latency each) and the state machine: it runs
-is-complete at once and then after every interval, the framework's default of 5 s, until the total
-timeout, which is set to CloudFormation's hour.
+Simulated are the calls of a function by another, and the state machine: it runs is-complete until
+that does not fail, after every interval of the framework's default.
 """
 
 import json
@@ -12,9 +11,8 @@ from unittest.mock import patch
 
 from bench.peers.code import loaded
 from bench.runs.node_runtime import PROVIDER, FunctionError, NodeRuntime, node_runtime
-from bench.scene import FUNCTION, SERVICE_TIMEOUT, Case, Scene, Told
+from bench.scenario import FUNCTION, Case, PeerResult, Scenario
 
-NAME: Final = "CDK Provider"
 INTERVAL: Final = 5.0
 _ENVIRONMENT: Final = {
     "USER_ON_EVENT_FUNCTION_ARN": f"{FUNCTION}-on-event",
@@ -24,69 +22,45 @@ _ENVIRONMENT: Final = {
 _ENTRIES: Final = {"on-event": "on_event", "is-complete": "is_complete"}
 
 
-class Framework:
-    """One deployment of the framework on a scene."""
+def run(case: Case) -> PeerResult:
+    """One removal."""
+    scenario = Scenario(case)
+    with patch("boto3.client", scenario.clients()), node_runtime(**_ENVIRONMENT) as node:
+        _Framework(scenario, node, loaded("provider")).run()
+    return scenario.result()
 
-    def __init__(self, scene: Scene, node: NodeRuntime, user: ModuleType) -> None:
-        self._scene = scene
+
+class _Framework:
+    """One deployment of the framework."""
+
+    def __init__(self, scenario: Scenario, node: NodeRuntime, user: ModuleType) -> None:
+        self._scenario = scenario
         self._node = node
         self._user = user
-        self.busy = 0.0
-        self.invocations = 0
-        self.machine_input: dict[str, Any] | None = None
+        self._machine_input: dict[str, Any] | None = None
 
     def run(self) -> None:
-        """From the request to the reply, or to the end of the state machine's patience."""
-        self._invoke("onEvent", self._scene.event())
-        if self.machine_input is None:
-            return
-        deadline = self._scene.started + SERVICE_TIMEOUT
-        while True:
+        """From the request to the reply."""
+        self._invoke("onEvent", self._scenario.event())
+        while self._machine_input is not None:
             try:
-                self._invoke("isComplete", self.machine_input)
-            except FunctionError as error:
-                if self._scene.clock.now() + INTERVAL >= deadline:
-                    cause = json.dumps({"errorMessage": error.message})
-                    self._invoke("onTimeout", {"Cause": cause})
-                    return
-                self._scene.clock.sleep(INTERVAL)
+                self._invoke("isComplete", self._machine_input)
+            except FunctionError:
+                self._scenario.clock.sleep(INTERVAL)
             else:
                 return
 
     def _invoke(self, entry: str, event: dict[str, Any]) -> None:
-        self._scene.called("Invoke")
-        began = self._scene.clock.now()
-        self.invocations += 1
-        try:
-            self._node.invoke(
-                PROVIDER, entry, event, on_put=self._scene.reply, on_call=self._called
-            )
-        finally:
-            self.busy += self._scene.clock.now() - began
+        self._node.invoke(PROVIDER, entry, event, on_put=self._scenario.reply, on_call=self._called)
 
     def _called(self, what: dict[str, Any]) -> dict[str, Any]:
         if "machine" in what:
-            self._scene.called("StartExecution")
-            self.machine_input = json.loads(what["input"])
+            self._machine_input = json.loads(what["input"])
             return {}
-        self._scene.called("Invoke")
-        began = self._scene.clock.now()
-        self.invocations += 1
         entry = getattr(self._user, _ENTRIES[what["function"].removeprefix(f"{FUNCTION}-")])
         try:
             answer = entry(json.loads(what["payload"]), None)
         except Exception as error:  # noqa: BLE001 (as Lambda does)
             failed = {"errorMessage": str(error), "errorType": type(error).__name__}
             return {"FunctionError": "Unhandled", "Payload": json.dumps(failed)}
-        finally:
-            self.busy += self._scene.clock.now() - began
         return {"StatusCode": 200, "Payload": json.dumps(answer)}
-
-
-def run(case: Case) -> Told:
-    """One removal."""
-    scene = Scene(case)
-    with patch("boto3.client", scene.clients()), node_runtime(**_ENVIRONMENT) as node:
-        framework = Framework(scene, node, loaded("provider"))
-        framework.run()
-    return scene.told(busy_seconds=framework.busy, invocations=framework.invocations)

@@ -111,6 +111,11 @@ class Cluster:
         with self._lock:
             self._state.find(node_id).leaving_fails = message
 
+    def leave_after(self, node_id: str, seconds: float) -> None:
+        """Let the node's shutdown take so many seconds, whatever the cluster's nodes take."""
+        with self._lock:
+            self._state.find_settled(node_id).leaves_after = seconds
+
     def set_status(self, status: str, until: float | None = None) -> None:
         """Set `ClusterStatus`, until a time of the clock at which it is InService again."""
         with self._lock:

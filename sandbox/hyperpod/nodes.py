@@ -70,6 +70,8 @@ class Node:
     """When a status that was set from outside ends and the node runs again."""
     leaves_at: float | None = None
     """When a node that is shutting down or detaching is gone, or turns to Failure."""
+    leaves_after: float | None = None
+    """Seconds that shutting down takes; None for those of the cluster."""
     leaving_fails: str | None = None
     """The message of the Failure that shutting down ends in; None when it will succeed."""
     in_target_count: bool = True

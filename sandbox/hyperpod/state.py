@@ -172,7 +172,8 @@ class ClusterState:
             return
         seconds = self.plan.shutdown_seconds
         took = self._random.uniform(*seconds) if isinstance(seconds, tuple) else seconds
-        self._leave(node, NodeStatus.SHUTTING_DOWN, took)
+        own = node.leaves_after
+        self._leave(node, NodeStatus.SHUTTING_DOWN, took if own is None else own)
 
     def start_moving(self, node: Node, seconds: float, attach_seconds: float) -> Move:
         """Let a node detach, to go where the move is put among `arriving`."""

@@ -7,25 +7,67 @@ from pathlib import Path
 import pytest
 
 from bench.project import ROOT
-from bench.spread import Spread
-from bench.telling import table
+from bench.reporting import Chapter, Spread, Verdict, page, results, table
+from bench.scenario import Case
+from bench.sections import removals
+from bench.shapes import HELD, Shape, shapes
 from bench.virtual_time import VirtualClock
 
 PAGE = ROOT / "docs" / "benchmarks.md"
+SMALL = (
+    Shape("2 of 20", (Case(2, 20, 5.0), Case(2, 20, 9.0, seed=1)), "within 5 to 9 s"),
+    Shape("2 of 20, 1 refused", (Case(2, 20, refused=1),), "within 60 s"),
+    Shape("2 of 250, 3 calls a second", (Case(2, 250, rate=3.0),), "within 60 s"),
+)
 
 
-def test_every_goal_has_a_verdict() -> None:
-    text = PAGE.read_text(encoding="utf-8")
-    goals = text.partition("## Goals")[2].partition("\n## ")[0].splitlines()
-    rows = [line for line in goals if re.match(r"\| \d", line)]
-    assert {int(row.split(".")[0].strip("| ")) for row in rows} == set(range(1, 9))
-    assert all(row.endswith(("| met |", "| **missed** |")) for row in rows)
+@pytest.fixture(scope="module")
+def chapter() -> Chapter:
+    return removals.chapter(removals.measure(SMALL, 1))
 
 
-def test_every_plot_is_there() -> None:
-    plots = re.findall(r"\]\((benchmarks/[^)]+)\)", PAGE.read_text(encoding="utf-8"))
-    assert len(plots) == 3
-    assert all((PAGE.parent / plot).is_file() for plot in plots)
+def test_every_shape_is_told_with_its_goals_and_beside_the_scripts(chapter: Chapter) -> None:
+    goals, peers = chapter.tables
+    assert [line.split(" | ")[0] for line in goals.splitlines()[2:]] == [
+        f"| {shape.name}" for shape in SMALL
+    ]
+    assert all(peer.name in peers for peer in removals.PEERS)
+    assert peers.count(" s, ") == len(SMALL) * len(removals.PEERS)
+    assert {verdict.is_met for verdict in chapter.verdicts} <= {True, False}
+
+
+def test_the_page_begins_with_the_goals_and_says_what_a_test_holds(chapter: Chapter) -> None:
+    text = page("a machine", [chapter])
+    head, _, rest = text.partition("## 1. ")
+    assert head.count("| 1. How far from the bound |") == len(chapter.verdicts)
+    assert rest.index(chapter.tables[0]) < rest.index(chapter.what)
+    assert all(held.name in chapter.what for held in HELD)
+
+
+def test_the_results_have_one_row_a_line(chapter: Chapter) -> None:
+    text = results({"system": "Linux"}, [chapter])
+    rows = json.loads(text)["rows"]
+    assert len(rows) == len(SMALL) * len(removals.PEERS)
+    assert text.count("\n") == len(rows) + 3
+    assert all(len(row["seconds"]) == len(row["calls"]["BatchDeleteClusterNodes"]) for row in rows)
+
+
+def test_what_cannot_be_measured_is_no_miss() -> None:
+    assert [Verdict("", is_met, "").word for is_met in (True, False, None)] == [
+        "met",
+        "**missed**",
+        "not measured",
+    ]
+
+
+def test_no_two_shapes_have_the_same_name_and_times() -> None:
+    names = [(shape.name, shape.leaves) for shape in shapes()]
+    assert len(set(names)) == len(names)
+
+
+def test_every_picture_is_there() -> None:
+    pictures = re.findall(r"\]\((benchmarks/[^)]+)\)", PAGE.read_text(encoding="utf-8"))
+    assert all((PAGE.parent / picture).is_file() for picture in pictures)
 
 
 @pytest.mark.parametrize("name", ["benchmarks.md", "benchmarks/results.json"])
@@ -37,20 +79,12 @@ def test_nothing_tells_where_it_was_made(name: str) -> None:
     assert str(Path.home()) not in text
 
 
-def test_the_results_are_kept_for_comparison() -> None:
-    results = json.loads((PAGE.parent / "benchmarks" / "results.json").read_text(encoding="utf-8"))
-    assert results["rounds"] >= 5
-    assert {"machine", "Time to done", "Calls", "Package", "Truth under partial failure"} <= set(
-        results
-    )
-
-
 def test_a_cell_keeps_its_place_in_the_table() -> None:
     assert table(["a"], [["x|y\nz"]]).splitlines()[-1] == "| x\\|y z |"
 
 
-def test_ratios_are_taken_round_by_round() -> None:
-    assert Spread.of_ratios([1.0, 4.0, 9.0], [1.0, 2.0, 3.0]).text(0) == "2 (1 to 3)"
+def test_a_spread_has_least_middle_and_most() -> None:
+    assert Spread.of([3.0, 1.0, 2.0]) == Spread(least=1.0, middle=2.0, most=3.0)
 
 
 def test_time_passes_for_whoever_waits() -> None:
@@ -62,3 +96,31 @@ def test_time_passes_for_whoever_waits() -> None:
         clock.sleep(20.0)
     assert seen == [5.0]
     assert clock.now() - began == 8.0
+
+
+def test_who_wakes_up_first_runs_first() -> None:
+    clock = VirtualClock()
+    began = clock.now()
+    seen: list[tuple[str, float]] = []
+
+    def wait(name: str, *pauses: float) -> str:
+        for pause in pauses:
+            clock.sleep(pause)
+            seen.append((name, clock.now() - began))
+        return name
+
+    jobs = [lambda: wait("a", 3.0, 3.0), lambda: wait("b", 2.0, 2.0, 4.0)]
+    assert clock.together(jobs) == ["a", "b"]
+    assert seen == [("b", 2.0), ("a", 3.0), ("b", 4.0), ("a", 6.0), ("b", 8.0)]
+
+
+def test_an_invocation_ends_in_its_own_thread_alone() -> None:
+    clock = VirtualClock()
+    began = clock.now()
+
+    def run(most: float) -> float:
+        with clock.invocation(most):
+            clock.sleep(10.0)
+        return clock.now() - began
+
+    assert clock.together([lambda: run(4.0), lambda: run(20.0)]) == [4.0, 10.0]

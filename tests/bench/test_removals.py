@@ -1,65 +1,96 @@
-"""What `make bench` says of calls, held for small sets."""
+"""What `make bench` says of removals, held for small shapes."""
+
+from functools import cache
 
 import pytest
 
-from bench.runs import FLOOR, NAIVE, OURS, POLLER, Peer
-from bench.scene import Case
-from bench.sections import removals
+from bench import goals
+from bench.runs import BOUND, DESCRIBES, FILTERS, LISTS, NAIVE, OURS, Peer
+from bench.scenario import Case, PeerResult
+from bench.shapes import HELD, Held, Shape
 
-SIZES = (1, 99, 250)
-WITHIN = (5.0, 1200.0)
+WHOLE = [Case(nodes, nodes + 8, within) for nodes in (1, 99, 250) for within in (5.0, 1200.0)]
+pytestmark = pytest.mark.xdist_group("bench-removals")  # runs are kept for several tests
 
-
-@pytest.fixture(scope="module")
-def runs() -> removals.Runs:
-    return removals.measure(2, SIZES, WITHIN, (OURS, FLOOR), processes=1)
+SCRIPTS = (LISTS, DESCRIBES, FILTERS)
 
 
-@pytest.mark.parametrize("peer", [OURS, FLOOR], ids=lambda peer: peer.name)
-def test_success_means_that_all_have_left(runs: removals.Runs, peer: Peer) -> None:
-    for (_, _, name), told in runs.items():
-        if name == peer.name:
-            assert {(one.status, one.still_there) for one in told} == {("SUCCESS", 0)}
-            assert all(one.seconds >= one.last_left for one in told)
+@cache
+def ours(case: Case) -> PeerResult:
+    return OURS.run(case)
 
 
-@pytest.mark.parametrize("nodes", SIZES)
-def test_no_more_deletes_than_it_takes(runs: removals.Runs, nodes: int) -> None:
-    for within in WITHIN:
-        for told in runs[nodes, within, OURS.name]:
-            assert told.calls["BatchDeleteClusterNodes"] == removals.fewest_deletes(nodes)
+@pytest.mark.parametrize("held", HELD, ids=lambda held: held.name)
+def test_calls_and_seconds_are_at_most_what_the_page_says_is_held(held: Held) -> None:
+    result = ours(held.case)
+    assert result.right == held.case.removals
+    assert result.call_count <= held.calls
+    assert result.seconds <= held.seconds
 
 
-@pytest.mark.parametrize("nodes", SIZES)
-def test_no_more_lists_than_the_pace_explains(runs: removals.Runs, nodes: int) -> None:
-    for within in WITHIN:
-        for told in runs[nodes, within, OURS.name]:
-            most = removals.explained_looks(told) * removals.pages(Case(nodes))
-            assert told.calls["ListClusterNodes"] <= most
+@pytest.mark.parametrize("peer", [BOUND, *SCRIPTS], ids=lambda peer: peer.name)
+@pytest.mark.parametrize("held", HELD, ids=lambda held: held.name)
+def test_the_patient_scripts_and_the_bound_get_every_shape_right(held: Held, peer: Peer) -> None:
+    assert peer.run(held.case).right == held.case.removals
 
 
-@pytest.mark.parametrize("nodes", SIZES)
-def test_the_stack_is_looked_at_before_each_delete_and_every_half_minute(
-    runs: removals.Runs, nodes: int
-) -> None:
-    for within in WITHIN:
-        for told in runs[nodes, within, OURS.name]:
-            looks = told.calls["DescribeStacks"]
-            assert told.calls["BatchDeleteClusterNodes"] < looks
-            assert looks <= removals.explained_stack_looks(told)
+@pytest.mark.parametrize("held", HELD, ids=lambda held: held.name)
+def test_nothing_that_makes_a_plan_comes_in_below_the_bound(held: Held) -> None:
+    bound, result = BOUND.run(held.case), ours(held.case)
+    assert bound.seconds <= result.seconds
+    assert bound.call_count <= result.call_count
 
 
-def test_fewer_lists_than_the_script_where_it_takes_long(runs: removals.Runs) -> None:
-    ours, script = (runs[250, 1200.0, peer.name] for peer in (OURS, FLOOR))
-    for told, floor in zip(ours, script, strict=True):
-        assert told.calls["ListClusterNodes"] < floor.calls["ListClusterNodes"] * 3 / 4
+@pytest.mark.parametrize("case", WHOLE, ids=str)
+def test_success_means_that_all_have_left(case: Case) -> None:
+    result = ours(case)
+    assert (result.status, result.still_there) == ("SUCCESS", 0)
+    assert result.seconds >= result.last_left
 
 
-def test_a_round_is_the_same_every_time() -> None:
-    case = Case(10, 60.0, seed=3)
-    assert OURS.run(case) == OURS.run(case)
+@pytest.mark.parametrize("case", WHOLE, ids=str)
+def test_no_more_deletes_than_it_takes(case: Case) -> None:
+    deletes = ours(case).calls["BatchDeleteClusterNodes"]
+    assert deletes == BOUND.run(case).calls["BatchDeleteClusterNodes"] == -(-case.nodes // 99)
 
 
-def test_what_the_peers_cannot_do_shows() -> None:
-    assert NAIVE.run(Case(10, 1200.0)).status == "FAILED"  # a function ends after 15 minutes
-    assert POLLER.run(Case(500)).status == "FAILED"  # a target's input of 8,192 characters
+@pytest.mark.parametrize("case", WHOLE, ids=str)
+def test_the_stack_is_looked_at_before_each_delete_and_every_half_minute(case: Case) -> None:
+    calls, seconds = ours(case).calls, ours(case).seconds
+    deletes, invocations = calls["BatchDeleteClusterNodes"], 1 + calls.get("Invoke", 0)
+    assert deletes < calls["DescribeStacks"] <= invocations + deletes + seconds / 30
+
+
+def test_fewer_lists_than_the_script_where_it_takes_long() -> None:
+    case = WHOLE[-1]
+    lists = ours(case).calls["ListClusterNodes"]
+    assert lists < LISTS.run(case).calls["ListClusterNodes"] * 3 / 4
+
+
+@pytest.mark.parametrize("peer", [BOUND, OURS, *SCRIPTS], ids=lambda peer: peer.name)
+def test_a_round_is_the_same_every_time(peer: Peer) -> None:
+    case = Case(4, 300, 20.0, rate=2.0, removals=3, seed=3)
+    first = peer.run(case)
+    peer.run(Case(1, 40, seed=1))
+    assert peer.run(case) == first
+
+
+def test_a_guard_makes_the_bound_list_once_more_before_the_last_request() -> None:
+    free, guarded = (
+        BOUND.run(Case(2, 300, refused=2, is_guarded=is_it)) for is_it in (False, True)
+    )
+    assert guarded.call_count == free.call_count + 3
+
+
+def test_the_looks_that_the_time_goal_takes_are_counted() -> None:
+    bound = BOUND.run(Case(1, 40, 60.0, straggler=60.0))
+    # t becomes 1.05 t + 1 with each look: a minute takes ln(4) / ln(1.05) = 28.4 of them.
+    assert goals.calls_for_time(bound) == bound.call_count + 28
+    shape = Shape("", (Case(1, 40),), "")
+    (limit,) = goals.call_limits(shape, bound, bound, bound)
+    assert (limit.most, limit.is_kept) == (12, True)
+    assert limit.obstacle == "the time goal takes 32"
+
+
+def test_a_function_that_waits_by_itself_ends_after_15_minutes() -> None:
+    assert NAIVE.run(Case(10, 18, 1200.0)).status == "FAILED"

@@ -353,6 +353,20 @@ def test_the_same_seed_makes_the_same_cluster() -> None:
     assert departures(7) != departures(8)
 
 
+def test_a_node_may_take_its_own_time_to_leave() -> None:
+    world = World()
+    cluster = world.hp.create_cluster("ml-cluster", {"workers": 2}, shutdown_seconds=10.0)
+    quick, slow = cluster.node_ids("workers")
+    cluster.leave_after(slow, 1200.0)
+    world.hp.call(
+        "BatchDeleteClusterNodes", {"ClusterName": "ml-cluster", "NodeIds": [quick, slow]}
+    )
+    world.now = 1199.0
+    assert cluster.present == {slow}
+    world.now = 1200.0
+    assert cluster.departures == {quick: 10.0, slow: 1200.0}
+
+
 # Clusters made and updated through the API -----------------------------------------------------
 
 

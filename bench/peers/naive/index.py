@@ -47,18 +47,13 @@ def keep(event: Mapping[str, Any], context: Any) -> None:
 
 def listed(cluster: str) -> set[str]:
     """Instance ids of all nodes of the cluster."""
-    pages = paginated(cluster)
-    return {node["InstanceId"] for page in pages for node in page["ClusterNodeSummaries"]}
-
-
-def paginated(cluster: str) -> Any:
-    """The pages of ListClusterNodes."""
+    found: set[str] = set()
     token: dict[str, str] = {}
     while True:
         page = sagemaker.list_cluster_nodes(ClusterName=cluster, MaxResults=100, **token)
-        yield page
+        found |= {node["InstanceId"] for node in page["ClusterNodeSummaries"]}
         if "NextToken" not in page:
-            return
+            return found
         token = {"NextToken": page["NextToken"]}
 
 
