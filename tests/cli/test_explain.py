@@ -125,7 +125,7 @@ def test_a_broken_guard_and_the_rollback_of_an_update(removal: Removal, command:
     )
     assert [node["name"] for node in report["nodes"]] == list(nodes[1:7])
     assert {(node["code"], node["next_step"]) for node in report["nodes"]} == {
-        ("Guarded", "change the set, or the guard")
+        ("Guarded", "Change the set, or the guard, in the template.")
     }
 
 

@@ -95,7 +95,7 @@ def test_a_controller_is_refused_with_1_at_its_line(command: Command, cluster: C
     assert done.code == 1
     (refused,) = [node for node in done.report()["nodes"] if node["outcome"] == "refused"]
     assert (refused["name"], refused["code"], refused["line"]) == (head, "ControllerNode", 4)
-    assert refused["next_step"] == "take it out of the set"
+    assert refused["next_step"] == "Take Slurm controllers out of the set."
     (annotation,) = done.err.splitlines()
     assert annotation.startswith(f"::error file=removals.yaml,line=4,title={head}%3A refused::")
 

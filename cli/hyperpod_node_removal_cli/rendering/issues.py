@@ -46,4 +46,4 @@ def told(node: NodeReport) -> str:
         node.message,
     )
     text = ": ".join(part.rstrip(".") for part in parts if part)
-    return f"{text}. To do: {node.next_step}." if node.next_step else f"{text}."
+    return f"{text}. {node.next_step}" if node.next_step else f"{text}."
