@@ -12,6 +12,7 @@ from hyperpod_node_removal_file.file import (
     RemovalFile,
     read_removal_file,
     read_removal_folder,
+    read_removal_text,
     read_settings_file,
 )
 from hyperpod_node_removal_file.settings import Key, Settings, settings_from
@@ -26,6 +27,7 @@ __all__ = [
     "given_values",
     "read_removal_file",
     "read_removal_folder",
+    "read_removal_text",
     "read_settings_file",
     "settings_from",
 ]

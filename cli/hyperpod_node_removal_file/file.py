@@ -48,9 +48,17 @@ def read_removal_file(path: Path, name: str) -> RemovalFile:
         UnreadableFileError: it could not be looked at.
         SettingsError: it does not describe a removal.
     """
-    given = read_settings_file(path, name)
-    settings = replace(settings_from(given, name), file=name)
-    return RemovalFile(name, settings, dict(_node_lines(given)))
+    return _removal_file(read_settings_file(path, name), name)
+
+
+def read_removal_text(data: bytes, name: str) -> RemovalFile:
+    """Check what a file would hold, YAML or JSON. `name` is what errors call it.
+
+    Raises:
+        UnreadableFileError: YAML cannot be read.
+        SettingsError: it does not describe a removal.
+    """
+    return _removal_file(_from_yaml(_decoded(data, name), name), name)
 
 
 def read_removal_folder(folder: Path, name: str) -> tuple[Settings, ...]:
@@ -102,12 +110,17 @@ def read_settings_file(path: Path, name: str) -> dict[str, SourceValue]:
     if suffix not in {_JSON, *_YAML}:
         raise SettingsError(f"{name}: not a removal file; allowed: .yaml, .yml or .json")
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = _decoded(path.read_bytes(), name)
     except OSError as error:
         raise UnreadableFileError(f"{name}: cannot be read: {error.strerror}") from error
+    return _from_json(text, name) if suffix == _JSON else _from_yaml(text, name)
+
+
+def _decoded(data: bytes, name: str) -> str:
+    try:
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise SettingsError(f"{name}: is not UTF-8 text (at byte {error.start})") from error
-    return _from_json(text, name) if suffix == _JSON else _from_yaml(text, name)
 
 
 def _read_in_folder(path: Path, name: str) -> Settings:
@@ -124,6 +137,11 @@ def _read_in_folder(path: Path, name: str) -> Settings:
             f" Rename the file, or write stack_name: {expected}"
         )
     return settings
+
+
+def _removal_file(given: Mapping[str, SourceValue], name: str) -> RemovalFile:
+    settings = replace(settings_from(given, name), file=name)
+    return RemovalFile(name, settings, dict(_node_lines(given)))
 
 
 def _node_lines(given: Mapping[str, SourceValue]) -> Iterator[tuple[str, int]]:

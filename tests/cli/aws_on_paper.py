@@ -1,9 +1,10 @@
 """CloudFormation and its logs as a test writes them: for what the sandbox does not do."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -37,7 +38,9 @@ class Paper:
     outputs: Mapping[str, str] = field(default_factory=dict)
     events: list[dict[str, Any]] = field(default_factory=list)
     log: list[dict[str, Any]] = field(default_factory=list)
-    log_groups: list[str] = field(default_factory=lambda: ["/g"])
+    resources: list[tuple[str, str]] = field(
+        default_factory=lambda: [(RESOURCE_TYPE, "removal"), ("AWS::Logs::LogGroup", "/g")]
+    )
     errors: dict[str, Exception] = field(default_factory=dict)
     """By operation: what is raised instead of an answer."""
     calls: list[str] = field(default_factory=list)
@@ -47,7 +50,15 @@ class Paper:
     def connection(self) -> Connection:
         return PaperConnection(self)
 
-    def happen(self, status: str, logical_id: str = NAME, kind: str = STACK, why: str = "") -> None:
+    def happen(
+        self,
+        status: str,
+        logical_id: str = NAME,
+        kind: str = STACK,
+        why: str = "",
+        *,
+        physical_id: str = "",
+    ) -> None:
         """An event, a second after the last."""
         number = len(self.events)
         self.events.append(
@@ -55,7 +66,7 @@ class Paper:
                 "EventId": str(number),
                 "Timestamp": START + timedelta(seconds=number),
                 "LogicalResourceId": logical_id,
-                "PhysicalResourceId": STACK_ID if logical_id == NAME else logical_id,
+                "PhysicalResourceId": STACK_ID if logical_id == NAME else physical_id,
                 "ResourceType": kind,
                 "ResourceStatus": status,
                 **({"ResourceStatusReason": why} if why else {}),
@@ -89,39 +100,47 @@ class Paper:
         stack = {"StackName": NAME, "StackId": STACK_ID, "StackStatus": self.status}
         return {"Stacks": [{**stack, "Outputs": outputs}]}
 
-    def describe_stack_events(self, *, StackName: str, NextToken: str = "0") -> dict[str, Any]:  # noqa: N803
-        self._called("DescribeStackEvents")
-        assert StackName == STACK_ID
-        start = int(NextToken)
-        newest_first = self.events[::-1]
-        more = {"NextToken": str(start + PAGE)} if start + PAGE < len(newest_first) else {}
-        return {"StackEvents": newest_first[start : start + PAGE], **more}
-
     def describe_stack_resources(self, *, StackName: str) -> dict[str, Any]:  # noqa: N803
         self._called("DescribeStackResources")
-        return {
-            "StackResources": [
-                {"ResourceType": "AWS::Logs::LogGroup", "PhysicalResourceId": name}
-                for name in self.log_groups
-            ]
-        }
+        found = [
+            {"ResourceType": kind, "PhysicalResourceId": name} for kind, name in self.resources
+        ]
+        return {"StackResources": found}
 
-    def get_log_events(self, *, nextToken: str = "0", **request: Any) -> dict[str, Any]:  # noqa: N803
-        self._called("GetLogEvents")
-        start = int(nextToken)
-        page = self._since(request)[start : start + PAGE]
-        return {"events": page, "nextForwardToken": str(start + len(page))}
+    def get_paginator(self, operation: str) -> "SimpleNamespace":
+        return SimpleNamespace(paginate=getattr(self, f"_{operation}"))
 
-    def filter_log_events(self, *, nextToken: str = "0", **request: Any) -> dict[str, Any]:  # noqa: N803
-        self._called("FilterLogEvents")
-        words = request["filterPattern"].strip('"')
-        found = [event for event in self._since(request) if words in event["message"]]
-        start = int(nextToken)
-        more = {"nextToken": str(start + PAGE)} if start + PAGE < len(found) else {}
-        return {"events": found[start : start + PAGE], **more}
+    def _describe_stack_events(self, *, StackName: str) -> Iterator[dict[str, Any]]:  # noqa: N803
+        assert StackName == STACK_ID
+        for page in self._pages("DescribeStackEvents", self.events[::-1]):
+            yield {"StackEvents": page}
 
-    def _since(self, request: Mapping[str, Any]) -> list[dict[str, Any]]:
-        return [event for event in self.log if event["timestamp"] >= request["startTime"]]
+    def _filter_log_events(
+        self,
+        *,
+        logGroupName: str,  # noqa: N803
+        startTime: int,  # noqa: N803
+        logStreamNames: Sequence[str] = ("s",),  # noqa: N803
+        filterPattern: str = "",  # noqa: N803
+    ) -> Iterator[dict[str, Any]]:
+        assert logGroupName == "/g"
+        words = filterPattern.strip('"')
+        found = [
+            event
+            for event in self.log
+            if event["timestamp"] >= startTime
+            and words in event["message"]
+            and list(logStreamNames) == ["s"]
+        ]
+        for page in self._pages("FilterLogEvents", found):
+            yield {"events": page}
+
+    def _pages(
+        self, operation: str, items: Sequence[dict[str, Any]]
+    ) -> Iterator[Sequence[dict[str, Any]]]:
+        for start in range(0, max(1, len(items)), PAGE):
+            self._called(operation)
+            yield items[start : start + PAGE]
 
     def _called(self, operation: str) -> None:
         self.calls.append(operation)
@@ -158,6 +177,7 @@ def failures(paper: Paper, names: Iterable[str], head: str, request: str = "1") 
             f"{name}: not removed: NodeIdInUse: busy. Group workers, status Running.",
             request,
             node=name,
+            cluster="ml-cluster",
             code="NodeIdInUse",
             why="busy",
             group="workers",

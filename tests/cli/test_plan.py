@@ -1,5 +1,6 @@
 """`plan` against the sandbox: what it says, what it calls, and how it ends."""
 
+import json
 import logging
 from pathlib import Path
 from typing import Any, cast
@@ -8,7 +9,7 @@ from uuid import uuid4
 import pytest
 
 from hyperpod_node_removal_cli.connection import Connection
-from hyperpod_node_removal_cli.planning import planned
+from hyperpod_node_removal_cli.plan import plan_file
 from hyperpod_node_removal_cli.report import Conclusion, NodeOutcome, Report
 from hyperpod_node_removal_handler.contract import MissingNodes
 from hyperpod_node_removal_handler.plan import _WORDS, _row
@@ -112,6 +113,29 @@ def test_a_bad_file_is_1_before_any_call(command: Command, sandbox: Sandbox) -> 
     command.write(file("ml-cluster", "i-1"))
     assert command("plan", "removals.yaml").code == 1
     assert sandbox.hyperpod.calls == before
+
+
+def test_nodes_without_a_file(command: Command, cluster: Cluster) -> None:
+    one, two, *_ = cluster.node_ids("workers")
+    done = command("plan", "--cluster", cluster.name, "--node-ids", one, f"{two},", "--json")
+    assert done.code == 0, done.out
+    assert [node["name"] for node in done.report()["nodes"]] == [one, two]
+    done = command("plan", "--cluster", cluster.name, "--node-ids", "i-1")
+    assert done.code == 1
+    assert "the command line: node_ids[0]: 'i-1' is not an instance id;" in done.out
+    for arguments in ([], ["removals.yaml", "--cluster", cluster.name]):
+        done = command("plan", *arguments)
+        assert done.code == 2
+        assert "give FILE..., or --cluster NAME with --node-ids ID..." in done.err
+
+
+def test_a_file_from_standard_input(command: Command, cluster: Cluster) -> None:
+    text = file(cluster, cluster.node_ids("workers")[0])
+    assert command("plan", "-", stdin=text).code == 0
+    assert command("validate", "-", stdin=json.dumps({"cluster": cluster.name})).code == 0
+    done = command("plan", "-", stdin="cluster: [\n")
+    assert done.code == 1
+    assert "standard input, line 2: is not YAML:" in done.out
 
 
 def test_a_busy_cluster_is_noted(command: Command, cluster: Cluster) -> None:
@@ -224,7 +248,7 @@ class Desk(Connection):
 def plan(world: World, folder: Path, text: str) -> Report:
     path = folder / "removals.yaml"
     path.write_text(text)
-    return planned(str(path), Desk(world))
+    return plan_file(str(path), Desk(world))
 
 
 def test_the_plan_is_that_of_the_function(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
