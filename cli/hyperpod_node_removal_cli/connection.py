@@ -1,7 +1,7 @@
 """The way to AWS: profile and region as the AWS CLI takes them, and errors as sentences."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,10 +23,16 @@ _CONFIG: Final = Config(
 
 _ARN_REGION: Final = 3
 """Index of the region among the parts of an ARN."""
-_NO_CREDENTIALS: Final = "There are no AWS credentials; log in, or choose a profile with --profile."
 _EXPIRED: Final = "The AWS credentials have expired; log in again (aws sso login, for example)."
 _INVALID: Final = "AWS does not know these credentials; check the profile and its account."
+_NO_CREDENTIALS: Final = "There are no AWS credentials; log in, or choose a profile with --profile."
 _NOT_OBTAINED: Final = "The AWS credentials could not be obtained; check the profile."
+_LOGIN: Final = frozenset({_EXPIRED, _INVALID, _NO_CREDENTIALS, _NOT_OBTAINED})
+_UNREACHABLE: Final = "AWS cannot be reached; check the region and the network."
+_NOT_CALLED: Final = (
+    "The AWS SDK could not make the call; check the profile, the files that it names, and"
+    " AWS_ENDPOINT_URL."
+)
 
 # Errors of services, by code: AWS has no other type for them.
 _CODES: Final = {
@@ -39,32 +45,26 @@ _CODES: Final = {
     "UnrecognizedClientException": _INVALID,
 }
 # Errors of the SDK, by type; the first that fits counts.
-_TYPES: Final[tuple[tuple[type[Exception], str], ...]] = (
-    (exceptions.NoCredentialsError, _NO_CREDENTIALS),
-    (exceptions.PartialCredentialsError, _NO_CREDENTIALS),
-    (exceptions.NoAuthTokenError, _NO_CREDENTIALS),
-    (exceptions.SSOError, _EXPIRED),
-    (exceptions.TokenRetrievalError, _EXPIRED),
-    (exceptions.LoginError, _EXPIRED),
-    (exceptions.ProfileNotFound, "There is no such profile; see aws configure list-profiles."),
-    (exceptions.NoRegionError, "There is no region; give --region or set AWS_REGION."),
-    (exceptions.InvalidRegionError, "That is not a region; give another one with --region."),
-    (exceptions.CredentialRetrievalError, _NOT_OBTAINED),
-    (exceptions.UnknownCredentialError, _NOT_OBTAINED),
-    (exceptions.InvalidConfigError, _NOT_OBTAINED),
-    (exceptions.RefreshWithMFAUnsupportedError, _NOT_OBTAINED),
-    (
-        exceptions.SSLError,
-        "The certificate of AWS's endpoint could not be verified; check AWS_CA_BUNDLE.",
-    ),
-    (
-        exceptions.ProxyConnectionError,
-        "The proxy cannot be reached; check HTTPS_PROXY and NO_PROXY.",
-    ),
-    (exceptions.ConnectionError, "AWS cannot be reached; check the region and the network."),
-    (exceptions.HTTPClientError, "AWS cannot be reached; check the region and the network."),
-)
-_LOGIN: Final = frozenset({_NO_CREDENTIALS, _EXPIRED, _INVALID, _NOT_OBTAINED})
+_TYPES: Final[Mapping[type[Exception], str]] = {
+    exceptions.NoCredentialsError: _NO_CREDENTIALS,
+    exceptions.PartialCredentialsError: _NO_CREDENTIALS,
+    exceptions.NoAuthTokenError: _NO_CREDENTIALS,
+    exceptions.SSOError: _EXPIRED,
+    exceptions.TokenRetrievalError: _EXPIRED,
+    exceptions.LoginError: _EXPIRED,
+    exceptions.CredentialRetrievalError: _NOT_OBTAINED,
+    exceptions.UnknownCredentialError: _NOT_OBTAINED,
+    exceptions.InvalidConfigError: _NOT_OBTAINED,
+    exceptions.RefreshWithMFAUnsupportedError: _NOT_OBTAINED,
+    exceptions.ProfileNotFound: "There is no such profile; see aws configure list-profiles.",
+    exceptions.NoRegionError: "There is no region; give --region or set AWS_REGION.",
+    exceptions.InvalidRegionError: "That is not a region; give another one with --region.",
+    exceptions.SSLError: "AWS's certificate could not be verified; check AWS_CA_BUNDLE.",
+    exceptions.ProxyConnectionError: "The proxy cannot be reached; check HTTPS_PROXY and NO_PROXY.",
+    exceptions.ConnectionError: _UNREACHABLE,
+    exceptions.HTTPClientError: _UNREACHABLE,
+    exceptions.BotoCoreError: _NOT_CALLED,
+}
 # Which service has an operation. Its IAM action is called as the operation in each of these.
 _SERVICES: Final = {
     "DescribeCluster": "sagemaker",
@@ -124,10 +124,8 @@ class Connection:
         except (OSError, ValueError) as error:
             # The SDK passes on what a credential process, a token file or an endpoint's address
             # made it stumble over.
-            raise UnknownError(
-                "The AWS SDK could not make the call; check the profile, the files that it names,"
-                f" and AWS_ENDPOINT_URL. ({type(error).__name__}: {printable(str(error))})"
-            ) from error
+            said = f"({type(error).__name__}: {printable(str(error))})"
+            raise UnknownError(f"{_NOT_CALLED} {said}") from error
 
     def explanation(self, error: aws.AwsError, what: str) -> str:
         """Return sentences on an error: what happened, and what to do."""
@@ -148,7 +146,7 @@ class Connection:
 
 
 def needs_login(error: aws.AwsError) -> bool:
-    """Whether it is a matter of credentials, which nobody mends while this waits."""
+    """Whether it is a matter of credentials, which nobody fixes while this waits."""
     return _known(error) in _LOGIN
 
 
@@ -161,5 +159,5 @@ def _known(error: aws.AwsError) -> str | None:
     cause = error.__cause__
     if isinstance(cause, exceptions.ClientError) and cause.operation_name != error.operation:
         return _NOT_OBTAINED  # a call of the SDK's own, such as AssumeRole
-    by_type = (sentence for kind, sentence in _TYPES if isinstance(cause, kind))
+    by_type = (sentence for kind, sentence in _TYPES.items() if isinstance(cause, kind))
     return _CODES.get(error.code) or next(by_type, None)

@@ -54,32 +54,20 @@ def _reports(options: Namespace) -> list[Report]:
     if options.command == "validate":
         return [validate_file(file) for file in options.files]
     from hyperpod_node_removal_cli.connection import Connection  # noqa: PLC0415
+    from hyperpod_node_removal_cli.explain import explain_stack, place_in_file  # noqa: PLC0415
+    from hyperpod_node_removal_cli.plan import plan_file, plan_nodes  # noqa: PLC0415
 
     connection = Connection(options.profile, options.region)
-    return (
-        _plan(options, connection) if options.command == "plan" else [_explain(options, connection)]
-    )
-
-
-def _plan(options: Namespace, connection: "Connection") -> list[Report]:
-    from hyperpod_node_removal_cli import plan  # noqa: PLC0415
-
-    if options.cluster:
-        return [plan.plan_nodes(options.cluster, options.node_ids or [], connection)]
-    return [plan.plan_file(file, connection) for file in options.files]
-
-
-def _explain(options: Namespace, connection: "Connection") -> Report:
-    from hyperpod_node_removal_cli.explain import explain_stack, place_in_file  # noqa: PLC0415
-
+    if options.command == "plan":
+        if options.cluster:
+            return [plan_nodes(options.cluster, options.node_ids or [], connection)]
+        return [plan_file(file, connection) for file in options.files]
     file = open_file(options.file) if options.file else None
     if isinstance(file, Report):
-        return file
-    if options.command == "watch":
-        report = _watch(options, connection)
-    else:
-        report = explain_stack(options.stack, connection)
-    return place_in_file(report, file.name, file.node_lines) if file else report
+        return [file]
+    is_watch = options.command == "watch"
+    report = _watch(options, connection) if is_watch else explain_stack(options.stack, connection)
+    return [place_in_file(report, file.name, file.node_lines) if file else report]
 
 
 def _watch(options: Namespace, connection: "Connection") -> Report:

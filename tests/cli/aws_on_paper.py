@@ -1,7 +1,7 @@
 """CloudFormation and its logs as a test writes them: for what the sandbox does not do."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -18,8 +18,6 @@ STACK_ID = f"arn:aws:cloudformation:us-east-1:111122223333:stack/{NAME}/6d1f0c2e
 STACK = "AWS::CloudFormation::Stack"
 START = datetime(2026, 11, 23, 12, tzinfo=UTC)
 LOG = " Log group: /g. CloudWatch Log Stream: s"
-PAGE = 2
-"""Events in a page, so that there are several."""
 
 
 def replied(reason: str) -> str:
@@ -36,11 +34,11 @@ class Paper:
 
     status: str = "UPDATE_COMPLETE"
     outputs: Mapping[str, str] = field(default_factory=dict)
+    resources: Mapping[str, str] = field(
+        default_factory=lambda: {RESOURCE_TYPE: "removal", "AWS::Logs::LogGroup": "/g"}
+    )
     events: list[dict[str, Any]] = field(default_factory=list)
     log: list[dict[str, Any]] = field(default_factory=list)
-    resources: list[tuple[str, str]] = field(
-        default_factory=lambda: [(RESOURCE_TYPE, "removal"), ("AWS::Logs::LogGroup", "/g")]
-    )
     errors: dict[str, Exception] = field(default_factory=dict)
     """By operation: what is raised instead of an answer."""
     calls: list[str] = field(default_factory=list)
@@ -56,8 +54,7 @@ class Paper:
         logical_id: str = NAME,
         kind: str = STACK,
         why: str = "",
-        *,
-        physical_id: str = "",
+        physical_id: str = STACK_ID,
     ) -> None:
         """An event, a second after the last."""
         number = len(self.events)
@@ -66,28 +63,27 @@ class Paper:
                 "EventId": str(number),
                 "Timestamp": START + timedelta(seconds=number),
                 "LogicalResourceId": logical_id,
-                "PhysicalResourceId": STACK_ID if logical_id == NAME else physical_id,
+                "PhysicalResourceId": physical_id,
                 "ResourceType": kind,
                 "ResourceStatus": status,
-                **({"ResourceStatusReason": why} if why else {}),
+                "ResourceStatusReason": why,
             }
         )
-        if logical_id == NAME:
+        if kind == STACK:
             self.status = status
 
     def remove(self, status: str, why: str = "") -> None:
         """An event of the removal."""
-        self.happen(status, "Removal", RESOURCE_TYPE, why)
+        self.happen(status, "Removal", RESOURCE_TYPE, why, "hyperpod-node-removal/maintenance/1")
 
     def write(self, message: str, request: str = "1", **fields: object) -> None:
         """A line of the log."""
         number = len(self.log)
-        line = {"message": message, "requestId": request, **fields}
         self.log.append(
             {
                 "eventId": f"log-{number}",
                 "timestamp": int((START + timedelta(seconds=number)).timestamp() * 1000),
-                "message": json.dumps(line),
+                "message": json.dumps({"message": message, "requestId": request, **fields}),
             }
         )
 
@@ -102,45 +98,28 @@ class Paper:
 
     def describe_stack_resources(self, *, StackName: str) -> dict[str, Any]:  # noqa: N803
         self._called("DescribeStackResources")
-        found = [
-            {"ResourceType": kind, "PhysicalResourceId": name} for kind, name in self.resources
-        ]
+        keys = ("ResourceType", "PhysicalResourceId")
+        found = [dict(zip(keys, pair, strict=True)) for pair in self.resources.items()]
         return {"StackResources": found}
 
-    def get_paginator(self, operation: str) -> "SimpleNamespace":
+    def get_paginator(self, operation: str) -> SimpleNamespace:
         return SimpleNamespace(paginate=getattr(self, f"_{operation}"))
 
     def _describe_stack_events(self, *, StackName: str) -> Iterator[dict[str, Any]]:  # noqa: N803
+        """Each event is a page."""
         assert StackName == STACK_ID
-        for page in self._pages("DescribeStackEvents", self.events[::-1]):
-            yield {"StackEvents": page}
+        for event in reversed(self.events):
+            self._called("DescribeStackEvents")
+            yield {"StackEvents": [event]}
 
-    def _filter_log_events(
-        self,
-        *,
-        logGroupName: str,  # noqa: N803
-        startTime: int,  # noqa: N803
-        logStreamNames: Sequence[str] = ("s",),  # noqa: N803
-        filterPattern: str = "",  # noqa: N803
-    ) -> Iterator[dict[str, Any]]:
-        assert logGroupName == "/g"
-        words = filterPattern.strip('"')
-        found = [
-            event
-            for event in self.log
-            if event["timestamp"] >= startTime
-            and words in event["message"]
-            and list(logStreamNames) == ["s"]
-        ]
-        for page in self._pages("FilterLogEvents", found):
-            yield {"events": page}
-
-    def _pages(
-        self, operation: str, items: Sequence[dict[str, Any]]
-    ) -> Iterator[Sequence[dict[str, Any]]]:
-        for start in range(0, max(1, len(items)), PAGE):
-            self._called(operation)
-            yield items[start : start + PAGE]
+    def _filter_log_events(self, **request: Any) -> Iterator[dict[str, Any]]:
+        self._called("FilterLogEvents")
+        assert request["logGroupName"] == "/g"
+        assert request.get("logStreamNames", ["s"]) == ["s"]
+        words = request.get("filterPattern", "").strip('"')
+        for event in self.log:
+            if event["timestamp"] >= request["startTime"] and words in event["message"]:
+                yield {"events": [event]}
 
     def _called(self, operation: str) -> None:
         self.calls.append(operation)
