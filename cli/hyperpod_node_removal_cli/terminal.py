@@ -109,11 +109,12 @@ def _nodes(nodes: Sequence[NodeReport], console: Console) -> Iterable[Renderable
     yield from _short_table(nodes)
     yield ""
     yield from _sentences(nodes)
+    yield ""
 
 
 def _short_table(nodes: Sequence[NodeReport]) -> Iterator[Text]:
     """Return lines of which those that are too long are left to the terminal: ids stay whole."""
-    rows = [("Node", "Outcome", "Code")]
+    rows = [("Node", "Outcome", "Code" if any(node.code for node in nodes) else "")]
     rows += [(visible(node.name), str(node.outcome), visible(node.code)) for node in nodes]
     name, outcome = (max(len(row[column]) for row in rows) for column in (0, 1))
     styles = ["bold", *(_OUTCOMES.get(node.outcome, "") for node in nodes)]

@@ -1,6 +1,7 @@
 """`explain` over whole lives of a stack in the sandbox, and over what it seldom sees on paper."""
 
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -137,15 +138,21 @@ def explain(paper: Paper) -> Report:
     return explain_stack(NAME, paper.connection)
 
 
+def life(*events: str | tuple[str, str], **more: Any) -> Paper:
+    """A stack with these events: its own or, with their reasons, those of the removal."""
+    paper = Paper(**more)
+    for event in events:
+        if isinstance(event, str):
+            paper.happen(event)
+        else:
+            paper.remove(*event)
+    return paper
+
+
 def failed(reason: str, status: str = "UPDATE_ROLLBACK_COMPLETE") -> Paper:
     """An update whose removal failed and that was rolled back."""
-    paper = Paper()
-    paper.happen("UPDATE_IN_PROGRESS")
-    paper.remove("UPDATE_IN_PROGRESS")
-    paper.remove("UPDATE_FAILED", reason)
-    paper.happen("UPDATE_ROLLBACK_IN_PROGRESS")
-    paper.happen(status)
-    return paper
+    failure = ("UPDATE_FAILED", reason)
+    return life("UPDATE_IN_PROGRESS", failure, "UPDATE_ROLLBACK_IN_PROGRESS", status)
 
 
 def names(report: Report) -> list[str]:
@@ -242,8 +249,7 @@ def test_a_function_that_did_not_reply() -> None:
 
 
 def test_another_resource_that_failed() -> None:
-    paper = Paper()
-    paper.happen("CREATE_IN_PROGRESS")
+    paper = life("CREATE_IN_PROGRESS")
     paper.happen("CREATE_FAILED", "Bucket", "AWS::S3::Bucket", "It exists.", "bucket")
     paper.remove("CREATE_FAILED", "Resource creation cancelled")
     paper.happen("ROLLBACK_FAILED")
@@ -256,9 +262,7 @@ def test_another_resource_that_failed() -> None:
 
 
 def test_a_clean_up_that_failed_is_one_of_the_removal() -> None:
-    paper = Paper()
-    paper.happen("UPDATE_IN_PROGRESS")
-    paper.happen("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS")
+    paper = life("UPDATE_IN_PROGRESS", "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS")
     physical_id = "hyperpod-node-removal/maintenance/Removal/6d1f0c2e"
     paper.happen("DELETE_FAILED", "Removal", CLEAN_UP, "No reply.", physical_id)
     paper.happen("UPDATE_COMPLETE")
@@ -269,9 +273,8 @@ def test_a_clean_up_that_failed_is_one_of_the_removal() -> None:
 
 
 def test_a_stack_that_failed_as_a_whole_shows_its_own_reason() -> None:
-    paper = Paper()
+    paper = life("CREATE_IN_PROGRESS")
     why = "Transform AWS::Serverless-2016-10-31 failed with: Invalid template."
-    paper.happen("CREATE_IN_PROGRESS")
     paper.happen("ROLLBACK_IN_PROGRESS", why=why)
     paper.happen("ROLLBACK_COMPLETE")
     report = explain(paper)
@@ -283,10 +286,9 @@ def test_a_stack_that_failed_as_a_whole_shows_its_own_reason() -> None:
 
 
 def test_an_update_that_was_cancelled_is_no_success() -> None:
-    paper = Paper(outputs={"Outcome": "COMPLETE", "ClusterName": "ml-cluster"})
-    paper.happen("UPDATE_IN_PROGRESS")
-    paper.remove("UPDATE_FAILED", "Resource update cancelled")
-    paper.happen("UPDATE_ROLLBACK_COMPLETE")
+    cancelled = ("UPDATE_FAILED", "Resource update cancelled")
+    paper = life("UPDATE_IN_PROGRESS", cancelled, "UPDATE_ROLLBACK_COMPLETE")
+    paper.outputs = {"Outcome": "COMPLETE", "ClusterName": "ml-cluster"}
     report = explain(paper)
     assert report.conclusion is Conclusion.PROBLEMS
     assert report.headline.startswith("The operation was rolled back, and no resource failed")
@@ -305,9 +307,7 @@ def test_a_stack_that_was_deleted() -> None:
 
 
 def test_a_stack_that_was_deleted_because_its_creation_failed() -> None:
-    paper = Paper()
-    paper.happen("CREATE_IN_PROGRESS")
-    paper.remove("CREATE_FAILED", replied(REASON))
+    paper = life("CREATE_IN_PROGRESS", ("CREATE_FAILED", replied(REASON)))
     paper.happen("DELETE_IN_PROGRESS", why="The following resource(s) failed to create: [Removal].")
     paper.remove("DELETE_COMPLETE")
     paper.happen("DELETE_COMPLETE")
@@ -318,10 +318,8 @@ def test_a_stack_that_was_deleted_because_its_creation_failed() -> None:
 
 
 def test_a_stack_without_a_removal_is_2() -> None:
-    paper = Paper(resources={"AWS::S3::Bucket": "bucket"})
-    paper.happen("CREATE_IN_PROGRESS")
-    paper.happen("CREATE_COMPLETE")
-    report = explain(paper)
+    bucket = {"AWS::S3::Bucket": "bucket"}
+    report = explain(life("CREATE_IN_PROGRESS", "CREATE_COMPLETE", resources=bucket))
     assert report.conclusion is Conclusion.UNKNOWN
     assert report.headline.startswith(f"The stack has no removal (a resource {RESOURCE_TYPE});")
 
@@ -337,12 +335,8 @@ PARTIAL = {
 
 
 def reported(**outputs: str) -> Paper:
-    paper = Paper(outputs=outputs)
-    paper.happen("UPDATE_IN_PROGRESS")
-    paper.remove("UPDATE_IN_PROGRESS")
-    paper.remove("UPDATE_COMPLETE")
-    paper.happen("UPDATE_COMPLETE")
-    return paper
+    removed = ("UPDATE_COMPLETE", "")
+    return life("UPDATE_IN_PROGRESS", removed, "UPDATE_COMPLETE", outputs=outputs)
 
 
 def test_a_success_that_neither_outputs_nor_log_explain_says_so() -> None:
@@ -388,8 +382,7 @@ def test_what_may_not_be_called_is_2_with_its_action(operation: str) -> None:
 
 @pytest.mark.parametrize("status", [*STATUSES, "UPDATE_IN_PROGRESS", "NEW_STATUS"])
 def test_every_status_of_a_stack_has_a_meaning(status: str) -> None:
-    paper = Paper()
-    paper.happen("UPDATE_IN_PROGRESS")
+    paper = life("UPDATE_IN_PROGRESS")
     paper.status = status
     report = explain(paper)
     assert report.stack

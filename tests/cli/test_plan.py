@@ -103,17 +103,13 @@ def test_a_controller_is_refused_with_1_at_its_line(command: Command, cluster: C
     assert annotation.startswith(f"::error file=removals.yaml,line=4,title={head}%3A refused::")
 
 
-def test_an_empty_set_calls_nothing(command: Command, sandbox: Sandbox) -> None:
+@pytest.mark.parametrize(("nodes", "code"), [((), 0), (("i-1",), 1)])
+def test_an_empty_set_and_a_bad_file_call_nothing(
+    command: Command, sandbox: Sandbox, nodes: tuple[str, ...], code: int
+) -> None:
     before = sandbox.hyperpod.calls.copy()
-    command.write(file("no-such-cluster"))
-    assert command("plan", "removals.yaml").code == 0
-    assert sandbox.hyperpod.calls == before
-
-
-def test_a_bad_file_is_1_before_any_call(command: Command, sandbox: Sandbox) -> None:
-    before = sandbox.hyperpod.calls.copy()
-    command.write(file("ml-cluster", "i-1"))
-    assert command("plan", "removals.yaml").code == 1
+    command.write(file("no-such-cluster", *nodes))
+    assert command("plan", "removals.yaml").code == code
     assert sandbox.hyperpod.calls == before
 
 
@@ -240,9 +236,12 @@ def test_what_the_sdk_cannot_do_is_2_with_one_sentence(
     ],
 )
 def test_what_fails_on_the_way_has_a_sentence(error: Exception, sentence: str) -> None:
-    with pytest.raises(UnknownError) as caught, Connection().explaining("the cluster"):
-        with aws.translated("ListClusterNodes"):
-            raise error
+    with (
+        pytest.raises(UnknownError) as caught,
+        Connection().explaining("the cluster"),
+        aws.translated("ListClusterNodes"),
+    ):
+        raise error
     assert str(caught.value).startswith(sentence)
     assert "secret" not in str(caught.value)
 
