@@ -5,7 +5,7 @@ import math
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final, NoReturn
 
-from hyperpod_node_removal_cli.escaping import inert, visible
+from hyperpod_node_removal_cli.escaping import escape_control, neutralize_commands
 
 PROGRAM: Final = "hyperpod-node-removal"
 
@@ -26,7 +26,7 @@ class _Parser(argparse.ArgumentParser):
     """A parser whose errors quote arguments harmlessly: names of files may come from anyone."""
 
     def error(self, message: str) -> NoReturn:
-        super().error(inert(visible(message)))
+        super().error(neutralize_commands(escape_control(message)))
 
 
 def parser() -> argparse.ArgumentParser:

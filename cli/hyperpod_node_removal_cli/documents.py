@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any, Final, NamedTuple
 from xml.etree import ElementTree as ET
 
-from hyperpod_node_removal_cli.escaping import inert_json, visible
+from hyperpod_node_removal_cli.escaping import escape_control, neutralize_commands_in_json
 from hyperpod_node_removal_cli.report import Conclusion, Findings, Report
 
 VERSION: Final = 1
@@ -28,7 +28,7 @@ def json_document(findings: Findings) -> str:
         "exit_code": findings.conclusion,
         "reports": [_json_report(report) for report in findings.reports],
     }
-    return inert_json(json.dumps(document, indent=2))
+    return neutralize_commands_in_json(json.dumps(document, indent=2))
 
 
 def _json_report(report: Report) -> dict[str, Any]:
@@ -53,7 +53,7 @@ def junit(findings: Findings) -> str:
 
 
 def _suite(command: str, report: Report) -> ET.Element:
-    name = visible(f"{command} {report.subject}")
+    name = escape_control(f"{command} {report.subject}")
     suite = ET.Element("testsuite", name=name)
     whole = ET.SubElement(suite, "testcase", classname=name, name=command)
     if report.conclusion is Conclusion.UNKNOWN:
@@ -61,7 +61,7 @@ def _suite(command: str, report: Report) -> ET.Element:
     elif report.problems:
         _add(whole, "failure", "\n".join(problem.text for problem in report.problems))
     for node in report.nodes:
-        case = ET.SubElement(suite, "testcase", classname=name, name=visible(node.name))
+        case = ET.SubElement(suite, "testcase", classname=name, name=escape_control(node.name))
         if node.is_wrong:
             _add(case, "failure", node.explanation, kind=node.code)
     suite.attrib |= {
@@ -73,8 +73,8 @@ def _suite(command: str, report: Report) -> ET.Element:
 
 
 def _add(case: ET.Element, tag: str, text: str, kind: str = "") -> None:
-    lines = [visible(line) for line in text.split("\n")]
-    element = ET.SubElement(case, tag, message=lines[0], type=visible(kind) or tag)
+    lines = [escape_control(line) for line in text.split("\n")]
+    element = ET.SubElement(case, tag, message=lines[0], type=escape_control(kind) or tag)
     element.text = "\n".join(lines)
 
 
@@ -111,7 +111,7 @@ def github_annotations(findings: Findings) -> str:
     """Return a workflow command of GitHub Actions, `::error`, for each thing that is wrong."""
 
     def escaped(text: str, escapes: tuple[tuple[str, str], ...]) -> str:
-        text = visible(text)
+        text = escape_control(text)
         for character, escape in escapes:
             text = text.replace(character, escape)
         return text

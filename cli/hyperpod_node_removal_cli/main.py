@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, TextIO
 
 from hyperpod_node_removal_cli import documents
 from hyperpod_node_removal_cli.arguments import PROGRAM, parser
-from hyperpod_node_removal_cli.escaping import inert, visible
+from hyperpod_node_removal_cli.escaping import escape_control, neutralize_commands
 from hyperpod_node_removal_cli.report import Conclusion, Findings, Report
 from hyperpod_node_removal_cli.validate import open_file, validate_file
 
@@ -115,5 +115,5 @@ def _never_fail_to_write(stream: TextIO) -> None:
 
 
 def _cannot(why: str) -> int:
-    print(inert(visible(f"{PROGRAM}: error: {why}")), file=sys.stderr)
+    print(neutralize_commands(escape_control(f"{PROGRAM}: error: {why}")), file=sys.stderr)
     return int(Conclusion.UNKNOWN)

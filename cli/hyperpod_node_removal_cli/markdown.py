@@ -7,7 +7,7 @@ link. A code span ends at a backtick and a table cell at a bar, so these two are
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-from hyperpod_node_removal_cli.escaping import inert, visible
+from hyperpod_node_removal_cli.escaping import escape_control, neutralize_commands
 from hyperpod_node_removal_cli.report import Conclusion, Findings, Report, columns
 
 LENGTH_MAX: Final = 60_000
@@ -22,9 +22,9 @@ def markdown(findings: Findings) -> str:
         for line in _lines(findings.command, report):
             if len(text) + len(line) > LENGTH_MAX:
                 text += "\nThe rest does not fit a comment; the output of the command has it.\n"
-                return inert(text)
+                return neutralize_commands(text)
             text += f"{line}\n"
-    return inert(text)
+    return neutralize_commands(text)
 
 
 def _lines(command: str, report: Report) -> Iterator[str]:
@@ -65,5 +65,5 @@ def _row(cells: Sequence[str]) -> str:
 
 def code(text: str) -> str:
     """Put `text` into a code span; nothing for nothing."""
-    inside = visible(text).strip().replace("`", "\\x60").replace("|", "\\x7c")
+    inside = escape_control(text).strip().replace("`", "\\x60").replace("|", "\\x7c")
     return f"`{inside}`" if inside else ""

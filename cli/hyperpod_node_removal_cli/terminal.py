@@ -10,7 +10,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from hyperpod_node_removal_cli.escaping import inert, visible
+from hyperpod_node_removal_cli.escaping import escape_control, neutralize_commands
 from hyperpod_node_removal_cli.report import (
     Conclusion,
     Findings,
@@ -57,7 +57,7 @@ def show(findings: Findings, stream: TextIO) -> None:
             for part in _parts(report, console):
                 # Sentences are not folded: whoever searches a log finds them whole.
                 console.print(part, soft_wrap=True)
-    stream.write(inert(captured.get()))
+    stream.write(neutralize_commands(captured.get()))
 
 
 def _console(stream: TextIO) -> Console:
@@ -71,7 +71,7 @@ def _console(stream: TextIO) -> Console:
 def _parts(report: Report, console: Console) -> Iterable[RenderableType]:
     is_named = report.headline.startswith(report.subject)
     headline = report.headline if is_named else f"{report.subject}: {report.headline}"
-    yield Text(visible(headline), style=_STYLES[report.conclusion])
+    yield Text(escape_control(headline), style=_STYLES[report.conclusion])
     # The headline of what could not be found out is its problem.
     for problem in report.problems:
         if problem.text != report.headline:
@@ -81,10 +81,10 @@ def _parts(report: Report, console: Console) -> Iterable[RenderableType]:
     if report.groups:
         yield Text("Afterwards, write these counts into the cluster's template:")
         yield from (_indented(group.text) for group in report.groups)
-    yield from (Text(visible(note)) for note in report.notes)
+    yield from (Text(escape_control(note)) for note in report.notes)
     if report.stack:
         stack = report.stack
-        yield Text(visible(f"Stack {stack.name} is {stack.status}: {stack.meaning}"))
+        yield Text(escape_control(f"Stack {stack.name} is {stack.status}: {stack.meaning}"))
         if stack.next_step:
             yield _indented(stack.next_step, "bold")
 
@@ -100,7 +100,7 @@ def _nodes(nodes: Sequence[NodeReport], console: Console) -> Iterable[Renderable
     for node in nodes:
         style = _OUTCOMES.get(node.outcome, "")
         cells = (str(getattr(node, name)) for name in shown.values())
-        table.add_row(*(Text(visible(cell), style=style) for cell in cells))
+        table.add_row(*(Text(escape_control(cell), style=style) for cell in cells))
     endless = console.options.update(max_width=_ENDLESS)
     if table.__rich_measure__(console, endless).minimum + _INDENT <= console.width:
         yield Padding(table, (1, 0, 1, _INDENT), expand=False)
@@ -115,7 +115,9 @@ def _nodes(nodes: Sequence[NodeReport], console: Console) -> Iterable[Renderable
 def _short_table(nodes: Sequence[NodeReport]) -> Iterator[Text]:
     """Return lines of which those that are too long are left to the terminal: ids stay whole."""
     rows = [("Node", "Outcome", "Code" if any(node.code for node in nodes) else "")]
-    rows += [(visible(node.name), str(node.outcome), visible(node.code)) for node in nodes]
+    rows += [
+        (escape_control(node.name), str(node.outcome), escape_control(node.code)) for node in nodes
+    ]
     name, outcome = (max(len(row[column]) for row in rows) for column in (0, 1))
     styles = ["bold", *(_OUTCOMES.get(node.outcome, "") for node in nodes)]
     for row, style in zip(rows, styles, strict=True):
@@ -137,7 +139,7 @@ def _sentences(nodes: Sequence[NodeReport]) -> Iterator[Text]:
 
 
 def _indented(text: str, style: str = "") -> Text:
-    return Text(f"{' ' * _INDENT}{visible(text)}", style=style)
+    return Text(f"{' ' * _INDENT}{escape_control(text)}", style=style)
 
 
 @contextmanager
@@ -171,4 +173,4 @@ def progress_on(stream: TextIO) -> Iterator["Callable[[Progress], None]"]:
 
 
 def _line(progress: "Progress") -> str:
-    return inert(f"{progress.time:%H:%M:%S} {visible(progress.text)}")
+    return neutralize_commands(f"{progress.time:%H:%M:%S} {escape_control(progress.text)}")

@@ -19,7 +19,7 @@ from hyperpod_node_removal_cli.documents import (
     json_document,
     junit,
 )
-from hyperpod_node_removal_cli.escaping import inert, visible
+from hyperpod_node_removal_cli.escaping import escape_control, neutralize_commands
 from hyperpod_node_removal_cli.markdown import LENGTH_MAX, code, markdown
 from hyperpod_node_removal_cli.report import (
     Conclusion,
@@ -181,7 +181,7 @@ def test_junit_is_xml_with_the_right_counts(text: str) -> None:
         "errors": "0",
     }
     assert [len(case) for case in suite] == [1, 1, 0]
-    assert suite[1].attrib["name"] == visible(text)
+    assert suite[1].attrib["name"] == escape_control(text)
 
 
 def test_what_could_not_be_found_out_is_an_error_in_junit() -> None:
@@ -204,7 +204,7 @@ def test_code_quality_entries_have_what_gitlab_needs(text: str) -> None:
 @given(hostile)
 def test_text_of_others_stays_in_its_code_span_and_cell(text: str) -> None:
     span = code(text)
-    inside = visible(text).strip()
+    inside = escape_control(text).strip()
     assert bool(span) == bool(inside)
     if span:
         assert span[0] == span[-1] == "`"
@@ -237,7 +237,7 @@ def test_a_comment_is_never_too_long() -> None:
     ],
 )
 def test_lines_that_are_commands_are_none(text: str, harmless: str) -> None:
-    assert inert(text) == harmless
+    assert neutralize_commands(text) == harmless
 
 
 def test_a_headline_is_one_line_however_long() -> None:
