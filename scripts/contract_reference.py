@@ -18,7 +18,7 @@ import hyperpod_node_removal
 from hyperpod_node_removal._attributes import RemovalAttributes
 from hyperpod_node_removal._warnings import RemovalWarning
 from hyperpod_node_removal_file.settings import Key
-from hyperpod_node_removal_handler import contract, reason
+from hyperpod_node_removal_handler import contract
 from hyperpod_node_removal_handler.contract import Attribute, FailureCode, Outcome, Property
 from hyperpod_node_removal_handler.request import RemovalRequest, RequestError
 
@@ -85,8 +85,8 @@ def _attributes() -> Iterable[Sequence[str]]:
 
 
 def _codes() -> Iterable[Sequence[str]]:
-    for code, text in documented(inspect.getsource(FailureCode)).items():
-        yield f"`{FailureCode[code]}`", text, reason.next_step(FailureCode[code])
+    for code in FailureCode:
+        yield f"`{code}`", code.what_happened, code.next_step
 
 
 def _warnings() -> Iterable[Sequence[str]]:
@@ -138,7 +138,7 @@ TABLES: Final[Mapping[str, Callable[[], str]]] = {
     "properties": lambda: _table(["property", "meaning", "allowed", "default"], _properties()),
     "attributes": lambda: _table(["attribute", "in Python", "value"], _attributes()),
     "outcomes": lambda: _table(["outcome", "meaning"], _members(Outcome)),
-    "codes": lambda: _table(["code", "what happened", "what the event says to do"], _codes()),
+    "codes": lambda: _table(["code", "what happened", "what to do"], _codes()),
     "warnings": lambda: _table(["id", "in Python", "what it says"], _warnings()),
     "limits": lambda: _table(["limit", "value", "meaning"], _limits()),
     "constructs": lambda: "\n\n".join(_constructs()),

@@ -1,4 +1,4 @@
-"""Runs the command: `python -m hyperpod_node_removal_cli`."""
+"""Run the command: `python -m hyperpod_node_removal_cli`."""
 
 import sys
 

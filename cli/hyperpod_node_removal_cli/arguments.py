@@ -3,9 +3,9 @@
 import argparse
 import math
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Final, NoReturn
+from typing import Final, NoReturn
 
-from hyperpod_node_removal_cli.rendering.escaping import inert, visible
+from hyperpod_node_removal_cli.escaping import escape_control, neutralize_commands
 
 PROGRAM: Final = "hyperpod-node-removal"
 
@@ -26,11 +26,11 @@ class _Parser(argparse.ArgumentParser):
     """A parser whose errors quote arguments harmlessly: names of files may come from anyone."""
 
     def error(self, message: str) -> NoReturn:
-        super().error(inert(visible(message)))
+        super().error(neutralize_commands(escape_control(message)))
 
 
 def parser() -> argparse.ArgumentParser:
-    """The parser of the command line."""
+    """Make the parser of the command line."""
     top = _Parser(
         prog=PROGRAM,
         description="Shows what a removal of HyperPod nodes would do, and what one did."
@@ -42,21 +42,32 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"%(prog)s {_version()}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    validate = _command(commands, "validate", "check removal files, without a call to AWS")
-    _add_files(validate)
+    def add(name: str, what: str) -> argparse.ArgumentParser:
+        command: argparse.ArgumentParser = commands.add_parser(
+            name,
+            help=what,
+            description=f"{what[0].upper()}{what[1:]}.",
+            epilog=_EXIT_CODES,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        return command
+
+    validate = add("validate", "check removal files, without a call to AWS")
+    _add_files(validate, "+")
     _add_formats(validate)
 
-    plan = _command(commands, "plan", "show what deploying removal files would do, read-only")
-    _add_files(plan)
+    plan = add("plan", "show what deploying removal files would do, read-only")
+    _add_files(plan, "*")
+    plan.add_argument("--cluster", metavar="NAME", help="plan without a file: name or ARN")
+    plan.add_argument("--node-ids", metavar="ID", nargs="+", help="nodes of --cluster")
     _add_formats(plan, markdown=True)
     _add_connection(plan)
 
-    explain = _command(commands, "explain", "tell why the last deployment of a stack failed")
+    explain = add("explain", "show why the last deployment of a stack failed")
     _add_stack(explain)
-    _add_formats(explain, markdown=True)
-    _add_connection(explain)
 
-    watch = _command(commands, "watch", "follow the deployment of a stack, then explain it")
+    watch = add("watch", "follow the deployment of a stack, then explain it")
     _add_stack(watch)
     watch.add_argument(
         "--wait",
@@ -72,21 +83,12 @@ def parser() -> argparse.ArgumentParser:
         default=POLL_DEFAULT,
         help="look so often (default: %(default)g)",
     )
-    _add_formats(watch, markdown=True)
-    _add_connection(watch)
     return top
 
 
-def _command(commands: Any, name: str, what: str) -> argparse.ArgumentParser:
-    command: argparse.ArgumentParser = commands.add_parser(
-        name,
-        help=what,
-        description=f"{what[0].upper()}{what[1:]}.",
-        epilog=_EXIT_CODES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    return command
+def _add_files(command: argparse.ArgumentParser, number: str) -> None:
+    text = "removal file, YAML or JSON; - for standard input"
+    command.add_argument("files", metavar="FILE", nargs=number, help=text)
 
 
 def _add_stack(command: argparse.ArgumentParser) -> None:
@@ -94,24 +96,8 @@ def _add_stack(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--file", metavar="FILE", help="removal file in whose lines annotations show failed nodes"
     )
-
-
-def _seconds(text: str, least: float = 0.0) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not least <= seconds <= SECONDS_MAX:
-        raise argparse.ArgumentTypeError(f"{text!r}; allowed: {least:g} to {SECONDS_MAX} seconds")
-    return seconds
-
-
-def _interval(text: str) -> float:
-    return _seconds(text, POLL_MIN)
-
-
-def _add_files(command: argparse.ArgumentParser) -> None:
-    command.add_argument("files", metavar="FILE", nargs="+", help="removal file, YAML or JSON")
+    _add_formats(command, markdown=True)
+    _add_connection(command)
 
 
 def _add_formats(command: argparse.ArgumentParser, *, markdown: bool = False) -> None:
@@ -137,6 +123,20 @@ def _add_connection(command: argparse.ArgumentParser) -> None:
     group = command.add_argument_group("AWS", "Default: what the environment says, as for the CLI.")
     group.add_argument("--profile", metavar="NAME", help="profile of the AWS configuration")
     group.add_argument("--region", metavar="REGION", help="region of the cluster or stack")
+
+
+def _seconds(text: str, least: float = 0.0) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not least <= seconds <= SECONDS_MAX:
+        raise argparse.ArgumentTypeError(f"{text!r}; allowed: {least:g} to {SECONDS_MAX} seconds")
+    return seconds
+
+
+def _interval(text: str) -> float:
+    return _seconds(text, POLL_MIN)
 
 
 def _version() -> str:

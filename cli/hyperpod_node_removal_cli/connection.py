@@ -1,13 +1,14 @@
 """The way to AWS: profile and region as the AWS CLI takes them, and errors as sentences."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
 
 import boto3
+from botocore import exceptions
 from botocore.config import Config
 
 from hyperpod_node_removal_handler import aws
@@ -22,44 +23,49 @@ _CONFIG: Final = Config(
 
 _ARN_REGION: Final = 3
 """Index of the region among the parts of an ARN."""
-_NO_CREDENTIALS: Final = frozenset(
-    {
-        "CredentialRetrievalError",
-        "NoAuthTokenError",
-        "NoCredentialsError",
-        "PartialCredentialsError",
-    }
+_EXPIRED: Final = "The AWS credentials have expired; log in again (aws sso login, for example)."
+_INVALID: Final = "AWS does not know these credentials; check the profile and its account."
+_NO_CREDENTIALS: Final = "There are no AWS credentials; log in, or choose a profile with --profile."
+_NOT_OBTAINED: Final = "The AWS credentials could not be obtained; check the profile."
+_LOGIN: Final = frozenset({_EXPIRED, _INVALID, _NO_CREDENTIALS, _NOT_OBTAINED})
+_UNREACHABLE: Final = "AWS cannot be reached; check the region and the network."
+_NOT_CALLED: Final = (
+    "The AWS SDK could not make the call; check the profile, the files that it names, and"
+    " AWS_ENDPOINT_URL."
 )
-_EXPIRED: Final = frozenset(
-    {
-        "ExpiredToken",
-        "ExpiredTokenException",
-        "RequestExpired",
-        "SSOError",
-        "SSOTokenLoadError",
-        "TokenRetrievalError",
-        "UnauthorizedSSOTokenError",
-    }
-)
-_UNKNOWN_CREDENTIALS: Final = frozenset(
-    {
-        "InvalidClientTokenId",
-        "InvalidSignatureException",
-        "SignatureDoesNotMatch",
-        "UnrecognizedClientException",
-    }
-)
-_NO_CONNECTION: Final = frozenset(
-    {
-        "ConnectTimeoutError",
-        "ConnectionClosedError",
-        "EndpointConnectionError",
-        "ProxyConnectionError",
-        "ReadTimeoutError",
-        "SSLError",
-    }
-)
-# Which IAM action an operation needs. It is the operation's name in each of these services.
+
+# Errors of services, by code: AWS has no other type for them.
+_CODES: Final = {
+    "ExpiredToken": _EXPIRED,
+    "ExpiredTokenException": _EXPIRED,
+    "RequestExpired": _EXPIRED,
+    "InvalidClientTokenId": _INVALID,
+    "InvalidSignatureException": _INVALID,
+    "SignatureDoesNotMatch": _INVALID,
+    "UnrecognizedClientException": _INVALID,
+}
+# Errors of the SDK, by type; the first that fits counts.
+_TYPES: Final[Mapping[type[Exception], str]] = {
+    exceptions.NoCredentialsError: _NO_CREDENTIALS,
+    exceptions.PartialCredentialsError: _NO_CREDENTIALS,
+    exceptions.NoAuthTokenError: _NO_CREDENTIALS,
+    exceptions.SSOError: _EXPIRED,
+    exceptions.TokenRetrievalError: _EXPIRED,
+    exceptions.LoginError: _EXPIRED,
+    exceptions.CredentialRetrievalError: _NOT_OBTAINED,
+    exceptions.UnknownCredentialError: _NOT_OBTAINED,
+    exceptions.InvalidConfigError: _NOT_OBTAINED,
+    exceptions.RefreshWithMFAUnsupportedError: _NOT_OBTAINED,
+    exceptions.ProfileNotFound: "There is no such profile; see aws configure list-profiles.",
+    exceptions.NoRegionError: "There is no region; give --region or set AWS_REGION.",
+    exceptions.InvalidRegionError: "That is not a region; give another one with --region.",
+    exceptions.SSLError: "AWS's certificate could not be verified; check AWS_CA_BUNDLE.",
+    exceptions.ProxyConnectionError: "The proxy cannot be reached; check HTTPS_PROXY and NO_PROXY.",
+    exceptions.ConnectionError: _UNREACHABLE,
+    exceptions.HTTPClientError: _UNREACHABLE,
+    exceptions.BotoCoreError: _NOT_CALLED,
+}
+# Which service has an operation. Its IAM action is called as the operation in each of these.
 _SERVICES: Final = {
     "DescribeCluster": "sagemaker",
     "ListClusterNodes": "sagemaker",
@@ -67,7 +73,6 @@ _SERVICES: Final = {
     "DescribeStackEvents": "cloudformation",
     "DescribeStackResources": "cloudformation",
     "FilterLogEvents": "logs",
-    "GetLogEvents": "logs",
 }
 
 
@@ -91,7 +96,7 @@ class Connection:
             return self.make_session(profile_name=self.profile, region_name=region)
 
     def client_for(self, service: str, name: str) -> Any:
-        """A client of a service where the thing of this name is: an ARN names its region.
+        """Make a client of a service where the thing of this name is: an ARN names its region.
 
         Raises:
             UnknownError: the region is another one, there is none, or there is no such profile.
@@ -109,47 +114,50 @@ class Connection:
 
     @contextmanager
     def explaining(self, what: str) -> Iterator[None]:
-        """Raise what AWS does not do as `UnknownError`; `what` is what was looked for."""
+        """Raise what AWS or its SDK fails to do as `UnknownError`; `what` was looked for."""
         try:
             yield
         except aws.AwsError as error:
             raise UnknownError(self.explanation(error, what)) from error
+        except BrokenPipeError:  # of our output: botocore has a type of its own for AWS's
+            raise
+        except (OSError, ValueError) as error:
+            # The SDK passes on what a credential process, a token file or an endpoint's address
+            # made it stumble over.
+            said = f"({type(error).__name__}: {printable(str(error))})"
+            raise UnknownError(f"{_NOT_CALLED} {said}") from error
 
     def explanation(self, error: aws.AwsError, what: str) -> str:
-        """A sentence on an error: what happened, and what to do."""
-        for codes, sentence in _SENTENCES:
-            if error.code in codes:
-                return f"{sentence} ({error.code}: {error.message})"
-        if isinstance(error, aws.ResourceNotFoundError) or "does not exist" in error.message:
+        """Return sentences on an error: what happened, and what to do."""
+        said = f"({error.code}: {error.message})"
+        if sentence := _known(error):
+            return f"{sentence} {said}"
+        if isinstance(error, aws.ResourceNotFoundError) or is_not_there(error):
             region = self._session.region_name
             where = f" in region {region}" if region else ""
             return (
-                f"{_capital(what)} was not found{where}; check its name, the account (--profile)"
-                " and the region (--region)."
-                f" ({error.code}: {error.message})"
+                f"{what[:1].upper()}{what[1:]} was not found{where}; check its name, the account"
+                f" (--profile) and the region (--region). {said}"
             )
         if isinstance(error, aws.AccessDeniedError):
             action = f"{_SERVICES.get(error.operation, 'aws')}:{error.operation}"
-            return f"{action} is not allowed, and is needed. ({error.code}: {error.message})"
+            return f"{action} is not allowed, and is needed. {said}"
         return f"{error.operation} failed: {error.code}: {error.message}"
 
 
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
+def needs_login(error: aws.AwsError) -> bool:
+    """Whether it is a matter of credentials, which nobody fixes while this waits."""
+    return _known(error) in _LOGIN
 
 
-_SENTENCES: Final = (
-    (
-        _NO_CREDENTIALS,
-        "There are no AWS credentials; log in, or choose a profile with --profile.",
-    ),
-    (_EXPIRED, "The AWS credentials have expired; log in again (aws sso login, for example)."),
-    (
-        _UNKNOWN_CREDENTIALS,
-        "AWS does not know these credentials; check the profile and its account.",
-    ),
-    ({"ProfileNotFound"}, "There is no such profile; see aws configure list-profiles."),
-    ({"NoRegionError"}, "There is no region; give --region or set AWS_REGION."),
-    ({"InvalidRegionError"}, "That is not a region; give another one with --region."),
-    (_NO_CONNECTION, "AWS cannot be reached; check the region and the network."),
-)
+def is_not_there(error: aws.AwsError) -> bool:
+    """Whether CloudFormation says that there is no such stack: its code is that of any mistake."""
+    return error.code == "ValidationError" and "does not exist" in error.message
+
+
+def _known(error: aws.AwsError) -> str | None:
+    cause = error.__cause__
+    if isinstance(cause, exceptions.ClientError) and cause.operation_name != error.operation:
+        return _NOT_OBTAINED  # a call of the SDK's own, such as AssumeRole
+    by_type = (sentence for kind, sentence in _TYPES.items() if isinstance(cause, kind))
+    return _CODES.get(error.code) or next(by_type, None)

@@ -1,4 +1,4 @@
-"""The function's log: what became of each node, and how far a removal has got."""
+"""The function's structured log: what came of each removal, and how far one has got."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -7,141 +7,92 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from hyperpod_node_removal_handler import aws
-from hyperpod_node_removal_handler.contract import printable
+from hyperpod_node_removal_handler.contract import Outcome, printable
 
-_MARGIN: Final = timedelta(minutes=2)
-"""By which clocks may differ."""
 ROUND: Final = "Round: "
 """How a line on a round begins."""
-_CUT: Final = "..."
+_CLOCK_SKEW: Final = timedelta(minutes=2)
+"""By which the clocks of CloudFormation and of the log may differ."""
+_OUTCOMES: Final = frozenset(Outcome) - {Outcome.DELETED, Outcome.ROLLED_BACK}
+"""Of requests that may remove nodes."""
 
 
 @dataclass(frozen=True)
-class LogRecord:
+class LogLine:
     """A line of the log."""
 
     event_id: str
     time: float
     """Seconds since the epoch."""
-    fields: Mapping[str, Any]
-    """Of the JSON object that a line is."""
+    fields: Mapping[str, str]
+    """Of the JSON object that a line is, safe to print."""
 
     @property
     def message(self) -> str:
         """The text."""
-        return printable(str(self.fields.get("message", "")))
+        return self.fields.get("message", "")
 
 
 @dataclass(frozen=True)
-class LoggedFailure:
-    """A node that failed, as the log tells it."""
+class LoggedRemoval:
+    """What one invocation of the function says came of a removal."""
 
-    node: str
-    code: str
-    why: str
-    group: str
-    status: str
-
-
-class FunctionLog:
-    """Logs through a client of CloudWatch Logs. Every method raises `aws.AwsError`."""
-
-    def __init__(self, client: Any) -> None:
-        self._client = client
-
-    def stream(self, group: str, stream: str, since: datetime) -> Iterator[LogRecord]:
-        """The lines of one stream since a time, oldest first."""
-        token: str | None = None
-        while True:
-            more: dict[str, str] = {"nextToken": token} if token else {}
-            with aws.translated("GetLogEvents"):
-                page = self._client.get_log_events(
-                    logGroupName=group,
-                    logStreamName=stream,
-                    startTime=_milliseconds(since),
-                    startFromHead=True,
-                    **more,
-                )
-            yield from _records(page.get("events") or ())
-            # At the end, the token is the one that was given (API reference, GetLogEvents).
-            if page.get("nextForwardToken") in {None, token}:
-                return
-            token = page["nextForwardToken"]
-
-    def search(self, group: str, words: str, since: datetime) -> Iterator[LogRecord]:
-        """The lines of all streams since a time that hold these words."""
-        token: str | None = None
-        while True:
-            more: dict[str, str] = {"nextToken": token} if token else {}
-            with aws.translated("FilterLogEvents"):
-                page = self._client.filter_log_events(
-                    logGroupName=group,
-                    startTime=_milliseconds(since),
-                    filterPattern=f'"{words}"',
-                    **more,
-                )
-            yield from _records(page.get("events") or ())
-            token = page.get("nextToken")
-            if not token:
-                return
+    outcome: str
+    summary: str
+    """The verdict, in a sentence or more. The Reason begins with it."""
+    failures: tuple[Mapping[str, str], ...]
+    """The fields of the line on each failed node: `node`, `code`, `why`, `group`, ..."""
 
 
-def failures(records: Iterable[LogRecord], head: str) -> tuple[LoggedFailure, ...]:
-    """The failed nodes of the removal whose summary begins with `head`.
+def read_log(
+    client: Any, group: str, since: datetime, *, stream: str = "", words: str = ""
+) -> Iterator[LogLine]:
+    """Read the lines of a log group since a time, oldest first.
 
-    A stream holds the lines of one invocation after another: those count that belong to the last
-    one with this summary.
+    Args:
+        client: of CloudWatch Logs.
+        group: name of the log group.
+        since: when what is looked for began, by CloudFormation's clock.
+        stream: name of the one stream to read. Default: all.
+        words: what the lines hold. Default: anything.
+
+    Raises:
+        aws.AwsError: the log could not be read.
     """
-    known = tuple(records)
-    start = head.removesuffix(_CUT)
-    requests = [
-        record.fields.get("requestId")
-        for record in known
-        if start and record.message.partition(": ")[2].startswith(start)
-    ]
-    return _failures(
-        record for record in known if requests and record.fields.get("requestId") == requests[-1]
-    )
+    request: dict[str, Any] = {
+        "logGroupName": group,
+        "startTime": int((since - _CLOCK_SKEW).timestamp() * 1000),
+    }
+    if stream:
+        request["logStreamNames"] = [stream]
+    if words:
+        request["filterPattern"] = f'"{words}"'
+    with aws.translated("FilterLogEvents"):
+        for page in client.get_paginator("filter_log_events").paginate(**request):
+            yield from _lines(page.get("events") or ())
 
 
-def latest_failures(records: Iterable[LogRecord]) -> tuple[LoggedFailure, ...]:
-    """The failed nodes of the last invocation that told of any."""
-    known = tuple(records)
-    requests = [
-        record.fields.get("requestId")
-        for record in known
-        if record.fields.keys() >= {"node", "code"}
-    ]
-    return _failures(
-        record for record in known if requests and record.fields.get("requestId") == requests[-1]
-    )
+def removals_in(lines: Iterable[LogLine]) -> tuple[LoggedRemoval, ...]:
+    """Return what each invocation that reported on a removal says, in the order of the log."""
+    failures: dict[str, dict[str, Mapping[str, str]]] = {}
+    found = []
+    for line in lines:
+        of_invocation = failures.setdefault(line.fields.get("requestId", ""), {})
+        outcome, _, summary = line.message.partition(": ")
+        if line.fields.get("node") and line.fields.get("code"):
+            of_invocation[line.fields["node"]] = line.fields
+        elif outcome in _OUTCOMES:  # the last line of a report
+            found.append(LoggedRemoval(outcome, summary, tuple(of_invocation.values())))
+    return tuple(found)
 
 
-def _failures(records: Iterable[LogRecord]) -> tuple[LoggedFailure, ...]:
-    found = {}
-    for record in records:
-        fields = {key: printable(str(value)) for key, value in record.fields.items()}
-        if fields.get("node") and fields.get("code"):
-            found[fields["node"]] = LoggedFailure(
-                node=fields["node"],
-                code=fields["code"],
-                why=fields.get("why", ""),
-                group=fields.get("group", ""),
-                status=fields.get("status", ""),
-            )
-    return tuple(found.values())
-
-
-def _records(events: Iterable[Mapping[str, Any]]) -> Iterator[LogRecord]:
+def _lines(events: Iterable[Mapping[str, Any]]) -> Iterator[LogLine]:
     for event in events:
         try:
             fields = json.loads(str(event.get("message", "")))
         except ValueError:
             continue  # a line of the platform, or of something else
         if isinstance(fields, dict):
+            shown = {str(key): printable(str(value)) for key, value in fields.items()}
             time = float(event.get("timestamp", 0)) / 1000
-            yield LogRecord(str(event.get("eventId", "")), time, fields)
-
-
-def _milliseconds(time: datetime) -> int:
-    return int((time - _MARGIN).timestamp() * 1000)
+            yield LogLine(str(event.get("eventId", "")), time, shown)

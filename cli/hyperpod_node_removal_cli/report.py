@@ -1,15 +1,17 @@
 """The facts that a command found, apart from how they are shown.
 
-All texts are plain and may hold anything: whoever shows them escapes them.
+All texts are plain and may hold anything: whoever shows them escapes them. The names of the fields
+are those of the JSON document (`schema.json`).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
+from typing import Final
 
 
 class Conclusion(IntEnum):
-    """What came of it. The values are the exit codes of the command."""
+    """How a command ended. The values are its exit codes."""
 
     FINE = 0
     """Nothing is wrong."""
@@ -32,20 +34,13 @@ class NodeOutcome(StrEnum):
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where in a file something stands."""
-
-    file: str
-    line: int | None = None
-    """From 1. None where it is not known."""
-
-
-@dataclass(frozen=True)
 class Problem:
     """Something that is wrong, as a sentence that says where."""
 
     text: str
-    place: Place | None = None
+    file: str | None = None
+    line: int | None = None
+    """From 1. None where it is not known."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,13 +58,47 @@ class NodeReport:
     message: str = ""
     """The same in words."""
     next_step: str = ""
-    """What to do about it."""
-    place: Place | None = None
+    """What to do about it, as a sentence."""
+    file: str | None = None
+    """The removal file that names it."""
+    line: int | None = None
 
     @property
     def is_wrong(self) -> bool:
         """Whether it will not be removed, or was not."""
         return self.outcome in {NodeOutcome.REFUSED, NodeOutcome.FAILED}
+
+    @property
+    def explanation(self) -> str:
+        """What is wrong with the node and what to do, in one line."""
+        parts = (
+            f"{self.name} of group {self.group}" if self.group else self.name,
+            f"{self.outcome}: {self.code}" if self.code else str(self.outcome),
+            self.message,
+        )
+        text = ": ".join(part.rstrip(".") for part in parts if part)
+        return f"{text}. {self.next_step}".rstrip()
+
+
+_COLUMNS: Final = {
+    "Node": "name",
+    "Group": "group",
+    "Type": "instance_type",
+    "Status": "status",
+    "Outcome": "outcome",
+    "Code": "code",
+    "Why": "message",
+    "What to do": "next_step",
+}
+
+
+def columns(nodes: Sequence[NodeReport]) -> Mapping[str, str]:
+    """Return the columns of a table in which a node has something: headings and fields."""
+    return {
+        heading: name
+        for heading, name in _COLUMNS.items()
+        if any(getattr(node, name) for node in nodes)
+    }
 
 
 @dataclass(frozen=True)
@@ -81,7 +110,7 @@ class GroupChange:
     after: int
 
     @property
-    def line(self) -> str:
+    def text(self) -> str:
         """The line to change in the template."""
         return f"{self.name}: InstanceCount {self.before} -> {self.after}"
 
@@ -119,11 +148,6 @@ class Report:
     attributes: Mapping[str, str] = field(default_factory=dict)
     """Attributes of the removal that the stack has as Outputs."""
 
-    @property
-    def wrong_nodes(self) -> tuple[NodeReport, ...]:
-        """Nodes that will not be removed, or were not."""
-        return tuple(node for node in self.nodes if node.is_wrong)
-
 
 @dataclass(frozen=True)
 class Findings:
@@ -139,12 +163,11 @@ class Findings:
         return max((report.conclusion for report in self.reports), default=Conclusion.FINE)
 
 
-def unknown(subject: str, why: str, notes: Iterable[str] = ()) -> Report:
-    """The report on what could not be found out, because `why` (a sentence)."""
+def unknown(subject: str, why: str) -> Report:
+    """Report what could not be found out, because `why` (a sentence)."""
     return Report(
         subject=subject,
         conclusion=Conclusion.UNKNOWN,
         headline=why,
         problems=(Problem(why),),
-        notes=tuple(notes),
     )

@@ -8,12 +8,15 @@ The app, which deploys a file, and the command, which previews it, both read it 
 needs no CDK and calls nothing; YAML needs PyYAML.
 """
 
-from hyperpod_node_removal_file.errors import SettingsError, UnreadableFileError
-from hyperpod_node_removal_file.file import read_settings_file
-from hyperpod_node_removal_file.folder import read_removal_folder
-from hyperpod_node_removal_file.given import given_values
-from hyperpod_node_removal_file.removal_file import RemovalFile, read_removal_file
+from hyperpod_node_removal_file.file import (
+    RemovalFile,
+    read_removal_file,
+    read_removal_folder,
+    read_removal_text,
+    read_settings_file,
+)
 from hyperpod_node_removal_file.settings import Key, Settings, settings_from
+from hyperpod_node_removal_file.values import SettingsError, UnreadableFileError, given_values
 
 __all__ = [
     "Key",
@@ -24,6 +27,7 @@ __all__ = [
     "given_values",
     "read_removal_file",
     "read_removal_folder",
+    "read_removal_text",
     "read_settings_file",
     "settings_from",
 ]

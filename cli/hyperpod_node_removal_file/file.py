@@ -1,29 +1,106 @@
-"""Removal sets that a team keeps in Git: YAML or JSON."""
+"""Removal files, YAML or JSON, and folders of them."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from hyperpod_node_removal_file.errors import SettingsError, UnreadableFileError
-from hyperpod_node_removal_file.given import Given, Kind, given_values
+from hyperpod_node_removal_file.settings import Key, Settings, default_stack_name, settings_from
+from hyperpod_node_removal_file.values import (
+    Kind,
+    SettingsError,
+    SourceValue,
+    UnreadableFileError,
+    given_values,
+    raise_all,
+)
 from hyperpod_node_removal_handler import contract
 
 _YAML: Final = frozenset({".yaml", ".yml"})
 _JSON: Final = ".json"
+_IN_FOLDER: Final = ".yaml"
 
 _KINDS: Final = {
+    "tag:yaml.org,2002:null": Kind.NOTHING,
     "tag:yaml.org,2002:str": Kind.TEXT,
     "tag:yaml.org,2002:int": Kind.NUMBER,
     "tag:yaml.org,2002:float": Kind.NUMBER,
     "tag:yaml.org,2002:bool": Kind.BOOLEAN,
     "tag:yaml.org,2002:timestamp": Kind.DATE,
 }
-_NULL: Final = "tag:yaml.org,2002:null"
 
 
-def read_settings_file(path: Path, name: str) -> dict[str, Given]:
-    """The values in a file that are not null, by key. `name` is what errors call the file.
+@dataclass(frozen=True)
+class RemovalFile:
+    """A removal file that is in order."""
+
+    name: str
+    settings: Settings
+    node_lines: Mapping[str, int]
+    """The line of each node's id. Empty for JSON, whose lines are not known."""
+
+
+def read_removal_file(path: Path, name: str) -> RemovalFile:
+    """Read and check a file. `name` is what errors call it.
+
+    Raises:
+        UnreadableFileError: it could not be looked at.
+        SettingsError: it does not describe a removal.
+    """
+    return _removal_file(read_settings_file(path, name), name)
+
+
+def read_removal_text(data: bytes, name: str) -> RemovalFile:
+    """Check what a file would hold, YAML or JSON. `name` is what errors call it.
+
+    Raises:
+        UnreadableFileError: YAML cannot be read.
+        SettingsError: it does not describe a removal.
+    """
+    return _removal_file(_from_yaml(_decoded(data, name), name), name)
+
+
+def read_removal_folder(folder: Path, name: str) -> tuple[Settings, ...]:
+    """Read the settings of each file, by the names of the files. `name` is what errors call it.
+
+    A file is called as the stack that it makes: `ml-cluster.yaml` makes
+    `hyperpod-node-removal-ml-cluster`. So whoever sees a file's name, such as a pipeline, knows the
+    stack, and no two files have the same. Files that begin with a dot are left out.
+
+    Raises:
+        UnreadableFileError: the folder or one of its files cannot be read.
+        SettingsError: one of the files does not describe a removal, is not called as its stack, or
+            names a cluster that another one names. `every` has all problems of all files.
+    """
+    try:
+        paths = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    except OSError as error:
+        raise UnreadableFileError(f"{name}: cannot be read: {error.strerror}") from error
+    problems: list[SettingsError] = []
+    files_by_cluster: dict[str, str | None] = {}
+    read: list[Settings] = []
+    for path in paths:
+        try:
+            settings = _read_in_folder(path, f"{name}/{contract.printable(path.name)}")
+        except SettingsError as error:
+            problems.append(error)
+            continue
+        read.append(settings)
+        first = files_by_cluster.setdefault(settings.cluster, settings.file)
+        if first != settings.file:
+            problems.append(
+                SettingsError(
+                    f"{settings.file}: cluster {settings.cluster} is that of {first}; allowed: one"
+                    " file for a cluster"
+                )
+            )
+    raise_all(problems)
+    return tuple(read)
+
+
+def read_settings_file(path: Path, name: str) -> dict[str, SourceValue]:
+    """Read the values in a file that are not null, by key. `name` is what errors call the file.
 
     Raises:
         UnreadableFileError: it cannot be read.
@@ -33,20 +110,54 @@ def read_settings_file(path: Path, name: str) -> dict[str, Given]:
     if suffix not in {_JSON, *_YAML}:
         raise SettingsError(f"{name}: not a removal file; allowed: .yaml, .yml or .json")
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = _decoded(path.read_bytes(), name)
     except OSError as error:
         raise UnreadableFileError(f"{name}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise SettingsError(f"{name}: is not UTF-8 text (at byte {error.start})") from error
     return _from_json(text, name) if suffix == _JSON else _from_yaml(text, name)
 
 
-def _from_json(text: str, name: str) -> dict[str, Given]:
+def _decoded(data: bytes, name: str) -> str:
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{name}: is not UTF-8 text (at byte {error.start})") from error
+
+
+def _read_in_folder(path: Path, name: str) -> Settings:
+    cluster = path.stem
+    if path.suffix != _IN_FOLDER or contract.cluster_name_problem(cluster):
+        raise SettingsError(
+            f"{name}: not a removal file; allowed: the cluster's name and {_IN_FOLDER}"
+        )
+    settings = read_removal_file(path, name).settings
+    expected = default_stack_name(cluster)
+    if settings.stack_name != expected:
+        raise SettingsError(
+            f"{name}: the stack is {settings.stack_name}; allowed: {expected}, by the file's name."
+            f" Rename the file, or write stack_name: {expected}"
+        )
+    return settings
+
+
+def _removal_file(given: Mapping[str, SourceValue], name: str) -> RemovalFile:
+    settings = replace(settings_from(given, name), file=name)
+    return RemovalFile(name, settings, dict(_node_lines(given)))
+
+
+def _node_lines(given: Mapping[str, SourceValue]) -> Iterator[tuple[str, int]]:
+    for key in (Key.NODE_IDS, Key.NODE_LOGICAL_IDS):
+        if value := given.get(key):
+            for item in value.items or (value,):
+                if item.line is not None:
+                    yield from ((name.strip(), item.line) for name in item.text.split(","))
+
+
+def _from_json(text: str, name: str) -> dict[str, SourceValue]:
     def distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         keys = [key for key, _ in pairs]
         for key in keys:
             if keys.count(key) > 1:
-                raise _twice(name, key)
+                raise _given_twice(name, key)
         return dict(pairs)
 
     try:
@@ -63,7 +174,7 @@ def _from_json(text: str, name: str) -> dict[str, Given]:
     return given_values(values, f"{name}: ")
 
 
-def _from_yaml(text: str, name: str) -> dict[str, Given]:
+def _from_yaml(text: str, name: str) -> dict[str, SourceValue]:
     try:
         import yaml  # noqa: PLC0415  # an extra that only these files need
     except ImportError as error:
@@ -85,65 +196,48 @@ def _from_yaml(text: str, name: str) -> dict[str, Given]:
         return {}
     if not isinstance(root, yaml.MappingNode):
         raise _not_a_mapping(name)
-    pairs = ((word, _yaml_value(value, name, word)) for word, value in _yaml_pairs(root, name))
-    return {word: value for word, value in pairs if value is not None}
+    given = {key: _from_node(node, name, key) for key, node in _pairs(root, name)}
+    return {key: value for key, value in given.items() if value.kind is not Kind.NOTHING}
 
 
-def _yaml_pairs(node: Any, name: str) -> Iterator[tuple[str, Any]]:
-    """The keys of a mapping, each once, and the nodes of its values."""
-    words = set()
-    for key, value in node.value:
-        word = _yaml_word(key, name)
-        if word in words:
-            raise _twice(_place(key, name), word, _line(key))
-        words.add(word)
-        yield word, value
+def _pairs(mapping: Any, name: str) -> Iterator[tuple[str, Any]]:
+    """Return the keys of a mapping, each once, and the nodes of its values."""
+    keys = set()
+    for key, value in mapping.value:
+        place = f"{name}, line {_line(key)}"
+        if key.id != "scalar":
+            raise SettingsError(f"{place}: a key is not a word", line=_line(key))
+        if key.value in keys:
+            raise _given_twice(place, key.value, _line(key))
+        keys.add(key.value)
+        yield str(key.value), value
 
 
-def _yaml_word(node: Any, name: str) -> str:
-    if node.id != "scalar":
-        raise SettingsError(f"{_place(node, name)}: a key is not a word", line=_line(node))
-    return str(node.value)
-
-
-def _yaml_value(node: Any, name: str, key: str) -> Given | None:
-    if node.id == "sequence":
-        items = (_yaml_item(item, name, key) for item in node.value)
-        return _given(node, name, key, Kind.LIST, items=tuple(filter(None, items)))
-    if node.id == "mapping":
-        entries = (_yaml_entry(word, value, name, key) for word, value in _yaml_pairs(node, name))
-        return _given(node, name, key, Kind.MAPPING, entries=tuple(entries))
-    return _yaml_item(node, name, key)
-
-
-def _yaml_entry(word: str, node: Any, name: str, key: str) -> tuple[str, Given]:
-    place = f"{key}[{contract.quoted(word)}]"
-    return word, _yaml_item(node, name, place) or _given(node, name, place, Kind.NOTHING)
-
-
-def _yaml_item(node: Any, name: str, key: str) -> Given | None:
-    """A value within which nothing is looked at: aliases can nest lists without end."""
-    if node.id != "scalar":
-        return _given(node, name, key, Kind.LIST if node.id == "sequence" else Kind.MAPPING)
-    if node.tag == _NULL:
-        return None
-    return _given(node, name, key, _KINDS.get(node.tag, Kind.TEXT), text=node.value)
-
-
-def _given(node: Any, name: str, key: str, kind: Kind, **parts: Any) -> Given:
-    where = f"{_place(node, name)}: {contract.printable(key, 80)}"
-    return Given(where, kind, line=_line(node), **parts)
-
-
-def _place(node: Any, name: str) -> str:
-    return f"{name}, line {_line(node)}"
+def _from_node(node: Any, name: str, key: str, *, is_part: bool = False) -> SourceValue:
+    """Read a value. Nothing is looked at within a part: aliases can nest lists without end."""
+    kind, text = Kind.LIST, ""
+    items: tuple[SourceValue, ...] = ()
+    entries: tuple[tuple[str, SourceValue], ...] = ()
+    if node.id == "scalar":
+        kind, text = _KINDS.get(node.tag, Kind.TEXT), str(node.value)
+    elif node.id == "mapping":
+        kind = Kind.MAPPING
+        entries = tuple(
+            (word, _from_node(value, name, f"{key}[{contract.quoted(word)}]", is_part=True))
+            for word, value in (() if is_part else _pairs(node, name))
+        )
+    elif not is_part:
+        parts = (_from_node(item, name, key, is_part=True) for item in node.value)
+        items = tuple(item for item in parts if item.kind is not Kind.NOTHING)
+    where = f"{name}, line {_line(node)}: {contract.printable(key, 80)}"
+    return SourceValue(where, kind, text, items, entries, _line(node))
 
 
 def _line(node: Any) -> int:
     return int(node.start_mark.line) + 1
 
 
-def _twice(where: str, key: str, line: int | None = None) -> SettingsError:
+def _given_twice(where: str, key: str, line: int | None = None) -> SettingsError:
     problem = f"{where}: {contract.printable(key, 80)}: the key is given twice"
     return SettingsError(problem, line=line)
 

@@ -6,9 +6,18 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
-from hyperpod_node_removal_file.errors import SettingsError, raise_all
-from hyperpod_node_removal_file.given import Given
-from hyperpod_node_removal_file.reading import choice, count, counts, flag, names, seconds, text
+from hyperpod_node_removal_file.values import (
+    SettingsError,
+    SourceValue,
+    choice,
+    count,
+    counts,
+    flag,
+    names,
+    raise_all,
+    seconds,
+    text,
+)
 from hyperpod_node_removal_handler import contract
 from hyperpod_node_removal_handler.contract import MissingNodes, PartialFailure, RemovalStage
 
@@ -85,8 +94,8 @@ class Settings:
     """The file they stand in, safe to print; None for the command line."""
 
 
-def settings_from(given: Mapping[str, Given], source: str) -> Settings:
-    """The settings that these values describe.
+def settings_from(given: Mapping[str, SourceValue], source: str) -> Settings:
+    """Return the settings that these values describe.
 
     Raises:
         SettingsError: `cluster` is missing, a key is unknown or a value is not allowed. The text
@@ -121,7 +130,7 @@ def settings_from(given: Mapping[str, Given], source: str) -> Settings:
 
 
 def default_stack_name(cluster: str) -> str:
-    """A stack for each cluster: changing the list updates the stack that is there."""
+    """Name a stack for each cluster: changing the list updates the stack that is there."""
     return f"hyperpod-node-removal-{cluster.rpartition('/')[2]}"
 
 
@@ -139,36 +148,23 @@ def _stack_name_problem(value: str) -> str | None:
     )
 
 
-def _names(problem: Callable[[str], str | None]) -> Callable[[Given], tuple[str, ...]]:
-    return lambda given: names(given, problem)
-
-
-_group_names: Final = _names(contract.instance_group_problem)
-
-_READERS: Final[Mapping[Key, Callable[[Given], object]]] = {
-    Key.CLUSTER: lambda given: text(given, contract.cluster_name_problem),
-    Key.STACK_NAME: lambda given: text(given, _stack_name_problem),
-    Key.NODE_IDS: _names(contract.node_id_problem),
-    Key.NODE_LOGICAL_IDS: _names(_logical_id_problem),
-    Key.ON_PARTIAL_FAILURE: lambda given: choice(given, PartialFailure.FAIL),
-    Key.WAIT_FOR: lambda given: choice(given, RemovalStage.REMOVED),
+_READERS: Final[Mapping[Key, Callable[[SourceValue], object]]] = {
+    Key.CLUSTER: text(contract.cluster_name_problem),
+    Key.STACK_NAME: text(_stack_name_problem),
+    Key.NODE_IDS: names(contract.node_id_problem),
+    Key.NODE_LOGICAL_IDS: names(_logical_id_problem),
+    Key.ON_PARTIAL_FAILURE: choice(PartialFailure),
+    Key.WAIT_FOR: choice(RemovalStage),
     Key.DRY_RUN: flag,
-    Key.MIN_REMAINING: lambda given: counts(given, contract.instance_group_problem),
+    Key.MIN_REMAINING: counts(contract.instance_group_problem),
     Key.MAX_REMOVALS: count,
-    Key.PROTECTED_GROUPS: _group_names,
-    Key.EXPECTED_GROUPS: _group_names,
-    Key.MISSING_NODES: lambda given: choice(given, MissingNodes.ACCEPT),
-    Key.BEFORE_REMOVAL: lambda given: text(given, contract.function_arn_problem),
-    Key.TIMEOUT: lambda given: seconds(
-        given,
-        contract.REMOVAL_TIMEOUT_DEFAULT,
-        contract.SERVICE_TIMEOUT_MIN,
-        contract.SERVICE_TIMEOUT_MAX,
-    ),
-    Key.RETRY_FOR: lambda given: seconds(
-        given, contract.RETRY_FOR_DEFAULT, 0, contract.RETRY_FOR_MAX
-    ),
-    Key.RETRY_TOKEN: lambda given: text(given, contract.retry_token_problem),
-    Key.EKS_CLUSTER_ARN: lambda given: text(given, contract.eks_cluster_arn_problem),
+    Key.PROTECTED_GROUPS: names(contract.instance_group_problem),
+    Key.EXPECTED_GROUPS: names(contract.instance_group_problem),
+    Key.MISSING_NODES: choice(MissingNodes),
+    Key.BEFORE_REMOVAL: text(contract.function_arn_problem),
+    Key.TIMEOUT: seconds(contract.SERVICE_TIMEOUT_MIN, contract.SERVICE_TIMEOUT_MAX),
+    Key.RETRY_FOR: seconds(0, contract.RETRY_FOR_MAX),
+    Key.RETRY_TOKEN: text(contract.retry_token_problem),
+    Key.EKS_CLUSTER_ARN: text(contract.eks_cluster_arn_problem),
 }
 """How the value of each key is read. Keys are the names of the fields of `Settings`."""

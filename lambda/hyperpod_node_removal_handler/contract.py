@@ -13,6 +13,10 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Final
 
+from hyperpod_node_removal_handler.failure_codes import (
+    FailureCode as FailureCode,  # noqa: PLC0414 # part of the contract
+)
+
 RESOURCE_TYPE: Final = "Custom::HyperPodNodeRemoval"
 
 
@@ -122,33 +126,6 @@ class Outcome(StrEnum):
     """The stack is rolling back; nothing was removed and nothing was restored."""
     DELETED = "DELETED"
     """The resource left the stack; the cluster was not touched."""
-
-
-class FailureCode(StrEnum):
-    """Why a node was not removed, where the service gives no code of its own."""
-
-    CONTROLLER_NODE = "ControllerNode"
-    """The node runs the Slurm controller and is never asked for [guide]."""
-    REMOVAL_FAILED = "RemovalFailed"
-    """The removal was accepted, then the node turned to `Failure`."""
-    STILL_PRESENT = "StillPresent"
-    """The removal was accepted, but the node had not left when the time was up."""
-    CLUSTER_BUSY = "ClusterBusy"
-    """The cluster was being changed for as long as the removal could wait."""
-    NO_ANSWER = "NoAnswer"
-    """The service took the request and said nothing about the node, and it stayed."""
-    GUARDED = "Guarded"
-    """A guard refused the whole set; nothing was removed."""
-    VETOED = "Vetoed"
-    """The hook did not agree to the removal of the node."""
-    HOOK_FAILED = "HookFailed"
-    """The hook failed, or its answer did not come or was not understood; nothing was removed."""
-    MOVED = "MovedToAnotherCluster"
-    """The node left the list while it was moved to another cluster: it still runs, there."""
-    NOT_REQUESTED = "NotRequestedAgain"
-    """The update changes settings only, so the node, which is in the cluster, was left alone."""
-    NOT_ATTEMPTED = "NotAttempted"
-    """The time was up, or the stack had begun to roll back, before the node was asked for."""
 
 
 # Numbers -------------------------------------------------------------------------------------

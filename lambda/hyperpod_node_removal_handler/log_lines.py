@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from hyperpod_node_removal_handler.failure_codes import what_happened
 from hyperpod_node_removal_handler.plan import Plan
 from hyperpod_node_removal_handler.reason import code_of
 from hyperpod_node_removal_handler.requested_node import RequestedNode
@@ -54,7 +55,7 @@ def of_result(result: Result, tally: Tally) -> tuple[LogLine, ...]:
         *(_went_well(node, "leaving") for node in tally.accepted),
         *(_went_well(node, "already absent") for node in tally.absent),
         *_target_count_lines(result),
-        *(_failure_line(node) for node in tally.failed),
+        *(_failure_line(node, result.cluster_name) for node in tally.failed),
     )
 
 
@@ -63,8 +64,9 @@ def _went_well(node: RequestedNode, how: str) -> LogLine:
     return LogLine(logging.INFO, f"{node.name}: {how}{place}", {"node": node.name})
 
 
-def _failure_line(node: RequestedNode) -> LogLine:
-    message = node.refusal.message.rstrip(".") if node.refusal else ""
+def _failure_line(node: RequestedNode, cluster: str) -> LogLine:
+    said = node.refusal.message if node.refusal else ""
+    message = (said or what_happened(code_of(node))).rstrip(".")
     where = f" Group {node.node.group}, status {node.node.status}." if node.node else ""
     tries = f" Asked {node.attempts} times." if node.attempts > 1 else ""
     return LogLine(
@@ -72,6 +74,7 @@ def _failure_line(node: RequestedNode) -> LogLine:
         f"{node.name}: not removed: {code_of(node)}: {message}.{where}{tries}",
         {
             "node": node.name,
+            "cluster": cluster,
             "code": code_of(node),
             "why": message,
             "attempts": node.attempts,

@@ -10,6 +10,7 @@ from hyperpod_node_removal_handler.contract import (
     abbreviated,
     printable,
 )
+from hyperpod_node_removal_handler.failure_codes import next_step
 from hyperpod_node_removal_handler.requested_node import RequestedNode
 
 # Of a reason: whatever else there is to tell, some nodes are named.
@@ -17,19 +18,6 @@ _INTERRUPTION_MAX: Final = 360
 _GUARDS_MAX: Final = 480
 
 _OUR_CODES: Final = frozenset(str(code) for code in FailureCode)
-_NEXT_STEPS: Final[Mapping[str, str]] = {
-    FailureCode.GUARDED: "Change the set, or the guard, in the template.",
-    FailureCode.VETOED: "Deploy the same set again once the hook agrees.",
-    FailureCode.HOOK_FAILED: "Mend the hook, see its log, and deploy the same set again.",
-    FailureCode.MOVED: "Look for the nodes in the cluster they were moved to.",
-    FailureCode.NOT_REQUESTED: "Change RetryToken to remove what is still in the cluster.",
-    FailureCode.CONTROLLER_NODE: "Take Slurm controllers out of the set.",
-    FailureCode.STILL_PRESENT: (
-        "Accepted removals go on by themselves; deploy the same set again to check."
-    ),
-}
-_NEXT_STEP: Final = "Deploy the same set again to retry."
-"""What to do about every other code."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,11 +132,6 @@ def _extras(by_code: Mapping[str, Sequence[RequestedNode]], removed: int, head: 
     if removed:
         extras.append(" A rollback does not bring removed nodes back.")
     return extras
-
-
-def next_step(code: str) -> str:
-    """What to do about nodes that failed under a code."""
-    return _NEXT_STEPS.get(code, _NEXT_STEP)
 
 
 def fitted(text: str, room: int) -> str:

@@ -1,9 +1,10 @@
 """CloudFormation and its logs as a test writes them: for what the sandbox does not do."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -17,8 +18,6 @@ STACK_ID = f"arn:aws:cloudformation:us-east-1:111122223333:stack/{NAME}/6d1f0c2e
 STACK = "AWS::CloudFormation::Stack"
 START = datetime(2026, 11, 23, 12, tzinfo=UTC)
 LOG = " Log group: /g. CloudWatch Log Stream: s"
-PAGE = 2
-"""Events in a page, so that there are several."""
 
 
 def replied(reason: str) -> str:
@@ -35,9 +34,11 @@ class Paper:
 
     status: str = "UPDATE_COMPLETE"
     outputs: Mapping[str, str] = field(default_factory=dict)
+    resources: Mapping[str, str] = field(
+        default_factory=lambda: {RESOURCE_TYPE: "removal", "AWS::Logs::LogGroup": "/g"}
+    )
     events: list[dict[str, Any]] = field(default_factory=list)
     log: list[dict[str, Any]] = field(default_factory=list)
-    log_groups: list[str] = field(default_factory=lambda: ["/g"])
     errors: dict[str, Exception] = field(default_factory=dict)
     """By operation: what is raised instead of an answer."""
     calls: list[str] = field(default_factory=list)
@@ -47,7 +48,14 @@ class Paper:
     def connection(self) -> Connection:
         return PaperConnection(self)
 
-    def happen(self, status: str, logical_id: str = NAME, kind: str = STACK, why: str = "") -> None:
+    def happen(
+        self,
+        status: str,
+        logical_id: str = NAME,
+        kind: str = STACK,
+        why: str = "",
+        physical_id: str = STACK_ID,
+    ) -> None:
         """An event, a second after the last."""
         number = len(self.events)
         self.events.append(
@@ -55,28 +63,27 @@ class Paper:
                 "EventId": str(number),
                 "Timestamp": START + timedelta(seconds=number),
                 "LogicalResourceId": logical_id,
-                "PhysicalResourceId": STACK_ID if logical_id == NAME else logical_id,
+                "PhysicalResourceId": physical_id,
                 "ResourceType": kind,
                 "ResourceStatus": status,
-                **({"ResourceStatusReason": why} if why else {}),
+                "ResourceStatusReason": why,
             }
         )
-        if logical_id == NAME:
+        if kind == STACK:
             self.status = status
 
     def remove(self, status: str, why: str = "") -> None:
         """An event of the removal."""
-        self.happen(status, "Removal", RESOURCE_TYPE, why)
+        self.happen(status, "Removal", RESOURCE_TYPE, why, "hyperpod-node-removal/maintenance/1")
 
     def write(self, message: str, request: str = "1", **fields: object) -> None:
         """A line of the log."""
         number = len(self.log)
-        line = {"message": message, "requestId": request, **fields}
         self.log.append(
             {
                 "eventId": f"log-{number}",
                 "timestamp": int((START + timedelta(seconds=number)).timestamp() * 1000),
-                "message": json.dumps(line),
+                "message": json.dumps({"message": message, "requestId": request, **fields}),
             }
         )
 
@@ -89,39 +96,30 @@ class Paper:
         stack = {"StackName": NAME, "StackId": STACK_ID, "StackStatus": self.status}
         return {"Stacks": [{**stack, "Outputs": outputs}]}
 
-    def describe_stack_events(self, *, StackName: str, NextToken: str = "0") -> dict[str, Any]:  # noqa: N803
-        self._called("DescribeStackEvents")
-        assert StackName == STACK_ID
-        start = int(NextToken)
-        newest_first = self.events[::-1]
-        more = {"NextToken": str(start + PAGE)} if start + PAGE < len(newest_first) else {}
-        return {"StackEvents": newest_first[start : start + PAGE], **more}
-
     def describe_stack_resources(self, *, StackName: str) -> dict[str, Any]:  # noqa: N803
         self._called("DescribeStackResources")
-        return {
-            "StackResources": [
-                {"ResourceType": "AWS::Logs::LogGroup", "PhysicalResourceId": name}
-                for name in self.log_groups
-            ]
-        }
+        keys = ("ResourceType", "PhysicalResourceId")
+        found = [dict(zip(keys, pair, strict=True)) for pair in self.resources.items()]
+        return {"StackResources": found}
 
-    def get_log_events(self, *, nextToken: str = "0", **request: Any) -> dict[str, Any]:  # noqa: N803
-        self._called("GetLogEvents")
-        start = int(nextToken)
-        page = self._since(request)[start : start + PAGE]
-        return {"events": page, "nextForwardToken": str(start + len(page))}
+    def get_paginator(self, operation: str) -> SimpleNamespace:
+        return SimpleNamespace(paginate=getattr(self, f"_{operation}"))
 
-    def filter_log_events(self, *, nextToken: str = "0", **request: Any) -> dict[str, Any]:  # noqa: N803
+    def _describe_stack_events(self, *, StackName: str) -> Iterator[dict[str, Any]]:  # noqa: N803
+        """Each event is a page."""
+        assert StackName == STACK_ID
+        for event in reversed(self.events):
+            self._called("DescribeStackEvents")
+            yield {"StackEvents": [event]}
+
+    def _filter_log_events(self, **request: Any) -> Iterator[dict[str, Any]]:
         self._called("FilterLogEvents")
-        words = request["filterPattern"].strip('"')
-        found = [event for event in self._since(request) if words in event["message"]]
-        start = int(nextToken)
-        more = {"nextToken": str(start + PAGE)} if start + PAGE < len(found) else {}
-        return {"events": found[start : start + PAGE], **more}
-
-    def _since(self, request: Mapping[str, Any]) -> list[dict[str, Any]]:
-        return [event for event in self.log if event["timestamp"] >= request["startTime"]]
+        assert request["logGroupName"] == "/g"
+        assert request.get("logStreamNames", ["s"]) == ["s"]
+        words = request.get("filterPattern", "").strip('"')
+        for event in self.log:
+            if event["timestamp"] >= request["startTime"] and words in event["message"]:
+                yield {"events": [event]}
 
     def _called(self, operation: str) -> None:
         self.calls.append(operation)
@@ -158,6 +156,7 @@ def failures(paper: Paper, names: Iterable[str], head: str, request: str = "1") 
             f"{name}: not removed: NodeIdInUse: busy. Group workers, status Running.",
             request,
             node=name,
+            cluster="ml-cluster",
             code="NodeIdInUse",
             why="busy",
             group="workers",

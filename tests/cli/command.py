@@ -19,13 +19,13 @@ class Command:
     folder: Path
     environment: Mapping[str, str] = field(default_factory=lambda: {"PATH": os.environ["PATH"]})
 
-    def __call__(self, *arguments: str) -> "Done":
+    def __call__(self, *arguments: str, stdin: str = "") -> "Done":
         where = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "LANG": "C.UTF-8"}
         done = subprocess.run(
             [sys.executable, "-m", "hyperpod_node_removal_cli", *arguments],
             cwd=self.folder,
             env={"HOME": str(self.folder), **self.environment, **where},
-            stdin=subprocess.DEVNULL,
+            input=stdin,
             capture_output=True,
             encoding="utf-8",
             check=False,

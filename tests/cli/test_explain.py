@@ -1,15 +1,18 @@
 """`explain` over whole lives of a stack in the sandbox, and over what it seldom sees on paper."""
 
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
 
-from hyperpod_node_removal_cli.explaining import explained
+from hyperpod_node_removal_cli.explain import explain_stack
 from hyperpod_node_removal_cli.report import Conclusion, Report
-from hyperpod_node_removal_cli.stack_states import _STATES
+from hyperpod_node_removal_cli.stack import STATUSES
+from hyperpod_node_removal_handler.contract import RESOURCE_TYPE
 from sandbox.aws import Sandbox
-from tests.cli.aws_on_paper import LOG, NAME, STACK_ID, Paper, denied, failures, replied
+from sandbox.hyperpod.client import client_error
+from tests.cli.aws_on_paper import LOG, NAME, STACK, STACK_ID, Paper, denied, failures, replied
 from tests.cli.command import Command
 from tests.contract.lifecycle import Removal, synthesize
 
@@ -77,23 +80,6 @@ def test_a_partial_failure_and_its_rollback(removal: Removal, command: Command) 
     assert "COMPLETE: 2 removed, 1 already absent in" in done.out
 
 
-def test_nodes_that_the_reason_has_no_room_for_are_in_the_log(
-    removal: Removal, command: Command
-) -> None:
-    cluster = removal.cluster(groups={"workers": 100})
-    nodes = cluster.node_ids("workers")
-    for node in nodes[:80]:
-        cluster.refuse(node)
-    removal.deploy(*nodes[:81])
-    done = command("explain", removal.name, "--json")
-    assert done.code == 1
-    report = done.report()
-    assert [node["name"] for node in report["nodes"]] == list(nodes[:80])
-    assert {node["code"] for node in report["nodes"]} == {"NodeIdInUse"}
-    assert report["notes"] == []
-    assert report["cluster"] == cluster.name
-
-
 def test_a_success_that_reports_failures(removal: Removal, command: Command) -> None:
     cluster = removal.cluster()
     bad, good, *_ = cluster.node_ids("workers")
@@ -125,7 +111,7 @@ def test_a_broken_guard_and_the_rollback_of_an_update(removal: Removal, command:
     )
     assert [node["name"] for node in report["nodes"]] == list(nodes[1:7])
     assert {(node["code"], node["next_step"]) for node in report["nodes"]} == {
-        ("Guarded", "change the set, or the guard")
+        ("Guarded", "Change the set, or the guard, in the template.")
     }
 
 
@@ -142,83 +128,117 @@ def test_no_such_cluster_and_no_such_stack(removal: Removal, command: Command) -
 # On paper ------------------------------------------------------------------------------------
 
 
+HEAD = "3 of 4 nodes not removed from ml-cluster (1 removed)."
+REASON = f'{HEAD} NodeIdInUse: i-00000001, +2 more. NodeIdInUse: "busy".{LOG}'
+NODES = ("i-00000001", "i-00000002", "i-00000003")
+CLEAN_UP = "AWS::CloudFormation::CustomResource"
+
+
 def explain(paper: Paper) -> Report:
-    return explained(NAME, paper.connection)
+    return explain_stack(NAME, paper.connection)
+
+
+def life(*events: str | tuple[str, str], **more: Any) -> Paper:
+    """A stack with these events: its own or, with their reasons, those of the removal."""
+    paper = Paper(**more)
+    for event in events:
+        if isinstance(event, str):
+            paper.happen(event)
+        else:
+            paper.remove(*event)
+    return paper
 
 
 def failed(reason: str, status: str = "UPDATE_ROLLBACK_COMPLETE") -> Paper:
     """An update whose removal failed and that was rolled back."""
-    paper = Paper()
-    paper.happen("UPDATE_IN_PROGRESS")
-    paper.remove("UPDATE_IN_PROGRESS")
-    paper.remove("UPDATE_FAILED", reason)
-    paper.happen("UPDATE_ROLLBACK_IN_PROGRESS")
-    paper.happen(status)
-    return paper
+    failure = ("UPDATE_FAILED", reason)
+    return life("UPDATE_IN_PROGRESS", failure, "UPDATE_ROLLBACK_IN_PROGRESS", status)
 
 
-CUT = (
-    "3 of 4 nodes not removed from ml-cluster (1 removed). NodeIdInUse: i-00000001, +2 more."
-    f' NodeIdInUse: "busy".{LOG}'
-)
-HEAD = "3 of 4 nodes not removed from ml-cluster (1 removed)."
-NODES = ("i-00000001", "i-00000002", "i-00000003")
+def names(report: Report) -> list[str]:
+    return [node.name for node in report.nodes]
 
 
 def test_only_the_last_operation_counts() -> None:
-    paper = failed(replied(f"{HEAD} NodeIdInUse: {', '.join(NODES)}."))
+    paper = failed(replied(REASON))
     assert explain(paper).conclusion is Conclusion.PROBLEMS
     paper.happen("UPDATE_IN_PROGRESS")
     paper.happen("UPDATE_COMPLETE")
     paper.calls.clear()
     report = explain(paper)
     assert report.conclusion is Conclusion.FINE
-    assert paper.calls.count("DescribeStackEvents") == 1
+    assert paper.calls.count("DescribeStackEvents") == 2, "a page for each event since it began"
 
 
 def test_a_rollback_that_is_continued_belongs_to_the_operation() -> None:
-    paper = failed(replied(f"{HEAD} NodeIdInUse: {', '.join(NODES)}."), "UPDATE_ROLLBACK_FAILED")
+    paper = failed(replied(REASON), "UPDATE_ROLLBACK_FAILED")
+    failures(paper, NODES, HEAD)
     report = explain(paper)
     assert report.stack
     assert f"continue-update-rollback --stack-name {NAME}" in report.stack.next_step
     paper.happen("UPDATE_ROLLBACK_IN_PROGRESS")
     paper.happen("UPDATE_ROLLBACK_COMPLETE")
-    assert [node.name for node in explain(paper).nodes] == list(NODES)
+    assert names(explain(paper)) == list(NODES)
 
 
-def test_the_log_of_the_right_invocation_is_read() -> None:
-    paper = failed(replied(CUT))
+@pytest.mark.parametrize(
+    "frame",
+    [
+        "Received response status [FAILED] from custom resource. Message returned: {} (Id: 6)",
+        "Failed to create resource. {}",
+        "Something new, {{by CloudFormation}}: {}; and more",
+    ],
+)
+def test_nodes_come_from_the_log_of_the_right_invocation_in_any_frame(frame: str) -> None:
+    paper = failed(frame.format(REASON))
     other = "3 of 4 nodes not removed from other-cluster (1 removed)."
     failures(paper, ["i-0000000a"], other, request="1")
     failures(paper, NODES, HEAD, request="2")
     failures(paper, ["i-0000000b"], other, request="3")
     report = explain(paper)
-    assert [node.name for node in report.nodes] == list(NODES)
+    assert report.headline == HEAD
+    assert report.cluster == "ml-cluster"
+    assert names(report) == list(NODES)
     assert {(node.message, node.group, node.status) for node in report.nodes} == {
         ("busy", "workers", "Running")
     }
-    assert report.notes == ()
+    assert (report.notes, report.problems) == ((), ())
 
 
-def test_a_log_that_may_not_be_read_is_named_with_the_permission() -> None:
-    paper = failed(replied(CUT))
-    paper.errors["GetLogEvents"] = denied("GetLogEvents")
+@pytest.mark.parametrize(
+    ("paper", "why"),
+    [
+        (
+            Paper(errors={"FilterLogEvents": denied("FilterLogEvents")}),
+            "logs:FilterLogEvents is not allowed, and is needed.",
+        ),
+        (
+            Paper(errors={"FilterLogEvents": client_error("FilterLogEvents", "ExpiredToken")}),
+            "The AWS credentials have expired;",
+        ),
+        (Paper(), "The function's log has no lines on them, or not yet."),
+    ],
+)
+def test_without_the_log_the_reason_is_shown_as_it_is(paper: Paper, why: str) -> None:
+    paper.events = failed(replied(REASON)).events
     report = explain(paper)
     assert report.conclusion is Conclusion.PROBLEMS
-    assert [(node.name, node.code, node.message) for node in report.nodes] == [
-        ("i-00000001", "NodeIdInUse", "busy")
+    assert report.headline == "The removal Removal failed."
+    assert [problem.text for problem in report.problems] == [
+        f"Removal ({RESOURCE_TYPE}): UPDATE_FAILED: {replied(REASON)}"
     ]
     (note,) = report.notes
-    assert note.startswith("1 of 3 failed nodes are named: the reason was cut, and")
-    assert "logs:GetLogEvents is not allowed, and is needed." in note
+    assert note.startswith(f"The failed nodes are not listed here. {why}")
+    assert report.nodes == ()
 
 
-def test_a_complete_reason_needs_no_log() -> None:
-    paper = failed(replied(f"{HEAD} NodeIdInUse: {', '.join(NODES)}.{LOG}"))
-    paper.errors["GetLogEvents"] = denied("GetLogEvents")
+def test_a_reason_without_nodes_is_shown_as_it_is() -> None:
+    sentence = "Cluster 'ml-cluster' was not found (ResourceNotFound); check its name or ARN."
+    paper = failed(replied(f"{sentence}{LOG}"))
+    paper.write(f"FAILED: {sentence}")
     report = explain(paper)
-    assert [node.name for node in report.nodes] == list(NODES)
-    assert report.notes == ()
+    assert (report.headline, report.notes) == (sentence, ())
+    assert replied(f"{sentence}{LOG}") in report.problems[0].text
 
 
 def test_a_function_that_did_not_reply() -> None:
@@ -229,9 +249,8 @@ def test_a_function_that_did_not_reply() -> None:
 
 
 def test_another_resource_that_failed() -> None:
-    paper = Paper()
-    paper.happen("CREATE_IN_PROGRESS")
-    paper.happen("CREATE_FAILED", "Bucket", "AWS::S3::Bucket", "It exists.")
+    paper = life("CREATE_IN_PROGRESS")
+    paper.happen("CREATE_FAILED", "Bucket", "AWS::S3::Bucket", "It exists.", "bucket")
     paper.remove("CREATE_FAILED", "Resource creation cancelled")
     paper.happen("ROLLBACK_FAILED")
     report = explain(paper)
@@ -239,37 +258,70 @@ def test_another_resource_that_failed() -> None:
     assert [problem.text for problem in report.problems] == [
         "Bucket (AWS::S3::Bucket): CREATE_FAILED: It exists."
     ]
-    assert report.headline == ("The operation failed for another reason than the removal of nodes.")
+    assert report.headline == "The removal did not fail; other resources did."
+
+
+def test_a_clean_up_that_failed_is_one_of_the_removal() -> None:
+    paper = life("UPDATE_IN_PROGRESS", "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS")
+    physical_id = "hyperpod-node-removal/maintenance/Removal/6d1f0c2e"
+    paper.happen("DELETE_FAILED", "Removal", CLEAN_UP, "No reply.", physical_id)
+    paper.happen("UPDATE_COMPLETE")
+    report = explain(paper)
+    assert report.conclusion is Conclusion.PROBLEMS
+    assert report.headline == "The removal Removal failed."
+    assert report.problems[0].text == f"Removal ({CLEAN_UP}): DELETE_FAILED: No reply."
+
+
+def test_a_stack_that_failed_as_a_whole_shows_its_own_reason() -> None:
+    paper = life("CREATE_IN_PROGRESS")
+    why = "Transform AWS::Serverless-2016-10-31 failed with: Invalid template."
+    paper.happen("ROLLBACK_IN_PROGRESS", why=why)
+    paper.happen("ROLLBACK_COMPLETE")
+    report = explain(paper)
+    assert report.conclusion is Conclusion.PROBLEMS
+    assert report.headline == "The operation failed as a whole, not a resource of it."
+    assert [problem.text for problem in report.problems] == [
+        f"{NAME} ({STACK}): ROLLBACK_IN_PROGRESS: {why}"
+    ]
 
 
 def test_an_update_that_was_cancelled_is_no_success() -> None:
-    paper = Paper(outputs={"Outcome": "COMPLETE", "ClusterName": "ml-cluster"})
-    paper.happen("UPDATE_IN_PROGRESS")
-    paper.remove("UPDATE_FAILED", "Resource update cancelled")
-    paper.happen("UPDATE_ROLLBACK_COMPLETE")
+    cancelled = ("UPDATE_FAILED", "Resource update cancelled")
+    paper = life("UPDATE_IN_PROGRESS", cancelled, "UPDATE_ROLLBACK_COMPLETE")
+    paper.outputs = {"Outcome": "COMPLETE", "ClusterName": "ml-cluster"}
     report = explain(paper)
     assert report.conclusion is Conclusion.PROBLEMS
-    assert report.headline.startswith("The operation was rolled back, and no resource failed by")
+    assert report.headline.startswith("The operation was rolled back, and no resource failed")
     assert report.attributes == {}
 
 
 def test_a_stack_that_was_deleted() -> None:
-    paper = Paper(outputs={"Outcome": "COMPLETE", "ClusterName": "ml-cluster"})
-    paper.happen("DELETE_IN_PROGRESS")
+    paper = failed(replied(REASON))
+    paper.outputs = {"Outcome": "COMPLETE", "ClusterName": "ml-cluster"}
+    paper.happen("DELETE_IN_PROGRESS", why="User Initiated")
+    paper.remove("DELETE_COMPLETE")
     paper.happen("DELETE_COMPLETE")
     report = explain(paper)
     assert report.conclusion is Conclusion.FINE
-    assert report.headline == "The stack was deleted; the cluster was not touched by that."
+    assert report.headline == "The stack was deleted, which does not change the cluster."
 
 
-def test_a_success_without_outputs_says_so() -> None:
-    paper = Paper()
-    paper.happen("UPDATE_IN_PROGRESS")
-    paper.remove("UPDATE_COMPLETE")
-    paper.happen("UPDATE_COMPLETE")
+def test_a_stack_that_was_deleted_because_its_creation_failed() -> None:
+    paper = life("CREATE_IN_PROGRESS", ("CREATE_FAILED", replied(REASON)))
+    paper.happen("DELETE_IN_PROGRESS", why="The following resource(s) failed to create: [Removal].")
+    paper.remove("DELETE_COMPLETE")
+    paper.happen("DELETE_COMPLETE")
+    failures(paper, NODES, HEAD)
     report = explain(paper)
-    assert report.conclusion is Conclusion.FINE
-    assert "no Output of the attribute Outcome" in report.notes[0]
+    assert report.conclusion is Conclusion.PROBLEMS
+    assert names(report) == list(NODES)
+
+
+def test_a_stack_without_a_removal_is_2() -> None:
+    bucket = {"AWS::S3::Bucket": "bucket"}
+    report = explain(life("CREATE_IN_PROGRESS", "CREATE_COMPLETE", resources=bucket))
+    assert report.conclusion is Conclusion.UNKNOWN
+    assert report.headline.startswith(f"The stack has no removal (a resource {RESOURCE_TYPE});")
 
 
 PARTIAL = {
@@ -282,48 +334,61 @@ PARTIAL = {
 }
 
 
-def reported() -> Paper:
-    paper = Paper(outputs=PARTIAL)
-    paper.happen("UPDATE_IN_PROGRESS")
-    paper.remove("UPDATE_IN_PROGRESS")
-    paper.remove("UPDATE_COMPLETE")
-    paper.happen("UPDATE_COMPLETE")
-    return paper
+def reported(**outputs: str) -> Paper:
+    removed = ("UPDATE_COMPLETE", "")
+    return life("UPDATE_IN_PROGRESS", removed, "UPDATE_COMPLETE", outputs=outputs)
+
+
+def test_a_success_that_neither_outputs_nor_log_explain_says_so() -> None:
+    report = explain(reported())
+    assert report.conclusion is Conclusion.FINE
+    assert "no Output of the attribute Outcome" in report.notes[0]
+
+
+def test_a_success_is_found_whatever_its_outputs_are_called() -> None:
+    paper = reported(RemovalFaultyNodesOutcome="PARTIAL")
+    failures(paper, NODES, HEAD)
+    report = explain(paper)
+    assert report.conclusion is Conclusion.PROBLEMS
+    assert report.headline == f"PARTIAL: {HEAD}"
+    assert names(report) == list(NODES)
 
 
 def test_nodes_that_an_output_has_no_room_for_are_in_the_log() -> None:
-    paper = reported()
+    paper = reported(**PARTIAL)
     failures(paper, NODES, HEAD)
     report = explain(paper)
-    assert [node.name for node in report.nodes] == list(NODES)
+    assert names(report) == list(NODES)
     assert report.notes == ("Counts for the cluster's template (InstanceCount): workers: 7.",)
 
 
 def test_codes_of_a_report_that_may_not_be_read() -> None:
-    paper = reported()
+    paper = reported(**PARTIAL)
     paper.errors["FilterLogEvents"] = denied("FilterLogEvents")
     report = explain(paper)
     assert report.conclusion is Conclusion.PROBLEMS
-    assert [node.name for node in report.nodes] == ["i-00000001"]
+    assert names(report) == ["i-00000001"]
     assert "logs:FilterLogEvents is not allowed" in report.notes[-1]
 
 
 @pytest.mark.parametrize("operation", ["DescribeStacks", "DescribeStackEvents"])
 def test_what_may_not_be_called_is_2_with_its_action(operation: str) -> None:
-    paper = reported()
+    paper = reported(**PARTIAL)
     paper.errors[operation] = denied(operation)
     report = explain(paper)
     assert report.conclusion is Conclusion.UNKNOWN
     assert f"cloudformation:{operation} is not allowed, and is needed." in report.headline
 
 
-@pytest.mark.parametrize("status", [*_STATES, "UPDATE_IN_PROGRESS", "NEW_STATUS"])
-def test_every_status_of_a_stack_is_told(status: str) -> None:
-    paper = Paper()
-    paper.happen("UPDATE_IN_PROGRESS")
+@pytest.mark.parametrize("status", [*STATUSES, "UPDATE_IN_PROGRESS", "NEW_STATUS"])
+def test_every_status_of_a_stack_has_a_meaning(status: str) -> None:
+    paper = life("UPDATE_IN_PROGRESS")
     paper.status = status
     report = explain(paper)
     assert report.stack
     assert report.stack.stack_id == STACK_ID
     assert report.stack.meaning
     assert "{" not in report.stack.next_step
+    assert (report.conclusion is Conclusion.FINE) == (
+        not status.endswith("FAILED") and "ROLLBACK" not in status
+    )

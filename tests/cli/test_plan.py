@@ -1,22 +1,25 @@
 """`plan` against the sandbox: what it says, what it calls, and how it ends."""
 
+import json
 import logging
 from pathlib import Path
 from typing import Any, cast
 from uuid import uuid4
 
 import pytest
+from botocore.exceptions import ProxyConnectionError, SSLError
 
-from hyperpod_node_removal_cli.connection import Connection
-from hyperpod_node_removal_cli.planning import planned
+from hyperpod_node_removal_cli.connection import Connection, UnknownError
+from hyperpod_node_removal_cli.plan import plan_file
 from hyperpod_node_removal_cli.report import Conclusion, NodeOutcome, Report
+from hyperpod_node_removal_handler import aws
 from hyperpod_node_removal_handler.contract import MissingNodes
 from hyperpod_node_removal_handler.plan import _WORDS, _row
 from hyperpod_node_removal_handler.request import Guards
 from hyperpod_node_removal_handler.requested_node import RequestedNode
 from sandbox.aws import Sandbox
 from sandbox.hyperpod import Cluster
-from sandbox.hyperpod.client import SageMaker
+from sandbox.hyperpod.client import SageMaker, client_error
 from tests.cli.command import Command
 from tests.handler.world import World
 
@@ -95,23 +98,42 @@ def test_a_controller_is_refused_with_1_at_its_line(command: Command, cluster: C
     assert done.code == 1
     (refused,) = [node for node in done.report()["nodes"] if node["outcome"] == "refused"]
     assert (refused["name"], refused["code"], refused["line"]) == (head, "ControllerNode", 4)
-    assert refused["next_step"] == "take it out of the set"
+    assert refused["next_step"] == "Take Slurm controllers out of the set."
     (annotation,) = done.err.splitlines()
     assert annotation.startswith(f"::error file=removals.yaml,line=4,title={head}%3A refused::")
 
 
-def test_an_empty_set_calls_nothing(command: Command, sandbox: Sandbox) -> None:
+@pytest.mark.parametrize(("nodes", "code"), [((), 0), (("i-1",), 1)])
+def test_an_empty_set_and_a_bad_file_call_nothing(
+    command: Command, sandbox: Sandbox, nodes: tuple[str, ...], code: int
+) -> None:
     before = sandbox.hyperpod.calls.copy()
-    command.write(file("no-such-cluster"))
-    assert command("plan", "removals.yaml").code == 0
+    command.write(file("no-such-cluster", *nodes))
+    assert command("plan", "removals.yaml").code == code
     assert sandbox.hyperpod.calls == before
 
 
-def test_a_bad_file_is_1_before_any_call(command: Command, sandbox: Sandbox) -> None:
-    before = sandbox.hyperpod.calls.copy()
-    command.write(file("ml-cluster", "i-1"))
-    assert command("plan", "removals.yaml").code == 1
-    assert sandbox.hyperpod.calls == before
+def test_nodes_without_a_file(command: Command, cluster: Cluster) -> None:
+    one, two, *_ = cluster.node_ids("workers")
+    done = command("plan", "--cluster", cluster.name, "--node-ids", one, f"{two},", "--json")
+    assert done.code == 0, done.out
+    assert [node["name"] for node in done.report()["nodes"]] == [one, two]
+    done = command("plan", "--cluster", cluster.name, "--node-ids", "i-1")
+    assert done.code == 1
+    assert "the command line: node_ids[0]: 'i-1' is not an instance id;" in done.out
+    for arguments in ([], ["removals.yaml", "--cluster", cluster.name]):
+        done = command("plan", *arguments)
+        assert done.code == 2
+        assert "give FILE..., or --cluster NAME with --node-ids ID..." in done.err
+
+
+def test_a_file_from_standard_input(command: Command, cluster: Cluster) -> None:
+    text = file(cluster, cluster.node_ids("workers")[0])
+    assert command("plan", "-", stdin=text).code == 0
+    assert command("validate", "-", stdin=json.dumps({"cluster": cluster.name})).code == 0
+    done = command("plan", "-", stdin="cluster: [\n")
+    assert done.code == 1
+    assert "standard input, line 2: is not YAML:" in done.out
 
 
 def test_a_busy_cluster_is_noted(command: Command, cluster: Cluster) -> None:
@@ -151,18 +173,77 @@ def test_no_such_cluster_is_2_and_names_the_region(command: Command) -> None:
     assert "Cluster 'no-such-cluster' was not found in region us-east-1" in done.out
 
 
-def test_no_credentials_is_2(command: Command) -> None:
-    command.write(file("ml-cluster", ABSENT))
-    done = without(command, *KEYS)("plan", "removals.yaml")
-    assert done.code == 2
-    assert "There are no AWS credentials" in done.out
+ENDPOINT = "AWS_ENDPOINT_URL_SAGEMAKER"
+NOT_CALLED = "The AWS SDK could not make the call; check the profile, the files that it names,"
+NOT_OBTAINED = "The AWS credentials could not be obtained; check the profile."
+SSO = """\
+sso_session = s
+sso_account_id = 111122223333
+sso_role_name = reader
+[sso-session s]
+sso_region = us-east-1
+sso_start_url = https://sso.invalid
+"""
+ROLE = "arn:aws:iam::111122223333:role/reader"
 
 
-def test_no_region_is_2(command: Command) -> None:
+@pytest.mark.parametrize(
+    ("lacks", "environment", "config", "sentence"),
+    [
+        (KEYS, {}, "", "There are no AWS credentials; log in, or choose a profile"),
+        (REGIONS, {}, "", "There is no region; give --region or set AWS_REGION."),
+        ((), {"AWS_REGION": "us east"}, "", "That is not a region; give another one"),
+        ((), {ENDPOINT: "sagemaker"}, "", NOT_CALLED),
+        ((), {ENDPOINT: "http://127.0.0.1:1"}, "", "AWS cannot be reached; check the region"),
+        ((), {"AWS_DEFAULTS_MODE": "fast"}, "", NOT_CALLED),
+        ((), {}, "[default", NOT_CALLED),
+        (KEYS, {}, "credential_process = false", NOT_OBTAINED),
+        (KEYS, {}, "credential_process = /gone", NOT_CALLED),
+        (KEYS, {}, "credential_process = echo no", NOT_CALLED),
+        (KEYS, {"AWS_ROLE_ARN": ROLE, "AWS_WEB_IDENTITY_TOKEN_FILE": "/gone"}, "", NOT_CALLED),
+        (KEYS, {}, f"role_arn = {ROLE}\nsource_profile = gone", NOT_OBTAINED),
+        (KEYS, {}, SSO, "The AWS credentials have expired; log in again"),
+    ],
+)
+def test_what_the_sdk_cannot_do_is_2_with_one_sentence(
+    command: Command,
+    lacks: tuple[str, ...],
+    environment: dict[str, str],
+    config: str,
+    sentence: str,
+) -> None:
+    (command.folder / "config").write_text(f"[default]\n{config}\n")
     command.write(file("ml-cluster", ABSENT))
-    done = without(command, *REGIONS)("plan", "removals.yaml")
+    path = str(command.folder / "config")
+    done = without(command, *lacks, AWS_CONFIG_FILE=path, **environment)("plan", "removals.yaml")
     assert done.code == 2
-    assert "There is no region; give --region or set AWS_REGION." in done.out
+    (line,) = done.out.splitlines()
+    assert line.startswith(f"removals.yaml: {sentence}")
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (
+            SSLError(endpoint_url="https://sagemaker", error="self-signed certificate"),
+            "AWS's certificate could not be verified; check AWS_CA_BUNDLE. (SSLError: ",
+        ),
+        (
+            ProxyConnectionError(proxy_url="http://a:secret@proxy", error="refused"),
+            "The proxy cannot be reached; check HTTPS_PROXY and NO_PROXY. (ProxyConnectionError: ",
+        ),
+        (client_error("AssumeRole", "AccessDenied", "not you", status=403), NOT_OBTAINED),
+    ],
+)
+def test_what_fails_on_the_way_has_a_sentence(error: Exception, sentence: str) -> None:
+    with (
+        pytest.raises(UnknownError) as caught,
+        Connection().explaining("the cluster"),
+        aws.translated("ListClusterNodes"),
+    ):
+        raise error
+    assert str(caught.value).startswith(sentence)
+    assert "secret" not in str(caught.value)
 
 
 def test_the_region_of_an_arn_is_taken_and_must_not_differ(
@@ -224,7 +305,7 @@ class Desk(Connection):
 def plan(world: World, folder: Path, text: str) -> Report:
     path = folder / "removals.yaml"
     path.write_text(text)
-    return planned(str(path), Desk(world))
+    return plan_file(str(path), Desk(world))
 
 
 def test_the_plan_is_that_of_the_function(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

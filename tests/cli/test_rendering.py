@@ -12,28 +12,29 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hyperpod_node_removal_cli.rendering import json_document as documents
-from hyperpod_node_removal_cli.rendering.annotations import github_annotations
-from hyperpod_node_removal_cli.rendering.code_quality import code_quality
-from hyperpod_node_removal_cli.rendering.escaping import inert, visible
-from hyperpod_node_removal_cli.rendering.json_document import json_document
-from hyperpod_node_removal_cli.rendering.junit import junit
-from hyperpod_node_removal_cli.rendering.markdown import LENGTH_MAX, code, markdown
-from hyperpod_node_removal_cli.rendering.terminal import show
+from hyperpod_node_removal_cli import documents
+from hyperpod_node_removal_cli.documents import (
+    code_quality,
+    github_annotations,
+    json_document,
+    junit,
+)
+from hyperpod_node_removal_cli.escaping import escape_control, neutralize_commands
+from hyperpod_node_removal_cli.markdown import LENGTH_MAX, code, markdown
 from hyperpod_node_removal_cli.report import (
     Conclusion,
     Findings,
     GroupChange,
     NodeOutcome,
     NodeReport,
-    Place,
     Problem,
     Report,
     StackReport,
 )
+from hyperpod_node_removal_cli.terminal import show
 from sandbox.project import ROOT
 
-SCHEMA = json.loads(Path(documents.__file__).parents[1].joinpath("schema.json").read_text("utf-8"))
+SCHEMA = json.loads(Path(documents.__file__).with_name("schema.json").read_text("utf-8"))
 DOCUMENTATION = (ROOT / "docs" / "command.md").read_text(encoding="utf-8")
 
 HOSTILE = (
@@ -58,7 +59,6 @@ hostile = st.one_of(
 
 def findings_of(text: str) -> Findings:
     """Findings with `text` in every place."""
-    place = Place(text, 3)
     node = NodeReport(
         name=text,
         outcome=NodeOutcome.REFUSED,
@@ -68,14 +68,15 @@ def findings_of(text: str) -> Findings:
         code=text,
         message=text,
         next_step=text,
-        place=place,
+        file=text,
+        line=3,
     )
     report = Report(
         subject=text,
         conclusion=Conclusion.PROBLEMS,
         headline=text,
         cluster=text,
-        problems=(Problem(text, place), Problem(f"more {text}")),
+        problems=(Problem(text, text, 3), Problem(f"more {text}")),
         nodes=(node, NodeReport(name=text, outcome=NodeOutcome.REMOVE)),
         groups=(GroupChange(text, 8, 5),),
         notes=(text,),
@@ -89,6 +90,16 @@ def shown(findings: Findings) -> str:
     stream = io.StringIO()
     show(findings, stream)
     return stream.getvalue()
+
+
+def shown_on_terminal(findings: Findings, width: int) -> str:
+    stream = io.StringIO()
+    stream.isatty = lambda: True  # type: ignore[method-assign]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TERM", "xterm")
+        patch.setenv("COLUMNS", str(width))
+        show(findings, stream)
+    return re.sub(r"\x1b\[[\d;]*m", "", stream.getvalue())
 
 
 def has_no_commands(text: str) -> bool:
@@ -126,7 +137,7 @@ def test_annotations_are_escaped_as_the_runner_unescapes_them() -> None:
         subject="a",
         conclusion=Conclusion.PROBLEMS,
         headline="",
-        problems=(Problem("50% of a,b: c", Place("dir/a,b:c%.yaml", 3)),),
+        problems=(Problem("50% of a,b: c", "dir/a,b:c%.yaml", 3),),
     )
     assert github_annotations(Findings("plan", (report,))) == (
         "::error file=dir/a%2Cb%3Ac%25.yaml,line=3,title=plan%3A a::50%25 of a,b: c\n"
@@ -170,7 +181,7 @@ def test_junit_is_xml_with_the_right_counts(text: str) -> None:
         "errors": "0",
     }
     assert [len(case) for case in suite] == [1, 1, 0]
-    assert suite[1].attrib["name"] == visible(text)
+    assert suite[1].attrib["name"] == escape_control(text)
 
 
 def test_what_could_not_be_found_out_is_an_error_in_junit() -> None:
@@ -193,7 +204,7 @@ def test_code_quality_entries_have_what_gitlab_needs(text: str) -> None:
 @given(hostile)
 def test_text_of_others_stays_in_its_code_span_and_cell(text: str) -> None:
     span = code(text)
-    inside = visible(text).strip()
+    inside = escape_control(text).strip()
     assert bool(span) == bool(inside)
     if span:
         assert span[0] == span[-1] == "`"
@@ -226,9 +237,47 @@ def test_a_comment_is_never_too_long() -> None:
     ],
 )
 def test_lines_that_are_commands_are_none(text: str, harmless: str) -> None:
-    assert inert(text) == harmless
+    assert neutralize_commands(text) == harmless
 
 
 def test_a_headline_is_one_line_however_long() -> None:
     report = Report(subject="a", conclusion=Conclusion.FINE, headline="long " * 100)
     assert len(shown(Findings("plan", (report,))).splitlines()) == 1
+
+
+FAILED = tuple(
+    NodeReport(
+        name=f"i-{number:017x}",
+        outcome=NodeOutcome.FAILED,
+        group="workers-of-a-long-name",
+        status="SystemUpdating",
+        code=code_of_node,
+        message=message,
+        next_step="Redeploy the same set once the nodes are free.",
+    )
+    for number, code_of_node, message in (
+        (1, "NodeIdInUse", "Another operation is under way"),
+        (2, "MovedToAnotherCluster", "The node was moved to another cluster"),
+        (3, "NodeIdInUse", "Another operation is under way"),
+    )
+)
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120, 160, 200])
+def test_a_failure_table_loses_no_word_at_any_width(width: int) -> None:
+    report = Report(subject="a", conclusion=Conclusion.PROBLEMS, headline="", nodes=FAILED)
+    text = shown_on_terminal(Findings("explain", (report,)), width)
+    words = set(re.findall(r"[\w-]+", text))
+    for node in FAILED:
+        (row,) = (line for line in text.splitlines() if line.strip().startswith(f"{node.name} "))
+        assert {node.name, str(node.outcome), node.code} <= set(row.split())
+        assert node.name in words
+        assert {node.group, node.status, node.code, str(node.outcome)} <= words
+        assert set(re.findall(r"[\w-]+", f"{node.message} {node.next_step}")) <= words
+    # What is true of several nodes stands once under a short table.
+    sentence = (
+        f"  {FAILED[0].name}, {FAILED[2].name}: NodeIdInUse (workers-of-a-long-name,"
+        " SystemUpdating): Another operation is under way. Redeploy the same set once the nodes are"
+        " free."
+    )
+    assert (sentence in text.splitlines()) == (width < 160)

@@ -34,7 +34,7 @@ def test_a_file_that_is_in_order(command: Command) -> None:
     done = command("validate", "removals.yaml")
     assert (done.code, done.out, done.err) == (
         0,
-        "removals.yaml: The file is in order: 2 nodes of ml-cluster.\n",
+        "removals.yaml: The file is valid: 2 nodes of ml-cluster.\n",
         "",
     )
 
@@ -44,7 +44,7 @@ def test_all_problems_with_file_and_line(command: Command) -> None:
     done = command("validate", "removals.yaml")
     assert done.code == 1
     headline, *problems = done.out.splitlines()
-    assert headline == "removals.yaml: The file has 4 problems; it cannot be deployed."
+    assert headline == "removals.yaml has 4 problems and cannot be deployed."
     assert [problem.strip().partition(": '")[0] for problem in problems] == [
         "removals.yaml, line 1: cluster",
         "removals.yaml, line 3: node_ids",

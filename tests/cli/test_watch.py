@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 
-from hyperpod_node_removal_cli.rendering.progress import progress_on
 from hyperpod_node_removal_cli.report import Conclusion, Report
-from hyperpod_node_removal_cli.watching import Progress, Watch
+from hyperpod_node_removal_cli.terminal import progress_on
+from hyperpod_node_removal_cli.watch import Progress, watch_stack
 from sandbox.aws import Sandbox
 from sandbox.hyperpod.client import client_error
 from tests.cli.aws_on_paper import LOG, NAME, START, Paper, denied, failures, replied
@@ -30,19 +30,24 @@ class Story:
 
     paper: Paper
     steps: list[Callable[[], object]] = field(default_factory=list)
-    told: list[Progress] = field(default_factory=list)
+    shown: list[Progress] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.paper.before_each_look = lambda: self.steps.pop(0)() if self.steps else None
 
     def watch(self, *, wait: float = 0.0) -> Report:
-        clock = VirtualClock()
-        watch = Watch(NAME, self.paper.connection, clock, self.told.append, every=5, wait=wait)
-        return watch.report()
+        return watch_stack(
+            NAME,
+            self.paper.connection,
+            clock=VirtualClock(),
+            show=self.shown.append,
+            every=5,
+            wait=wait,
+        )
 
     @property
     def texts(self) -> list[str]:
-        return [progress.text for progress in self.told]
+        return [progress.text for progress in self.shown]
 
 
 def begun() -> Paper:
@@ -101,7 +106,7 @@ def test_nothing_under_way_explains_what_was_last() -> None:
     paper.happen("UPDATE_COMPLETE")
     story = Story(paper)
     assert story.watch().conclusion is Conclusion.FINE
-    assert story.told == []
+    assert story.shown == []
 
 
 def test_a_stack_that_is_yet_to_be_made_is_waited_for() -> None:
@@ -115,7 +120,7 @@ def test_a_stack_that_is_yet_to_be_made_is_waited_for() -> None:
 
     story = Story(paper, [lambda: None, begin, lambda: paper.happen("CREATE_COMPLETE")])
     assert story.watch(wait=60).conclusion is Conclusion.FINE
-    assert len(story.told) == 2
+    assert len(story.shown) == 2
 
 
 def test_an_operation_that_does_not_begin_in_time_is_2() -> None:
@@ -146,7 +151,7 @@ def test_throttling_is_waited_out() -> None:
         [throttle, lambda: None, paper.errors.clear, lambda: paper.happen("UPDATE_COMPLETE")],
     )
     assert story.watch().conclusion is Conclusion.FINE
-    assert len(story.told) == 3
+    assert len(story.shown) == 3
 
 
 def test_throttling_without_end_is_2() -> None:
@@ -169,8 +174,8 @@ def test_a_log_that_may_not_be_read_is_told_once() -> None:
     paper.errors["FilterLogEvents"] = denied("FilterLogEvents")
     story = Story(paper, [lambda: None, lambda: None, lambda: paper.happen("UPDATE_COMPLETE")])
     assert story.watch().conclusion is Conclusion.FINE
-    (told,) = [text for text in story.texts if "logs:FilterLogEvents" in text]
-    assert told.startswith("No rounds are shown. logs:FilterLogEvents is not allowed, and is")
+    (shown,) = [text for text in story.texts if "logs:FilterLogEvents" in text]
+    assert shown.startswith("No rounds are shown. logs:FilterLogEvents is not allowed, and is")
 
 
 @given(hostile)
@@ -178,9 +183,9 @@ def test_no_progress_is_a_command(text: str) -> None:
     for is_terminal in (False, True):
         stream = io.StringIO()
         stream.isatty = lambda: is_terminal  # type: ignore[method-assign] # noqa: B023
-        with progress_on(stream) as tell:
-            tell(Progress(START, text))
-            tell(Progress(START, text, is_round=True))
+        with progress_on(stream) as show:
+            show(Progress(START, text))
+            show(Progress(START, text, is_round=True))
         assert has_no_commands(stream.getvalue())
 
 

@@ -12,7 +12,6 @@ import yaml
 from distribution.provider_parameters import EXPORT_NAME
 from hyperpod_node_removal.app import settings_from_context
 from hyperpod_node_removal_cli.arguments import PROGRAM
-from hyperpod_node_removal_cli.failure_codes import ADVICE, Advice
 from hyperpod_node_removal_handler import contract, report
 from hyperpod_node_removal_handler.contract import Attribute, FailureCode, Outcome, Property
 from hyperpod_node_removal_handler.request import RemovalRequest
@@ -102,9 +101,9 @@ def test_the_tables_are_the_contract() -> None:
     assert sorted(outcomes) == sorted(Outcome)
 
 
-def test_the_advice_on_codes_is_that_of_the_command() -> None:
-    told = {row[0].strip("|` "): Advice(row[1], row[2].rstrip("| ")) for row in table(CODES)}
-    assert told == ADVICE
+def test_the_words_on_codes_are_those_of_the_reason_and_the_command() -> None:
+    told = [[row[0].strip("|` "), row[1], row[2].rstrip("| ")] for row in table(CODES)]
+    assert told == [[str(code), code.what_happened, code.next_step] for code in FailureCode]
 
 
 def test_the_defaults_are_those_of_the_function() -> None:

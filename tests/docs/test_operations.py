@@ -11,6 +11,7 @@ from uuid import uuid4
 import pytest
 
 from hyperpod_node_removal_handler import contract
+from hyperpod_node_removal_handler.failure_codes import FailureCode, next_step
 from sandbox.aws import Sandbox
 from sandbox.hyperpod import Cluster
 from sandbox.project import ROOT
@@ -145,6 +146,9 @@ def test_a_stack_that_lost_its_function_comes_loose_and_can_go(case: Case) -> No
 
 def test_every_code_is_there() -> None:
     _, _, section = PAGE.read_text(encoding="utf-8").partition("## What each code asks for\n")
-    first_cells = re.findall(r"^\| (`[^|]*) \|", section.partition("\n## ")[0], re.MULTILINE)
-    told = {name for cell in first_cells for name in re.findall(r"`(\w+)`", cell)}
-    assert {str(code) for code in contract.FailureCode} <= told
+    rows = re.findall(r"^\| `(\w+)` \| (.*) \|$", section.partition("\n## ")[0], re.MULTILINE)
+    advice = dict(rows)
+    for code in FailureCode:
+        assert advice.pop(code).startswith(f"{code.what_happened} {code.next_step}")
+    assert {"NodeIdInUse", "InvalidNodeStatus", "InternalError"} <= advice.keys()
+    assert all(next_step(code) in advice[code] for code in ("NodeIdInUse", "InternalError"))

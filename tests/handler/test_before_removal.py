@@ -167,8 +167,8 @@ def test_a_veto_of_the_plan_removes_nothing(
     assert answer["Status"] == "FAILED"
     assert answer["Reason"].startswith(
         'Nothing was removed from ml-cluster: the hook drain:live vetoed the removal: "Job 7 is'
-        f' running.". Vetoed: {nodes[0]}, {nodes[1]}. Deploy the same set again once the hook'
-        " agrees."
+        f' running.". Vetoed: {nodes[0]}, {nodes[1]}. Redeploy once the hook approves the'
+        " nodes."
     )
     assert answer["Data"]["FailedCount"] == "2"
     assert world.deletes == 0
@@ -313,7 +313,7 @@ def test_whatever_is_not_a_clear_yes_means_that_nothing_is_removed(
     assert answer["Status"] == "FAILED"
     assert sentence in answer["Reason"]
     assert answer["Reason"].startswith("Nothing was removed from ml-cluster: the hook drain:live ")
-    assert f"HookFailed: {node}. Mend the hook" in answer["Reason"]
+    assert f"HookFailed: {node}. Fix the hook (see its log) and redeploy." in answer["Reason"]
     assert world.deletes == 0
     assert len(function.aws_lambda.asked) == (0 if errors else 1), "asked once, at the most"
 

@@ -77,7 +77,7 @@ def test_the_reason_begins_with_verdict_and_nodes_and_ends_with_the_log_stream()
     )
     assert told.reason.endswith("CloudWatch Log Stream: 2026/11/23/[$LATEST]4f2a91c0")
     assert 'NodeIdInUse: "in use" (3 attempts).' in told.reason
-    assert "Deploy the same set again to retry." in told.reason
+    assert "Redeploy the same set once the nodes are free." in told.reason
     assert "A rollback does not bring removed nodes back." in told.reason
 
 

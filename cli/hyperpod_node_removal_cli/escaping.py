@@ -12,7 +12,7 @@ _COMMAND: Final = "::"
 _OLD_COMMAND: Final = re.compile(r"##(?=\[|vso\[)", re.IGNORECASE)
 
 
-def visible(text: str) -> str:
+def escape_control(text: str) -> str:
     """`text` in one line, with every character that cannot be seen escaped.
 
     Neither a control character nor an ANSI escape nor a bidirectional override is left.
@@ -20,7 +20,7 @@ def visible(text: str) -> str:
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
-def inert(text: str) -> str:
+def neutralize_commands(text: str) -> str:
     """Lines of output of which no pipeline takes any for a command."""
     return "\n".join(_inert_line(line) for line in text.split("\n"))
 
@@ -32,7 +32,7 @@ def _inert_line(line: str) -> str:
     return _OLD_COMMAND.sub(r"#\\#", line)
 
 
-def inert_json(text: str) -> str:
+def neutralize_commands_in_json(text: str) -> str:
     """A JSON document of the same meaning of which no pipeline takes any line for a command."""
     # In JSON, two number signs stand within a string only, and no line begins with a colon.
     return _OLD_COMMAND.sub(r"#\\u0023", text)

@@ -1,0 +1,259 @@
+"""`explain`: how a stack's last operation ended, which nodes failed, why, and what to do next."""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+from hyperpod_node_removal_cli.connection import Connection, UnknownError
+from hyperpod_node_removal_cli.function_log import LoggedRemoval, read_log, removals_in
+from hyperpod_node_removal_cli.report import (
+    Conclusion,
+    NodeOutcome,
+    NodeReport,
+    Problem,
+    Report,
+    unknown,
+)
+from hyperpod_node_removal_cli.stack import LOG_GROUP, StackEvent, Stacks, StackState
+from hyperpod_node_removal_handler.contract import RESOURCE_TYPE, Attribute, Outcome, printable
+from hyperpod_node_removal_handler.failure_codes import next_step, what_happened
+
+_LOG_GROUP_OUTPUT: Final = "LogGroup"
+"""The Output of the app's stack that names the log group."""
+_LOG_PLACE: Final = re.compile(
+    r"(?:Log group: ([\w./#-]+)\. )?CloudWatch Log Stream: ([\w/$\[\]-]+(?:\.{3})?)"
+)
+"""Where a Reason says that the log is, in whatever text of CloudFormation it stands."""
+_CUT: Final = "..."
+_RESOURCES_MAX: Final = 100
+"""Resources that DescribeStackResources shows."""
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What is known of one removal, or of an operation without one."""
+
+    headline: str
+    problems: tuple[Problem, ...] = ()
+    nodes: tuple[NodeReport, ...] = ()
+    notes: tuple[str, ...] = ()
+    cluster: str = ""
+
+
+def explain_stack(stack: str, connection: Connection) -> Report:
+    """Report on the last operation of a stack, by name or id."""
+    try:
+        with connection.explaining(f"stack '{printable(stack)}'"):
+            stacks = Stacks(connection.client_for("cloudformation", stack))
+            state = stacks.state(stack)
+            events = stacks.last_operation(state.stack_id)
+        return _Explanation(connection, stacks, state, events).report(stack)
+    except UnknownError as error:
+        return unknown(stack, str(error))
+
+
+def place_in_file(report: Report, file: str, lines: Mapping[str, int]) -> Report:
+    """Return the same report, with the nodes where a removal file names them."""
+    return replace(
+        report,
+        nodes=tuple(replace(node, file=file, line=lines.get(node.name)) for node in report.nodes),
+        problems=tuple(replace(problem, file=problem.file or file) for problem in report.problems),
+    )
+
+
+class _Explanation:
+    """Reads what is needed of one operation."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        stacks: Stacks,
+        state: StackState,
+        events: tuple[StackEvent, ...],
+    ) -> None:
+        self._connection = connection
+        self._stacks = stacks
+        self._state = state
+        self._events = events
+        self._removals = [event for event in events if event.is_removal]
+
+    def report(self, subject: str) -> Report:
+        state = self._state
+        failed = [event for event in self._events if event.is_failure]
+        if not self._removals and self._has_no_removal():
+            return unknown(
+                subject,
+                f"The stack has no removal (a resource {RESOURCE_TYPE}); name the stack that"
+                " declares it, by its ARN if it was deleted or is nested.",
+            )
+        attributes: dict[str, str] = {}
+        if failed:
+            found = [self._failed_removal(event) for event in failed if event.is_removal]
+        elif state.is_in_progress:
+            found = [_Found("The operation is in progress, and nothing has failed so far.")]
+        elif state.has_failed:
+            found = [self._failed_as_a_whole()]
+        else:
+            known = frozenset(map(str, Attribute))
+            attributes = {key: value for key, value in state.outputs.items() if key in known}
+            found = [self._succeeded(attributes)]
+        others = tuple(Problem(event.text) for event in failed if not event.is_removal)
+        nodes = tuple(node for one in found for node in one.nodes)
+        problems = tuple(problem for one in found for problem in one.problems) + others
+        headlines = [one.headline for one in found]
+        return Report(
+            subject=subject,
+            conclusion=Conclusion.PROBLEMS if nodes or problems else Conclusion.FINE,
+            headline=" ".join(headlines) or "The removal did not fail; other resources did.",
+            cluster=next((one.cluster for one in found if one.cluster), ""),
+            problems=problems,
+            nodes=nodes,
+            notes=tuple(dict.fromkeys(note for one in found for note in one.notes)),
+            stack=state.report(),
+            attributes=attributes,
+        )
+
+    def _has_no_removal(self) -> bool:
+        """Whether the stack is known to have none. Without the permission, it is not."""
+        try:
+            with self._connection.explaining("the stack"):
+                resources = self._stacks.resources(self._state.stack_id)
+        except UnknownError:
+            return False
+        return len(resources) < _RESOURCES_MAX and RESOURCE_TYPE not in dict(resources)
+
+    def _failed_removal(self, event: StackEvent) -> _Found:
+        logged, why_not = self._read_log(lambda one: one.summary in event.reason, event.reason)
+        if logged is None:
+            note = f"The failed nodes are not listed here. {why_not}"
+            headline = f"The removal {event.logical_id} failed."
+            return _Found(headline, (Problem(event.text),), notes=(note,))
+        return _Found(
+            headline=logged.summary,
+            problems=() if logged.failures else (Problem(event.text),),
+            nodes=_nodes(logged),
+            cluster=next((fields.get("cluster", "") for fields in logged.failures), ""),
+        )
+
+    def _failed_as_a_whole(self) -> _Found:
+        """Explain an operation that no resource failed: its own reason, or a cancellation."""
+        own = tuple(
+            Problem(event.text)
+            for event in self._events[1:]
+            if event.is_stack and event.reason and not event.status.endswith("_COMPLETE")
+        )
+        if own:
+            return _Found("The operation failed as a whole, not a resource of it.", own)
+        if self._state.is_deleted:
+            return _Found("The stack was deleted, which does not change the cluster.")
+        text = "The operation was rolled back, and no resource failed: it was canceled."
+        return _Found(text, (Problem(text),))
+
+    def _succeeded(self, attributes: Mapping[str, str]) -> _Found:
+        if Attribute.OUTCOME not in attributes:
+            return self._succeeded_without_outputs()
+        found = _Found(
+            _outcome_sentence(attributes),
+            notes=(
+                *_template_notes(attributes),
+                *filter(None, [attributes.get(Attribute.WARNINGS)]),
+            ),
+            cluster=attributes.get(Attribute.CLUSTER_NAME, ""),
+        )
+        failed = attributes.get(Attribute.FAILED_NODES, "")
+        if attributes[Attribute.OUTCOME] != Outcome.PARTIAL or not failed:
+            return found
+        named = [name for name in failed.split(",") if not name.startswith("+")]
+        logged, why_not = self._read_log(
+            lambda one: set(named) <= {fields["node"] for fields in one.failures}
+        )
+        if logged:
+            return replace(found, nodes=_nodes(logged))
+        return replace(
+            found,
+            nodes=tuple(NodeReport(name=name, outcome=NodeOutcome.FAILED) for name in named),
+            notes=(*found.notes, f"Why the nodes failed is not shown here. {why_not}"),
+        )
+
+    def _succeeded_without_outputs(self) -> _Found:
+        logged, why_not = self._read_log(lambda _: True)
+        if logged:
+            return _Found(f"{logged.outcome}: {logged.summary}", nodes=_nodes(logged))
+        note = f"The stack has no Output of the attribute {Attribute.OUTCOME}. {why_not}"
+        return _Found("Nothing failed.", notes=(note,))
+
+    def _read_log(
+        self, is_wanted: Callable[[LoggedRemoval], bool], reason: str = ""
+    ) -> tuple[LoggedRemoval | None, str]:
+        """Return the last such removal in the function's log, or none and a sentence why."""
+        if not self._removals:
+            return None, "The last operation did not touch the removal."
+        places = [place for place in _LOG_PLACE.findall(reason) if _CUT not in "".join(place)]
+        group, stream = places[-1] if places else ("", "")
+        try:
+            with self._connection.explaining(f"log group {group or 'of the function'}"):
+                groups = [group] if group else self._log_groups()
+                client = self._connection.client_for("logs", self._state.stack_id)
+                for name in groups:
+                    lines = read_log(client, name, self._removals[0].time, stream=stream)
+                    if found := [one for one in removals_in(lines) if is_wanted(one)]:
+                        return found[-1], ""
+        except UnknownError as error:
+            return None, str(error)
+        if not groups:
+            return None, "The log group of the function is not known."
+        return None, "The function's log has no lines on them, or not yet."
+
+    def _log_groups(self) -> list[str]:
+        if output := self._state.outputs.get(_LOG_GROUP_OUTPUT):
+            return [output]
+        resources = self._stacks.resources(self._state.stack_id)
+        return [name for kind, name in resources if kind == LOG_GROUP and name]
+
+
+def _nodes(logged: LoggedRemoval) -> tuple[NodeReport, ...]:
+    return tuple(
+        NodeReport(
+            name=fields["node"],
+            outcome=NodeOutcome.FAILED,
+            group=fields.get("group", ""),
+            status=fields.get("status", ""),
+            code=fields["code"],
+            message=fields.get("why") or what_happened(fields["code"]),
+            next_step=next_step(fields["code"]),
+        )
+        for fields in logged.failures
+    )
+
+
+def _outcome_sentence(attributes: Mapping[str, str]) -> str:
+    """Return the outcome with its counts."""
+    counts = (
+        (Attribute.REMOVED_COUNT, "removed"),
+        (Attribute.ACCEPTED_COUNT, "still leaving"),
+        (Attribute.PLANNED_COUNT, "planned, none removed"),
+        (Attribute.ALREADY_ABSENT_COUNT, "already absent"),
+        (Attribute.FAILED_COUNT, "not removed"),
+    )
+    shown = [
+        f"{attributes[count]} {what}"
+        for count, what in counts
+        if attributes.get(count, "0") not in {"0", ""}
+    ]
+    cluster = attributes.get(Attribute.CLUSTER_NAME, "")
+    where = f" in {cluster}" if cluster else ""
+    return f"{attributes[Attribute.OUTCOME]}: {', '.join(shown) or 'no nodes'}{where}."
+
+
+def _template_notes(attributes: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the counts to write into the cluster's template, if they are known."""
+    try:
+        counts = json.loads(attributes.get(Attribute.INSTANCE_GROUP_TARGET_COUNTS) or "{}")
+    except ValueError:
+        return ()
+    if not isinstance(counts, dict) or not counts:
+        return ()
+    shown = ", ".join(f"{printable(str(group))}: {count}" for group, count in counts.items())
+    return (f"Counts for the cluster's template (InstanceCount): {shown}.",)

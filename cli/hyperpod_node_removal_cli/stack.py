@@ -1,0 +1,222 @@
+"""A stack, the events of its last operation, and what its status means after a removal."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from hyperpod_node_removal_cli.report import StackReport
+from hyperpod_node_removal_handler import aws
+from hyperpod_node_removal_handler.contract import RESOURCE_TYPE, printable
+
+LOG_GROUP: Final = "AWS::Logs::LogGroup"
+_STACK: Final = "AWS::CloudFormation::Stack"
+# The clean-up after an update shows a custom resource under this type, whatever it is called.
+_CUSTOM_RESOURCE: Final = "AWS::CloudFormation::CustomResource"
+_PHYSICAL_ID_PREFIX: Final = "hyperpod-node-removal/"
+# With one of these an operation begins. A rollback, and what continues one, belongs to the
+# operation that failed.
+_BEGINNINGS: Final = frozenset({"CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "IMPORT_IN_PROGRESS"})
+_DELETION: Final = "DELETE_IN_PROGRESS"
+_CANCELLED: Final = ("Resource creation cancelled", "Resource update cancelled")
+
+_REDEPLOY: Final = (
+    "Redeploy the same set; nodes that have left in the meantime count as done. Or roll back:"
+    " aws cloudformation rollback-stack --stack-name {name}"
+)
+# The statuses of the CloudFormation user guide, "Stack status codes": what each means after a
+# removal, and how to get out of it.
+STATUSES: Final[Mapping[str, tuple[str, str]]] = {
+    "CREATE_COMPLETE": ("the deployment succeeded.", ""),
+    "UPDATE_COMPLETE": ("the deployment succeeded.", ""),
+    "IMPORT_COMPLETE": ("resources were imported.", ""),
+    "DELETE_COMPLETE": ("the stack was deleted, which does not change the cluster.", ""),
+    "ROLLBACK_COMPLETE": (
+        "its creation failed and was rolled back; removed nodes do not come back.",
+        (
+            "Redeploy: cdk deploy replaces such a stack. With the AWS CLI, delete it first:"
+            " aws cloudformation delete-stack --stack-name {name}"
+        ),
+    ),
+    "UPDATE_ROLLBACK_COMPLETE": (
+        "the update failed and was rolled back; removed nodes do not come back.",
+        "The stack is as it was before the update and can be deployed again.",
+    ),
+    "UPDATE_ROLLBACK_FAILED": (
+        "the update failed, and so did its rollback: the stack is stuck.",
+        (
+            "Fix what failed in the rollback, then: aws cloudformation continue-update-rollback"
+            " --stack-name {name} (with --resources-to-skip LOGICAL_ID for what cannot be fixed)"
+        ),
+    ),
+    "ROLLBACK_FAILED": (
+        "its creation failed, and so did its rollback.",
+        (
+            "Delete it, keeping what cannot be deleted: aws cloudformation delete-stack"
+            " --stack-name {name}"
+        ),
+    ),
+    "CREATE_FAILED": ("its creation failed and was not rolled back.", _REDEPLOY),
+    "UPDATE_FAILED": ("the update failed and was not rolled back.", _REDEPLOY),
+    "DELETE_FAILED": (
+        "it could not be deleted.",
+        (
+            "Delete it again, keeping what cannot be deleted: aws cloudformation delete-stack"
+            " --stack-name {name} --retain-resources LOGICAL_ID"
+        ),
+    ),
+    "REVIEW_IN_PROGRESS": (
+        "a change set has yet to be executed; nothing was deployed.",
+        "Execute the change set, or delete it.",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class StackEvent:
+    """A line of a stack's events."""
+
+    event_id: str
+    time: datetime
+    logical_id: str
+    physical_id: str
+    resource_type: str
+    status: str
+    reason: str
+
+    @property
+    def is_removal(self) -> bool:
+        """Whether it is about a node removal."""
+        return self.resource_type == RESOURCE_TYPE or (
+            self.resource_type == _CUSTOM_RESOURCE
+            and self.physical_id.startswith(_PHYSICAL_ID_PREFIX)
+        )
+
+    @property
+    def is_stack(self) -> bool:
+        """Whether it is about a stack as a whole."""
+        return self.resource_type == _STACK
+
+    @property
+    def is_failure(self) -> bool:
+        """Whether a resource failed by itself, and was not given up because of another one."""
+        return (
+            self.status.endswith("_FAILED")
+            and not self.is_stack
+            and not self.reason.startswith(_CANCELLED)
+        )
+
+    @property
+    def text(self) -> str:
+        """The event in one line, with the reason as CloudFormation shows it."""
+        reason = f": {self.reason}" if self.reason else ""
+        return f"{self.logical_id} ({self.resource_type}): {self.status}{reason}"
+
+
+@dataclass(frozen=True)
+class StackState:
+    """A stack as DescribeStacks shows it."""
+
+    name: str
+    stack_id: str
+    status: str
+    outputs: Mapping[str, str]
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether the last operation was rolled back, failed, or deleted the stack."""
+        return "ROLLBACK" in self.status or self.status.endswith("_FAILED") or self.is_deleted
+
+    @property
+    def is_deleted(self) -> bool:
+        """Whether the stack was deleted."""
+        return self.status == "DELETE_COMPLETE"
+
+    @property
+    def is_in_progress(self) -> bool:
+        """Whether an operation is under way. A stack under review has not begun."""
+        return self.status.endswith("_IN_PROGRESS") and self.status != "REVIEW_IN_PROGRESS"
+
+    def report(self) -> StackReport:
+        """Return the stack with what to do about its status."""
+        meaning, next_step = STATUSES.get(self.status, ("CloudFormation says no more.", ""))
+        if self.is_in_progress:
+            meaning = "an operation is under way."
+            next_step = "Follow it: hyperpod-node-removal watch {name}"
+        return StackReport(
+            name=self.name,
+            stack_id=self.stack_id,
+            status=self.status,
+            meaning=meaning,
+            next_step=next_step.format(name=self.name),
+        )
+
+
+class Stacks:
+    """Stacks through a client of CloudFormation. Every method raises `aws.AwsError`."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def state(self, stack: str) -> StackState:
+        """Return the stack of this name or id: one call."""
+        with aws.translated("DescribeStacks"):
+            found = self._client.describe_stacks(StackName=stack)["Stacks"][0]
+        return StackState(
+            name=str(found["StackName"]),
+            stack_id=str(found["StackId"]),
+            status=str(found["StackStatus"]),
+            outputs={
+                str(output["OutputKey"]): str(output.get("OutputValue", ""))
+                for output in found.get("Outputs") or ()
+            },
+        )
+
+    def last_operation(self, stack_id: str) -> tuple[StackEvent, ...]:
+        """Return the events of the last operation, oldest first: pages back to its beginning.
+
+        A stack that is deleted because its creation failed (`--on-failure DELETE`) goes from
+        CREATE_IN_PROGRESS to DELETE_IN_PROGRESS without an end between: that is one operation.
+        """
+        events: list[StackEvent] = []
+        deletion: int | None = None
+        for event in self._newest_first(stack_id):
+            if event.physical_id == stack_id and deletion is not None:
+                if event.status == "CREATE_IN_PROGRESS":
+                    events.append(event)
+                else:
+                    del events[deletion:]
+                break
+            events.append(event)
+            if event.physical_id == stack_id:
+                if event.status in _BEGINNINGS:
+                    break
+                deletion = len(events) if event.status == _DELETION else None
+        return tuple(reversed(events))
+
+    def resources(self, stack_id: str) -> tuple[tuple[str, str], ...]:
+        """Return the types and physical ids of the first 100 resources of the stack: one call."""
+        with aws.translated("DescribeStackResources"):
+            found = self._client.describe_stack_resources(StackName=stack_id)
+        return tuple(
+            (str(resource.get("ResourceType")), str(resource.get("PhysicalResourceId") or ""))
+            for resource in found.get("StackResources") or ()
+        )
+
+    def _newest_first(self, stack_id: str) -> Iterator[StackEvent]:
+        with aws.translated("DescribeStackEvents"):
+            pages = self._client.get_paginator("describe_stack_events")
+            for page in pages.paginate(StackName=stack_id):
+                yield from map(_event, page.get("StackEvents") or ())
+
+
+def _event(event: Mapping[str, Any]) -> StackEvent:
+    return StackEvent(
+        event_id=str(event["EventId"]),
+        time=event["Timestamp"],
+        logical_id=str(event.get("LogicalResourceId", "")),
+        physical_id=str(event.get("PhysicalResourceId", "")),
+        resource_type=str(event.get("ResourceType", "")),
+        status=str(event.get("ResourceStatus", "")),
+        reason=printable(str(event.get("ResourceStatusReason", ""))),
+    )

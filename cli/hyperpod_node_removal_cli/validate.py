@@ -1,0 +1,55 @@
+"""`validate`: can the file be deployed? Nothing is called."""
+
+import sys
+from pathlib import Path
+from typing import Final
+
+from hyperpod_node_removal_cli.report import Conclusion, Problem, Report, unknown
+from hyperpod_node_removal_file import (
+    RemovalFile,
+    SettingsError,
+    UnreadableFileError,
+    read_removal_file,
+    read_removal_text,
+)
+
+STANDARD_INPUT: Final = "-"
+
+
+def validate_file(file: str) -> Report:
+    """Report on a removal file, or on standard input for `-`."""
+    found = open_file(file)
+    if isinstance(found, Report):
+        return found
+    nodes = len(found.settings.node_ids) + len(found.settings.node_logical_ids)
+    count = f"{nodes} {'node' if nodes == 1 else 'nodes'}"
+    return Report(
+        subject=file,
+        conclusion=Conclusion.FINE,
+        headline=f"The file is valid: {count} of {found.settings.cluster}.",
+        cluster=found.settings.cluster,
+    )
+
+
+def open_file(file: str) -> RemovalFile | Report:
+    """Return what the file holds, or the report on what is wrong with it."""
+    try:
+        if file == STANDARD_INPUT:
+            return read_removal_text(sys.stdin.buffer.read(), "standard input")
+        return read_removal_file(Path(file), file)
+    except UnreadableFileError as error:
+        return unknown(file, str(error))
+    except SettingsError as error:
+        return report_problems(file, error)
+
+
+def report_problems(subject: str, error: SettingsError) -> Report:
+    """Report on what does not describe a removal."""
+    problems = tuple(Problem(str(problem), subject, problem.line) for problem in error.every)
+    count = f"{len(problems)} {'problem' if len(problems) == 1 else 'problems'}"
+    return Report(
+        subject=subject,
+        conclusion=Conclusion.PROBLEMS,
+        headline=f"{subject} has {count} and cannot be deployed.",
+        problems=problems,
+    )

@@ -1,0 +1,161 @@
+"""`watch`: what happens to a stack while it is deployed, and at its end what `explain` says."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Final
+
+from hyperpod_node_removal_cli.connection import (
+    Connection,
+    UnknownError,
+    is_not_there,
+    needs_login,
+)
+from hyperpod_node_removal_cli.explain import explain_stack
+from hyperpod_node_removal_cli.function_log import ROUND, read_log
+from hyperpod_node_removal_cli.report import Report, unknown
+from hyperpod_node_removal_cli.stack import LOG_GROUP, StackEvent, Stacks, StackState
+from hyperpod_node_removal_handler import aws
+from hyperpod_node_removal_handler.contract import printable
+from hyperpod_node_removal_handler.timing import Clock
+
+_FAILED_LOOKS_MAX: Final = 10
+"""Looks in a row that may fail for a reason that may pass."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Something that happened."""
+
+    time: datetime
+    text: str
+    is_round: bool = False
+    """Whether it is how far the removal has got, which the next such line replaces."""
+    is_failure: bool = False
+
+
+def watch_stack(
+    stack: str,
+    connection: Connection,
+    *,
+    clock: Clock,
+    show: Callable[[Progress], None],
+    every: float,
+    wait: float = 0.0,
+) -> Report:
+    """Show a stack's operation until it ends, then report as `explain` does.
+
+    Args:
+        stack: name or id.
+        connection: the way to AWS.
+        clock: what is waited by.
+        show: is called with what happens, in order.
+        every: seconds between two looks.
+        wait: seconds to wait for an operation to begin. Default: explain the last one.
+    """
+    try:
+        what = f"stack '{printable(stack)}'"
+        with connection.explaining(what):
+            watch = _Watch(connection, stack, show)
+            ended = _until_end(watch, clock, every, wait)
+    except UnknownError as error:
+        return unknown(stack, str(error))
+    if ended is None:
+        return unknown(stack, f"No operation on the stack began within {wait:g} s.")
+    return replace(explain_stack(ended, connection), subject=stack)
+
+
+def _until_end(watch: "_Watch", clock: Clock, every: float, wait: float) -> str | None:
+    """Return the id of the stack at the end; None if no operation began in time."""
+    begin_by = clock.now() + wait
+    failed_looks = 0
+    while True:
+        try:
+            state = watch.look(may_be_missing=wait > 0)
+            if watch.stack_id:
+                if state and not state.is_in_progress:
+                    return watch.stack_id
+            elif clock.now() >= begin_by:
+                # Nothing was to be waited for: the last operation is what there is to show.
+                return state.stack_id if state and not wait else None
+            failed_looks = 0
+        except aws.TransientError as error:
+            failed_looks += 1
+            if failed_looks > _FAILED_LOOKS_MAX or needs_login(error):
+                raise
+        clock.sleep(every)
+
+
+class _Watch:
+    """Looks at one stack, and shows what is new."""
+
+    def __init__(
+        self, connection: Connection, stack: str, show: Callable[[Progress], None]
+    ) -> None:
+        self._connection = connection
+        self._stack = stack
+        self._show = show
+        self._stacks = Stacks(connection.client_for("cloudformation", stack))
+        self._logs = connection.client_for("logs", stack)
+        self._log_groups: tuple[str, ...] = ()
+        self._seen: set[str] = set()
+        self.stack_id = ""
+        """Once an operation is under way."""
+
+    def look(self, *, may_be_missing: bool) -> StackState | None:
+        """Look once. Returns the stack, or None if it has yet to be made.
+
+        Raises:
+            aws.AwsError: it could not be looked at.
+        """
+        try:
+            state = self._stacks.state(self.stack_id or self._stack)
+        except aws.RejectedError as error:
+            if may_be_missing and not self.stack_id and is_not_there(error):
+                return None
+            raise
+        if state.is_in_progress or self.stack_id:
+            self.stack_id = state.stack_id
+            self._show_news()
+        return state
+
+    def _show_news(self) -> None:
+        events = self._stacks.last_operation(self.stack_id)
+        news = [_of_event(event) for event in events if self._is_new(event.event_id)]
+        if any(event.is_removal for event in events):
+            news += self._rounds(events[0].time)
+        for progress in sorted(filter(None, news), key=lambda progress: progress.time):
+            self._show(progress)
+
+    def _rounds(self, since: datetime) -> Iterator[Progress]:
+        """Return new lines on the rounds of the removal. Without the permission there are none."""
+        try:
+            if not self._log_groups:
+                resources = self._stacks.resources(self.stack_id)
+                self._log_groups = tuple(name for kind, name in resources if kind == LOG_GROUP)
+            for group in self._log_groups:
+                for line in read_log(self._logs, group, since, words=ROUND.strip()):
+                    if line.message.startswith(ROUND) and self._is_new(line.event_id):
+                        time = datetime.fromtimestamp(line.time, UTC)
+                        yield Progress(time, line.message, is_round=True)
+        except (aws.AccessDeniedError, aws.ResourceNotFoundError) as error:
+            if self._is_new(error.operation):
+                sentence = self._connection.explanation(error, "the function's log")
+                yield Progress(datetime.now(UTC), f"No rounds are shown. {sentence}")
+
+    def _is_new(self, event_id: str) -> bool:
+        is_new = event_id not in self._seen
+        self._seen.add(event_id)
+        return is_new
+
+
+def _of_event(event: StackEvent) -> Progress | None:
+    """Return the event as progress. Of what is around the removal, only how it ended counts."""
+    if not (event.is_removal or event.is_stack) and event.status.endswith("_IN_PROGRESS"):
+        return None
+    reason = f": {event.reason}" if event.is_failure and event.reason else ""
+    return Progress(
+        event.time,
+        f"{event.status} {event.logical_id} ({event.resource_type}){reason}",
+        is_failure=event.is_failure,
+    )
