@@ -57,13 +57,18 @@ def _is_right(shape: Shape, results: Sequence[PeerResult]) -> bool:
     return all(result.right == case.removals for case, result in pairs)
 
 
-def _in_time(shape: Shape, rounds: Rounds) -> int:
-    """Rounds in which the product meets the time goal, with a right answer."""
-    pairs = zip(shape.rounds, rounds[OURS.name], rounds[BOUND.name], strict=True)
-    return sum(
-        ours.right == case.removals and ours.seconds <= goals.latest(bound)
-        for case, ours, bound in pairs
-    )
+def _in_time(shape: Shape, rounds: Rounds) -> tuple[int, int]:
+    """Rounds in which the product meets the time goal with a right answer, and those in which it
+    does but for the second look."""
+    rows = [
+        (case, bound, ours)
+        for case, ours, bound in zip(
+            shape.rounds, rounds[OURS.name], rounds[BOUND.name], strict=True
+        )
+        if ours.right == case.removals
+    ]
+    met = sum(ours.seconds <= goals.latest(bound) for _, bound, ours in rows)
+    return met, sum(goals.is_explained(*row) for row in rows)
 
 
 def _limits(shape: Shape, rounds: Rounds) -> list[goals.CallLimit]:
@@ -78,12 +83,15 @@ def _limits(shape: Shape, rounds: Rounds) -> list[goals.CallLimit]:
 
 def _verdicts(runs: Runs) -> Iterator[Verdict]:
     free = [shape for shape in runs if not shape.is_limited]
-    met = sum(_in_time(shape, runs[shape]) == len(shape.rounds) for shape in free)
+    counts = [(*_in_time(shape, runs[shape]), len(shape.rounds)) for shape in free]
+    met = sum(in_time == every for in_time, _, every in counts)
+    explained = sum(but_for == every for _, but_for, every in counts)
     over = [_over(runs[shape], OURS) for shape in free]
     yield Verdict(
         goals.TIME_GOAL,
         met == len(free),
-        f"in every round of {met} of {len(free)} shapes; over the bound by"
+        f"in every round of {met} of {len(free)} shapes, and of {explained} but for the second look;"
+        " over the bound by"
         f" {min(one.middle for one in over):.1f} to {max(one.middle for one in over):.1f} s in the"
         " middle of the rounds",
     )
@@ -134,14 +142,18 @@ def chapter(runs: Runs) -> Chapter:
         title="How far from the bound",
         what=(
             "Seconds over the bound are those of the middle round and (of the worst). Of the calls, the"
-            " round and the goal are shown that are furthest exceeded, or nearest, those first that could be"
-            " met. Where a goal of calls is missed, it says whether anybody could meet it: *the bound is* more than it allows, or"
+            " round and the goal are shown that are furthest exceeded, or nearest, those first that could"
+            " be met. Where a goal of calls is missed, it says whether anybody could meet it: *the bound"
+            " is* more than it allows, or"
             " *the time goal takes* more, since nobody knows when the last node leaves, and looks further"
             " apart than what the time goal allows would come too late (`bench/goals.py`). Where calls"
             " have a rate (a bucket that holds one second's), the goal is to succeed.\n\n"
             "The bound is a removal by somebody who knows when each node leaves (`bench/runs/bound.py`):"
             " the pages of a plan, one look at the stack and one delete for each 99 nodes, the slowest"
-            " node, and one listing that confirms it. Time counts from the request to the answer, and"
+            " node, and one listing that confirms it. This product sees twice that a node is gone, since a"
+            " listing may lack a node that is there (ADR 14): that *second look* is one more call for each"
+            " node, or for each page if those are fewer. It also describes the cluster before and after"
+            " and looks at the stack once more, three calls that count where a bound is of four. Time counts from the request to the answer, and"
             " calls are those of AWS's APIs. They take a seeded log-normal latency with a median of"
             f" {LATENCY:g} s. Each node leaves at a seeded moment, from a tenth of the time given on; of"
             f" {SWEEP[0]:g} to {SWEEP[-1]:g} s each round has its own"
@@ -183,8 +195,11 @@ def _goal_row(shape: Shape, rounds: Rounds) -> list[object]:
     if shape.is_limited:
         is_right = _is_right(shape, rounds[OURS.name])
         return [*head, "succeeds" if is_right else "**fails**", "", ""]
-    met, count = _in_time(shape, rounds), len(shape.rounds)
-    head.append(f"{met} of {count}" if met == count else f"**{met} of {count}**")
+    (met, but_for), count = _in_time(shape, rounds), len(shape.rounds)
+    told = f"{met} of {count}" if met == count else f"**{met} of {count}**"
+    if met < but_for:
+        told += f"; {but_for} but for the second look"
+    head.append(told)
     limits = _limits(shape, rounds)
     worst = max(limits, key=_distance, default=None)
     if worst is None:

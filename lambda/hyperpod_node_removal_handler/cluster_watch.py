@@ -21,8 +21,8 @@ from hyperpod_node_removal_handler.stack import StackWatch
 
 T = TypeVar("T")
 
-_SAMPLE: Final = 10
-"""Nodes that are described where more leave than a listing has pages: if not one of ten is there,
+_SAMPLE: Final = 5
+"""Nodes that are described where more leave than a listing has pages: if not one of them is there,
 it is likely that few are, and worth a listing."""
 
 
@@ -48,7 +48,8 @@ class ClusterWatch:
         self._outage = outage
         self._pages = 0
         self._may_describe = True
-        self._slowdown = 1.0
+        self._spacing = 0.0
+        self._called_at = -math.inf
         self._missed: set[str] = set()
         self._doubted: set[str] = set()
         """Nodes of which a listing showed what a description of them had denied."""
@@ -84,14 +85,9 @@ class ClusterWatch:
         return removal
 
     def pause(self, passed: float) -> float:
-        """Return the pause before the next look, `passed` seconds after the first request.
-
-        It doubles with every call that is throttled and halves with every look that is not.
-        """
+        """Return the pause before the next look, `passed` seconds after the first request."""
         pause = timing.POLL_FIRST + timing.POLL_SHARE * max(0.0, passed)
-        pause = min(timing.POLL_MAX, pause * self._slowdown)
-        self._slowdown = max(1.0, self._slowdown / 2)
-        return timing.jittered(pause)
+        return timing.jittered(min(timing.POLL_MAX, pause))
 
     def with_hostnames(self, nodes: Iterable[Node]) -> tuple[Node, ...]:
         """Return the nodes with the host names that a listing lacks, as far as they can be had.
@@ -124,7 +120,8 @@ class ClusterWatch:
             if not (are_there and leaving):
                 return removal, are_there and bool(waiting)
             for one in witnesses[:most]:
-                node = self._granted(partial(self._described, one))
+                self.await_turn()
+                node = self.granted(partial(self._described, one))
                 removal = removal.describe(one, node)
                 if node:
                     return removal, True
@@ -169,20 +166,32 @@ class ClusterWatch:
 
     # Calls -----------------------------------------------------------------------------------
 
+    def await_turn(self) -> None:
+        """Wait until SageMaker is likely to grant one more call."""
+        due_at = self._called_at + timing.jittered(self._spacing)
+        self._stack.sleep(min(due_at, self._deadlines.end) - self._clock.now())
+
+    def granted(self, call: Callable[[], T]) -> T:
+        """Make a call, and learn from whether it is throttled how far apart calls have to be."""
+        self._called_at = self._clock.now()
+        try:
+            answer = call()
+        except aws.ThrottledError:
+            least, most = timing.SPACING
+            self._spacing = min(most, max(least, 2 * self._spacing))
+            raise
+        self._spacing *= timing.SPACING_DECAY
+        return answer
+
     def _call(self, call: Callable[[], T], denied_until: float | None = None) -> T:
-        self._stack.poll()
+        def attempt() -> T:
+            self.await_turn()
+            return self.granted(call)
+
         return timing.call_with_retry(
-            partial(self._granted, call),
+            attempt,
             clock=self._clock,
             until=min(self._deadlines.end, self._clock.now() + self._outage),
             denied_until=self._deadlines.denied_until if denied_until is None else denied_until,
             sleep=self._stack.sleep,
         )
-
-    def _granted(self, call: Callable[[], T]) -> T:
-        """Make a call, and slow down if it was one too many."""
-        try:
-            return call()
-        except aws.ThrottledError:
-            self._slowdown = min(timing.POLL_MAX / timing.POLL_FIRST, 2 * self._slowdown)
-            raise

@@ -323,6 +323,7 @@ class Reconciler:
         if not self._may_be_busy or not self._is_busy():
             requests = deque(self.removal.requests())
             while requests:
+                self._watch.await_turn()
                 self._require_forward()
                 now = self._clock.now()
                 if now >= self._deadlines.end:
@@ -353,7 +354,9 @@ class Reconciler:
         before = replace(self.removal, was_requested=True)
         self.removal = before.send(request)
         try:
-            reply = self._cluster.delete(request.node_ids, request.node_logical_ids)
+            reply = self._watch.granted(
+                lambda: self._cluster.delete(request.node_ids, request.node_logical_ids)
+            )
         except aws.RejectedError as error:
             self.removal = before
             if self._is_busy():

@@ -44,10 +44,10 @@ STACK_PAUSES: Final = (1.0, 1.5, 5.0)
 
 # The nodes
 POLL_FIRST: Final = 0.5
-POLL_SHARE: Final = 0.04
+POLL_SHARE: Final = 0.045
 POLL_MAX: Final = 30.0
-"""While nodes leave, the cluster is looked at again after half a second and a share of the time
-passed: soon where they leave in seconds, and never late by more than a twentieth."""
+"""While nodes leave, they are looked at again after half a second and a share of the time passed,
+30 s at the most: soon where they leave in seconds, and never late by more than a twentieth."""
 LISTING_EVERY: Final = 120.0
 LISTING_PAGES: Final = 10
 """The nodes are listed this often whatever is said of single ones; a listing of more pages than
@@ -66,6 +66,11 @@ LAST_LOOK: Final = 2.0
 """Pause between the last request and the listing that decides what came of it."""
 CALL_PAUSES: Final = (1.0, 2.0, 20.0)
 """First pause, growth and longest pause between attempts of a call that only looks."""
+SPACING: Final = (0.5, 20.0)
+SPACING_DECAY: Final = 0.9
+"""Seconds between two calls of SageMaker after one was throttled, at least and at most. Each that
+is throttled doubles them, each that is granted takes a tenth off: what an account is granted is not
+documented, and is shared with others."""
 CLUSTER_POLL: Final = 10.0
 """Pause between looks at a cluster that is still in transition after the last node has left."""
 
@@ -99,8 +104,8 @@ _JITTER: Final = 0.2
 
 
 def jittered(pause: float) -> float:
-    """Return `pause`, 20 % more or less: what began together does not stay together."""
-    return pause * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311
+    """Return `pause`, less up to 20 %: what began together does not stay together."""
+    return pause * random.uniform(1 - _JITTER, 1)  # noqa: S311
 
 
 class Timer(Protocol):
