@@ -19,6 +19,7 @@ from hyperpod_node_removal_cli.report import (
 from hyperpod_node_removal_cli.stack import LOG_GROUP, StackEvent, Stacks, StackState
 from hyperpod_node_removal_handler.contract import RESOURCE_TYPE, Attribute, Outcome, printable
 from hyperpod_node_removal_handler.failure_codes import next_step, what_happened
+from hyperpod_node_removal_handler.timing import Clock, SystemClock
 
 _LOG_GROUP_OUTPUT: Final = "LogGroup"
 """The Output of the app's stack that names the log group."""
@@ -27,6 +28,7 @@ _LOG_PLACE: Final = re.compile(
 )
 """Where a Reason says that the log is, in whatever text of CloudFormation it stands."""
 _CUT: Final = "..."
+_LAG: Final = 10
 _RESOURCES_MAX: Final = 100
 """Resources that DescribeStackResources shows."""
 
@@ -42,13 +44,23 @@ class _Found:
     cluster: str = ""
 
 
-def explain_stack(stack: str, connection: Connection) -> Report:
-    """Report on the last operation of a stack, by name or id."""
+def explain_stack(stack: str, connection: Connection, clock: Clock | None = None) -> Report:
+    """Report on the last operation of a stack, by name or id.
+
+    DescribeStacks may lag behind the stack's events, and shows Outputs that late, too: it is asked
+    again for up to `_LAG` seconds, by `clock` (default: that of the machine).
+    """
     try:
         with connection.explaining(f"stack '{printable(stack)}'"):
             stacks = Stacks(connection.client_for("cloudformation", stack))
             state = stacks.state(stack)
             events = stacks.last_operation(state.stack_id)
+            for _ in range(_LAG):
+                if state.with_end(events) is state:
+                    break
+                (clock or SystemClock()).sleep(1.0)
+                state = stacks.state(state.stack_id)
+            state = state.with_end(events)
         return _Explanation(connection, stacks, state, events).report(stack)
     except UnknownError as error:
         return unknown(stack, str(error))

@@ -1,9 +1,9 @@
 """A stack, the events of its last operation, and what its status means after a removal."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from hyperpod_node_removal_cli.report import StackReport
 from hyperpod_node_removal_handler import aws
@@ -136,6 +136,15 @@ class StackState:
     def is_in_progress(self) -> bool:
         """Whether an operation is under way. A stack under review has not begun."""
         return self.status.endswith("_IN_PROGRESS") and self.status != "REVIEW_IN_PROGRESS"
+
+    def with_end(self, events: Sequence[StackEvent]) -> Self:
+        """Return the stack as its newest event shows it, if that is the end of the operation.
+
+        DescribeStacks may still show the operation in progress (aws-cdk-cli #1803).
+        """
+        own = [event.status for event in events if event.physical_id == self.stack_id]
+        ended = replace(self, status=own[-1]) if own else self
+        return ended if self.is_in_progress and not ended.is_in_progress else self
 
     def report(self) -> StackReport:
         """Return the stack with what to do about its status."""

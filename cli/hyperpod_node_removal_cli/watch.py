@@ -62,7 +62,7 @@ def watch_stack(
         return unknown(stack, str(error))
     if ended is None:
         return unknown(stack, f"No operation on the stack began within {wait:g} s.")
-    return replace(explain_stack(ended, connection), subject=stack)
+    return replace(explain_stack(ended, connection, clock), subject=stack)
 
 
 def _until_end(watch: "_Watch", clock: Clock, every: float, wait: float) -> str | None:

@@ -15,6 +15,7 @@ from sandbox.hyperpod.client import client_error
 from tests.cli.aws_on_paper import LOG, NAME, STACK, STACK_ID, Paper, denied, failures, replied
 from tests.cli.command import Command
 from tests.contract.lifecycle import Removal, synthesize
+from tests.handler.world import VirtualClock
 
 ABSENT = "i-0123456789abcdef0"
 
@@ -147,6 +148,28 @@ def life(*events: str | tuple[str, str], **more: Any) -> Paper:
         else:
             paper.remove(*event)
     return paper
+
+
+@pytest.mark.parametrize("looks", [2, 1000])
+def test_a_stack_that_is_shown_later_than_its_events_is_waited_for_or_told_by_them(
+    looks: int,
+) -> None:
+    """DescribeStacks is eventually consistent (aws-cdk-cli #1803)."""
+    paper = life("CREATE_IN_PROGRESS", "ROLLBACK_IN_PROGRESS", "ROLLBACK_COMPLETE")
+    ended, paper.status = paper.status, "CREATE_IN_PROGRESS"
+
+    def look() -> None:
+        if len(paper.calls) > looks:
+            paper.status = ended
+
+    paper.before_each_look = look
+    clock = VirtualClock()
+    report = explain_stack(NAME, paper.connection, clock)
+    assert report.stack
+    assert report.stack.status == "ROLLBACK_COMPLETE"
+    assert report.conclusion is Conclusion.PROBLEMS
+    assert clock.now() - VirtualClock().now() <= 10
+
 
 
 def failed(reason: str, status: str = "UPDATE_ROLLBACK_COMPLETE") -> Paper:

@@ -25,13 +25,19 @@ def described(stack: ScriptedStack) -> dict[str, Any]:
 
 @pytest.fixture
 def forward_lag(sandbox: Sandbox) -> Iterator[None]:
-    with sandbox.settings(lag_forward=LONG):
+    with sandbox.settings(lag_forward=LONG, lag_back=0.0):
+        yield
+
+
+@pytest.fixture
+def no_lag(sandbox: Sandbox) -> Iterator[None]:
+    with sandbox.settings(lag_forward=0.0, lag_back=0.0):
         yield
 
 
 @pytest.fixture
 def back_lag(sandbox: Sandbox) -> Iterator[None]:
-    with sandbox.settings(lag_back=LONG):
+    with sandbox.settings(lag_back=LONG, lag_forward=0.0):
         yield
 
 
@@ -65,7 +71,7 @@ def test_clis_are_told_without_lag(stack: ScriptedStack, back_lag: None) -> None
     assert told.stdout.strip() == '"CREATE_COMPLETE"'
 
 
-def test_operations_are_told_newest_first(stack: ScriptedStack) -> None:
+def test_operations_are_told_newest_first(stack: ScriptedStack, no_lag: None) -> None:
     """LastOperations of the API reference; a rollback is an operation of its own (user guide)."""
     stack.deploy(Create={})
     failed = stack.deploy(Update=FAILED)
@@ -77,7 +83,9 @@ def test_operations_are_told_newest_first(stack: ScriptedStack) -> None:
     assert {e.operation_id for e in failed.events if e.status == "UPDATE_FAILED"} == {update}
 
 
-def test_a_change_set_is_an_operation_and_its_execution_an_update(stack: ScriptedStack) -> None:
+def test_a_change_set_is_an_operation_and_its_execution_an_update(
+    stack: ScriptedStack, no_lag: None
+) -> None:
     stack.deploy(Create={})
     assert "LastUpdatedTime" not in described(stack), "as of a stack that was never updated"
     client = stack.sandbox.client("cloudformation")
