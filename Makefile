@@ -28,7 +28,7 @@ sandbox: $(READY)
 	$(BIN)/python -m sandbox $(SANDBOX)
 
 dist: $(READY)
-	$(BIN)/python -m distribution $@
+	$(BIN)/python -m release.artifacts $@
 
 test: $(READY)
 	$(BIN)/pytest -n 2 --dist loadgroup

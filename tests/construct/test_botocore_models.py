@@ -15,7 +15,7 @@ from botocore.session import Session
 from hyperpod_node_removal_handler import aws
 from hyperpod_node_removal_handler.cluster import Cluster
 from hyperpod_node_removal_handler.stack import Stack
-from scripts.prune_botocore_models import DATA, OPERATIONS, pruned_models
+from release.botocore_models import DATA, OPERATIONS, pruned_models
 from tests.construct.aws_answers import CALLS, Call
 
 REGION: Final = "us-west-2"
@@ -155,7 +155,7 @@ def test_the_carried_models_are_those_of_the_installed_botocore() -> None:
         path.relative_to(DATA).as_posix(): path.read_text(encoding="ascii")
         for path in DATA.rglob("*.json")
     }
-    assert found == pruned_models(), "run scripts/prune_botocore_models.py"
+    assert found == pruned_models(), "run release/botocore_models.py"
 
 
 def test_the_carried_models_are_the_ones_used(clients: Clients) -> None:

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from distribution import folder as distribution
+from release import artifacts
+from release.version import main
 from sandbox.project import ROOT
-from scripts.release import main
 from tests.release.workflow_lint import run_steps
 from tests.release.workflow_run import run_step, stand_in
 
@@ -23,7 +23,7 @@ FILES = sorted(
     [
         f"hyperpod_node_removal-{VERSION}-py3-none-any.whl",
         f"hyperpod_node_removal-{VERSION}.tar.gz",
-        distribution.PROVIDER,
+        artifacts.PROVIDER,
         "handler.zip",
     ]
 )
@@ -32,15 +32,16 @@ FILES = sorted(
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """What the steps use of a checkout of the tag."""
-    (tmp_path / "scripts").mkdir()
-    shutil.copy(ROOT / "scripts" / "release.py", tmp_path / "scripts")
+    (tmp_path / "release").mkdir()
+    for name in ("__init__.py", "version.py"):
+        shutil.copy(ROOT / "release" / name, tmp_path / "release")
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     released = f"## [{VERSION}] - 2026-12-01\n\n### Added\n\n- Something new."
     named = re.sub(r"^## \[Unreleased\]", released, changelog, flags=re.MULTILINE)
     (tmp_path / "CHANGELOG.md").write_text(named, encoding="utf-8")
     made = "\n".join(f"echo {name} > 'dist/{name}'" for name in FILES)
-    sums = f"(cd dist && sha256sum * > {distribution.CHECKSUMS})"
+    sums = f"(cd dist && sha256sum * > {artifacts.CHECKSUMS})"
     stand_in(tmp_path, {"make": f'[ "$*" = dist ]\nmkdir dist\n{made}\n{sums}'})
     return tmp_path
 

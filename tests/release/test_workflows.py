@@ -79,7 +79,7 @@ def test_only_the_build_of_a_release_runs_code_of_the_repository() -> None:
 def test_nothing_is_published_before_everything_is_tested_and_attested() -> None:
     jobs = loaded(RELEASE)["jobs"]
     scripts = "\n".join(step.script for step in run_steps(RELEASE))
-    assert scripts.index("scripts.release check") < scripts.index(".ci/run")
+    assert scripts.index("release.version check") < scripts.index(".ci/run")
     assert scripts.index(".ci/run") < scripts.index("make dist")
     assert set(jobs["pypi"]["needs"]) == {"build", "attest"}
     assert "pypi" in jobs["github"]["needs"]

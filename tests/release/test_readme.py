@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from distribution.folder import write_templates
-from distribution.provider_template import provider_template
+from release.artifacts import write_templates
+from release.provider_template import provider_template
 from sandbox.aws import Sandbox
 from sandbox.project import ROOT
-from tests.distribution.console import Console, console_commands
+from tests.release.console import Console, console_commands
 
-pytestmark = pytest.mark.xdist_group("distribution-readme")
+pytestmark = pytest.mark.xdist_group("release-readme")
 
 PAGE = ROOT / "docs" / "cloudformation.md"
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from distribution.folder import PROVIDER, write_templates
-from distribution.provider_template import HANDLER_ZIP
+from release.artifacts import PROVIDER, write_templates
+from release.provider_template import HANDLER_ZIP
 from sandbox.aws import Sandbox
-from tests.distribution.cli import Cli
+from tests.release.cli import Cli
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """The provider's template is the construct's provider, and is one that anybody can deploy."""
 
 import re
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -8,15 +9,16 @@ import pytest
 from aws_cdk import App, Stack
 from aws_cdk import aws_events as events
 from aws_cdk.assertions import Template
+from awscli.customizations.cloudformation.yamlhelper import yaml_parse
 
-from distribution.folder import PACKAGEABLE, PROVIDER
-from distribution.provider_parameters import EXPORT_NAME, LOG_RETENTION_DAYS
-from distribution.provider_template import packageable_template, provider_template
-from distribution.template_text import template_text
 from hyperpod_node_removal import NodeRemovalProvider
-from tests.distribution.linting import cfn_lint
+from release.artifacts import PACKAGEABLE, PROVIDER
+from release.provider_parameters import EXPORT_NAME, LOG_RETENTION_DAYS
+from release.provider_template import packageable_template, provider_template
+from release.template_text import template_text
+from tests.release.linting import cfn_lint
 
-pytestmark = pytest.mark.xdist_group("distribution")
+pytestmark = pytest.mark.xdist_group("release")
 
 CLUSTER_ARN = "arn:aws:sagemaker:us-west-2:111122223333:cluster/a1b2c3d4e5f6"
 EKS_CLUSTER_ARN = "arn:aws:eks:us-west-2:111122223333:cluster/ml"
@@ -26,8 +28,13 @@ STACK_ARN = "arn:aws:cloudformation:us-west-2:111122223333:stack/maintenance/*"
 
 
 @pytest.fixture(scope="module")
-def template() -> dict[str, Any]:
+def synthesized() -> dict[str, Any]:
     return provider_template()
+
+
+@pytest.fixture
+def template(synthesized: dict[str, Any]) -> dict[str, Any]:
+    return deepcopy(synthesized)
 
 
 @pytest.fixture(scope="module")
@@ -174,6 +181,31 @@ def test_the_packageable_template_differs_in_where_the_code_is_only(
         "CodeKey",
         "CodeVersion",
     }
+
+
+def test_the_text_says_what_was_synthesized(templates: Path, template: dict[str, Any]) -> None:
+    """As the AWS CLI reads it, which turns short intrinsic functions into long ones."""
+    read = yaml_parse((templates / PROVIDER).read_text(encoding="utf-8"))
+    assert read.pop("AWSTemplateFormatVersion") == "2010-09-09"
+    policy = template["Resources"]["RemovalsElsewhere"]["Properties"]["PolicyDocument"]
+    stack, cluster = policy["Statement"]
+    arn = "arn:${AWS::Partition}:%s:${AWS::Region}:${AWS::AccountId}:%s"
+    stack["Resource"] = {"Fn::Sub": arn % ("cloudformation", "stack/${StackName}/*")}
+    cluster["Resource"]["Fn::If"][1] = {"Fn::Sub": arn % ("sagemaker", "cluster/*")}
+    assert read == template
+
+
+def test_the_text_explains_each_resource(templates: Path, template: dict[str, Any]) -> None:
+    text = (templates / PROVIDER).read_text(encoding="utf-8")
+    for logical_id in template["Resources"]:
+        assert re.search(rf"^  # .*\n  {logical_id}:$", text, re.MULTILINE), logical_id
+
+
+def test_text_that_looks_like_a_reference_stays_text() -> None:
+    name = {"Fn::Join": ["", ["${a}-", {"Ref": "B"}, "-", {"Fn::GetAtt": ["C", "Arn"]}]]}
+    text = template_text({"Resources": {"Topic": {"Name": name}}}, "Head.", {"Topic": "New."})
+    (topic,) = yaml_parse(text)["Resources"].values()
+    assert topic == {"Name": {"Fn::Sub": "${!a}-${B}-${C.Arn}"}}
 
 
 def test_a_resource_that_nobody_comments_on_is_an_error() -> None:

@@ -9,16 +9,16 @@ from uuid import uuid4
 
 import pytest
 
-from distribution.folder import PACKAGEABLE, write_templates
 from hyperpod_node_removal_handler.contract import RESOURCE_TYPE
+from release.artifacts import PACKAGEABLE, write_templates
 from sandbox.aws import Sandbox
 from sandbox.hyperpod import Cluster
 from sandbox.project import ROOT
-from tests.distribution.cli import Cli
-from tests.distribution.console import Console, console_commands
-from tests.distribution.linting import cfn_lint
+from tests.release.cli import Cli
+from tests.release.console import Console, console_commands
+from tests.release.linting import cfn_lint
 
-pytestmark = pytest.mark.xdist_group("distribution-examples")
+pytestmark = pytest.mark.xdist_group("release-examples")
 
 EXAMPLES: Final = ROOT / "examples" / "cloudformation"
 SCHEMAS: Final = ROOT / "schemas"

@@ -10,23 +10,22 @@ from pathlib import Path
 
 import pytest
 
-from distribution.folder import CHECKSUMS, PACKAGEABLE, PROVIDER
-from distribution.handler_zip import write_archive
-from distribution.property_schema import FILE
 from hyperpod_node_removal._asset import staged_code
+from release.artifacts import CHECKSUMS, PACKAGEABLE, PROVIDER, write_archive
+from release.property_schema import FILE
 from sandbox.project import ROOT
 
-pytestmark = pytest.mark.xdist_group("distribution")
+pytestmark = pytest.mark.xdist_group("release")
 
 SOURCES = (
     *("CHANGELOG.md", "LICENSE", "README.md", "pyproject.toml", ".gitignore"),
-    *("cli", "constructs", "distribution", "lambda", "scripts"),
+    *("cli", "constructs", "lambda", "release"),
 )
 BUILD = """
 import os, sys
 os.umask(int(sys.argv[1], 8))
 from pathlib import Path
-from distribution.folder import write_distribution
+from release.artifacts import write_distribution
 write_distribution(Path(sys.argv[2]))
 """
 
@@ -35,8 +34,8 @@ import sys
 from pathlib import Path
 import hyperpod_node_removal_handler
 assert hyperpod_node_removal_handler.__file__.startswith(sys.argv[2])
-from distribution.handler_zip import write_handler_zip
-write_handler_zip(Path(sys.argv[1]))
+from release.artifacts import staged_code, write_archive
+write_archive(staged_code(), Path(sys.argv[1]))
 """
 
 

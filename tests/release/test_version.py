@@ -4,8 +4,8 @@ import tomllib
 
 import pytest
 
+from release.version import main, notes, problems, sections
 from sandbox.project import ROOT
-from scripts.release import main, notes, problems, sections
 
 HEAD = "# Changelog\n\nThe format.\n\n"
 UNRELEASED = "## [Unreleased]\n\n### Added\n\n- Something new.\n\n"

@@ -13,7 +13,7 @@ from mkdocs.structure.pages import Page
 ROOT: Final = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # mkdocs loads this file from its path, not from a package
 
-from scripts.contract_reference import filled  # noqa: E402
+from release.contract_reference import filled  # noqa: E402
 
 DECISIONS: Final = "adr"
 _LINK_OUTSIDE: Final = re.compile(r"\[([^\]]+)\]\(((?:\.\./)+[^)#\s]*)(#[^)\s]*)?\)")

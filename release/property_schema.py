@@ -5,10 +5,10 @@ It speaks of what a template says, before CloudFormation makes text of it: 600 a
 it with their intrinsic functions (`schemas/cfn_lint`).
 
 What it cannot say, the function does when it gets the properties: how many nodes two lists name
-together. What it asks beyond the function: the `ServiceToken`, which is CloudFormation's, and
-quotes around a name of digits only.
+together, and whether a number in quotes is in its range. What it asks beyond the function: the
+`ServiceToken`, which is CloudFormation's, and quotes around a name of digits only.
 
-Run as a module it writes the file: `python -m distribution.property_schema`.
+Run as a module it writes the file: `python -m release.property_schema`.
 """
 
 import inspect
@@ -18,7 +18,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
-from distribution.number_form import number_form
 from hyperpod_node_removal_handler import contract
 from hyperpod_node_removal_handler.contract import (
     MissingNodes,
@@ -26,7 +25,7 @@ from hyperpod_node_removal_handler.contract import (
     Property,
     RemovalStage,
 )
-from scripts.contract_reference import documented
+from release.contract_reference import documented
 
 FILE: Final = (
     Path(__file__).resolve().parent.parent / "schemas" / "custom-hyperpod-node-removal.json"
@@ -87,8 +86,9 @@ def _names(form: str) -> Schema:
 
 
 def _number(least: int, most: int) -> Schema:
+    """Describe a number, or its digits as text, of which the function checks the range."""
     integer = {"type": "integer", "minimum": least, "maximum": most}
-    return {"anyOf": [integer, _text(number_form(least, most))]}
+    return {"anyOf": [integer, _text(f"0*[0-9]{{1,{len(str(most))}}}")]}
 
 
 _COUNT: Final = _number(0, contract.GROUP_SIZE_MAX)

@@ -1,7 +1,7 @@
 """Whether version, changelog and tag agree, and what a release has to tell.
 
-    python -m scripts.release check [TAG]
-    python -m scripts.release notes TAG
+    python -m release.version check [TAG]
+    python -m release.version notes TAG
 
 The version in pyproject.toml is that of the next release until its tag is made. What has changed
 since the last one stands under `Unreleased`; the commit that is tagged names version and day there.

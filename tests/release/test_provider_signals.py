@@ -6,15 +6,15 @@ from uuid import uuid4
 
 import pytest
 
-from distribution.folder import PROVIDER
-from distribution.provider_template import HANDLER_ZIP
+from release.artifacts import PROVIDER
+from release.provider_template import HANDLER_ZIP
 from sandbox.hyperpod import Cluster
-from tests.distribution.cli import Cli
-from tests.distribution.test_provider_stack import removal
 from tests.handler.embedded_metrics import is_document, metrics_of
 from tests.handler.event_schema import checked
+from tests.release.cli import Cli
+from tests.release.test_provider_stack import removal
 
-pytestmark = pytest.mark.xdist_group("distribution-stacks")
+pytestmark = pytest.mark.xdist_group("release-stacks")
 
 
 @pytest.fixture

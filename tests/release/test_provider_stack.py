@@ -5,12 +5,12 @@ from uuid import uuid4
 
 import pytest
 
-from distribution.folder import PACKAGEABLE
-from distribution.provider_parameters import EXPORT_NAME
+from release.artifacts import PACKAGEABLE
+from release.provider_parameters import EXPORT_NAME
 from sandbox.hyperpod import Cluster
-from tests.distribution.cli import Cli
+from tests.release.cli import Cli
 
-pytestmark = pytest.mark.xdist_group("distribution-stacks")
+pytestmark = pytest.mark.xdist_group("release-stacks")
 
 REMOVAL = """
 Parameters:

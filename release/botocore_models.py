@@ -1,6 +1,6 @@
 """Write the botocore service models that the function carries: a few operations of four services.
 
-    python scripts/prune_botocore_models.py
+    python release/botocore_models.py
 
 The models come from the botocore that is installed here, which the lock file pins. The function
 takes its copies before those of the Lambda runtime (`aws`). So the calls it knows do not depend on

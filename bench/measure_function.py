@@ -1,6 +1,6 @@
 """Peak memory and CPU time of the function for sets of several sizes, each in a process of its own.
 
-    python -m scripts.measure_function [NODES ...]
+    python -m bench.measure_function [NODES ...]
 
 The asset runs as it is deployed, with the SDK and nothing else. AWS is the HTTPS endpoint of the
 benchmarks: the model of HyperPod with nodes that take 3 s to leave, of which every fifteenth
