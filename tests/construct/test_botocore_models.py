@@ -184,6 +184,7 @@ def destination(service: str, *, carried: bool, region: str, **more: Any) -> tup
     return str(sent[0].url), scope
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("region", regions())
 @pytest.mark.parametrize("service", [service for service, _ in OPERATIONS])
 def test_a_call_goes_to_the_same_place_in_every_partition(service: str, region: str) -> None:
@@ -193,6 +194,7 @@ def test_a_call_goes_to_the_same_place_in_every_partition(service: str, region: 
     assert scope == f"{region}/{service}/aws4_request"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", ["use_fips_endpoint", "use_dualstack_endpoint"])
 @pytest.mark.parametrize("region", ["us-east-1", "us-gov-west-1"])
 @pytest.mark.parametrize("service", [service for service, _ in OPERATIONS])
