@@ -32,7 +32,8 @@ dist: $(READY)
 	$(BIN)/python -m release.artifacts $@
 
 check: lint
-	$(BIN)/pytest -n 2 -m "not slow" tests/app tests/cli tests/construct tests/contract/test_values.py tests/handler
+	$(BIN)/pytest -n 2 -m "not slow" --hypothesis-profile quick \
+	  tests/app tests/cli tests/construct tests/contract/test_values.py tests/handler
 
 test: $(READY)
 	$(BIN)/pytest -n 2 --dist loadgroup

@@ -14,6 +14,7 @@ from tests.handler.endpoint import Endpoint
 
 # A busy machine is no defect: how long an example or its making takes is not what is tested.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("quick", settings.get_profile("untimed"), max_examples=20)
 settings.load_profile("untimed")
 
 
