@@ -1,5 +1,6 @@
 # make demo    watch a removal on this machine, no AWS account needed
 # make sandbox an AWS with a HyperPod cluster on this machine, for a second terminal
+# make check   for every save: linters, types, and the tests that need no AWS and no CDK CLI
 # make test    everything that CI tests
 # make test-faults  the fault suite alone, with a table of faults tried and survived
 # make test-runtime  the deployed function on each Python that there is, from 3.11 to 3.14
@@ -17,7 +18,7 @@ READY  := $(VENV)/.ready
 
 export PATH := $(abspath $(BIN)):$(abspath node_modules/.bin):$(PATH)
 
-.PHONY: bench demo dist sandbox test test-faults test-runtime docs lint format lock ci clean
+.PHONY: bench check demo dist sandbox test test-faults test-runtime docs lint format lock ci clean
 
 ci: lint test
 
@@ -28,7 +29,11 @@ sandbox: $(READY)
 	$(BIN)/python -m sandbox $(SANDBOX)
 
 dist: $(READY)
-	$(BIN)/python -m distribution $@
+	$(BIN)/python -m release.artifacts $@
+
+check: lint
+	$(BIN)/pytest -n 2 -m "not slow" --hypothesis-profile quick \
+	  tests/app tests/cli tests/construct tests/contract/test_values.py tests/handler
 
 test: $(READY)
 	$(BIN)/pytest -n 2 --dist loadgroup
@@ -55,6 +60,7 @@ lint: $(READY)
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo --no-cache
 
 format: $(READY)
 	$(BIN)/ruff format

@@ -42,7 +42,7 @@ CONNECTION = (
 )
 """A connection of the account to the repository's host, instead of a key."""
 
-CHECK = ("ci/install.sh", "ci/report.sh validate removals/*", "npx --no-install cdk synth --quiet")
+CHECK = ("ci/install.sh", "ci/report.sh validate removals/*", "ci/synth.sh")
 CLI_VERSION = json.loads(Path("package.json").read_text("utf-8"))["devDependencies"]["aws-cdk"]
 BUILDS = BuildEnvironment(build_image=LinuxBuildImage.STANDARD_7_0)
 
@@ -72,7 +72,7 @@ class NodeRemovalPipeline(Stack):
         source = CodePipelineSource.connection(
             f"{OWNER}/{REPOSITORY}", "main", connection_arn=CONNECTION
         )
-        synthesize = "npx --no-install cdk synth --quiet --app 'python3 codepipeline.py'"
+        synthesize = "ci/synth.sh --app 'python3 codepipeline.py'"
         pipeline = CodePipeline(
             self,
             "Pipeline",

@@ -43,7 +43,7 @@ API_VERSIONS: Final = {
 }
 """The services the function calls, with the API version of the model that it carries."""
 _MODELS: Final = Path(__file__).with_name("data")
-"""Made by `scripts/prune_botocore_models.py`."""
+"""Made by `release/botocore_models.py`."""
 
 # Each call is sent once: whether to send it again is for those to decide who know what has changed
 # meanwhile (`timing.call_with_retry`, the reconciler). A call that hangs must not eat the seconds

@@ -36,6 +36,7 @@ def run(folder: Path, **context: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_a_stack_with_outputs(tmp_path: Path) -> None:
     done = run(
         tmp_path,
@@ -69,6 +70,7 @@ def test_a_stack_with_outputs(tmp_path: Path) -> None:
     assert all(output["Description"] for output in outputs.values())
 
 
+@pytest.mark.slow
 def test_a_mistake_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "set.yaml").write_text("cluster: ml-cluster\nnode_ids: [i-1]\n")
     done = run(tmp_path, removals="set.yaml")

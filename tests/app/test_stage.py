@@ -14,7 +14,7 @@ from hyperpod_node_removal.app import NodeRemovalStage
 from hyperpod_node_removal_file import Settings, SettingsError
 from hyperpod_node_removal_handler.contract import RESOURCE_TYPE
 
-pytestmark = pytest.mark.xdist_group("app-stage")
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("app-stage")]
 
 HOME: Final = Environment(account="111122223333", region="us-west-2")
 NODE_ID: Final = "i-0123456789abcdef0"

@@ -171,7 +171,6 @@ def test_a_stack_that_is_shown_later_than_its_events_is_waited_for_or_told_by_th
     assert clock.now() - VirtualClock().now() <= 10
 
 
-
 def failed(reason: str, status: str = "UPDATE_ROLLBACK_COMPLETE") -> Paper:
     """An update whose removal failed and that was rolled back."""
     failure = ("UPDATE_FAILED", reason)

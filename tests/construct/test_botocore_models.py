@@ -15,7 +15,7 @@ from botocore.session import Session
 from hyperpod_node_removal_handler import aws
 from hyperpod_node_removal_handler.cluster import Cluster
 from hyperpod_node_removal_handler.stack import Stack
-from scripts.prune_botocore_models import DATA, OPERATIONS, pruned_models
+from release.botocore_models import DATA, OPERATIONS, pruned_models
 from tests.construct.aws_answers import CALLS, Call
 
 REGION: Final = "us-west-2"
@@ -155,7 +155,7 @@ def test_the_carried_models_are_those_of_the_installed_botocore() -> None:
         path.relative_to(DATA).as_posix(): path.read_text(encoding="ascii")
         for path in DATA.rglob("*.json")
     }
-    assert found == pruned_models(), "run scripts/prune_botocore_models.py"
+    assert found == pruned_models(), "run release/botocore_models.py"
 
 
 def test_the_carried_models_are_the_ones_used(clients: Clients) -> None:
@@ -184,6 +184,7 @@ def destination(service: str, *, carried: bool, region: str, **more: Any) -> tup
     return str(sent[0].url), scope
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("region", regions())
 @pytest.mark.parametrize("service", [service for service, _ in OPERATIONS])
 def test_a_call_goes_to_the_same_place_in_every_partition(service: str, region: str) -> None:
@@ -193,6 +194,7 @@ def test_a_call_goes_to_the_same_place_in_every_partition(service: str, region: 
     assert scope == f"{region}/{service}/aws4_request"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", ["use_fips_endpoint", "use_dualstack_endpoint"])
 @pytest.mark.parametrize("region", ["us-east-1", "us-gov-west-1"])
 @pytest.mark.parametrize("service", [service for service, _ in OPERATIONS])

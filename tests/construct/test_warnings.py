@@ -178,6 +178,7 @@ def synth(folder: Path, app: str, *arguments: str) -> subprocess.CompletedProces
     return run_cdk(*command, environment=environment, cwd=folder)
 
 
+@pytest.mark.slow
 def test_strict_fails_until_all_is_acknowledged(tmp_path: Path) -> None:
     (tmp_path / "app.py").write_text(APP, encoding="utf-8")
     app = f"{sys.executable} app.py"
@@ -191,6 +192,7 @@ def test_strict_fails_until_all_is_acknowledged(tmp_path: Path) -> None:
     assert "WARNING" not in accepted.stdout
 
 
+@pytest.mark.slow
 def test_a_file_that_was_read_needs_no_warning_and_a_command_line_does(tmp_path: Path) -> None:
     app = f"{sys.executable} {ROOT / 'app.py'}"
     (tmp_path / "set.yaml").write_text(f"cluster: {CLUSTER_ARN}\nnode_ids: [{NODE}]\n")

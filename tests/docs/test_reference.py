@@ -8,8 +8,8 @@ import hyperpod_node_removal
 from hyperpod_node_removal_file.settings import Key
 from hyperpod_node_removal_handler import contract
 from hyperpod_node_removal_handler.contract import Attribute, FailureCode, Outcome, Property
+from release.contract_reference import TABLES, allowed, documented, filled
 from sandbox.project import ROOT
-from scripts.contract_reference import TABLES, allowed, documented, filled
 
 PAGE = filled((ROOT / "docs" / "contract.md").read_text(encoding="utf-8"))
 

@@ -383,6 +383,7 @@ def test_a_hook_that_takes_12_minutes_leaves_time_for_the_removal(
     assert vetoed in cluster.present
 
 
+@pytest.mark.slow
 def test_3000_nodes_are_vetoed_and_handed_over(function: Function, world: World) -> None:
     cluster = world.hp.create_cluster("ml-cluster", {"workers": 3000}, shutdown_seconds=1500)
     nodes = cluster.node_ids("workers")

@@ -214,6 +214,7 @@ def test_an_outage_at_the_time_of_a_hand_over_is_no_end(function: Function, worl
     assert function.send("Create", NodeIds=list(nodes))["Status"] == "SUCCESS"
 
 
+@pytest.mark.slow
 def test_3000_nodes_fit_the_payload_of_an_asynchronous_invocation(
     function: Function, world: World
 ) -> None:

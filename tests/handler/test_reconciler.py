@@ -100,6 +100,7 @@ def test_requests_hold_99_ids_and_50_with_a_logical_id(world: World) -> None:
     assert cluster.present == frozenset()
 
 
+@pytest.mark.slow
 def test_three_thousand_nodes_take_31_deletes(world: World) -> None:
     cluster = world.hp.create_cluster("ml-cluster", {"workers": 3000}, shutdown_seconds=(30, 300))
     result = world.remove(cluster.node_ids("workers"))

@@ -1,4 +1,4 @@
-"""A runner, a team's repository, and clusters."""
+"""A team's repository, and clusters."""
 
 from pathlib import Path
 from uuid import uuid4
@@ -7,8 +7,7 @@ import pytest
 
 from sandbox.aws import Sandbox
 from sandbox.hyperpod import Cluster
-from tests.pipelines.repository import Repository
-from tests.pipelines.runner import Machine
+from tests.pipelines.team import Team
 
 
 @pytest.fixture(scope="session")
@@ -18,15 +17,8 @@ def bootstrapped(sandbox: Sandbox) -> Sandbox:
 
 
 @pytest.fixture
-def machine(sandbox: Sandbox, tmp_path: Path) -> Machine:
-    folder = tmp_path / "machine"
-    folder.mkdir()
-    return Machine(sandbox, folder)
-
-
-@pytest.fixture
-def repository(tmp_path: Path) -> Repository:
-    return Repository(tmp_path / "origin")
+def team(sandbox: Sandbox, tmp_path: Path) -> Team:
+    return Team(sandbox, tmp_path)
 
 
 @pytest.fixture

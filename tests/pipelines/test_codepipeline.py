@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
@@ -12,30 +11,20 @@ from sandbox.assembly import read_assembly
 from sandbox.aws import Sandbox
 from sandbox.hyperpod import Cluster
 from tests.pipelines.conftest import new_cluster
-from tests.pipelines.removal_files import path, text
-from tests.pipelines.repository import Repository, check_out
-from tests.pipelines.runner import Machine, Ran, run
+from tests.pipelines.team import REGION, ROLE, Ran, Team, path, removals
 
 pytestmark = pytest.mark.xdist_group("pipelines-codepipeline")
 
-CREDENTIALS = {
-    "AWS_ACCESS_KEY_ID": "role",
-    "AWS_SECRET_ACCESS_KEY": "role",
-    "AWS_REGION": "us-east-1",
-    "AWS_DEFAULT_REGION": "us-east-1",
-}
-"""Of a build's role."""
+INSTALL = "ci/install.sh"
 
 
 @dataclass
 class Pipeline:
     """The synthesized pipeline of a repository with two removal files."""
 
-    machine: Machine
+    team: Team
     cluster: Cluster
-    workspace: Path
     resources: dict[str, dict[str, Any]]
-    synth: Ran
 
     def project(self, name: str) -> dict[str, Any]:
         """The properties of a project of CodeBuild, by a part of its logical id."""
@@ -52,14 +41,15 @@ class Pipeline:
         specification: dict[str, Any] = json.loads(self.project(name)["Source"]["BuildSpec"])
         return specification
 
-    def commands(self, name: str) -> str:
-        return "\n".join(self.build(name)["phases"]["build"]["commands"])
+    def commands(self, name: str) -> list[str]:
+        """What it runs, once everything is installed."""
+        install, *commands = self.build(name)["phases"]["build"]["commands"]
+        assert install == INSTALL
+        return list(commands)
 
     def run(self, name: str) -> Ran:
         """Run a build as its role."""
-        given = self.machine.environment | CREDENTIALS
-        (self.workspace / "node_modules").unlink(missing_ok=True)
-        return run(self.commands(name), self.workspace, given, shell="-e")
+        return self.team.run("\n".join(self.commands(name)), **ROLE, **REGION)
 
     def actions(self, policy: str) -> set[str]:
         """Actions that a role's policy allows, by a part of its logical id."""
@@ -78,33 +68,29 @@ class Pipeline:
 
 @pytest.fixture(scope="module")
 def pipeline(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
-    folder = tmp_path_factory.mktemp("codepipeline")
-    repository = Repository(folder / "origin")
+    team = Team(sandbox, tmp_path_factory.mktemp("codepipeline"))
     cluster = new_cluster(sandbox)
     nodes = cluster.node_ids("workers")[:2]
     cluster.refuse(nodes[0], "NodeIdInUse", "Another operation is under way")
-    commit = repository.commit(
+    team.commit(
         {
-            path(cluster): text(cluster, nodes, "retry_for: 0\n"),
+            path(cluster): removals(cluster, nodes, "retry_for: 0\n"),
             "removals/evaluation.yaml": "cluster: evaluation\n",
         }
     )
-    workspace = folder / "workspace"
-    check_out(repository.folder, commit, workspace, depth=1)
-    (folder / "machine").mkdir()
-    machine = Machine(sandbox, folder / "machine")
     # what the synth step of the example says, before there is a template that says it
-    commands = (
-        "ci/install.sh\nci/report.sh validate removals/*\nnpx --no-install cdk synth --quiet\n"
-        "npx --no-install cdk synth --quiet --app 'python3 codepipeline.py'"
-    )
-    synth = run(commands, workspace, machine.environment, shell="-e")
-    assert synth.code == 0, synth.output
-    template = workspace / "cdk.out" / "hyperpod-node-removal-pipeline.template.json"
+    commands = [
+        "ci/report.sh validate removals/*",
+        "ci/synth.sh",
+        "ci/synth.sh --app 'python3 codepipeline.py'",
+    ]
+    synth = team.run("\n".join(commands))
+    assert synth.code == 0, synth.log
+    template = team.folder / "cdk.out" / "hyperpod-node-removal-pipeline.template.json"
     resources = json.loads(template.read_text(encoding="utf-8"))["Resources"]
-    made = Pipeline(machine, cluster, workspace, resources, synth)
-    assert made.commands("Synth") == commands
-    return made
+    pipeline = Pipeline(team, cluster, resources)
+    assert pipeline.commands("Synth") == commands
+    return pipeline
 
 
 def stages(pipeline: Pipeline) -> dict[str, list[dict[str, Any]]]:
@@ -157,35 +143,33 @@ def test_roles_of_builds_only_read(pipeline: Pipeline) -> None:
 
 
 def test_pull_requests_are_validated_and_synthesized(pipeline: Pipeline) -> None:
-    assert pipeline.commands("CheckPullRequest").splitlines()[1:] == [
-        "ci/report.sh validate removals/*",
-        "npx --no-install cdk synth --quiet",
-    ]
+    validate = "ci/report.sh validate removals/*"
+    assert pipeline.commands("CheckPullRequest") == [validate, "ci/synth.sh"]
     ((events, base),) = pipeline.project("CheckPullRequest")["Triggers"]["FilterGroups"]
     assert events["Pattern"] == "PULL_REQUEST_CREATED, PULL_REQUEST_UPDATED"
     assert base == {"Type": "BASE_REF", "Pattern": "refs/heads/main"}
 
 
 def test_the_cli_of_the_pipeline_is_that_of_the_lock_file(pipeline: Pipeline) -> None:
-    package = json.loads((pipeline.workspace / "package.json").read_text(encoding="utf-8"))
+    package = json.loads((pipeline.team.folder / "package.json").read_text(encoding="utf-8"))
     install = pipeline.build("SelfMutation")["phases"]["install"]["commands"]
     assert install == [f"npm install -g aws-cdk@{package['devDependencies']['aws-cdk']}"]
 
 
 def test_the_plan_is_shown(pipeline: Pipeline) -> None:
     planned = pipeline.run("RemovalsPlan")
-    assert planned.code == 0, planned.output
+    assert planned.code == 0, planned.log
     for node in pipeline.cluster.node_ids("workers")[:2]:
-        assert node in planned.output
+        assert node in planned.log
 
 
 def test_what_the_pipeline_deploys_and_what_is_told_of_it(pipeline: Pipeline) -> None:
     """CodePipeline deploys the stage's template; if that fails, a rule starts the build Explain."""
     name = f"hyperpod-node-removal-{pipeline.cluster.name}"
-    assembly = pipeline.workspace / "cdk.out" / f"assembly-{name}"
+    assembly = pipeline.team.folder / "cdk.out" / f"assembly-{name}"
     (template,) = assembly.glob("*.template.json")
     stack = read_assembly(assembly, template.name.removesuffix(".template.json"))
-    deployed = pipeline.machine.sandbox.deploy(name, stack.template, assets=stack.assets)
+    deployed = pipeline.team.sandbox.deploy(name, stack.template, assets=stack.assets)
     assert deployed.status == "ROLLBACK_COMPLETE"
     (rule,) = (r for r in pipeline.resources.values() if r["Type"] == "AWS::Events::Rule")
     assert rule["Properties"]["EventPattern"]["detail"]["state"] == ["FAILED"]
@@ -193,11 +177,11 @@ def test_what_the_pipeline_deploys_and_what_is_told_of_it(pipeline: Pipeline) ->
     explained = pipeline.run("Explain")
     assert explained.code == 1
     refused = pipeline.cluster.node_ids("workers")[0]
-    assert f"1 of 2 nodes not removed from {pipeline.cluster.name}" in explained.output
-    results = pipeline.workspace / "results" / pipeline.cluster.name
+    assert f"1 of 2 nodes not removed from {pipeline.cluster.name}" in explained.log
+    results = pipeline.team.folder / "results" / pipeline.cluster.name
     junit = ET.parse(results / "explain.xml").getroot()
     failures = [case.get("name") for case in junit.findall(".//testcase[failure]")]
     assert failures == [refused]
     report = pipeline.build("Explain")["reports"]["removals"]
     assert report == {"files": ["results/**/*.xml"], "file-format": "JUNITXML"}
-    assert (results / "explain.xml") in set(pipeline.workspace.glob(report["files"][0]))
+    assert (results / "explain.xml") in set(pipeline.team.folder.glob(report["files"][0]))

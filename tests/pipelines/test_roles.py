@@ -8,7 +8,7 @@ import yaml
 from ministack.core.iam_evaluator import EvalContext, evaluate_trust_policy
 
 from tests.docs.policy import Policy, as_list
-from tests.pipelines.repository import EXAMPLE
+from tests.pipelines.team import EXAMPLE
 
 ROLES: Final = EXAMPLE / "roles"
 HOSTS: Final = {"github": "token.actions.githubusercontent.com", "gitlab": "gitlab.com"}

@@ -10,20 +10,20 @@ from pathlib import Path
 
 import pytest
 
-from distribution import folder as distribution
+from release import artifacts
+from release.version import main
 from sandbox.project import ROOT
-from scripts.release import main
-from tests.release.workflow_lint import run_steps
-from tests.release.workflow_run import run_step, stand_in
+from tests.release.workflow_lint import run_lines
+from tests.release.workflow_run import run_line, stand_in
 
 VERSION = main(["check"]).partition(":")[0]
 TAG = f"v{VERSION}"
-CHECK, TEST, BUILD, PUBLISH = run_steps(ROOT / ".github" / "workflows" / "release.yml")
+CHECK, TEST, BUILD, PUBLISH = run_lines(ROOT / ".github" / "workflows" / "release.yml")
 FILES = sorted(
     [
         f"hyperpod_node_removal-{VERSION}-py3-none-any.whl",
         f"hyperpod_node_removal-{VERSION}.tar.gz",
-        distribution.PROVIDER,
+        artifacts.PROVIDER,
         "handler.zip",
     ]
 )
@@ -32,34 +32,37 @@ FILES = sorted(
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """What the steps use of a checkout of the tag."""
-    (tmp_path / "scripts").mkdir()
-    shutil.copy(ROOT / "scripts" / "release.py", tmp_path / "scripts")
+    for folder in (".ci", "release"):
+        (tmp_path / folder).mkdir()
+    shutil.copy(ROOT / ".ci" / "release", tmp_path / ".ci")
+    for name in ("__init__.py", "version.py"):
+        shutil.copy(ROOT / "release" / name, tmp_path / "release")
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     released = f"## [{VERSION}] - 2026-12-01\n\n### Added\n\n- Something new."
     named = re.sub(r"^## \[Unreleased\]", released, changelog, flags=re.MULTILINE)
     (tmp_path / "CHANGELOG.md").write_text(named, encoding="utf-8")
     made = "\n".join(f"echo {name} > 'dist/{name}'" for name in FILES)
-    sums = f"(cd dist && sha256sum * > {distribution.CHECKSUMS})"
+    sums = f"(cd dist && sha256sum * > {artifacts.CHECKSUMS})"
     stand_in(tmp_path, {"make": f'[ "$*" = dist ]\nmkdir dist\n{made}\n{sums}'})
     return tmp_path
 
 
 def test_the_tag_of_this_version_is_let_through(checkout: Path) -> None:
-    done = run_step(CHECK, checkout, GITHUB_REF_NAME=TAG)
+    done = run_line(CHECK, checkout, GITHUB_REF_NAME=TAG)
     assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("tag", ["v9.9.9", VERSION, "v", f"{TAG}; touch here", "$(touch here)"])
 def test_any_other_tag_ends_the_release(checkout: Path, tag: str) -> None:
-    done = run_step(CHECK, checkout, GITHUB_REF_NAME=tag)
+    done = run_line(CHECK, checkout, GITHUB_REF_NAME=tag)
     assert done.returncode != 0
     assert "the tag is" in done.stderr
     assert not (checkout / "here").exists()
 
 
 def test_the_build_leaves_what_is_published(checkout: Path) -> None:
-    done = run_step(BUILD, checkout, GITHUB_REF_NAME=TAG)
+    done = run_line(BUILD, checkout, GITHUB_REF_NAME=TAG)
     assert done.returncode == 0, done.stderr
     packages = sorted(path.suffix for path in (checkout / "packages").iterdir())
     assert packages == [".gz", ".whl"]
@@ -71,7 +74,7 @@ def test_the_build_leaves_what_is_published(checkout: Path) -> None:
 def test_a_file_that_was_changed_on_the_way_ends_the_release(checkout: Path) -> None:
     made = (checkout / "bin" / "make").read_text(encoding="utf-8")
     stand_in(checkout, {"make": f"{made}\necho changed > dist/handler.zip"})
-    done = run_step(BUILD, checkout, GITHUB_REF_NAME=TAG)
+    done = run_line(BUILD, checkout, GITHUB_REF_NAME=TAG)
     assert done.returncode != 0
     assert not (checkout / "packages").exists()
 
@@ -82,7 +85,7 @@ def test_the_release_has_every_file_and_the_notes(tmp_path: Path) -> None:
     for name in FILES:
         (folder / name).touch()
     stand_in(tmp_path, {"gh": 'printf "%s\\n" "$@"'})
-    done = run_step(PUBLISH, tmp_path, GITHUB_REF_NAME=TAG, GH_TOKEN="t", GH_REPO="owner/name")
+    done = run_line(PUBLISH, tmp_path, GITHUB_REF_NAME=TAG, GH_TOKEN="t", GH_REPO="owner/name")
     words = done.stdout.splitlines()
     assert words[:4] == ["release", "create", TAG, "--verify-tag"]
     assert words[words.index("--notes-file") + 1] == "release/notes.md"
@@ -90,4 +93,4 @@ def test_the_release_has_every_file_and_the_notes(tmp_path: Path) -> None:
 
 
 def test_everything_is_tested_as_on_any_other_day() -> None:
-    assert TEST.script == ".ci/run"
+    assert TEST == ".ci/run"

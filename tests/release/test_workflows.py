@@ -8,27 +8,37 @@ import pytest
 from sandbox.project import ROOT
 from tests.release.workflow_lint import (
     loaded,
-    run_steps,
+    other_than_calls,
+    run_lines,
     schema_problems,
     script_problems,
     security_problems,
     steps,
 )
 
-GLOBS = (".github/workflows/*.yml", "examples/pipelines/**/.github/workflows/*.yml")
-"""Where workflows are, those that people copy among them."""
-WORKFLOWS = [workflow for glob in GLOBS for workflow in sorted(ROOT.glob(glob))]
+EXAMPLE = ROOT / "examples" / "pipelines"
+"""What people copy: its workflows and scripts are held to the rules of ours."""
+WORKFLOWS = [
+    workflow
+    for root in (ROOT, EXAMPLE)
+    for workflow in sorted(root.glob(".github/workflows/*.yml"))
+]
+GITLAB = EXAMPLE / ".gitlab-ci.yml"
 RELEASE = ROOT / ".github" / "workflows" / "release.yml"
+SCRIPTS = [*sorted((ROOT / ".ci").iterdir()), *sorted((EXAMPLE / "ci").iterdir())]
 
 each = pytest.mark.parametrize("workflow", WORKFLOWS, ids=[path.name for path in WORKFLOWS])
 
 
 def test_they_are_found() -> None:
-    assert RELEASE in WORKFLOWS
+    assert {path.name for path in WORKFLOWS} >= {RELEASE.name, "check-removals.yml"}
 
 
-def test_they_are_as_the_schema_has_them() -> None:
+def test_they_are_as_their_schema_has_them() -> None:
     assert schema_problems(WORKFLOWS) == ""
+    assert schema_problems([GITLAB], "gitlab-ci") == ""
+    forms = sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml"))
+    assert schema_problems(forms, "github-issue-forms") == ""
 
 
 def test_their_actions_are_kept_up_to_date() -> None:
@@ -41,9 +51,49 @@ def test_they_are_safe() -> None:
     assert security_problems(WORKFLOWS) == []
 
 
-@each
-def test_their_scripts_are_sound(workflow: Path) -> None:
-    assert script_problems(workflow) == []
+def test_scripts_are_sound() -> None:
+    assert script_problems(SCRIPTS) == ""
+
+
+@pytest.mark.parametrize("workflow", [*WORKFLOWS, GITLAB], ids=lambda path: path.name)
+def test_they_hold_nothing_but_calls_of_scripts(workflow: Path) -> None:
+    """Those are run by tests, and by people on a desk."""
+    others = other_than_calls(workflow, EXAMPLE if EXAMPLE in workflow.parents else ROOT)
+    if workflow == RELEASE:  # the job that may write a release checks nothing out
+        (others,) = ([line for line in others if not line.startswith("gh release create ")],)
+    assert others == []
+
+
+def test_forks_get_no_credentials_and_what_may_comment_runs_no_code_of_a_pull_request() -> None:
+    jobs = loaded(EXAMPLE / ".github" / "workflows" / "check-removals.yml")["jobs"]
+    assert set(jobs["validate"]["permissions"]) == {"contents"}
+    own = "github.event.pull_request.head.repo.full_name == github.repository"
+    assert jobs["plan"]["if"] == own
+    (checkout,) = (step for step in jobs["comment"]["steps"] if "checkout" in step.get("uses", ""))
+    assert checkout["with"]["ref"] == "${{ github.event.pull_request.base.sha }}"
+    assert "id-token" not in jobs["comment"]["permissions"]
+    # on GitLab the condition is a part of the rule
+    own = "$CI_MERGE_REQUEST_SOURCE_PROJECT_ID == $CI_MERGE_REQUEST_PROJECT_ID"
+    gitlab = loaded(GITLAB)
+    for name in ("plan", "comment"):
+        (rule,) = gitlab[name]["rules"]
+        assert own in rule["if"].split(" && ")
+    assert "id_tokens" not in gitlab["validate"]
+
+
+def test_one_deployment_of_a_cluster_at_a_time_is_explained_whatever_came_of_it() -> None:
+    jobs = loaded(EXAMPLE / ".github" / "workflows" / "deploy-removals.yml")["jobs"]
+    deploy = jobs["deploy"]
+    group = {"group": "removal-${{ matrix.cluster }}", "cancel-in-progress": False}
+    assert deploy["concurrency"] == group
+    assert deploy["environment"] == "removals"
+    assert deploy["strategy"]["fail-fast"] is False
+    conditions = {step["name"]: step.get("if", "") for step in deploy["steps"]}
+    assert not conditions["Deploy"]
+    for name in ("Take the role that reads", "Explain"):
+        assert "!cancelled()" in conditions[name]
+    roles = [step["with"]["role-to-assume"] for step in deploy["steps"] if "Take" in step["name"]]
+    assert roles == ["${{ vars.REMOVAL_DEPLOY_ROLE }}", "${{ vars.REMOVAL_READ_ROLE }}"]
 
 
 @each
@@ -78,9 +128,10 @@ def test_only_the_build_of_a_release_runs_code_of_the_repository() -> None:
 
 def test_nothing_is_published_before_everything_is_tested_and_attested() -> None:
     jobs = loaded(RELEASE)["jobs"]
-    scripts = "\n".join(step.script for step in run_steps(RELEASE))
-    assert scripts.index("scripts.release check") < scripts.index(".ci/run")
-    assert scripts.index(".ci/run") < scripts.index("make dist")
+    check, test, build, _ = run_lines(RELEASE)
+    assert check.startswith(".ci/release check ")
+    assert test == ".ci/run"
+    assert build.startswith(".ci/release build ")
     assert set(jobs["pypi"]["needs"]) == {"build", "attest"}
     assert "pypi" in jobs["github"]["needs"]
 
@@ -96,7 +147,7 @@ jobs:
     runs-on: ubuntu-24.04
     permissions: {contents: read}
     steps:
-      - run: echo hello
+      - run: .ci/run
 """
 
 
@@ -110,7 +161,7 @@ def written(tmp_path: Path) -> Path:
 def test_a_sound_workflow_passes(written: Path) -> None:
     written.write_text(SOUND)
     assert schema_problems([written]) == ""
-    assert script_problems(written) == []
+    assert other_than_calls(written, ROOT) == []
 
 
 def test_a_misspelled_key_is_found(written: Path) -> None:
@@ -120,16 +171,27 @@ def test_a_misspelled_key_is_found(written: Path) -> None:
 
 def test_a_title_in_a_script_is_found_twice(written: Path) -> None:
     text = SOUND.replace("on: push", "on: pull_request_target")
-    written.write_text(text.replace("hello", "${{ github.event.pull_request.title }}"))
-    assert any("an expression in a script" in problem for problem in script_problems(written))
+    line = ".ci/run ${{ github.event.pull_request.title }}"
+    written.write_text(text.replace(".ci/run", line))
+    assert other_than_calls(written, ROOT) == [line]
     assert any("template-injection" in problem for problem in security_problems([written]))
 
 
+@pytest.mark.parametrize(
+    "line",
+    [".ci/run $TITLE", ".ci/run; ls", ".ci/run $(ls)", ".ci/no-such-script", "ls", "bash .ci/run"],
+)
+def test_more_than_the_call_of_a_script_is_found(line: str, written: Path) -> None:
+    written.write_text(SOUND.replace(".ci/run", line))
+    assert other_than_calls(written, ROOT) == [line]
+
+
 def test_an_action_by_its_tag_is_found(written: Path) -> None:
-    written.write_text(SOUND.replace("run: echo hello", "uses: actions/checkout@v7"))
+    written.write_text(SOUND.replace("run: .ci/run", "uses: actions/checkout@v7"))
     assert any("unpinned-uses" in problem for problem in security_problems([written]))
 
 
-def test_a_script_with_a_mistake_is_found(written: Path) -> None:
-    written.write_text(SOUND.replace("echo hello", "cd $NOWHERE && rm -rf *"))
-    assert any("SC2086" in problem for problem in script_problems(written))
+def test_a_script_with_a_mistake_is_found(tmp_path: Path) -> None:
+    script = tmp_path / "script.sh"
+    script.write_text("cd $NOWHERE && rm -rf *\n")
+    assert "SC2086" in script_problems([script])

@@ -1,25 +1,21 @@
-"""Running the scripts of a workflow on a desk, with stand-ins for commands that reach out."""
+"""Running the lines of a workflow on a desk, with stand-ins for commands that reach out."""
 
 import os
-import stat
 import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.release.workflow_lint import RunStep
 
-
-def run_step(step: RunStep, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the script of a step in a folder, as GitHub does on Linux.
+def run_line(line: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run what a step says in a folder, as GitHub does on Linux.
 
     Commands in `folder/bin` come first. Of this process's environment only what a shell needs is
     passed on, so nothing is reached that the step does not name.
     """
-    assert step.shell == "bash"
     path = f"{folder / 'bin'}:{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin"
     return subprocess.run(
-        ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step.script],
+        ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", line],
         cwd=folder,
         env={"PATH": path, "HOME": str(folder), "LANG": os.environ.get("LANG", "C.UTF-8")}
         | environment,
@@ -30,9 +26,9 @@ def run_step(step: RunStep, folder: Path, **environment: str) -> subprocess.Comp
 
 
 def stand_in(folder: Path, commands: Mapping[str, str]) -> None:
-    """Write commands, by name the lines of a shell script, where `run_step` finds them first."""
+    """Write commands, by name the lines of a shell script, where `run_line` finds them first."""
     (folder / "bin").mkdir(exist_ok=True)
     for name, script in commands.items():
         file = folder / "bin" / name
         file.write_text(f"#!/usr/bin/env bash\nset -euo pipefail\n{script}\n", encoding="utf-8")
-        file.chmod(file.stat().st_mode | stat.S_IXUSR)
+        file.chmod(0o755)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from distribution.folder import write_templates
+from release.artifacts import write_templates
 from sandbox.__main__ import arguments
 from sandbox.project import PATH, ROOT
 from tests.docs.code_blocks import code_blocks

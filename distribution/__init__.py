@@ -1,1 +1,0 @@
-"""What `make dist` makes: the function and its stack for those who write no Python."""

@@ -1,0 +1,1 @@
+"""Make what a release consists of, and check that its parts agree."""

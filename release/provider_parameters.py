@@ -1,0 +1,158 @@
+"""The parameters of the provider's template, and the conditions on them."""
+
+from typing import Any, Final
+
+from aws_cdk import Aws, CfnCondition, CfnParameter, Fn, Stack
+
+from hyperpod_node_removal_handler import contract
+
+EXPORT_NAME: Final = "HyperPodNodeRemovalServiceToken"
+"""What users' templates import, unless the parameter `ExportName` says otherwise."""
+ANY: Final = "*"
+LOG_RETENTION_DAYS: Final = (
+    *(1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557),
+    *(2922, 3288, 3653),
+)
+"""What CloudWatch Logs accepts (API reference, PutRetentionPolicy)."""
+LOG_RETENTION_DEFAULT: Final = 365
+"""Days, as of the construct."""
+
+PARAMETERS_OF_CODE: Final = ("CodeBucket", "CodeKey", "CodeVersion")
+GROUPS: Final = {
+    "The function's code": PARAMETERS_OF_CODE,
+    "What it may do": ("ClusterArn", "EksClusterArn", "StackName", "BeforeRemovalArn"),
+    "What it tells": ("Metrics", "EventBusArn"),
+    "The stack": ("LogRetentionDays", "ExportName"),
+}
+"""How the console shows the parameters."""
+
+
+class ProviderParameters:
+    """Make the parameters in a stack. Each attribute is the token of one, or a condition on it."""
+
+    def __init__(self, stack: Stack) -> None:
+        def text(name: str, description: str, form: str = "", default: str | None = None) -> str:
+            """Make a parameter. A `form` is a regular expression of the whole value."""
+            pattern = f"^(?:{form})$" if form else None
+            parameter = CfnParameter(
+                stack, name, description=description, allowed_pattern=pattern, default=default
+            )
+            return parameter.value_as_string
+
+        self.code_bucket = text(
+            "CodeBucket",
+            "Bucket in this region that has the function's code, handler.zip.",
+            r".{3,63}",
+        )
+        self.code_key = text(
+            "CodeKey",
+            "Key of the code in the bucket. CloudFormation looks at the key and not at what is"
+            " there: another release needs another key, or a CodeVersion.",
+            r".{1,1024}",
+        )
+        self.code_version = text(
+            "CodeVersion",
+            "Version of that object, in a bucket that keeps versions.",
+            default="",
+        )
+        self.cluster_arn = text(
+            "ClusterArn",
+            "ARN of the cluster from which nodes may be removed. It ends in a 12-character id, not"
+            " in the name. With * the function may remove nodes of EVERY HyperPod cluster of this"
+            " account and region.",
+            rf"\*|{contract.CLUSTER_ARN_FORM}",
+        )
+        self.eks_cluster_arn = text(
+            "EksClusterArn",
+            "ARN of the EKS cluster that orchestrates the cluster, if any: the service checks that"
+            " the function may describe it. With ClusterArn * it may end in cluster/*.",
+            rf"|{contract.EKS_CLUSTER_ARN_FORM}|arn:aws[a-z-]*:eks:[a-z0-9-]+:[0-9]{{12}}:cluster/\*",
+            default="",
+        )
+        self.stack_name = text(
+            "StackName",
+            "Name of the stacks that declare removals; * stands for any characters, as in"
+            " maintenance-*. The function describes the stack that invokes it, to see whether it is"
+            " rolling back, and fails for a stack that it may not describe.",
+            r"[A-Za-z*][A-Za-z0-9*-]{0,127}",
+        )
+        self.before_removal_arn = text(
+            "BeforeRemovalArn",
+            "ARN of the function that removals name in BeforeRemoval, if any: it is asked before"
+            " the first node goes.",
+            rf"|{contract.FUNCTION_ARN_FORM}",
+            default="",
+        )
+        self.log_retention_days = CfnParameter(
+            stack,
+            "LogRetentionDays",
+            type="Number",
+            description="Days for which log events are kept. The log group itself stays when the"
+            " stack is deleted, as the record of what was removed.",
+            default=LOG_RETENTION_DEFAULT,
+            allowed_values=[str(days) for days in LOG_RETENTION_DAYS],
+        ).value_as_number
+        self._metrics = CfnParameter(
+            stack,
+            "Metrics",
+            description="Whether the function writes CloudWatch metrics of each removal, which cost"
+            " what custom metrics cost.",
+            default="false",
+            allowed_values=["true", "false"],
+        ).value_as_string
+        self.event_bus_arn = text(
+            "EventBusArn",
+            "ARN of the event bus that gets an event when a removal has ended. Empty: none.",
+            r"|arn:aws[a-z-]*:events:[a-z0-9-]+:[0-9]{12}:event-bus/[/.A-Za-z0-9_-]{1,256}",
+            default="",
+        )
+        self.export_name = text(
+            "ExportName",
+            "Under which name the ServiceToken is exported. One that another stack of this account"
+            " and region exports is refused.",
+            r"[A-Za-z0-9:-]{1,255}",
+            default=EXPORT_NAME,
+        )
+        groups = [
+            {"Label": {"default": label}, "Parameters": list(names)}
+            for label, names in GROUPS.items()
+        ]
+        stack.template_options.metadata = {
+            "AWS::CloudFormation::Interface": {"ParameterGroups": groups}
+        }
+        self._make_conditions(stack)
+
+    def _make_conditions(self, stack: Stack) -> None:
+        def is_value(name: str, parameter: str, value: str) -> CfnCondition:
+            return CfnCondition(stack, name, expression=Fn.condition_equals(parameter, value))
+
+        def is_given(name: str, parameter: str) -> CfnCondition:
+            empty = Fn.condition_equals(parameter, "")
+            return CfnCondition(stack, name, expression=Fn.condition_not(empty))
+
+        self._any_cluster = is_value("AnyCluster", self.cluster_arn, ANY)
+        self.has_eks_cluster = is_given("HasEksCluster", self.eks_cluster_arn)
+        self.has_before_removal = is_given("HasBeforeRemoval", self.before_removal_arn)
+        self._writes_metrics = is_value("WritesMetrics", self._metrics, "true")
+        self.has_event_bus = is_given("HasEventBus", self.event_bus_arn)
+        self._has_code_version = is_given("HasCodeVersion", self.code_version)
+
+    def version_or_nothing(self) -> str:
+        """Return the version of the code, if one is given."""
+        return _if(self._has_code_version, self.code_version)
+
+    def cluster_arn_or_all(self, every: str) -> str:
+        """Return the ARN of the cluster, or `every`."""
+        return _if(self._any_cluster, every, self.cluster_arn)
+
+    def metrics_or_nothing(self) -> Any:
+        """Return "true" if metrics are to be written."""
+        return _if(self._writes_metrics, "true")
+
+    def event_bus_or_nothing(self) -> str:
+        """Return the ARN of the event bus, if one is given."""
+        return _if(self.has_event_bus, self.event_bus_arn)
+
+
+def _if(condition: CfnCondition, then: str, otherwise: str = Aws.NO_VALUE) -> str:
+    return Fn.condition_if(condition.logical_id, then, otherwise).to_string()

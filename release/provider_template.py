@@ -1,0 +1,173 @@
+"""The provider's stack as a template that needs neither Python nor a CDK bootstrap.
+
+It is synthesized from the same `NodeRemovalProvider` that an app uses: only where the code is, what
+may be done and for how long logs are kept comes from parameters.
+"""
+
+import tempfile
+from typing import Any, Final
+
+from aws_cdk import (
+    Acknowledgment,
+    App,
+    BootstraplessSynthesizer,
+    CfnCondition,
+    CfnElement,
+    CfnOutput,
+    Stack,
+    Validations,
+)
+from aws_cdk import aws_events as events
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_logs as logs
+from aws_cdk import aws_s3 as s3
+
+from hyperpod_node_removal import NodeRemovalProvider
+from hyperpod_node_removal._statements import eks_cluster_statement, function_statement
+from hyperpod_node_removal_handler import signals
+from release.provider_parameters import ANY, PARAMETERS_OF_CODE, ProviderParameters
+
+HANDLER_ZIP: Final = "handler.zip"
+"""The archive next to the template, for `aws cloudformation package`."""
+
+_HEAD: Final = """\
+The function behind Custom::HyperPodNodeRemoval, for an account and a region. Any number of stacks
+may use it: they import its ServiceToken.
+"""
+PROVIDER_HEAD: Final = f"""{_HEAD}
+Put handler.zip, which comes with this template, into a bucket of this region first. No CDK, no
+bootstrap."""
+PACKAGEABLE_HEAD: Final = f"""{_HEAD}
+For `aws cloudformation package`, with handler.zip in the same folder: it uploads the code and
+writes where it is."""
+
+COMMENTS: Final = {
+    "LogGroup": "What happened to each node of every removal.",
+    "Role": "It may write its logs. The policies below add what a removal needs.",
+    "Function": "The ServiceToken. It waits until the nodes are gone, and answers CloudFormation.",
+    "Invocation": (
+        "An event is run once, within a minute or never: Lambda would otherwise remove nodes long\n"
+        "after CloudFormation has given up."
+    ),
+    "SelfInvocation": "A removal longer than one invocation is handed over to the next.",
+    "FinishedEvents": "Who is told when a removal has ended, if anybody.",
+    "RemovalsElsewhere": (
+        "Whose removals are done, and of which nodes. Stacks are looked at for whether they are\n"
+        "rolling back: a rollback removes nothing."
+    ),
+    "EksCluster": "The service checks it when the nodes belong to a cluster that EKS orchestrates.",
+    "BeforeRemoval": "To ask the function that may veto nodes.",
+}
+"""What the template says above each resource, by logical id."""
+
+_DESCRIPTION: Final = (
+    "The function behind Custom::HyperPodNodeRemoval, which removes nodes from SageMaker HyperPod"
+    " clusters, with its role and its log group."
+)
+_PROVIDER: Final = "Provider"
+
+
+def provider_template() -> dict[str, Any]:
+    """Return the template whose code is at a bucket and a key that are parameters."""
+    with tempfile.TemporaryDirectory() as directory:
+        app = App(outdir=directory, analytics_reporting=False)
+        stack = Stack(
+            app,
+            "HyperPodNodeRemoval",
+            description=_DESCRIPTION,
+            synthesizer=BootstraplessSynthesizer(),
+        )
+        _fill(stack)
+        template: dict[str, Any] = app.synth().get_stack_by_name(stack.stack_name).template
+    # What the CDK cannot say otherwise: numbers as numbers, and no order that a reference implies.
+    retention = template["Parameters"]["LogRetentionDays"]
+    retention["AllowedValues"] = [int(days) for days in retention["AllowedValues"]]
+    assert template["Resources"]["Function"].pop("DependsOn") == ["Role"]
+    return template
+
+
+def packageable_template() -> dict[str, Any]:
+    """Return the template for `aws cloudformation package`, with the code in a file next to it."""
+    template = provider_template()
+    for name in PARAMETERS_OF_CODE:
+        del template["Parameters"][name]
+    del template["Conditions"]["HasCodeVersion"]
+    groups = template["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
+    groups[:] = [one for one in groups if set(one["Parameters"]) <= set(template["Parameters"])]
+    function = template["Resources"]["Function"]
+    function["Properties"]["Code"] = HANDLER_ZIP
+    # that it works with `package` only
+    function["Metadata"] = {"cfn-lint": {"config": {"ignore_checks": ["W3002"]}}}
+    return template
+
+
+def _fill(stack: Stack) -> None:
+    given = ProviderParameters(stack)
+    bucket = s3.Bucket.from_bucket_name(stack, "Bucket", given.code_bucket)
+    provider = NodeRemovalProvider(
+        stack,
+        _PROVIDER,
+        code=lambda_.Code.from_bucket(bucket, given.code_key, given.version_or_nothing()),
+        metrics=given.metrics_or_nothing(),
+        event_bus=events.EventBus.from_event_bus_arn(stack, "EventBus", given.event_bus_arn),
+    )
+    _make_conditional(provider.node.find_child("FinishedEvents"), given.has_event_bus)
+    function = provider.function.node.default_child
+    assert isinstance(function, lambda_.CfnFunction)
+    function.add_property_override(
+        f"Environment.Variables.{signals.EVENT_BUS_VARIABLE}", given.event_bus_or_nothing()
+    )
+    stacks = f"{given.stack_name}/{ANY}"
+    provider.allow_removals(
+        stack_arn=stack.format_arn(
+            service="cloudformation", resource="stack", resource_name=stacks
+        ),
+        cluster_arn=given.cluster_arn_or_all(
+            stack.format_arn(service="sagemaker", resource="cluster", resource_name=ANY)
+        ),
+    )
+    # The CDK has no statement on a condition, so each stands in a policy of its own.
+    for construct_id, statement, condition in (
+        ("EksCluster", eks_cluster_statement(given.eks_cluster_arn), given.has_eks_cluster),
+        ("BeforeRemoval", function_statement(given.before_removal_arn), given.has_before_removal),
+    ):
+        roles = [provider.role]
+        policy = iam.Policy(stack, construct_id, roles=roles, statements=[statement])
+        _make_conditional(policy, condition)
+    log_group = provider.log_group.node.default_child
+    assert isinstance(log_group, logs.CfnLogGroup)
+    log_group.retention_in_days = given.log_retention_days
+    Validations.of(provider.function).acknowledge(
+        Acknowledgment(
+            id="CloudFormation-Validate::F3033",
+            reason="CodeVersion is empty only where the function has no S3ObjectVersion.",
+        )
+    )
+    CfnOutput(
+        stack,
+        "ServiceToken",
+        description="ServiceToken of Custom::HyperPodNodeRemoval",
+        value=provider.service_token,
+        export_name=given.export_name,
+    )
+    CfnOutput(
+        stack,
+        "LogGroupName",
+        description="Where the function tells what happened to each node",
+        value=provider.log_group.log_group_name,
+    )
+    _name_resources(stack)
+
+
+def _make_conditional(policy: Any, condition: CfnCondition) -> None:
+    policy.node.default_child.cfn_options.condition = condition
+
+
+def _name_resources(stack: Stack) -> None:
+    """Name resources by the ids of their constructs, without the hash that an app needs."""
+    for element in stack.node.find_all():
+        _, *names = element.node.path.split("/")
+        if isinstance(element, CfnElement) and len(names) > 1:
+            readable = "".join(name for name in names if name not in {_PROVIDER, "Resource"})
+            element.override_logical_id(readable)

@@ -1,0 +1,165 @@
+"""The example as a team has it: a Git repository of its own, whose scripts run on this machine.
+
+The sandbox is their AWS. Of everything else that they reach, only `gh` is a stand-in. What
+`ci/install.sh` installs is there already, so no test runs it.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from sandbox.aws import Sandbox
+from sandbox.hyperpod import Cluster
+from sandbox.project import ROOT
+
+EXAMPLE: Final = ROOT / "examples" / "pipelines"
+ROLE: Final = {"AWS_ACCESS_KEY_ID": "role", "AWS_SECRET_ACCESS_KEY": "role"}
+"""The credentials of a role, as a job has them. Without, a script reaches nothing of AWS."""
+REGION: Final = {"AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "us-east-1"}
+GITHUB: Final = {"GITHUB_ACTIONS": "true"}
+GITLAB: Final = {
+    "GITLAB_CI": "true",
+    "AWS_ID_TOKEN": '{"aud": "sts.amazonaws.com"}',
+    "CI_JOB_ID": "11",
+}
+
+ROLE_ARN: Final = "arn:aws:iam::000000000000:role/hyperpod-node-removal-{}"
+
+_STEP_SECONDS: Final = 280
+_IGNORED: Final = ("cdk.out", "node_modules", "results", "__pycache__")
+_GIT: Final = {
+    "GIT_CONFIG_GLOBAL": os.devnull,
+    "GIT_CONFIG_NOSYSTEM": "1",
+    **{
+        f"GIT_{who}_{what}": value
+        for who in ("AUTHOR", "COMMITTER")
+        for what, value in (("NAME", "A team"), ("EMAIL", "team@example.com"))
+    },
+}
+# It keeps its arguments, and what it is given to write.
+_GH: Final = '#!/bin/sh\nprintf "%s\\n" "$GH_REPO" "$@" >"$KEPT/arguments"\ncat >"$KEPT/body"\n'
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A script that ran: how it ended, and what it wrote."""
+
+    code: int
+    log: str
+
+
+class Team:
+    """A checkout of a repository with the example on `main` and no removal file yet."""
+
+    def __init__(self, sandbox: Sandbox, folder: Path) -> None:
+        self.sandbox = sandbox
+        self.folder = folder / "checkout"
+        self.kept = folder / "kept"
+        """What `gh` was given."""
+        shutil.copytree(EXAMPLE, self.folder, ignore=shutil.ignore_patterns(*_IGNORED))
+        shutil.rmtree(self.folder / "removals")
+        (self.folder / "node_modules").symlink_to(ROOT / "node_modules")
+        self.kept.mkdir()
+        (self.kept / "gh").write_text(_GH, encoding="utf-8")
+        (self.kept / "gh").chmod(0o755)
+        # `node_modules/` of .gitignore is a folder, and this is a link
+        self.git("init", "--quiet", "--initial-branch", "main")
+        (self.folder / ".git" / "info" / "exclude").write_text("node_modules\n", encoding="utf-8")
+        self.first = self.commit({})
+
+    def git(self, *arguments: str) -> str:
+        """Return what a command of Git prints. Nothing of this machine's configuration counts."""
+        done = subprocess.run(
+            ["git", *arguments],
+            cwd=self.folder,
+            env={"PATH": os.environ["PATH"], **_GIT},
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        return done.stdout.strip()
+
+    def commit(self, files: Mapping[str, str | None]) -> str:
+        """Commit changes of files; None deletes one. Returns the commit."""
+        for name, text in files.items():
+            path = self.folder / name
+            if text is None:
+                path.unlink()
+            else:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(text, encoding="utf-8")
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "--allow-empty", "--message", "Change")
+        return self.git("rev-parse", "HEAD")
+
+    def pull_request(self, files: Mapping[str, str | None]) -> str:
+        """Check out a commit with these changes, merged into main, as GitHub does: its head."""
+        self.git("checkout", "--quiet", "-b", "change")
+        head = self.commit(files)
+        self.git("checkout", "--quiet", "--detach", "main")
+        self.git("merge", "--quiet", "--no-ff", "--message", "Merge", "change")
+        return head
+
+    def run(self, script: str, **given: str) -> Ran:
+        """Run what a step or a job says, with bash as runners start it. `given` is its `env`."""
+        environment = {
+            key: value
+            for key, value in self.sandbox.environment.items()
+            if key not in ROLE and key not in REGION
+        }
+        environment |= {
+            "PATH": f"{self.kept}:{environment['PATH']}",
+            # the project as these tests have it, wherever its packages are
+            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+            "KEPT": str(self.kept),
+        }
+        done = subprocess.run(
+            ["bash", "--noprofile", "--norc", "-e", "-o", "pipefail", "-c", script],
+            cwd=self.folder,
+            env=environment | _GIT | given,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            check=False,
+            timeout=_STEP_SECONDS,
+        )
+        assert "Traceback" not in done.stdout, done.stdout
+        return Ran(done.returncode, done.stdout)
+
+    def result(self, name: str) -> Any:
+        """Return a JSON document that a script left in `results`."""
+        return json.loads((self.folder / "results" / name).read_text(encoding="utf-8"))
+
+
+def github(workflow: str, job: str, step: str) -> str:
+    """Return what a step of a workflow runs."""
+    text = (EXAMPLE / ".github" / "workflows" / workflow).read_text(encoding="utf-8")
+    steps = yaml.safe_load(text)["jobs"][job]["steps"]
+    (found,) = (each["run"] for each in steps if each["name"] == step)
+    return str(found)
+
+
+def gitlab(job: str) -> str:
+    """Return what a job of GitLab CI runs."""
+    text = (EXAMPLE / ".gitlab-ci.yml").read_text(encoding="utf-8")
+    return "\n".join(yaml.safe_load(text)[job]["script"])
+
+
+def path(cluster: Cluster) -> str:
+    """Return where the removal file of a cluster belongs."""
+    return f"removals/{cluster.name}.yaml"
+
+
+def removals(cluster: Cluster, nodes: Iterable[str], more: str = "") -> str:
+    """Return a removal file. Its first node is in line 3."""
+    lines = "".join(f"  - {node}\n" for node in nodes)
+    return f"cluster: {cluster.name}\nnode_ids:\n{lines}{more}"

@@ -1,0 +1,176 @@
+"""What the scripts of the example deploy, and what they tell of it, with the sandbox as AWS."""
+
+import json
+import re
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from sandbox.aws import Sandbox
+from sandbox.hyperpod import Cluster
+from tests.pipelines.team import (
+    GITHUB,
+    GITLAB,
+    REGION,
+    ROLE,
+    ROLE_ARN,
+    Ran,
+    Team,
+    github,
+    gitlab,
+    path,
+    removals,
+)
+
+pytestmark = pytest.mark.xdist_group("pipelines-deployments")
+
+WORKFLOW = "deploy-removals.yml"
+FIND = github(WORKFLOW, "find", "Find the clusters")
+DEPLOY = github(WORKFLOW, "deploy", "Deploy")
+EXPLAIN = github(WORKFLOW, "deploy", "Explain")
+
+
+def marks(run: Ran, cluster: Cluster) -> dict[int, str]:
+    """What GitHub shows in the removal file of a cluster, by line."""
+    form = rf"^::error file={re.escape(path(cluster))},line=(\d+),(.*)$"
+    return {int(line): text for line, text in re.findall(form, run.log, re.MULTILINE)}
+
+
+def on_github(team: Team, script: str, cluster: Cluster) -> Ran:
+    """Run a step of the job that deploys one cluster."""
+    return team.run(script, **GITHUB, **ROLE, **REGION, CLUSTER=cluster.name)
+
+
+def test_a_failure_in_one_cluster_fails_the_job_and_stops_no_other(
+    bootstrapped: Sandbox, team: Team, cluster: Cluster, another: Cluster
+) -> None:
+    bad, good = sorted([cluster, another], key=lambda one: one.name)
+    nodes, gone = bad.node_ids("workers")[:3], good.node_ids("workers")[:1]
+    for node in nodes[:2]:
+        bad.refuse(node, "NodeIdInUse", "Another operation is under way")
+    team.commit({path(bad): removals(bad, nodes, "retry_for: 0\n")})
+    team.commit({path(good): removals(good, gone)})
+    given = {
+        "CI_COMMIT_BEFORE_SHA": team.first,
+        "REMOVAL_DEPLOY_ROLE": ROLE_ARN.format("deploy"),
+        "REMOVAL_READ_ROLE": ROLE_ARN.format("read"),
+    }
+    deployed = team.run(gitlab("deploy"), **GITLAB, **REGION, **given)
+    assert deployed.code != 0
+    assert deployed.log.endswith(f"Failed: {bad.name}\n")
+    assert (bad.target_counts, good.target_counts) == ({"workers": 7}, {"workers": 7})
+    assert "2 of 3 nodes not removed" in deployed.log
+    for node in nodes[:2]:
+        assert re.search(rf"^  {node} .*NodeIdInUse", deployed.log, re.MULTILINE), deployed.log
+
+    (report,) = team.result(f"{good.name}/explain.json")["reports"]
+    assert report["attributes"]["RemovedNodes"] == gone[0]
+    (report,) = team.result(f"{bad.name}/explain.json")["reports"]
+    failed = [node["name"] for node in report["nodes"] if node["outcome"] == "failed"]
+    assert sorted(failed) == sorted(nodes[:2])
+    for one, failures in ((bad, set(nodes[:2])), (good, set())):
+        junit = ET.parse(team.folder / "results" / one.name / "explain.xml").getroot()
+        cases = junit.findall(".//testcase[failure]")
+        assert {case.get("name") for case in cases} == failures
+    issues = team.result(f"{bad.name}/explain.quality.json")
+    assert {issue["location"]["path"] for issue in issues} == {path(bad)}
+
+    explained = on_github(team, EXPLAIN, bad)
+    assert explained.code != 0
+    assert all(node in marks(explained, bad)[line] for line, node in enumerate(nodes[:2], start=3))
+    explained = on_github(team, EXPLAIN, good)
+    assert (explained.code, marks(explained, good)) == (0, {})
+
+
+def test_a_set_that_is_deployed_already_does_nothing(
+    bootstrapped: Sandbox, team: Team, cluster: Cluster
+) -> None:
+    """By hand, and again: CloudFormation has nothing to ask of the function the second time."""
+    team.commit({path(cluster): removals(cluster, cluster.node_ids("workers")[:1])})
+    nothing = "The deployment did nothing with the stack."
+    for does_nothing in (False, True):
+        deployed, explained = (on_github(team, script, cluster) for script in (DEPLOY, EXPLAIN))
+        assert (deployed.code, explained.code) == (0, 0), deployed.log
+        assert (nothing in explained.log) is does_nothing
+    sent = [r.event["ResourceProperties"]["ClusterName"] for r in bootstrapped.requests()]
+    assert sent.count(cluster.name) == 1
+
+
+def test_a_failure_that_is_only_reported_fails_the_job(
+    bootstrapped: Sandbox, team: Team, cluster: Cluster
+) -> None:
+    nodes = cluster.node_ids("workers")[:2]
+    cluster.refuse(nodes[0], "InvalidNodeStatus", "The node is SystemUpdating")
+    more = "retry_for: 0\non_partial_failure: REPORT\n"
+    team.commit({path(cluster): removals(cluster, nodes, more)})
+    deployed, explained = (on_github(team, script, cluster) for script in (DEPLOY, EXPLAIN))
+    assert deployed.code == 0, deployed.log
+    assert explained.code != 0
+    assert list(marks(explained, cluster)) == [3]
+    assert bootstrapped.status(f"hyperpod-node-removal-{cluster.name}") == "CREATE_COMPLETE"
+
+
+def found(team: Team, *, before: str = "", cluster: str = "") -> tuple[Ran, str]:
+    """Find clusters as the workflow does: how that ended, and what the next job gets."""
+    output = team.kept / "output"
+    output.touch()
+    ran = team.run(FIND, **GITHUB, BEFORE=before, CLUSTER=cluster, GITHUB_OUTPUT=str(output))
+    return ran, output.read_text(encoding="utf-8")
+
+
+def test_a_person_names_one_cluster(team: Team) -> None:
+    team.commit({f"removals/{name}.yaml": name for name in "ab"})
+    ran, output = found(team, before=team.first, cluster="b")
+    assert (ran.code, ran.log, output) == (0, "To deploy: b\n", 'clusters=["b"]\n')
+
+
+@pytest.mark.parametrize("name", ["nobody", "../app", "$(touch pwned)", "-c", "a\nb"])
+def test_by_hand_it_takes_names_of_files_alone(team: Team, name: str) -> None:
+    ran, output = found(team, cluster=name)
+    assert ran.code != 0
+    assert "error: there is no removals/" in ran.log
+    assert output == ""
+    assert not list(team.folder.rglob("pwned"))
+
+
+class TestWhatIsDeployed:
+    """Which files a push deploys: those that it changed."""
+
+    @staticmethod
+    def clusters(team: Team, before: str) -> tuple[object, str]:
+        ran, output = found(team, before=before)
+        assert ran.code == 0, ran.log
+        return json.loads(output.removeprefix("clusters=")), ran.log
+
+    def test_changed_files_of_all_its_commits(self, team: Team) -> None:
+        before = team.commit({f"removals/{name}.yaml": name for name in "abc"})
+        team.commit({"removals/b.yaml": "changed"})
+        team.commit({"removals/d.yaml": "new"})
+        assert self.clusters(team, before)[0] == ["b", "d"]
+
+    def test_a_file_that_is_gone_is_told(self, team: Team) -> None:
+        before = team.commit({"removals/a.yaml": "a"})
+        team.commit({"removals/a.yaml": None})
+        clusters, log = self.clusters(team, before)
+        assert clusters == []
+        assert "removals/a.yaml is gone. The stack hyperpod-node-removal-a stays" in log
+
+    def test_another_change_deploys_nothing(self, team: Team) -> None:
+        before = team.commit({"removals/a.yaml": "a"})
+        team.commit({"README.md": "Ours.\n"})
+        assert self.clusters(team, before)[0] == []
+        deployed = team.run(f"ci/deploy-changed.sh {before}", **GITLAB)
+        assert (deployed.code, deployed.log) == (0, "")
+
+    def test_the_first_push_has_all(self, team: Team) -> None:
+        team.commit({"removals/a.yaml": "a"})
+        assert self.clusters(team, "0" * 40)[0] == ["a"]
+
+    def test_a_push_by_force_is_not_guessed_at(self, team: Team) -> None:
+        gone = team.commit({"removals/b.yaml": "b"})
+        team.git("reset", "--quiet", "--hard", team.first)
+        team.commit({"removals/a.yaml": "a"})
+        ran, output = found(team, before=gone)
+        assert ran.code != 0
+        assert "so what changed is not known; deploy by hand" in ran.log
+        assert output == ""

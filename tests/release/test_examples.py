@@ -1,0 +1,192 @@
+"""Every template of `examples/cloudformation`, deployed by the real AWS CLI."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+from uuid import uuid4
+
+import pytest
+
+from hyperpod_node_removal_handler.contract import RESOURCE_TYPE
+from release.artifacts import PACKAGEABLE, write_templates
+from sandbox.aws import Sandbox
+from sandbox.hyperpod import Cluster
+from sandbox.project import ROOT
+from tests.release.cli import Cli
+from tests.release.console import Console, console_commands
+from tests.release.linting import cfn_lint
+
+pytestmark = pytest.mark.xdist_group("release-examples")
+
+EXAMPLES: Final = ROOT / "examples" / "cloudformation"
+SCHEMAS: Final = ROOT / "schemas"
+PAGE: Final = EXAMPLES / "README.md"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the examples, with `dist/` and `schemas/` where they look for them."""
+    project = tmp_path_factory.mktemp("project")
+    shutil.copytree(SCHEMAS, project / "schemas")
+    (project / "dist").mkdir()
+    write_templates(project / "dist")
+    shutil.copytree(EXAMPLES, project / "examples" / "cloudformation")
+    return project / "examples" / "cloudformation"
+
+
+@pytest.fixture(scope="module")
+def cli(folder: Path) -> Iterator[Cli]:
+    """The AWS CLI in a sandbox of its own, with a provider for every stack and cluster."""
+    with Sandbox() as sandbox:
+        sandbox.hyperpod.shutdown_seconds = 0.5
+        cli = Cli(sandbox, folder)
+        cli.aws("s3", "mb", f"s3://{Cli.BUCKET}")
+        packaged = cli.package(f"../../dist/{PACKAGEABLE}", "provider.yaml")
+        cli.deploy(
+            packaged,
+            "hyperpod-node-removal",
+            capabilities=("CAPABILITY_IAM",),
+            ClusterArn="*",
+            StackName="*",
+        )
+        yield cli
+
+
+@pytest.fixture
+def cluster(cli: Cli) -> Cluster:
+    """A cluster whose name serves as that of a stack too."""
+    return cli.sandbox.hyperpod.create_cluster(
+        f"example-{uuid4().hex[:8]}", {"head": 1, "workers": 8}, shutdown_seconds=0.5
+    )
+
+
+def test_a_removal_and_its_retry(cli: Cli, cluster: Cluster) -> None:
+    first, second, third, *_ = cluster.node_ids("workers")
+    ids = f"{first},{second}"
+    outputs = cli.deploy("removal.yaml", cluster.name, ClusterName=cluster.name, NodeIds=ids)
+    assert outputs["RemovedNodes"] == ids
+    assert json.loads(outputs["InstanceGroupTargetCounts"]) == {"head": 1, "workers": 6}
+    assert cluster.present.isdisjoint({first, second})
+    again = cli.deploy("removal.yaml", cluster.name, NodeIds=f"{ids},{third}", RetryToken="2")
+    assert (again["RemovedNodes"], again["AlreadyAbsentNodes"]) == (third, ids)
+
+
+def test_a_removal_of_nothing(cli: Cli) -> None:
+    outputs = cli.deploy("removal.yaml", "example-of-nothing", ClusterName="no-such-cluster")
+    assert outputs["RemovedNodes"] == ""
+
+
+def test_a_report(cli: Cli, cluster: Cluster) -> None:
+    bad, good, *_ = cluster.node_ids("workers")
+    cluster.refuse(bad)
+    ids = f"{bad},{good}"
+    outputs = cli.deploy("report.yaml", cluster.name, ClusterName=cluster.name, NodeIds=ids)
+    assert outputs == {
+        "Outcome": "PARTIAL",
+        "FailedCount": "1",
+        "FailedNodes": bad,
+        "RemovedNodes": good,
+    }
+    cluster.allow(bad)
+    assert cli.deploy("report.yaml", cluster.name, RetryToken="2")["Outcome"] == "COMPLETE"
+
+
+def test_guards_and_a_dry_run(cli: Cli, cluster: Cluster) -> None:
+    workers = cluster.node_ids("workers")
+    planned = cli.deploy("guarded.yaml", cluster.name, ClusterName=cluster.name, NodeIds=workers[0])
+    assert (planned["Outcome"], planned["PlannedNodes"]) == ("PLANNED", workers[0])
+    assert workers[0] in cluster.present
+    assert cli.deploy("guarded.yaml", cluster.name, DryRun="false")["RemovedNodes"] == workers[0]
+    too_many = cli.deployment("guarded.yaml", cluster.name, NodeIds=",".join(workers[1:5]))
+    cli.refused(*too_many)
+    assert any("fewer than 4 (MinRemaining)" in reason for reason in cli.reasons(cluster.name))
+    assert cluster.present >= set(workers[1:])
+
+
+def test_a_cluster_and_a_removal_in_the_safe_order(cli: Cli) -> None:
+    cli.deploy("cluster-and-removal.yaml", "team")
+    cluster = cli.sandbox.hyperpod.cluster("team-cluster")
+    faulty, *healthy = cluster.logical_ids("workers")
+    # Both at once, which the template advises against: the named node goes before the count falls.
+    outputs = cli.deploy(
+        "cluster-and-removal.yaml", "team", FaultyNodes=faulty, WorkerCount=str(len(healthy))
+    )
+    assert outputs["RemovedNodes"] == faulty
+    assert json.loads(outputs["InstanceGroupTargetCounts"]) == {"workers": len(healthy)}
+    assert list(cluster.logical_ids("workers")) == healthy
+
+
+@pytest.mark.parametrize(
+    ("template", "capabilities"),
+    [
+        ("nested.yaml", ("CAPABILITY_IAM",)),
+        ("sam.yaml", ("CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND")),
+    ],
+)
+def test_the_function_and_a_removal_in_one_stack(
+    template: str, capabilities: tuple[str, ...], cli: Cli, cluster: Cluster
+) -> None:
+    packaged = cli.package(template, f"packaged-{template}")
+    (node, *_) = cluster.node_ids("workers")
+    outputs = cli.deploy(
+        packaged,
+        cluster.name,
+        capabilities=capabilities,
+        ClusterArn=cluster.arn,
+        NodeIds=node,
+    )
+    assert outputs == {"RemovedNodes": node}
+    assert node not in cluster.present
+    # The removal leaves before the function that has to answer for it.
+    cli.aws("cloudformation", "delete-stack", "--stack-name", cluster.name)
+    cli.aws("cloudformation", "wait", "stack-delete-complete", "--stack-name", cluster.name)
+
+
+def test_the_readme_lists_every_template(cli: Cli) -> None:
+    for path in EXAMPLES.glob("*.yaml"):
+        assert f"[{path.name}]({path.name})" in PAGE.read_text(encoding="utf-8")
+        assert RESOURCE_TYPE in path.read_text(encoding="utf-8")
+
+
+def test_cfn_lint_has_nothing_to_say(folder: Path) -> None:
+    templates = sorted(EXAMPLES.glob("*.yaml"))
+    found = cfn_lint(*(folder / path.name for path in templates), rules=SCHEMAS / "cfn_lint")
+    # what `package` is for
+    only = f"W3002 This code may only work with 'package' cli command\n{folder}/nested.yaml:"
+    assert found.startswith(only)
+    assert found.count("\n\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (("NodeIds: !Ref", "NodeIDs: !Ref"), "Did you mean 'NodeIds'?"),
+        (("ServiceTimeout: 1800", "ServiceTimeout: 18000"), "greater than the maximum of 3600"),
+        (("NodeIds: !Ref NodeIds", "NodeIds: [hyperpod-i-0123456789abcdef0]"), "does not match"),
+        (("      ClusterName: !Ref ClusterName\n", ""), "'ClusterName' is a required property"),
+    ],
+)
+def test_cfn_lint_finds_what_the_function_would_refuse(
+    change: tuple[str, str], told: str, tmp_path: Path
+) -> None:
+    text = (EXAMPLES / "removal.yaml").read_text(encoding="utf-8")
+    assert change[0] in text
+    wrong = tmp_path / "wrong.yaml"
+    wrong.write_text(text.replace(*change), encoding="utf-8")
+    found = cfn_lint(wrong, rules=SCHEMAS / "cfn_lint")
+    assert [line for line in found.splitlines() if line.startswith("E9301") and told in line]
+
+
+def test_the_commands_of_the_readme_work_one_after_the_other(folder: Path) -> None:
+    with Sandbox() as sandbox:
+        cluster = sandbox.hyperpod.create_cluster(
+            "ml-cluster", {"head": 1, "workers": 8}, shutdown_seconds=0.5
+        )
+        nodes = cluster.node_ids("workers")
+        console = Console(sandbox, folder, cluster)
+        told = [console.run(command) for command in console_commands(PAGE)]
+        assert f"{nodes[0]},{nodes[1]}" in told
+        assert cluster.present.isdisjoint(nodes[:3])
+        assert cluster.present >= set(nodes[3:])

@@ -1,0 +1,213 @@
+"""The provider's template is the construct's provider, and is one that anybody can deploy."""
+
+import re
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aws_cdk import App, Stack
+from aws_cdk import aws_events as events
+from aws_cdk.assertions import Template
+from awscli.customizations.cloudformation.yamlhelper import yaml_parse
+
+from hyperpod_node_removal import NodeRemovalProvider
+from release.artifacts import PACKAGEABLE, PROVIDER
+from release.provider_parameters import EXPORT_NAME, LOG_RETENTION_DAYS
+from release.provider_template import packageable_template, provider_template
+from release.template_text import template_text
+from tests.release.linting import cfn_lint
+
+pytestmark = pytest.mark.xdist_group("release")
+
+CLUSTER_ARN = "arn:aws:sagemaker:us-west-2:111122223333:cluster/a1b2c3d4e5f6"
+EKS_CLUSTER_ARN = "arn:aws:eks:us-west-2:111122223333:cluster/ml"
+EVENT_BUS_ARN = "arn:aws:events:us-west-2:111122223333:event-bus/operations"
+HOOK_ARN = "arn:aws:lambda:us-west-2:111122223333:function:drain"
+STACK_ARN = "arn:aws:cloudformation:us-west-2:111122223333:stack/maintenance/*"
+
+
+@pytest.fixture(scope="module")
+def synthesized() -> dict[str, Any]:
+    return provider_template()
+
+
+@pytest.fixture
+def template(synthesized: dict[str, Any]) -> dict[str, Any]:
+    return deepcopy(synthesized)
+
+
+@pytest.fixture(scope="module")
+def construct() -> dict[str, Any]:
+    """What an app makes of a provider that does the same."""
+    stack = Stack(App(analytics_reporting=False), "Stack")
+    bus = events.EventBus.from_event_bus_arn(stack, "Bus", EVENT_BUS_ARN)
+    NodeRemovalProvider(stack, metrics=True, event_bus=bus).allow_removals(
+        stack_arn=STACK_ARN,
+        cluster_arn=CLUSTER_ARN,
+        eks_cluster_arn=EKS_CLUSTER_ARN,
+        before_removal_arn=HOOK_ARN,
+    )
+    return dict(Template.from_stack(stack).to_json())
+
+
+def statements(template: dict[str, Any]) -> list[tuple[list[str], str]]:
+    """What a role may do: actions, and what of the resource is literal."""
+    policies = [
+        *(one["Properties"] for one in of_type(template, "AWS::IAM::Policy")),
+        *of_type(template, "AWS::IAM::Role")[0]["Properties"]["Policies"],
+    ]
+    found = [one for policy in policies for one in policy["PolicyDocument"]["Statement"]]
+    assert all(
+        one["Effect"] == "Allow" and set(one) == {"Action", "Effect", "Resource"} for one in found
+    )
+    return sorted(
+        (
+            [one["Action"]] if isinstance(one["Action"], str) else one["Action"],
+            kind(one["Resource"]),
+        )
+        for one in found
+    )
+
+
+def kind(resource: Any) -> str:
+    """Which attribute a resource of the template is, or that it was given."""
+    return resource["Fn::GetAtt"][1] if "Fn::GetAtt" in resource else "given"
+
+
+def of_type(template: dict[str, Any], resource_type: str) -> list[dict[str, Any]]:
+    return [one for one in template["Resources"].values() if one["Type"] == resource_type]
+
+
+def test_it_makes_the_resources_of_the_construct(
+    template: dict[str, Any], construct: dict[str, Any]
+) -> None:
+    def counted(given: dict[str, Any]) -> list[str]:
+        return sorted(one["Type"] for one in given["Resources"].values())
+
+    # what concerns EKS and what concerns a hook are there on a condition
+    separate = ["AWS::IAM::Policy", "AWS::IAM::Policy"]
+    assert counted(template) == sorted([*counted(construct), *separate])
+
+
+def test_the_function_may_do_what_that_of_the_construct_may(
+    template: dict[str, Any], construct: dict[str, Any]
+) -> None:
+    assert statements(template) == statements(construct)
+
+
+@pytest.mark.parametrize("kind", ["AWS::Lambda::Function", "AWS::Lambda::EventInvokeConfig"])
+def test_the_function_runs_as_that_of_the_construct(
+    kind: str, template: dict[str, Any], construct: dict[str, Any]
+) -> None:
+    here, there = (of_type(given, kind)[0]["Properties"] for given in (template, construct))
+    assert here.keys() == there.keys()
+    literal = {key for key, value in here.items() if not isinstance(value, dict)}
+    variables, expected = (
+        given.get("Environment", {"Variables": {}})["Variables"] for given in (here, there)
+    )
+    assert variables.keys() == expected.keys()
+    assert {key: here[key] for key in literal & here.keys()} == {
+        key: there[key] for key in literal & here.keys()
+    }
+
+
+def test_metrics_and_events_are_off_unless_parameters_say_otherwise(
+    template: dict[str, Any],
+) -> None:
+    variables = template["Resources"]["Function"]["Properties"]["Environment"]["Variables"]
+    nothing = {"Ref": "AWS::NoValue"}
+    assert variables["METRICS"] == {"Fn::If": ["WritesMetrics", "true", nothing]}
+    assert variables["EVENT_BUS"] == {"Fn::If": ["HasEventBus", {"Ref": "EventBusArn"}, nothing]}
+    assert template["Resources"]["FinishedEvents"]["Condition"] == "HasEventBus"
+    defaults = {key: one.get("Default") for key, one in template["Parameters"].items()}
+    assert (defaults["Metrics"], defaults["EventBusArn"]) == ("false", "")
+
+
+def test_nothing_of_the_cdk_is_left_in_it(templates: Path) -> None:
+    text = (templates / PROVIDER).read_text(encoding="utf-8")
+    for trace in ("cdk", "CDK", "Bootstrap", "aws:asset"):
+        assert trace not in text.replace("No CDK, no\n# bootstrap.", "")
+
+
+def test_cfn_lint_has_nothing_to_say(templates: Path) -> None:
+    assert cfn_lint(templates / PROVIDER, templates / PACKAGEABLE) == ""
+
+
+@pytest.mark.parametrize(
+    ("parameter", "allowed", "refused"),
+    [
+        (
+            "ClusterArn",
+            ["*", CLUSTER_ARN],
+            ["", "ml-cluster", CLUSTER_ARN + "0", f"*{CLUSTER_ARN}"],
+        ),
+        (
+            "EksClusterArn",
+            ["", EKS_CLUSTER_ARN, EKS_CLUSTER_ARN[:-2] + "*"],
+            ["*", "ml", CLUSTER_ARN],
+        ),
+        ("EventBusArn", ["", EVENT_BUS_ARN], ["operations", STACK_ARN, f"{EVENT_BUS_ARN} "]),
+        ("StackName", ["maintenance", "maintenance-*", "*"], ["", "a/b", "-a", STACK_ARN]),
+        ("BeforeRemovalArn", ["", HOOK_ARN, f"{HOOK_ARN}:live"], ["*", "drain"]),
+        ("ExportName", [EXPORT_NAME, "a:b"], ["", "a b", "a" * 256]),
+    ],
+)
+def test_parameters_accept(
+    parameter: str, allowed: list[str], refused: list[str], template: dict[str, Any]
+) -> None:
+    pattern = template["Parameters"][parameter]["AllowedPattern"]
+    assert all(re.search(pattern, value) for value in allowed)
+    assert not any(re.search(pattern, value) for value in refused)
+
+
+def test_the_parameter_says_what_a_star_allows(template: dict[str, Any]) -> None:
+    assert "EVERY HyperPod cluster" in template["Parameters"]["ClusterArn"]["Description"]
+    assert len(template["Parameters"]["ClusterArn"]["Description"]) <= 4000
+    assert template["Parameters"]["LogRetentionDays"]["AllowedValues"] == list(LOG_RETENTION_DAYS)
+
+
+def test_the_packageable_template_differs_in_where_the_code_is_only(
+    template: dict[str, Any],
+) -> None:
+    packageable = packageable_template()
+    assert packageable["Resources"]["Function"]["Properties"].pop("Code") == "handler.zip"
+    packageable["Resources"]["Function"].pop("Metadata")
+    del template["Resources"]["Function"]["Properties"]["Code"]
+    assert packageable["Resources"] == template["Resources"]
+    assert packageable["Outputs"] == template["Outputs"]
+    assert template["Parameters"].keys() - packageable["Parameters"].keys() == {
+        "CodeBucket",
+        "CodeKey",
+        "CodeVersion",
+    }
+
+
+def test_the_text_says_what_was_synthesized(templates: Path, template: dict[str, Any]) -> None:
+    """As the AWS CLI reads it, which turns short intrinsic functions into long ones."""
+    read = yaml_parse((templates / PROVIDER).read_text(encoding="utf-8"))
+    assert read.pop("AWSTemplateFormatVersion") == "2010-09-09"
+    policy = template["Resources"]["RemovalsElsewhere"]["Properties"]["PolicyDocument"]
+    stack, cluster = policy["Statement"]
+    arn = "arn:${AWS::Partition}:%s:${AWS::Region}:${AWS::AccountId}:%s"
+    stack["Resource"] = {"Fn::Sub": arn % ("cloudformation", "stack/${StackName}/*")}
+    cluster["Resource"]["Fn::If"][1] = {"Fn::Sub": arn % ("sagemaker", "cluster/*")}
+    assert read == template
+
+
+def test_the_text_explains_each_resource(templates: Path, template: dict[str, Any]) -> None:
+    text = (templates / PROVIDER).read_text(encoding="utf-8")
+    for logical_id in template["Resources"]:
+        assert re.search(rf"^  # .*\n  {logical_id}:$", text, re.MULTILINE), logical_id
+
+
+def test_text_that_looks_like_a_reference_stays_text() -> None:
+    name = {"Fn::Join": ["", ["${a}-", {"Ref": "B"}, "-", {"Fn::GetAtt": ["C", "Arn"]}]]}
+    text = template_text({"Resources": {"Topic": {"Name": name}}}, "Head.", {"Topic": "New."})
+    (topic,) = yaml_parse(text)["Resources"].values()
+    assert topic == {"Name": {"Fn::Sub": "${!a}-${B}-${C.Arn}"}}
+
+
+def test_a_resource_that_nobody_comments_on_is_an_error() -> None:
+    with pytest.raises(KeyError, match="New"):
+        template_text({"Resources": {"New": {"Type": "AWS::SNS::Topic"}}}, "Head.", {})

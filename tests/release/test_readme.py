@@ -1,0 +1,62 @@
+"""With the AWS CLI alone, and the commands that are shown, from `dist/` to a removal."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from release.artifacts import write_templates
+from release.provider_template import provider_template
+from sandbox.aws import Sandbox
+from sandbox.project import ROOT
+from tests.release.console import Console, console_commands
+
+pytestmark = pytest.mark.xdist_group("release-readme")
+
+PAGE = ROOT / "docs" / "cloudformation.md"
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """What the commands need of the project."""
+    shutil.copytree(ROOT / "examples" / "cloudformation", tmp_path / "examples" / "cloudformation")
+    (tmp_path / "dist").mkdir()
+    write_templates(tmp_path / "dist")
+    return tmp_path
+
+
+@pytest.fixture
+def console(checkout: Path) -> Iterator[Console]:
+    """In front of an account with a cluster and a bucket, and nothing else."""
+    with Sandbox() as sandbox:
+        cluster = sandbox.hyperpod.create_cluster(
+            "ml-cluster", {"workers": 4}, shutdown_seconds=0.5
+        )
+        console = Console(sandbox, checkout, cluster)
+        console.run(["aws", "s3", "mb", "s3://team-artifacts"])
+        yield console
+
+
+def test_the_readme_leads_from_dist_to_a_removal(console: Console) -> None:
+    first, second, *others = console.cluster.node_ids("workers")
+    for command in console_commands(ROOT / "README.md", of="handler.zip"):
+        console.run(command)
+    assert console.sandbox.outputs("maintenance")["RemovedNodes"] == f"{first},{second}"
+    assert console.cluster.present == set(others)
+
+
+def test_the_commands_of_the_documentation_work_one_after_the_other(console: Console) -> None:
+    for command in console_commands(PAGE):
+        console.run(command)
+    for stack in ("hyperpod-node-removal", "maintenance-by-sam"):
+        assert console.sandbox.status(stack) == "CREATE_COMPLETE"
+
+
+def test_the_parameters_are_those_of_the_template_with_their_defaults() -> None:
+    _, table = PAGE.read_text(encoding="utf-8").split("| parameter | value | default |\n", 1)
+    rows = [line.strip("| ").split(" | ") for line in table.partition("\n\n")[0].splitlines()[1:]]
+    shown = {row[0].strip("`"): row[-1].strip("`") for row in rows}
+    parameters = provider_template()["Parameters"]
+    defaults = {name: str(one.get("Default", "required")) for name, one in parameters.items()}
+    assert shown == {name: default or "none" for name, default in defaults.items()}
