@@ -15,11 +15,11 @@ from typing import Final
 from constructs import Construct
 
 import hyperpod_node_removal
+import hyperpod_node_removal_contract as contract
 from hyperpod_node_removal._attributes import RemovalAttributes
 from hyperpod_node_removal._warnings import RemovalWarning
+from hyperpod_node_removal_contract import Attribute, FailureCode, Outcome, Property
 from hyperpod_node_removal_file.settings import Key
-from hyperpod_node_removal_handler import contract
-from hyperpod_node_removal_handler.contract import Attribute, FailureCode, Outcome, Property
 from hyperpod_node_removal_handler.request import RemovalRequest, RequestError
 
 _NOT_ALLOWED: Final = ({"workers": "?"}, "?", "?" * (contract.RETRY_TOKEN_MAX + 1))

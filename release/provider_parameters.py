@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from aws_cdk import Aws, CfnCondition, CfnParameter, Fn, Stack
 
-from hyperpod_node_removal_handler import contract
+import hyperpod_node_removal_contract as contract
 
 EXPORT_NAME: Final = "HyperPodNodeRemovalServiceToken"
 """What users' templates import, unless the parameter `ExportName` says otherwise."""

@@ -25,7 +25,7 @@ from aws_cdk import aws_s3 as s3
 
 from hyperpod_node_removal import NodeRemovalProvider
 from hyperpod_node_removal._statements import eks_cluster_statement, function_statement
-from hyperpod_node_removal_handler import signals
+from hyperpod_node_removal_contract import signals
 from release.provider_parameters import ANY, PARAMETERS_OF_CODE, ProviderParameters
 
 HANDLER_ZIP: Final = "handler.zip"

@@ -8,7 +8,7 @@ from typing import Final
 from bench.reporting import Chapter, Verdict, table
 from bench.runs import AWS_CUSTOM_RESOURCE, NAIVE, OURS, PROVIDER, Peer
 from bench.scenario import Case, PeerResult
-from hyperpod_node_removal_handler.contract import RESPONSE_MAX_BYTES
+from hyperpod_node_removal_contract import RESPONSE_MAX_BYTES
 
 PEERS: Final = (OURS, NAIVE, AWS_CUSTOM_RESOURCE, PROVIDER)
 NODES: Final = 99

@@ -11,8 +11,8 @@ import boto3
 from botocore import exceptions
 from botocore.config import Config
 
+from hyperpod_node_removal_contract import printable
 from hyperpod_node_removal_handler import aws
-from hyperpod_node_removal_handler.contract import printable
 
 _CONFIG: Final = Config(
     connect_timeout=5,

@@ -17,8 +17,8 @@ from hyperpod_node_removal_cli.report import (
     unknown,
 )
 from hyperpod_node_removal_cli.stack import LOG_GROUP, StackEvent, Stacks, StackState
-from hyperpod_node_removal_handler.contract import RESOURCE_TYPE, Attribute, Outcome, printable
-from hyperpod_node_removal_handler.failure_codes import next_step, what_happened
+from hyperpod_node_removal_contract import RESOURCE_TYPE, Attribute, Outcome, printable
+from hyperpod_node_removal_contract.failure_codes import next_step, what_happened
 from hyperpod_node_removal_handler.timing import Clock, SystemClock
 
 _LOG_GROUP_OUTPUT: Final = "LogGroup"

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from hyperpod_node_removal_contract import Outcome, printable
 from hyperpod_node_removal_handler import aws
-from hyperpod_node_removal_handler.contract import Outcome, printable
 
 ROUND: Final = "Round: "
 """How a line on a round begins."""

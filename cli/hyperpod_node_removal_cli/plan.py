@@ -18,6 +18,7 @@ from hyperpod_node_removal_cli.report import (
     unknown,
 )
 from hyperpod_node_removal_cli.validate import open_file, report_problems
+from hyperpod_node_removal_contract.failure_codes import next_step
 from hyperpod_node_removal_file import (
     Key,
     RemovalFile,
@@ -28,7 +29,6 @@ from hyperpod_node_removal_file import (
 )
 from hyperpod_node_removal_handler import result
 from hyperpod_node_removal_handler.cluster import Cluster, ClusterDescription
-from hyperpod_node_removal_handler.failure_codes import next_step
 from hyperpod_node_removal_handler.plan import Plan, PlanRow, make_plan
 from hyperpod_node_removal_handler.removal import Removal
 from hyperpod_node_removal_handler.request import Guards

@@ -6,8 +6,8 @@ from datetime import datetime
 from typing import Any, Final, Self
 
 from hyperpod_node_removal_cli.report import StackReport
+from hyperpod_node_removal_contract import RESOURCE_TYPE, printable
 from hyperpod_node_removal_handler import aws
-from hyperpod_node_removal_handler.contract import RESOURCE_TYPE, printable
 
 LOG_GROUP: Final = "AWS::Logs::LogGroup"
 _STACK: Final = "AWS::CloudFormation::Stack"

@@ -19,7 +19,7 @@ from hyperpod_node_removal_cli.report import (
     Report,
     columns,
 )
-from hyperpod_node_removal_handler.contract import several
+from hyperpod_node_removal_contract import several
 
 if TYPE_CHECKING:  # it imports boto3
     from hyperpod_node_removal_cli.watch import Progress

@@ -15,8 +15,8 @@ from hyperpod_node_removal_cli.explain import explain_stack
 from hyperpod_node_removal_cli.function_log import ROUND, read_log
 from hyperpod_node_removal_cli.report import Report, unknown
 from hyperpod_node_removal_cli.stack import LOG_GROUP, StackEvent, Stacks, StackState
+from hyperpod_node_removal_contract import printable
 from hyperpod_node_removal_handler import aws
-from hyperpod_node_removal_handler.contract import printable
 from hyperpod_node_removal_handler.timing import Clock
 
 _FAILED_LOOKS_MAX: Final = 10

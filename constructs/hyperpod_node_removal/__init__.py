@@ -23,7 +23,7 @@ from hyperpod_node_removal._metrics import ClusterMetrics
 from hyperpod_node_removal._provider import NodeRemovalProvider
 from hyperpod_node_removal._removal import NodeRemoval
 from hyperpod_node_removal._warnings import RemovalWarning
-from hyperpod_node_removal_handler.contract import (
+from hyperpod_node_removal_contract import (
     MissingNodes,
     Outcome,
     PartialFailure,

@@ -19,7 +19,7 @@ from typing import Final
 from hyperpod_node_removal._errors import AssetError
 
 HANDLER_PACKAGE: Final = "hyperpod_node_removal_handler"
-PACKAGES: Final = (HANDLER_PACKAGE, "crhelper")
+PACKAGES: Final = (HANDLER_PACKAGE, "hyperpod_node_removal_contract", "crhelper")
 """Import packages the function consists of. boto3 comes with the Lambda runtime."""
 
 _SUFFIXES: Final = frozenset({".json", ".py"})

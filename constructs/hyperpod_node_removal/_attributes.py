@@ -9,7 +9,7 @@ from typing import Final
 from aws_cdk import CustomResource
 from constructs import Construct
 
-from hyperpod_node_removal_handler.contract import Attribute
+from hyperpod_node_removal_contract import Attribute
 
 MAY_BE_EMPTY: Final = (
     Attribute.PLANNED_NODES,

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Final
 
 from aws_cdk import CfnResource, Reference, Stack, Tokenization
 
+import hyperpod_node_removal_contract as contract
 from hyperpod_node_removal._errors import InvalidPropertyError
 from hyperpod_node_removal._validation import check_text, is_token
-from hyperpod_node_removal_handler import contract
 
 if TYPE_CHECKING:
     from aws_cdk.aws_sagemaker import CfnCluster

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Final
 from aws_cdk import Duration
 from constructs import Construct
 
+import hyperpod_node_removal_contract as contract
 from hyperpod_node_removal._provider import NodeRemovalProvider
 from hyperpod_node_removal._validation import check_text
-from hyperpod_node_removal_handler import contract
-from hyperpod_node_removal_handler.signals import METRIC_NAMESPACE, Dimension, Metric
+from hyperpod_node_removal_contract.signals import METRIC_NAMESPACE, Dimension, Metric
 
 if TYPE_CHECKING:
     from aws_cdk import aws_cloudwatch as cloudwatch

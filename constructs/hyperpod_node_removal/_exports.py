@@ -15,7 +15,7 @@ from constructs import IConstruct, IValidation
 from hyperpod_node_removal._attributes import MAY_BE_EMPTY, RemovalAttributes
 from hyperpod_node_removal._dependencies import is_in
 from hyperpod_node_removal._warnings import warn_of_empty_value
-from hyperpod_node_removal_handler.contract import Attribute
+from hyperpod_node_removal_contract import Attribute
 
 _PARAMETER: Final = "AWS::SSM::Parameter"
 _PARAMETERS_OF_THE_CDK: Final = "Custom::CrossRegionExportWriter"

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Final, TypedDict, Unpack
 
 from constructs import Construct
 
+import hyperpod_node_removal_contract as contract
 from hyperpod_node_removal._errors import InvalidPropertyError
-from hyperpod_node_removal_handler import contract
-from hyperpod_node_removal_handler.contract import Attribute, Outcome
-from hyperpod_node_removal_handler.signals import (
+from hyperpod_node_removal_contract import Attribute, Outcome
+from hyperpod_node_removal_contract.signals import (
     EVENT_BUS_VARIABLE,
     EVENT_DETAIL_TYPE,
     EVENT_SOURCE,

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Final, TypedDict, Unpack
 from aws_cdk import Duration
 from constructs import Construct
 
+import hyperpod_node_removal_contract as contract
 from hyperpod_node_removal._errors import InvalidPropertyError
 from hyperpod_node_removal._validation import check_text
-from hyperpod_node_removal_handler import contract
-from hyperpod_node_removal_handler.signals import (
+from hyperpod_node_removal_contract.signals import (
     METRIC_CODES,
     METRIC_NAMESPACE,
     METRICS_VARIABLE,

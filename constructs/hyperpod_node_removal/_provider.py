@@ -10,6 +10,7 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
+import hyperpod_node_removal_contract as contract
 from hyperpod_node_removal._asset import HANDLER_PACKAGE, staged_code
 from hyperpod_node_removal._errors import NodeRemovalError
 from hyperpod_node_removal._finished_events import (
@@ -35,7 +36,6 @@ from hyperpod_node_removal._validation import (
     is_token,
     stack_arn_problem,
 )
-from hyperpod_node_removal_handler import contract
 
 if TYPE_CHECKING:
     from aws_cdk import aws_events as events

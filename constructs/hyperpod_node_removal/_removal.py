@@ -9,6 +9,7 @@ from aws_cdk import CfnElement, CustomResource, Duration, Stack
 from aws_cdk.aws_lambda import IFunction
 from constructs import Construct
 
+import hyperpod_node_removal_contract as contract
 from hyperpod_node_removal._attributes import RemovalAttributes
 from hyperpod_node_removal._cluster import named_cluster
 from hyperpod_node_removal._finished_events import (
@@ -23,8 +24,7 @@ from hyperpod_node_removal._provider import NodeRemovalProvider
 from hyperpod_node_removal._stack_removals import StackRemovals
 from hyperpod_node_removal._validation import check_size, checked_properties, function_arn
 from hyperpod_node_removal._warnings import warn
-from hyperpod_node_removal_handler import contract
-from hyperpod_node_removal_handler.contract import (
+from hyperpod_node_removal_contract import (
     MissingNodes,
     PartialFailure,
     Property,

@@ -1,7 +1,7 @@
 """Checks of property values at synth.
 
 Each argument of the construct that is a property of the resource is checked by its row of the
-table (`hyperpod_node_removal_handler.properties`). A token is a value that is known at deployment
+table (`hyperpod_node_removal_contract.properties`). A token is a value that is known at deployment
 only. It passes every check untouched; the function checks it by the same row when it arrives.
 """
 
@@ -12,10 +12,10 @@ from typing import Any, Final
 
 from aws_cdk import Duration, Token
 
+import hyperpod_node_removal_contract as contract
 from hyperpod_node_removal._errors import InvalidPropertyError
-from hyperpod_node_removal_handler import contract
-from hyperpod_node_removal_handler.contract import Property
-from hyperpod_node_removal_handler.properties import BY_KEY, Kind, Row
+from hyperpod_node_removal_contract import Property
+from hyperpod_node_removal_contract.properties import BY_KEY, Kind, Row
 
 # How the CDK writes a token into a string, and into a string that stands for a whole list.
 _ENCODED: Final = "Token["

@@ -17,7 +17,7 @@ from aws_cdk import Annotations
 from constructs import IConstruct
 
 from hyperpod_node_removal._cluster import NamedCluster
-from hyperpod_node_removal_handler.contract import Attribute
+from hyperpod_node_removal_contract import Attribute
 
 
 class RemovalWarning(StrEnum):

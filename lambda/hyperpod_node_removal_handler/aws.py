@@ -27,7 +27,7 @@ from botocore.exceptions import (
 from botocore.parsers import ResponseParserError
 from botocore.session import Session
 
-from hyperpod_node_removal_handler.contract import printable
+from hyperpod_node_removal_contract import printable
 
 MESSAGE_MAX: Final = 300
 """Characters kept of what is said about each of thousands of nodes."""

@@ -14,9 +14,9 @@ from typing import Any, Final
 
 from botocore.client import BaseClient
 
+from hyperpod_node_removal_contract import abbreviated, printable, quoted
 from hyperpod_node_removal_handler import aws
 from hyperpod_node_removal_handler.cluster import ClusterDescription, Node
-from hyperpod_node_removal_handler.contract import abbreviated, printable, quoted
 from hyperpod_node_removal_handler.envelope import Envelope
 from hyperpod_node_removal_handler.timing import OUTAGE, Clock, call_with_retry
 

@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from botocore.client import BaseClient
 
+from hyperpod_node_removal_contract import abbreviated, printable
 from hyperpod_node_removal_handler import aws
-from hyperpod_node_removal_handler.contract import abbreviated, printable
 
 # Statuses of a cluster during which BatchDeleteClusterNodes is refused (guide "Scaling down a
 # HyperPod cluster"). With continuous provisioning the status stays InService while scaling.

@@ -15,8 +15,8 @@ from typing import Any, Final, Protocol, cast
 
 from crhelper import CfnResource
 
+from hyperpod_node_removal_contract import Outcome, Property, printable, quoted
 from hyperpod_node_removal_handler import report as reports
-from hyperpod_node_removal_handler.contract import Outcome, Property, printable, quoted
 from hyperpod_node_removal_handler.envelope import Envelope, EnvelopeError
 from hyperpod_node_removal_handler.reason import LogPlace
 from hyperpod_node_removal_handler.reply import Exchange, safe_text

@@ -4,8 +4,8 @@ import math
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
+from hyperpod_node_removal_contract import RemovalStage
 from hyperpod_node_removal_handler import timing
-from hyperpod_node_removal_handler.contract import RemovalStage
 from hyperpod_node_removal_handler.removal import Removal
 from hyperpod_node_removal_handler.requested_node import Phase
 

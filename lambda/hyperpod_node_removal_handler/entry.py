@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from hyperpod_node_removal_handler.contract import printable
+from hyperpod_node_removal_contract import printable
 from hyperpod_node_removal_handler.envelope import Envelope
 
 _TRIES = 3

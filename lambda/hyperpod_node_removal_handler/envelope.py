@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Final, Self
 from urllib.parse import parse_qs, urlsplit
 
-from hyperpod_node_removal_handler.contract import PHYSICAL_RESOURCE_ID_MAX, printable
+from hyperpod_node_removal_contract import PHYSICAL_RESOURCE_ID_MAX, printable
 
 _REQUIRED: Final = ("StackId", "RequestId", "LogicalResourceId", "ResponseURL")
 _URL_LIFETIME: Final = 7200.0

@@ -16,8 +16,8 @@ from typing import Any, Final, Self, get_args, get_origin
 
 from botocore.client import BaseClient
 
+from hyperpod_node_removal_contract import Property, abbreviated
 from hyperpod_node_removal_handler import aws
-from hyperpod_node_removal_handler.contract import Property, abbreviated
 from hyperpod_node_removal_handler.envelope import Envelope
 from hyperpod_node_removal_handler.removal import Removal
 from hyperpod_node_removal_handler.request import RemovalRequest, RequestError

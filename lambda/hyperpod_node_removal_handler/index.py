@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
+from hyperpod_node_removal_contract import SERVICE_TIMEOUT_DEFAULT, Outcome
 from hyperpod_node_removal_handler import aws, handover, report, timing
 from hyperpod_node_removal_handler.before_removal import Hook
 from hyperpod_node_removal_handler.cluster import Cluster
-from hyperpod_node_removal_handler.contract import SERVICE_TIMEOUT_DEFAULT, Outcome
 from hyperpod_node_removal_handler.custom_resource import (
     CustomResource,
     LambdaContext,

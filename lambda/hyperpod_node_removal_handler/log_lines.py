@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from hyperpod_node_removal_handler.failure_codes import what_happened
+from hyperpod_node_removal_contract.failure_codes import what_happened
 from hyperpod_node_removal_handler.plan import Plan
 from hyperpod_node_removal_handler.reason import code_of
 from hyperpod_node_removal_handler.requested_node import RequestedNode

@@ -9,10 +9,10 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Final
 
-from hyperpod_node_removal_handler import signals
+from hyperpod_node_removal_contract import signals
+from hyperpod_node_removal_contract.signals import Dimension, Metric
 from hyperpod_node_removal_handler.log_lines import LogLine
 from hyperpod_node_removal_handler.result import FinishedRemoval
-from hyperpod_node_removal_handler.signals import Dimension, Metric
 
 _UNITS: Final = {Metric.DURATION: "Seconds"}
 

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from hyperpod_node_removal_contract import MissingNodes, Property, several
 from hyperpod_node_removal_handler import aws
 from hyperpod_node_removal_handler.cluster import ClusterDescription, Listing, Node
-from hyperpod_node_removal_handler.contract import MissingNodes, Property, several
 from hyperpod_node_removal_handler.removal import Removal
 from hyperpod_node_removal_handler.request import Guards
 from hyperpod_node_removal_handler.requested_node import Phase, RequestedNode

@@ -4,13 +4,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from hyperpod_node_removal_handler.contract import (
+from hyperpod_node_removal_contract import (
     REASON_MAX_BYTES,
     FailureCode,
     abbreviated,
     printable,
 )
-from hyperpod_node_removal_handler.failure_codes import next_step
+from hyperpod_node_removal_contract.failure_codes import next_step
 from hyperpod_node_removal_handler.requested_node import RequestedNode
 
 # Of a reason: whatever else there is to tell, some nodes are named.

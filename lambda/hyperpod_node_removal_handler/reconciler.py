@@ -11,11 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 
-from hyperpod_node_removal_handler import aws, log_lines, result, timing
-from hyperpod_node_removal_handler.before_removal import Decision, Hook, HookError
-from hyperpod_node_removal_handler.cluster import Cluster, ClusterDescription, Refusal
-from hyperpod_node_removal_handler.cluster_watch import ClusterWatch
-from hyperpod_node_removal_handler.contract import (
+from hyperpod_node_removal_contract import (
     BEFORE_REMOVAL_MAX,
     FailureCode,
     MissingNodes,
@@ -23,6 +19,10 @@ from hyperpod_node_removal_handler.contract import (
     abbreviated,
     printable,
 )
+from hyperpod_node_removal_handler import aws, log_lines, result, timing
+from hyperpod_node_removal_handler.before_removal import Decision, Hook, HookError
+from hyperpod_node_removal_handler.cluster import Cluster, ClusterDescription, Refusal
+from hyperpod_node_removal_handler.cluster_watch import ClusterWatch
 from hyperpod_node_removal_handler.decide import Schedule, Step, decide, needs_listing, wake_at
 from hyperpod_node_removal_handler.handover import Continuation
 from hyperpod_node_removal_handler.plan import Plan, make_plan

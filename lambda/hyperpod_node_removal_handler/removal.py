@@ -10,13 +10,13 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Final, Self
 
-from hyperpod_node_removal_handler.cluster import DeleteReply, Listing, Node, Refusal
-from hyperpod_node_removal_handler.contract import (
+from hyperpod_node_removal_contract import (
     MAX_IDS_PER_REQUEST,
     MAX_IDS_PER_REQUEST_WITH_LOGICAL_IDS,
     FailureCode,
     RemovalStage,
 )
+from hyperpod_node_removal_handler.cluster import DeleteReply, Listing, Node, Refusal
 from hyperpod_node_removal_handler.request import Scope
 from hyperpod_node_removal_handler.requested_node import Phase, RequestedNode
 

@@ -13,8 +13,8 @@ from typing import Any, Final
 from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 
-from hyperpod_node_removal_handler import aws, signals
-from hyperpod_node_removal_handler.contract import Attribute, printable
+from hyperpod_node_removal_contract import Attribute, printable, signals
+from hyperpod_node_removal_handler import aws
 from hyperpod_node_removal_handler.envelope import Envelope
 from hyperpod_node_removal_handler.requested_node import RequestedNode
 from hyperpod_node_removal_handler.result import FinishedRemoval

@@ -12,8 +12,8 @@ from typing import Final
 from urllib.parse import unquote, urlsplit, urlunsplit
 from urllib.request import getproxies, proxy_bypass
 
-from hyperpod_node_removal_handler import removal_event, signals
-from hyperpod_node_removal_handler.contract import printable
+from hyperpod_node_removal_contract import printable, signals
+from hyperpod_node_removal_handler import removal_event
 from hyperpod_node_removal_handler.envelope import Envelope
 from hyperpod_node_removal_handler.report import Report
 from hyperpod_node_removal_handler.timing import REPLY_PAUSES, REPLY_TIMEOUT, Backoff, Clock

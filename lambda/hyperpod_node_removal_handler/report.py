@@ -10,8 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from hyperpod_node_removal_handler import log_lines, metrics, signals
-from hyperpod_node_removal_handler.contract import (
+from hyperpod_node_removal_contract import (
     REASON_MAX_BYTES,
     RESPONSE_MAX_BYTES,
     Attribute,
@@ -20,7 +19,9 @@ from hyperpod_node_removal_handler.contract import (
     PartialFailure,
     abbreviated,
     printable,
+    signals,
 )
+from hyperpod_node_removal_handler import log_lines, metrics
 from hyperpod_node_removal_handler.envelope import Envelope
 from hyperpod_node_removal_handler.log_lines import LogLine
 from hyperpod_node_removal_handler.reason import (

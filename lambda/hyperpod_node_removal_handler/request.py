@@ -6,15 +6,15 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final, Self
 
-from hyperpod_node_removal_handler import contract
-from hyperpod_node_removal_handler.contract import (
+import hyperpod_node_removal_contract as contract
+from hyperpod_node_removal_contract import (
     MissingNodes,
     PartialFailure,
     Property,
     RemovalStage,
     quoted,
 )
-from hyperpod_node_removal_handler.properties import BY_NAME, Kind, Row
+from hyperpod_node_removal_contract.properties import BY_NAME, Kind, Row
 
 _WHOLE_NUMBER: Final = "[0-9]{1,9}"
 _FLAGS: Final = {"true": True, "false": False}

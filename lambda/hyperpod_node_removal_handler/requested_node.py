@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final, Self
 
+from hyperpod_node_removal_contract import FailureCode
 from hyperpod_node_removal_handler.cluster import Node, Refusal
-from hyperpod_node_removal_handler.contract import FailureCode
 
 LOOKS: Final = 2
 """Looks in a row that an absence, or the failure of a removal, has to be seen in. A listing is not

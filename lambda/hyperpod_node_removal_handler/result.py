@@ -4,9 +4,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from hyperpod_node_removal_contract import Outcome, quoted, several
 from hyperpod_node_removal_handler.aws import AccessDeniedError, AwsError
 from hyperpod_node_removal_handler.cluster import ClusterDescription
-from hyperpod_node_removal_handler.contract import Outcome, quoted, several
 from hyperpod_node_removal_handler.reason import LogPlace, by_code
 from hyperpod_node_removal_handler.removal import Removal
 from hyperpod_node_removal_handler.requested_node import Phase, RequestedNode

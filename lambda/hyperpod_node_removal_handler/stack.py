@@ -16,8 +16,8 @@ from typing import Final
 
 from botocore.client import BaseClient
 
+from hyperpod_node_removal_contract import printable
 from hyperpod_node_removal_handler import aws, timing
-from hyperpod_node_removal_handler.contract import printable
 
 _CREATE: Final = "CREATE_STACK"
 _UPDATE: Final = "UPDATE_STACK"

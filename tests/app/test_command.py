@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import pytest
 
-from hyperpod_node_removal_handler.contract import RESOURCE_TYPE, Attribute
+from hyperpod_node_removal_contract import RESOURCE_TYPE, Attribute
 from sandbox.project import PATH
 
 PROJECT: Final = Path(__file__).resolve().parents[2]

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import hyperpod_node_removal_contract as contract
 from hyperpod_node_removal import MissingNodes, PartialFailure
 from hyperpod_node_removal_file import Key, Settings, SettingsError, given_values, settings_from
-from hyperpod_node_removal_handler import contract
 
 CLUSTER_ARN = "arn:aws:sagemaker:us-west-2:111122223333:cluster/a1b2c3d4e5f6"
 ONE, TWO = "i-0123456789abcdef0", "i-0123456789abcdef1"

@@ -11,8 +11,8 @@ from aws_cdk.aws_codecommit import Repository
 from aws_cdk.pipelines import CodePipeline, CodePipelineSource, ShellStep
 
 from hyperpod_node_removal.app import NodeRemovalStage
+from hyperpod_node_removal_contract import RESOURCE_TYPE
 from hyperpod_node_removal_file import Settings, SettingsError
-from hyperpod_node_removal_handler.contract import RESOURCE_TYPE
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("app-stage")]
 

@@ -4,7 +4,7 @@ import pytest
 
 from bench.runs import NAIVE, OURS
 from bench.sections import truth
-from hyperpod_node_removal_handler.contract import RESPONSE_MAX_BYTES
+from hyperpod_node_removal_contract import RESPONSE_MAX_BYTES
 
 
 @pytest.mark.parametrize("failing", truth.FAILING)

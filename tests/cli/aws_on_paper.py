@@ -10,7 +10,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from hyperpod_node_removal_cli.connection import Connection
-from hyperpod_node_removal_handler.contract import RESOURCE_TYPE
+from hyperpod_node_removal_contract import RESOURCE_TYPE
 from sandbox.hyperpod.client import client_error
 
 NAME = "maintenance"

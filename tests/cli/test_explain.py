@@ -9,7 +9,7 @@ import pytest
 from hyperpod_node_removal_cli.explain import explain_stack
 from hyperpod_node_removal_cli.report import Conclusion, Report
 from hyperpod_node_removal_cli.stack import STATUSES
-from hyperpod_node_removal_handler.contract import RESOURCE_TYPE
+from hyperpod_node_removal_contract import RESOURCE_TYPE
 from sandbox.aws import Sandbox
 from sandbox.hyperpod.client import client_error
 from tests.cli.aws_on_paper import LOG, NAME, STACK, STACK_ID, Paper, denied, failures, replied

@@ -12,8 +12,8 @@ from botocore.exceptions import ProxyConnectionError, SSLError
 from hyperpod_node_removal_cli.connection import Connection, UnknownError
 from hyperpod_node_removal_cli.plan import plan_file
 from hyperpod_node_removal_cli.report import Conclusion, NodeOutcome, Report
+from hyperpod_node_removal_contract import MissingNodes
 from hyperpod_node_removal_handler import aws
-from hyperpod_node_removal_handler.contract import MissingNodes
 from hyperpod_node_removal_handler.plan import _WORDS, _row
 from hyperpod_node_removal_handler.request import Guards
 from hyperpod_node_removal_handler.requested_node import RequestedNode

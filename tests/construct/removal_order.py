@@ -7,7 +7,7 @@ from aws_cdk.assertions import Annotations, Match, Template
 from constructs import Construct
 
 from hyperpod_node_removal import NodeRemoval, RemovalWarning
-from hyperpod_node_removal_handler.contract import RESOURCE_TYPE
+from hyperpod_node_removal_contract import RESOURCE_TYPE
 
 CLUSTER_ARN = "arn:aws:sagemaker:us-west-2:111122223333:cluster/a1b2c3d4e5f6"
 

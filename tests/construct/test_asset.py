@@ -11,7 +11,7 @@ import pytest
 
 from bench.sections.package import GOAL, zipped
 from hyperpod_node_removal import AssetError
-from hyperpod_node_removal._asset import _copy, package_folder, staged_code
+from hyperpod_node_removal._asset import PACKAGES, _copy, package_folder, staged_code
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("construct-asset")]
 
@@ -83,11 +83,12 @@ def test_lambda_can_read_every_file_under_any_umask(from_wheel: Path) -> None:
 def test_the_asset_holds_the_handler_and_crhelper_and_nothing_else(from_checkout: Path) -> None:
     files = {path.relative_to(from_checkout).as_posix() for path in from_checkout.rglob("*.*")}
     assert "hyperpod_node_removal_handler/index.py" in files
-    assert "hyperpod_node_removal_handler/contract.py" in files
+    assert "hyperpod_node_removal_contract/properties.py" in files
     assert "hyperpod_node_removal_handler/data/sagemaker/2017-07-24/service-2.json" in files
     assert "crhelper/resource_helper.py" in files
     assert {file.partition("/")[0] for file in files} == {
         "hyperpod_node_removal_handler",
+        "hyperpod_node_removal_contract",
         "crhelper",
     }
     assert {Path(file).suffix for file in files if Path(from_checkout, file).is_file()} == {
@@ -97,10 +98,10 @@ def test_the_asset_holds_the_handler_and_crhelper_and_nothing_else(from_checkout
 
 
 def test_every_deployed_file_is_the_one_of_the_repository(from_checkout: Path) -> None:
-    handler = package_folder("hyperpod_node_removal_handler")
-    deployed = from_checkout / "hyperpod_node_removal_handler"
-    for path in deployed.rglob("*.*"):
-        assert path.read_bytes() == (handler / path.relative_to(deployed)).read_bytes(), path
+    for package in PACKAGES:
+        source, deployed = package_folder(package), from_checkout / package
+        for path in deployed.rglob("*.*"):
+            assert path.read_bytes() == (source / path.relative_to(deployed)).read_bytes(), path
 
 
 def test_the_asset_is_small(from_checkout: Path) -> None:
@@ -109,12 +110,12 @@ def test_the_asset_is_small(from_checkout: Path) -> None:
 
 
 def test_the_staged_handler_imports_by_itself(from_checkout: Path) -> None:
-    """With the asset as Lambda sees it: no other copy of its packages, nor of the CDK, around."""
+    """With the asset as Lambda sees it: no copy of its packages, the CDK or PyYAML is around."""
     index = from_checkout / "hyperpod_node_removal_handler" / "index.py"
     code = (
         "import sys; sys.path.insert(0, sys.argv[1]);"
         " import hyperpod_node_removal_handler.index as index;"
-        " print(index.__file__, callable(index.handler), 'aws_cdk' in sys.modules)"
+        " print(index.__file__, callable(index.handler), {'aws_cdk', 'yaml'} & {*sys.modules})"
     )
     done = subprocess.run(
         [sys.executable, "-B", "-c", code, str(from_checkout)],
@@ -123,7 +124,7 @@ def test_the_staged_handler_imports_by_itself(from_checkout: Path) -> None:
         text=True,
         check=False,
     )
-    assert done.stdout.strip() == f"{index} True False", done.stderr
+    assert done.stdout.strip() == f"{index} True set()", done.stderr
 
 
 def test_only_sources_and_data_are_staged(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from aws_cdk.interfaces.aws_sagemaker import ClusterReference, IClusterRef
 from constructs import Construct
 
 from hyperpod_node_removal import InvalidPropertyError, NodeRemoval
-from hyperpod_node_removal_handler.contract import RESOURCE_TYPE
+from hyperpod_node_removal_contract import RESOURCE_TYPE
 
 pytestmark = pytest.mark.xdist_group("construct-cluster")
 

@@ -10,7 +10,7 @@ from aws_cdk.assertions import Annotations, Match, Template
 
 from hyperpod_node_removal import NodeRemoval, RemovalWarning
 from hyperpod_node_removal._attributes import MAY_BE_EMPTY
-from hyperpod_node_removal_handler.contract import Attribute, Outcome
+from hyperpod_node_removal_contract import Attribute, Outcome
 from hyperpod_node_removal_handler.report import data
 
 pytestmark = pytest.mark.xdist_group("construct-exports")

@@ -21,8 +21,8 @@ from constructs import Construct
 
 from hyperpod_node_removal import NodeRemoval
 from hyperpod_node_removal.app import NodeRemovalStack
+from hyperpod_node_removal_contract import RESOURCE_TYPE
 from hyperpod_node_removal_file import Settings
-from hyperpod_node_removal_handler.contract import RESOURCE_TYPE
 from tests.construct.removal_order import CLUSTER_ARN, between, element, named, order, warnings
 
 pytestmark = pytest.mark.xdist_group("construct-order")

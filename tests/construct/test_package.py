@@ -11,7 +11,7 @@ from typing import Final
 import pytest
 
 import hyperpod_node_removal
-from hyperpod_node_removal_handler import contract
+import hyperpod_node_removal_contract as contract
 
 PROJECT: Final = Path(__file__).resolve().parents[2]
 
@@ -37,7 +37,7 @@ def test_the_package_is_typed() -> None:
 
 def test_source_roots_are_no_packages() -> None:
     """With an __init__.py, constructs/ would hide the PyPI package and break every CDK import."""
-    for root in ("cli", "constructs", "lambda"):
+    for root in ("cli", "constructs", "lambda", "shared"):
         assert (PROJECT / root).is_dir()
         assert not (PROJECT / root / "__init__.py").exists()
 

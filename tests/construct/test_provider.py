@@ -8,7 +8,7 @@ from aws_cdk import aws_logs as logs
 from aws_cdk.assertions import Template
 
 from hyperpod_node_removal import NodeRemoval, NodeRemovalError, NodeRemovalProvider
-from hyperpod_node_removal_handler.contract import RESOURCE_TYPE
+from hyperpod_node_removal_contract import RESOURCE_TYPE
 
 pytestmark = pytest.mark.xdist_group("construct-template")
 

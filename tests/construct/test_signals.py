@@ -22,7 +22,7 @@ from hyperpod_node_removal import (
     NodeRemovalError,
     NodeRemovalProvider,
 )
-from hyperpod_node_removal_handler.contract import RESOURCE_TYPE
+from hyperpod_node_removal_contract import RESOURCE_TYPE
 from tests.construct.test_template import CFN_LINT, CLUSTER_ARN, NOT_OURS
 
 pytestmark = pytest.mark.xdist_group("construct-template")

@@ -14,7 +14,7 @@ from aws_cdk.assertions import Template
 from aws_cdk.aws_iam import PolicyStatement
 
 from hyperpod_node_removal import MissingNodes, NodeRemoval, PartialFailure, RemovalStage
-from hyperpod_node_removal_handler.contract import (
+from hyperpod_node_removal_contract import (
     RESOURCE_TYPE,
     SERVICE_TIMEOUT_MIN,
     Attribute,

@@ -10,10 +10,10 @@ from aws_cdk.aws_lambda import Function
 from hypothesis import given
 from hypothesis import strategies as st
 
+import hyperpod_node_removal_contract as contract
 from hyperpod_node_removal import InvalidPropertyError, NodeRemoval, NodeRemovalError
 from hyperpod_node_removal._validation import check_text, checked_properties, is_token
-from hyperpod_node_removal_handler import contract
-from hyperpod_node_removal_handler.properties import BY_KEY, Kind
+from hyperpod_node_removal_contract.properties import BY_KEY, Kind
 
 pytestmark = pytest.mark.xdist_group("construct-validation")
 

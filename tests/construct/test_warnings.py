@@ -170,7 +170,9 @@ def synth(folder: Path, app: str, *arguments: str) -> subprocess.CompletedProces
         **os.environ,
         "PATH": PATH,
         "HOME": str(folder),
-        "PYTHONPATH": os.pathsep.join(str(ROOT / root) for root in ("constructs", "lambda", "cli")),
+        "PYTHONPATH": os.pathsep.join(
+            str(ROOT / root) for root in ("constructs", "lambda", "shared", "cli")
+        ),
         "JSII_RUNTIME_PACKAGE_CACHE_ROOT": str(ROOT / ".sandbox" / "jsii"),
         "CDK_DISABLE_CLI_TELEMETRY": "1",
     }

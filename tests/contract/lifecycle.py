@@ -8,7 +8,7 @@ from uuid import uuid4
 from aws_cdk import App, CfnOutput, CfnParameter, Duration, Stack
 
 from hyperpod_node_removal import NodeRemoval, PartialFailure
-from hyperpod_node_removal_handler.contract import RESOURCE_TYPE, Attribute
+from hyperpod_node_removal_contract import RESOURCE_TYPE, Attribute
 from sandbox.assembly import read_assembly
 from sandbox.aws import Sandbox
 from sandbox.hyperpod import Cluster

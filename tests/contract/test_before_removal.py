@@ -11,7 +11,7 @@ from aws_cdk import App, CfnOutput, CfnParameter, Duration, Stack
 from aws_cdk import aws_lambda as lambda_
 
 from hyperpod_node_removal import NodeRemoval
-from hyperpod_node_removal_handler.contract import RESOURCE_TYPE
+from hyperpod_node_removal_contract import RESOURCE_TYPE
 from sandbox.assembly import read_assembly
 from sandbox.aws import Sandbox
 from sandbox.hyperpod import Cluster

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hyperpod_node_removal_handler.contract import Attribute
+from hyperpod_node_removal_contract import Attribute
 from sandbox.aws import Sandbox
 from sandbox.stacks import Deployment
 from tests.contract.lifecycle import Removal, synthesize

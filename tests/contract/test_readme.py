@@ -9,10 +9,11 @@ import jmespath
 import pytest
 import yaml
 
+import hyperpod_node_removal_contract as contract
 from hyperpod_node_removal.app import settings_from_context
 from hyperpod_node_removal_cli.arguments import PROGRAM
-from hyperpod_node_removal_handler import contract, report
-from hyperpod_node_removal_handler.contract import Attribute, FailureCode, Outcome, Property
+from hyperpod_node_removal_contract import Attribute, FailureCode, Outcome, Property
+from hyperpod_node_removal_handler import report
 from hyperpod_node_removal_handler.request import RemovalRequest
 from release.provider_parameters import EXPORT_NAME
 from sandbox.aws import Sandbox

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hyperpod_node_removal_handler import contract
+import hyperpod_node_removal_contract as contract
 
 
 @pytest.fixture(scope="module")

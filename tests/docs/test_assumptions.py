@@ -8,18 +8,20 @@ from sandbox.project import ROOT
 
 PAGE = ROOT / "docs" / "assumptions.md"
 HANDLER = "hyperpod_node_removal_handler"
+CONTRACT = "hyperpod_node_removal_contract"
 
 
 def is_there(place: str) -> bool:
     """Tell whether a place leads to something: a decision record, a path (`...` stands for one
-    folder), or a name in the handler."""
+    folder), or a name in the handler or the contract."""
     if record := re.fullmatch(r"ADR (\d+)", place):
         return any(ROOT.glob(f"docs/adr/{int(record[1]):04}-*.md"))
     if "/" in place:
         return any(ROOT.glob(place.replace("...", "*")))
     module, *names = place.split(".")
     try:
-        reduce(getattr, names, import_module(f"{HANDLER}.{module}"))
+        found = import_module(CONTRACT if module == "contract" else f"{HANDLER}.{module}")
+        reduce(getattr, names, found)
     except (ImportError, AttributeError):
         return False
     return True

@@ -3,9 +3,9 @@
 import json
 import re
 
+from hyperpod_node_removal_contract import BEFORE_REMOVAL_MAX
 from hyperpod_node_removal_handler.before_removal import VERSION, Decision, event, verdict
 from hyperpod_node_removal_handler.cluster import ClusterDescription, Node
-from hyperpod_node_removal_handler.contract import BEFORE_REMOVAL_MAX
 from hyperpod_node_removal_handler.envelope import Envelope
 from sandbox.project import ROOT
 

@@ -13,9 +13,9 @@ import jmespath
 import pytest
 import yaml
 
+import hyperpod_node_removal_contract as contract
 from hyperpod_node_removal.app import settings_from_context
 from hyperpod_node_removal_cli.arguments import parser
-from hyperpod_node_removal_handler import contract
 from hyperpod_node_removal_handler.request import RemovalRequest
 from sandbox.project import CDK, PATH, ROOT
 from tests.docs.aws_command import is_custom, read_command

@@ -2,7 +2,7 @@
 
 import re
 
-from hyperpod_node_removal_handler import signals
+from hyperpod_node_removal_contract import signals
 from sandbox.project import ROOT
 from tests.docs.code_blocks import code_blocks
 from tests.handler.event_schema import PATH, checked

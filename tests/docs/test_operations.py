@@ -10,8 +10,8 @@ from uuid import uuid4
 
 import pytest
 
-from hyperpod_node_removal_handler import contract
-from hyperpod_node_removal_handler.failure_codes import FailureCode, next_step
+import hyperpod_node_removal_contract as contract
+from hyperpod_node_removal_contract.failure_codes import FailureCode, next_step
 from sandbox.aws import Sandbox
 from sandbox.hyperpod import Cluster
 from sandbox.project import ROOT

@@ -5,9 +5,9 @@ import re
 from constructs import Construct
 
 import hyperpod_node_removal
+import hyperpod_node_removal_contract as contract
+from hyperpod_node_removal_contract import Attribute, FailureCode, Outcome, Property
 from hyperpod_node_removal_file.settings import Key
-from hyperpod_node_removal_handler import contract
-from hyperpod_node_removal_handler.contract import Attribute, FailureCode, Outcome, Property
 from release.contract_reference import TABLES, allowed, documented, filled
 from sandbox.project import ROOT
 

@@ -28,7 +28,7 @@ No process does anything after its end, and no invocation raises.
 
 import json
 
-from hyperpod_node_removal_handler.contract import REASON_MAX_BYTES, Attribute
+from hyperpod_node_removal_contract import REASON_MAX_BYTES, Attribute
 from tests.faults.deployment import FORWARD, Reply, Request, Truth, View
 from tests.faults.stage import FRESHNESS, Deletion, Stage
 

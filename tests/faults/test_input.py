@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hyperpod_node_removal_handler.contract import Property
+from hyperpod_node_removal_contract import Property
 from hyperpod_node_removal_handler.handover import KEY, Continuation
 from hyperpod_node_removal_handler.removal import Removal
 from hyperpod_node_removal_handler.request import RemovalRequest

@@ -4,8 +4,8 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from hyperpod_node_removal_contract import Attribute
 from hyperpod_node_removal_handler import index
-from hyperpod_node_removal_handler.contract import Attribute
 from tests.aws_transport import Answer, Parameters, Sent
 from tests.handler.endpoint import Endpoint
 from tests.handler.world import STACK_ID, World

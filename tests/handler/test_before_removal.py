@@ -10,6 +10,7 @@ from botocore.exceptions import ConnectionClosedError, ReadTimeoutError
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hyperpod_node_removal_contract import BEFORE_REMOVAL_MAX
 from hyperpod_node_removal_handler.before_removal import (
     ANSWER_MAX,
     Decision,
@@ -18,7 +19,6 @@ from hyperpod_node_removal_handler.before_removal import (
     verdict,
 )
 from hyperpod_node_removal_handler.cluster import Node
-from hyperpod_node_removal_handler.contract import BEFORE_REMOVAL_MAX
 from sandbox.hyperpod import Cluster, ServiceError
 from tests.aws_transport import Parameters
 from tests.handler.function import HOOK, Function, Raised

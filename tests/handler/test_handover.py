@@ -16,8 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hyperpod_node_removal_contract import PartialFailure, RemovalStage
 from hyperpod_node_removal_handler.cluster import Node, Refusal
-from hyperpod_node_removal_handler.contract import PartialFailure, RemovalStage
 from hyperpod_node_removal_handler.handover import KEY, Continuation
 from hyperpod_node_removal_handler.removal import Removal
 from hyperpod_node_removal_handler.request import RemovalRequest, RequestError, Scope

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hyperpod_node_removal_contract.signals import METRIC_CODES, METRICS_VARIABLE
 from hyperpod_node_removal_handler import report
 from hyperpod_node_removal_handler.log_lines import LogLine
 from hyperpod_node_removal_handler.reconciler import Reconciler
 from hyperpod_node_removal_handler.report import Report
 from hyperpod_node_removal_handler.request import RemovalRequest
-from hyperpod_node_removal_handler.signals import METRIC_CODES, METRICS_VARIABLE
 from sandbox.hyperpod import Cluster
 from tests.handler.embedded_metrics import Datum, is_document, metrics_of
 from tests.handler.function import Function

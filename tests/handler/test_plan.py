@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from hyperpod_node_removal_handler.contract import MissingNodes, PartialFailure
+from hyperpod_node_removal_contract import MissingNodes, PartialFailure
 from hyperpod_node_removal_handler.request import Guards
 from sandbox.hyperpod import Cluster
 from tests.aws_transport import Parameters

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hyperpod_node_removal_handler.contract import RemovalStage
+from hyperpod_node_removal_contract import RemovalStage
 from hyperpod_node_removal_handler.requested_node import Phase
 from hyperpod_node_removal_handler.result import Result
 from sandbox.hyperpod import Cluster

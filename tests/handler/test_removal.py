@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hyperpod_node_removal_contract import FailureCode, RemovalStage
 from hyperpod_node_removal_handler.cluster import DeleteReply, Listing, Node, Refusal
-from hyperpod_node_removal_handler.contract import FailureCode, RemovalStage
 from hyperpod_node_removal_handler.removal import DeleteRequest, Removal
 from hyperpod_node_removal_handler.requested_node import Phase
 

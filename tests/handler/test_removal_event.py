@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hyperpod_node_removal_contract import MAX_NODES, Outcome
+from hyperpod_node_removal_contract.signals import EVENT_BUS_VARIABLE, EVENT_DETAIL_MAX_BYTES
 from hyperpod_node_removal_handler import removal_event, report
 from hyperpod_node_removal_handler.cluster import Node
-from hyperpod_node_removal_handler.contract import MAX_NODES, Outcome
 from hyperpod_node_removal_handler.report import Report
 from hyperpod_node_removal_handler.request import RemovalRequest
 from hyperpod_node_removal_handler.requested_node import Phase, RequestedNode
-from hyperpod_node_removal_handler.signals import EVENT_BUS_VARIABLE, EVENT_DETAIL_MAX_BYTES
 from hyperpod_node_removal_handler.timing import EVENT_RETRY
 from sandbox.hyperpod import Cluster, ServiceError
 from tests.handler.event_schema import SCHEMA, checked

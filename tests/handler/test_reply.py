@@ -7,8 +7,8 @@ import threading
 
 import pytest
 
+from hyperpod_node_removal_contract import Outcome
 from hyperpod_node_removal_handler import reply
-from hyperpod_node_removal_handler.contract import Outcome
 from hyperpod_node_removal_handler.envelope import Envelope
 from hyperpod_node_removal_handler.reply import Exchange
 from hyperpod_node_removal_handler.report import untouched

@@ -8,9 +8,9 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hyperpod_node_removal_contract import Attribute, Outcome, PartialFailure
 from hyperpod_node_removal_handler import report
 from hyperpod_node_removal_handler.cluster import Node, Refusal
-from hyperpod_node_removal_handler.contract import Attribute, Outcome, PartialFailure
 from hyperpod_node_removal_handler.envelope import Envelope
 from hyperpod_node_removal_handler.reason import LogPlace
 from hyperpod_node_removal_handler.removal import Removal

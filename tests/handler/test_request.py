@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hyperpod_node_removal_handler.contract import PartialFailure, Property
+from hyperpod_node_removal_contract import PartialFailure, Property
 from hyperpod_node_removal_handler.envelope import Envelope, derived_physical_resource_id
 from hyperpod_node_removal_handler.request import RemovalRequest, RequestError
 from tests.handler.world import STACK_ID

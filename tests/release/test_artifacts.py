@@ -19,7 +19,7 @@ pytestmark = pytest.mark.xdist_group("release")
 
 SOURCES = (
     *("CHANGELOG.md", "LICENSE", "README.md", "pyproject.toml", ".gitignore"),
-    *("cli", "constructs", "lambda", "release"),
+    *("cli", "constructs", "lambda", "release", "shared"),
 )
 BUILD = """
 import os, sys
@@ -48,7 +48,7 @@ def built(checkout: Path, umask: str, out: Path) -> dict[str, bytes]:
         else:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(source, target)
-    roots = [checkout / name for name in ("cli", "constructs", "lambda")]
+    roots = [checkout / name for name in ("cli", "constructs", "lambda", "shared")]
     done = subprocess.run(
         [sys.executable, "-c", BUILD, umask, str(out)],
         cwd=checkout,

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import pytest
 
-from hyperpod_node_removal_handler.contract import RESOURCE_TYPE
+from hyperpod_node_removal_contract import RESOURCE_TYPE
 from release.artifacts import PACKAGEABLE, write_templates
 from sandbox.aws import Sandbox
 from sandbox.hyperpod import Cluster

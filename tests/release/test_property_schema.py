@@ -9,8 +9,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from hyperpod_node_removal_handler import contract
-from hyperpod_node_removal_handler.contract import Property
+import hyperpod_node_removal_contract as contract
+from hyperpod_node_removal_contract import Property
 from hyperpod_node_removal_handler.request import RemovalRequest, RequestError
 from release import property_schema
 

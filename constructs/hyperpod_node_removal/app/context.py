@@ -5,6 +5,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
 
+import hyperpod_node_removal_contract as contract
 from hyperpod_node_removal_file import (
     Key,
     Settings,
@@ -13,7 +14,6 @@ from hyperpod_node_removal_file import (
     read_removal_file,
     settings_from,
 )
-from hyperpod_node_removal_handler import contract
 
 REMOVALS: Final = "removals"
 """Context key of a file that holds all the others."""

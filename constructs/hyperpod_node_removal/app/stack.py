@@ -8,8 +8,8 @@ from constructs import Construct
 
 from hyperpod_node_removal._removal import NodeRemoval
 from hyperpod_node_removal._warnings import RemovalWarning
+from hyperpod_node_removal_contract import Attribute
 from hyperpod_node_removal_file import Settings
-from hyperpod_node_removal_handler.contract import Attribute
 
 OUTPUTS: Final = {
     Attribute.OUTCOME: "What came of the removal",

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+import hyperpod_node_removal_contract as contract
 from hyperpod_node_removal_file.settings import Key, Settings, default_stack_name, settings_from
 from hyperpod_node_removal_file.values import (
     Kind,
@@ -15,7 +16,6 @@ from hyperpod_node_removal_file.values import (
     given_values,
     raise_all,
 )
-from hyperpod_node_removal_handler import contract
 
 _YAML: Final = frozenset({".yaml", ".yml"})
 _JSON: Final = ".json"

@@ -11,8 +11,8 @@ from enum import StrEnum
 from functools import partial
 from typing import Any, Final
 
-from hyperpod_node_removal_handler import contract
-from hyperpod_node_removal_handler.contract import (
+import hyperpod_node_removal_contract as contract
+from hyperpod_node_removal_contract import (
     MissingNodes,
     PartialFailure,
     Property,

@@ -9,7 +9,7 @@ import os
 from enum import StrEnum
 from typing import Final
 
-from hyperpod_node_removal_handler.contract import FailureCode
+from hyperpod_node_removal_contract import FailureCode
 
 METRICS_VARIABLE: Final = "METRICS"
 """Environment variable of the function: `true` has it write metrics. Anything else: it does not."""

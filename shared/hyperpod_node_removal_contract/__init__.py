@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Final
 
-from hyperpod_node_removal_handler.failure_codes import (
-    FailureCode as FailureCode,  # noqa: PLC0414 # part of the contract
+from hyperpod_node_removal_contract.failure_codes import (
+    FailureCode as FailureCode,  # part of the contract
 )
 
 RESOURCE_TYPE: Final = "Custom::HyperPodNodeRemoval"

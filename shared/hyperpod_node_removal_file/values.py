@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Final, TypeVar
 
-from hyperpod_node_removal_handler import contract
+import hyperpod_node_removal_contract as contract
 
 Choice = TypeVar("Choice", bound=StrEnum)
 Problem = Callable[[str], str | None]

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
+import hyperpod_node_removal_contract as contract
+from hyperpod_node_removal_contract import MissingNodes, PartialFailure, RemovalStage
 from hyperpod_node_removal_file.values import (
     SettingsError,
     SourceValue,
@@ -18,8 +20,6 @@ from hyperpod_node_removal_file.values import (
     seconds,
     text,
 )
-from hyperpod_node_removal_handler import contract
-from hyperpod_node_removal_handler.contract import MissingNodes, PartialFailure, RemovalStage
 
 _STACK_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,127}", re.ASCII)
 
