@@ -67,7 +67,7 @@ def write_templates(folder: Path) -> None:
     write_archive(staged_code(), folder / HANDLER_ZIP)
     texts = {
         PROVIDER: template_text(provider_template(), PROVIDER_HEAD, COMMENTS),
-        property_schema.FILE.name: property_schema.schema_text(),
+        **{path.name: text for path, text in property_schema.schema_texts().items()},
         PACKAGEABLE: template_text(packageable_template(), PACKAGEABLE_HEAD, COMMENTS),
     }
     for name, text in texts.items():

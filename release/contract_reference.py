@@ -19,7 +19,7 @@ import hyperpod_node_removal_contract as contract
 from hyperpod_node_removal._attributes import RemovalAttributes
 from hyperpod_node_removal._warnings import RemovalWarning
 from hyperpod_node_removal_contract import Attribute, FailureCode, Outcome, Property
-from hyperpod_node_removal_file.settings import Key
+from hyperpod_node_removal_contract.properties import BY_KEY, BY_NAME, Row
 from hyperpod_node_removal_handler.request import RemovalRequest, RequestError
 
 _NOT_ALLOWED: Final = ({"workers": "?"}, "?", "?" * (contract.RETRY_TOKEN_MAX + 1))
@@ -69,12 +69,19 @@ def allowed(name: Property) -> str:
 
 
 def _properties() -> Iterable[Sequence[str]]:
-    for name, text in documented(inspect.getsource(Property)).items():
-        told, _, default = text.partition(" Default: ")
-        if "Required" in told:
-            default = "required"
-        member = Property[name]
-        yield f"`{member}`", told, _escaped(allowed(member)), default.rstrip(".")
+    for name, row in BY_NAME.items():
+        default = "required" if row.is_required else _default(row)
+        yield f"`{name}`", row.meaning, _escaped(allowed(name)), default
+
+
+def _keys() -> Iterable[Sequence[str]]:
+    return ((f"`{key}`", row.meaning) for key, row in BY_KEY.items())
+
+
+def _default(row: Row) -> str:
+    if isinstance(row.default, bool):
+        return str(row.default).lower()
+    return str(row.default) if row.default else "none"
 
 
 def _attributes() -> Iterable[Sequence[str]]:
@@ -142,6 +149,6 @@ TABLES: Final[Mapping[str, Callable[[], str]]] = {
     "warnings": lambda: _table(["id", "in Python", "what it says"], _warnings()),
     "limits": lambda: _table(["limit", "value", "meaning"], _limits()),
     "constructs": lambda: "\n\n".join(_constructs()),
-    "keys": lambda: _table(["key", "meaning"], _members(Key)),
+    "keys": lambda: _table(["key", "meaning"], _keys()),
 }
 """The tables by name, in Markdown."""

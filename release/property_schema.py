@@ -1,82 +1,104 @@
-"""The JSON schema of the properties of `Custom::HyperPodNodeRemoval`, made from the contract.
+"""JSON schemas, made from the table of properties: of the resource and of a removal file.
 
-It speaks of what a template says, before CloudFormation makes text of it: 600 and "600", `true` and
-"true", a list and one comma-joined text. cfn-lint, and the editors that ask it, check templates by
-it with their intrinsic functions (`schemas/cfn_lint`).
+That of the resource speaks of what a template says, before CloudFormation makes text of it: 600 and
+"600", `true` and "true", a list and one comma-joined text. cfn-lint, and the editors that ask it,
+check templates by it with their intrinsic functions (`schemas/cfn_lint`).
 
 What it cannot say, the function does when it gets the properties: how many nodes two lists name
 together, and whether a number in quotes is in its range. What it asks beyond the function: the
 `ServiceToken`, which is CloudFormation's, and quotes around a name of digits only.
 
-Run as a module it writes the file: `python -m release.property_schema`.
+Run as a module it writes both files: `python -m release.property_schema`.
 """
 
-import inspect
 import json
 from collections.abc import Mapping
-from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
 import hyperpod_node_removal_contract as contract
-from hyperpod_node_removal_contract import (
-    MissingNodes,
-    PartialFailure,
-    Property,
-    RemovalStage,
-)
-from release.contract_reference import documented
+from hyperpod_node_removal_contract.properties import BY_KEY, BY_NAME, Kind, Row
 
-FILE: Final = (
-    Path(__file__).resolve().parent.parent / "schemas" / "custom-hyperpod-node-removal.json"
-)
+_FOLDER: Final = Path(__file__).resolve().parent.parent / "schemas"
+FILE: Final = _FOLDER / "custom-hyperpod-node-removal.json"
+REMOVAL_FILE: Final = _FOLDER / "removal-file.json"
+_DRAFT: Final = "http://json-schema.org/draft-07/schema#"
 
 Schema = Mapping[str, Any]
 
-_LOGICAL_ID: Final = (
-    rf"(?!(?:hyperpod-)?{contract.NODE_ID_FORM}(?![a-zA-Z0-9-])){contract.NODE_LOGICAL_ID_FORM}"
-)
-
 
 def property_schema() -> dict[str, Any]:
-    """The schema.
-
-    Raises:
-        LookupError: the contract has a property that is not described here.
-    """
-    if missing := [str(name) for name in Property if name not in _SCHEMAS]:
-        raise LookupError(f"{', '.join(missing)} of the contract has no schema; describe it here")
-    described = documented(inspect.getsource(Property))
+    """Make the schema of the resource's properties."""
     return {
-        "$schema": "http://json-schema.org/draft-07/schema#",
+        "$schema": _DRAFT,
         "typeName": contract.RESOURCE_TYPE,
         "description": "Nodes that shall be gone from a SageMaker HyperPod cluster.",
+        **_object({str(name): row for name, row in BY_NAME.items()}, in_file=False),
+    }
+
+
+def file_schema() -> dict[str, Any]:
+    """Make the schema of a removal file, by which editors complete and check it."""
+    return {
+        "$schema": _DRAFT,
+        "title": "Removal file of hyperpod-node-removal",
+        **_object(BY_KEY, in_file=True),
+    }
+
+
+def schema_texts() -> dict[Path, str]:
+    """Return the text of each schema by its file."""
+    schemas = {FILE: property_schema(), REMOVAL_FILE: file_schema()}
+    return {path: json.dumps(schema, indent=2) + "\n" for path, schema in schemas.items()}
+
+
+def _object(rows: Mapping[str, Row], *, in_file: bool) -> Schema:
+    return {
         "type": "object",
         "properties": {
-            str(name): {"description": described[name.name], **_SCHEMAS[name]} for name in Property
+            name: {"description": row.meaning, **_shape(row, in_file=in_file)}
+            for name, row in rows.items()
         },
-        "required": [str(Property.CLUSTER_NAME), str(Property.SERVICE_TOKEN)],
+        "required": [name for name, row in rows.items() if row.is_required],
         "additionalProperties": False,
     }
 
 
-def schema_text() -> str:
-    """The schema as the file has it."""
-    return json.dumps(property_schema(), indent=2) + "\n"
+def _shape(row: Row, *, in_file: bool) -> Schema:
+    match row.kind:
+        case Kind.CHOICE:
+            return {"enum": [str(value) for value in row.choices or ()]}
+        case Kind.FLAG:
+            form = "[Tt][Rr][Uu][Ee]|[Ff][Aa][Ll][Ss][Ee]"
+            return {"anyOf": [{"type": "boolean"}, _pattern(form)]}
+        case Kind.NAMES:
+            return _names(row)
+        case Kind.COUNTS:
+            return _counts(row, in_file=in_file)
+        case Kind.COUNT | Kind.SECONDS:
+            return _number(row)
+        case Kind.TEXT:
+            return _text(row, in_file=in_file)
 
 
-def _choice(kind: type[StrEnum]) -> Schema:
-    return {"enum": [str(value) for value in kind]}
+def _text(row: Row, *, in_file: bool) -> Schema:
+    """Describe text. Blanks around one that has a form do not count."""
+    if row.form:
+        is_optional = not row.is_required and not in_file
+        return _pattern(f"(?:{row.form})?" if is_optional else row.form)
+    if row.is_required:
+        return {"type": "string"}
+    kinds = "string" if in_file else ["string", "number", "boolean"]
+    return {"type": kinds, "maxLength": row.range[1]}
 
 
-def _text(form: str) -> Schema:
-    """Text of a form; blanks around it do not count."""
+def _pattern(form: str) -> Schema:
     return {"type": "string", "pattern": rf"^\s*(?:{form})\s*$"}
 
 
-def _names(form: str) -> Schema:
-    """A list of names or comma-joined names; blanks and empty entries do not count."""
-    name = rf"\s*(?:{form}\s*)?"
+def _names(row: Row) -> Schema:
+    """Describe a list of names or comma-joined names; blanks and empty entries do not count."""
+    name = rf"\s*(?:{row.form}\s*)?"
     return {
         "anyOf": [
             {"type": "array", "items": {"type": "string", "pattern": f"^{name}$"}},
@@ -85,43 +107,24 @@ def _names(form: str) -> Schema:
     }
 
 
-def _number(least: int, most: int) -> Schema:
+def _number(row: Row) -> Schema:
     """Describe a number, or its digits as text, of which the function checks the range."""
+    least, most = row.range
     integer = {"type": "integer", "minimum": least, "maximum": most}
-    return {"anyOf": [integer, _text(f"0*[0-9]{{1,{len(str(most))}}}")]}
+    return {"anyOf": [integer, _pattern(f"0*[0-9]{{1,{len(str(most))}}}")]}
 
 
-_COUNT: Final = _number(0, contract.GROUP_SIZE_MAX)
-
-_SCHEMAS: Final[Mapping[Property, Schema]] = {
-    Property.SERVICE_TOKEN: {"type": "string"},
-    Property.CLUSTER_NAME: _text(f"{contract.CLUSTER_NAME_FORM}|{contract.CLUSTER_ARN_FORM}"),
-    Property.NODE_IDS: _names(contract.NODE_ID_FORM),
-    Property.NODE_LOGICAL_IDS: _names(_LOGICAL_ID),
-    Property.ON_PARTIAL_FAILURE: _choice(PartialFailure),
-    Property.WAIT_FOR: _choice(RemovalStage),
-    Property.DRY_RUN: {
-        "anyOf": [{"type": "boolean"}, _text("[Tt][Rr][Uu][Ee]|[Ff][Aa][Ll][Ss][Ee]")]
-    },
-    Property.MIN_REMAINING: {
+def _counts(row: Row, *, in_file: bool) -> Schema:
+    """Describe a map of names to numbers; in a file it may be text such as `workers=4`."""
+    numbers = {
         "type": "object",
         "minProperties": 1,
-        "propertyNames": {"pattern": f"^{contract.INSTANCE_GROUP_FORM}$"},
-        "additionalProperties": _COUNT,
-    },
-    Property.MAX_REMOVALS: _COUNT,
-    Property.PROTECTED_GROUPS: _names(contract.INSTANCE_GROUP_FORM),
-    Property.EXPECTED_GROUPS: _names(contract.INSTANCE_GROUP_FORM),
-    Property.MISSING_NODES: _choice(MissingNodes),
-    Property.BEFORE_REMOVAL: _text(f"(?:{contract.FUNCTION_ARN_FORM})?"),
-    Property.RETRY_FOR: _number(0, contract.RETRY_FOR_MAX),
-    Property.RETRY_TOKEN: {
-        "type": ["string", "number", "boolean"],
-        "maxLength": contract.RETRY_TOKEN_MAX,
-    },
-    Property.SERVICE_TIMEOUT: _number(contract.SERVICE_TIMEOUT_MIN, contract.SERVICE_TIMEOUT_MAX),
-}
+        "propertyNames": {"pattern": f"^{row.form}$"},
+        "additionalProperties": _number(row),
+    }
+    return {"anyOf": [numbers, {"type": "string", "minLength": 3}]} if in_file else numbers
 
 
 if __name__ == "__main__":
-    FILE.write_text(schema_text(), encoding="utf-8")
+    for path, text in schema_texts().items():
+        path.write_text(text, encoding="utf-8")

@@ -20,7 +20,6 @@ from hyperpod_node_removal_cli.report import (
 from hyperpod_node_removal_cli.validate import open_file, report_problems
 from hyperpod_node_removal_contract.failure_codes import next_step
 from hyperpod_node_removal_file import (
-    Key,
     RemovalFile,
     Settings,
     SettingsError,
@@ -45,7 +44,7 @@ def plan_nodes(cluster: str, node_ids: Sequence[str], connection: Connection) ->
     """Report what removing nodes, without a file, would do."""
     subject = "the command line"
     try:
-        given = given_values({Key.CLUSTER: cluster, Key.NODE_IDS: [*node_ids]}, f"{subject}: ")
+        given = given_values({"cluster": cluster, "node_ids": [*node_ids]}, f"{subject}: ")
         settings = settings_from(given, subject)
     except SettingsError as error:
         return report_problems(subject, error)

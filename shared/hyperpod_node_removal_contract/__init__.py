@@ -21,41 +21,24 @@ RESOURCE_TYPE: Final = "Custom::HyperPodNodeRemoval"
 
 
 class Property(StrEnum):
-    """Properties a template may set. Any other name is refused."""
+    """Properties a template may set. What each means stands in `properties`."""
 
     CLUSTER_NAME = "ClusterName"
-    """Name or ARN of the cluster. Required."""
     NODE_IDS = "NodeIds"
-    """Instance ids to remove. Default: none."""
     NODE_LOGICAL_IDS = "NodeLogicalIds"
-    """Logical ids to remove (clusters with continuous provisioning). Default: none."""
     ON_PARTIAL_FAILURE = "OnPartialFailure"
-    """`FAIL` or `REPORT`. Default: `FAIL`."""
     WAIT_FOR = "WaitFor"
-    """`REMOVED` or `ACCEPTED`. Default: `REMOVED`."""
     DRY_RUN = "DryRun"
-    """`true` or `false`: plan and report, remove nothing. Default: `false`."""
     MIN_REMAINING = "MinRemaining"
-    """Map of instance group to the nodes that must remain in it: those that have an instance and
-    are neither `Failure` nor leaving. Not empty. Default: none."""
     MAX_REMOVALS = "MaxRemovals"
-    """Most nodes that one run may remove. Default: no limit."""
     PROTECTED_GROUPS = "ProtectedGroups"
-    """Instance groups from which nothing is removed. Default: none."""
     EXPECTED_GROUPS = "ExpectedGroups"
-    """The only instance groups from which nodes are removed. Default: any."""
     MISSING_NODES = "MissingNodes"
-    """`ACCEPT` or `FAIL`, for nodes that are not in the cluster. Default: `ACCEPT`."""
     BEFORE_REMOVAL = "BeforeRemoval"
-    """ARN of a Lambda function that is asked first and may veto. Default: none."""
     RETRY_FOR = "RetryFor"
-    """Seconds for which transient refusals are retried. Default: 600."""
     RETRY_TOKEN = "RetryToken"  # noqa: S105
-    """Any text; changing it runs the same set again. Default: empty."""
     SERVICE_TIMEOUT = "ServiceTimeout"
-    """Seconds CloudFormation waits for the reply [cfn], 60 at the least. Default: 3600."""
     SERVICE_TOKEN = "ServiceToken"  # noqa: S105
-    """ARN of the function [cfn]. Required by CloudFormation, ignored by the function."""
 
 
 class Attribute(StrEnum):
@@ -181,6 +164,7 @@ CLUSTER_ARN_FORM: Final = r"arn:aws[a-z-]*:sagemaker:[a-z0-9-]+:[0-9]{12}:cluste
 EKS_CLUSTER_ARN_FORM: Final = (
     r"arn:aws[a-z-]*:eks:[a-z0-9-]+:[0-9]{12}:cluster/[A-Za-z0-9][A-Za-z0-9_-]{0,99}"
 )
+STACK_NAME_FORM: Final = "[A-Za-z][A-Za-z0-9-]{0,127}"
 FUNCTION_ARN_FORM: Final = (
     r"arn:aws[a-z-]*:lambda:[a-z0-9-]+:[0-9]{12}:function:[a-zA-Z0-9_-]{1,64}"
     r"(?::(?:\$LATEST|[a-zA-Z0-9_-]{1,128}))?"
@@ -282,6 +266,12 @@ def eks_cluster_arn_problem(value: str) -> str | None:
     """The ARN of an EKS cluster. It is used for permissions only and never on the wire."""
     allowed = "arn:aws:eks:<region>:<account>:cluster/<name>"
     return _problem(EKS_CLUSTER_ARN_FORM, value, f"the ARN of an EKS cluster; allowed: {allowed}")
+
+
+def stack_name_problem(value: str) -> str | None:
+    """The name of a stack [cfn]. Removal files name one; it is never on the wire."""
+    allowed = "up to 128 letters, digits and hyphens, the first a letter"
+    return _problem(STACK_NAME_FORM, value, f"a stack name; allowed: {allowed}")
 
 
 def retry_token_problem(value: str) -> str | None:

@@ -48,7 +48,7 @@ class Row:
     is_required: bool = False
     choices: type[StrEnum] | None = None
     range: tuple[int, int] = (0, contract.GROUP_SIZE_MAX)
-    """Least and greatest number, both allowed."""
+    """Least and greatest number, both allowed; of a text without a form, its length."""
     form: str = ""
     """Regular expression of a text or a name, for schemas. Empty: any."""
     meaning: str
@@ -164,6 +164,14 @@ ROWS: Final = (
         meaning="ARN of a Lambda function that is asked first and may veto.",
     ),
     Row(
+        name=Property.SERVICE_TIMEOUT,
+        key="timeout",
+        kind=Kind.SECONDS,
+        default=contract.SERVICE_TIMEOUT_DEFAULT,
+        range=(contract.SERVICE_TIMEOUT_MIN, contract.SERVICE_TIMEOUT_MAX),
+        meaning="Seconds that CloudFormation waits for the reply, and the removal may take.",
+    ),
+    Row(
         name=Property.RETRY_FOR,
         key="retry_for",
         kind=Kind.SECONDS,
@@ -176,15 +184,8 @@ ROWS: Final = (
         key="retry_token",
         kind=Kind.TEXT,
         problem=contract.retry_token_problem,
+        range=(0, contract.RETRY_TOKEN_MAX),
         meaning="Any text. Change this value to run the same set again.",
-    ),
-    Row(
-        name=Property.SERVICE_TIMEOUT,
-        key="timeout",
-        kind=Kind.SECONDS,
-        default=contract.SERVICE_TIMEOUT_DEFAULT,
-        range=(contract.SERVICE_TIMEOUT_MIN, contract.SERVICE_TIMEOUT_MAX),
-        meaning="Seconds that CloudFormation waits for the reply, and the removal may take.",
     ),
     Row(
         name=Property.SERVICE_TOKEN,
@@ -198,6 +199,14 @@ ROWS: Final = (
         problem=contract.eks_cluster_arn_problem,
         form=contract.EKS_CLUSTER_ARN_FORM,
         meaning="ARN of the EKS cluster that orchestrates the cluster, if one does.",
+    ),
+    Row(
+        key="stack_name",
+        kind=Kind.TEXT,
+        problem=contract.stack_name_problem,
+        form=contract.STACK_NAME_FORM,
+        meaning="Name of the stack. Default: `hyperpod-node-removal-` and the cluster's name, or"
+        " the id that its ARN ends in.",
     ),
 )
 """In the order of the docs."""

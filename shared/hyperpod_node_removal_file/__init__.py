@@ -15,11 +15,10 @@ from hyperpod_node_removal_file.file import (
     read_removal_text,
     read_settings_file,
 )
-from hyperpod_node_removal_file.settings import Key, Settings, settings_from
+from hyperpod_node_removal_file.settings import Settings, settings_from
 from hyperpod_node_removal_file.values import SettingsError, UnreadableFileError, given_values
 
 __all__ = [
-    "Key",
     "RemovalFile",
     "Settings",
     "SettingsError",

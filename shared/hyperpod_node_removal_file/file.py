@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any, Final
 
 import hyperpod_node_removal_contract as contract
-from hyperpod_node_removal_file.settings import Key, Settings, default_stack_name, settings_from
+from hyperpod_node_removal_file.settings import Settings, default_stack_name, settings_from
 from hyperpod_node_removal_file.values import (
-    Kind,
     SettingsError,
+    SourceKind,
     SourceValue,
     UnreadableFileError,
     given_values,
@@ -22,12 +22,12 @@ _JSON: Final = ".json"
 _IN_FOLDER: Final = ".yaml"
 
 _KINDS: Final = {
-    "tag:yaml.org,2002:null": Kind.NOTHING,
-    "tag:yaml.org,2002:str": Kind.TEXT,
-    "tag:yaml.org,2002:int": Kind.NUMBER,
-    "tag:yaml.org,2002:float": Kind.NUMBER,
-    "tag:yaml.org,2002:bool": Kind.BOOLEAN,
-    "tag:yaml.org,2002:timestamp": Kind.DATE,
+    "tag:yaml.org,2002:null": SourceKind.NOTHING,
+    "tag:yaml.org,2002:str": SourceKind.TEXT,
+    "tag:yaml.org,2002:int": SourceKind.NUMBER,
+    "tag:yaml.org,2002:float": SourceKind.NUMBER,
+    "tag:yaml.org,2002:bool": SourceKind.BOOLEAN,
+    "tag:yaml.org,2002:timestamp": SourceKind.DATE,
 }
 
 
@@ -145,7 +145,7 @@ def _removal_file(given: Mapping[str, SourceValue], name: str) -> RemovalFile:
 
 
 def _node_lines(given: Mapping[str, SourceValue]) -> Iterator[tuple[str, int]]:
-    for key in (Key.NODE_IDS, Key.NODE_LOGICAL_IDS):
+    for key in ("node_ids", "node_logical_ids"):
         if value := given.get(key):
             for item in value.items or (value,):
                 if item.line is not None:
@@ -197,7 +197,7 @@ def _from_yaml(text: str, name: str) -> dict[str, SourceValue]:
     if not isinstance(root, yaml.MappingNode):
         raise _not_a_mapping(name)
     given = {key: _from_node(node, name, key) for key, node in _pairs(root, name)}
-    return {key: value for key, value in given.items() if value.kind is not Kind.NOTHING}
+    return {key: value for key, value in given.items() if value.kind is not SourceKind.NOTHING}
 
 
 def _pairs(mapping: Any, name: str) -> Iterator[tuple[str, Any]]:
@@ -215,20 +215,20 @@ def _pairs(mapping: Any, name: str) -> Iterator[tuple[str, Any]]:
 
 def _from_node(node: Any, name: str, key: str, *, is_part: bool = False) -> SourceValue:
     """Read a value. Nothing is looked at within a part: aliases can nest lists without end."""
-    kind, text = Kind.LIST, ""
+    kind, text = SourceKind.LIST, ""
     items: tuple[SourceValue, ...] = ()
     entries: tuple[tuple[str, SourceValue], ...] = ()
     if node.id == "scalar":
-        kind, text = _KINDS.get(node.tag, Kind.TEXT), str(node.value)
+        kind, text = _KINDS.get(node.tag, SourceKind.TEXT), str(node.value)
     elif node.id == "mapping":
-        kind = Kind.MAPPING
+        kind = SourceKind.MAPPING
         entries = tuple(
             (word, _from_node(value, name, f"{key}[{contract.quoted(word)}]", is_part=True))
             for word, value in (() if is_part else _pairs(node, name))
         )
     elif not is_part:
         parts = (_from_node(item, name, key, is_part=True) for item in node.value)
-        items = tuple(item for item in parts if item.kind is not Kind.NOTHING)
+        items = tuple(item for item in parts if item.kind is not SourceKind.NOTHING)
     where = f"{name}, line {_line(node)}: {contract.printable(key, 80)}"
     return SourceValue(where, kind, text, items, entries, _line(node))
 

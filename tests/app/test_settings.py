@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 import hyperpod_node_removal_contract as contract
 from hyperpod_node_removal import MissingNodes, PartialFailure
-from hyperpod_node_removal_file import Key, Settings, SettingsError, given_values, settings_from
+from hyperpod_node_removal_contract.properties import BY_KEY
+from hyperpod_node_removal_file import Settings, SettingsError, given_values, settings_from
 
 CLUSTER_ARN = "arn:aws:sagemaker:us-west-2:111122223333:cluster/a1b2c3d4e5f6"
 ONE, TWO = "i-0123456789abcdef0", "i-0123456789abcdef1"
@@ -70,7 +71,7 @@ def test_every_key() -> None:
 
 
 @pytest.mark.parametrize(
-    "values", [{key.value: None for key in Key if key != "cluster"}, {"node_ids": [None, ""]}]
+    "values", [{key: None for key in BY_KEY if key != "cluster"}, {"node_ids": [None, ""]}]
 )
 def test_nothing_counts_as_left_out(values: dict[str, Any]) -> None:
     assert settings(**values) == settings()
@@ -212,7 +213,7 @@ json_values = st.recursive(
 )
 
 
-@given(st.dictionaries(st.sampled_from([*Key, "other"]), json_values, max_size=4))
+@given(st.dictionaries(st.sampled_from([*BY_KEY, "other"]), json_values, max_size=4))
 def test_any_values_give_settings_or_one_printable_line(values: dict[str, Any]) -> None:
     try:
         found = settings(**values)

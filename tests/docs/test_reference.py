@@ -7,7 +7,7 @@ from constructs import Construct
 import hyperpod_node_removal
 import hyperpod_node_removal_contract as contract
 from hyperpod_node_removal_contract import Attribute, FailureCode, Outcome, Property
-from hyperpod_node_removal_file.settings import Key
+from hyperpod_node_removal_contract.properties import BY_KEY
 from release.contract_reference import TABLES, allowed, documented, filled
 from sandbox.project import ROOT
 
@@ -35,7 +35,7 @@ def test_everything_of_the_contract_is_there_and_told() -> None:
         ("## Outcomes", Outcome),
         ("## Codes of failed nodes", FailureCode),
         ("## Warnings at synth", hyperpod_node_removal.RemovalWarning),
-        ("## Removal file", Key),
+        ("## Removal file", BY_KEY),
     ):
         told = rows(heading)
         assert set(told) == {str(name) for name in names}

@@ -1,18 +1,24 @@
 """The JSON schema of the properties and the function's own reading of them agree."""
 
+import json
 import re
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, Final
 
 import jsonschema
 import pytest
+import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import hyperpod_node_removal_contract as contract
 from hyperpod_node_removal_contract import Property
+from hyperpod_node_removal_contract.properties import BY_KEY
+from hyperpod_node_removal_file import SettingsError, given_values, settings_from
 from hyperpod_node_removal_handler.request import RemovalRequest, RequestError
 from release import property_schema
+from sandbox.project import ROOT
 
 TOKEN: Final = "arn:aws:lambda:us-west-2:111122223333:function:removal"
 ID: Final = "i-0123456789abcdef0"
@@ -228,17 +234,52 @@ def test_the_service_token_is_asked_by_the_schema_alone() -> None:
     assert not SCHEMA.is_valid(given)
 
 
-def test_the_schema_is_one() -> None:
-    jsonschema.Draft7Validator.check_schema(property_schema.property_schema())
+# Removal files -------------------------------------------------------------------------------
+
+FILE_SCHEMA: Final = EcmaValidator(property_schema.file_schema())
+EXAMPLES: Final = sorted(
+    path for path in ROOT.glob("examples/**/removals/*.y*ml") if "node_modules" not in path.parts
+)
 
 
-def test_the_file_is_up_to_date() -> None:
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
+def test_the_schema_accepts_the_removal_files_of_the_examples(path: Path) -> None:
+    FILE_SCHEMA.validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"node_ids": ["i-12"]},
+        {"nodes": [ID]},
+        {"retry_for": 3601},
+        {"on_partial_failure": "fail"},
+        {"min_remaining": {}},
+        {"stack_name": "1"},
+    ],
+    ids=str,
+)
+def test_an_editor_marks_what_a_removal_file_may_not_hold(more: dict[str, Any]) -> None:
+    given = {"cluster": "ml-cluster", **more}
+    assert not FILE_SCHEMA.is_valid(given)
+    with pytest.raises(SettingsError):
+        settings_from(given_values(given, ""), "removals.yaml")
+
+
+@given(st.dictionaries(st.sampled_from([*BY_KEY, "nodes"]), values, max_size=3))
+@settings(max_examples=300)
+def test_an_editor_marks_nothing_that_a_removal_file_may_hold(given: dict[str, Any]) -> None:
+    given = {"cluster": "ml-cluster", **given}
+    try:
+        settings_from(given_values(given, ""), "removals.yaml")
+    except SettingsError:
+        return
+    FILE_SCHEMA.validate(given)
+
+
+@pytest.mark.parametrize("path", property_schema.schema_texts(), ids=lambda path: path.name)
+def test_the_files_are_schemas_and_up_to_date(path: Path) -> None:
     """If not: python -m release.property_schema."""
-    assert property_schema.FILE.read_text(encoding="utf-8") == property_schema.schema_text()
-
-
-def test_a_property_that_is_not_described_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    schemas: dict[Property, Any] = {name: {} for name in Property if name is not Property.DRY_RUN}
-    monkeypatch.setattr(property_schema, "_SCHEMAS", schemas)
-    with pytest.raises(LookupError, match="DryRun of the contract has no schema"):
-        property_schema.property_schema()
+    text = path.read_text(encoding="utf-8")
+    assert text == property_schema.schema_texts()[path]
+    jsonschema.Draft7Validator.check_schema(json.loads(text))

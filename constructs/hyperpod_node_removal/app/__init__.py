@@ -5,7 +5,7 @@
     cdk deploy -c cluster=ml-cluster -c node_ids=i-0123456789abcdef0,i-0123456789abcdef1
     cdk deploy -c removals=removals.yaml
 
-The keys are those of `hyperpod_node_removal_file.Key`, in the file and on the command line alike.
+The keys are those of `docs/contract.md`, in the file and on the command line alike.
 An app of a team's own makes a stack for each file, or a stage of CDK Pipelines::
 
     for settings in read_removal_folder(Path("removals"), "removals"):

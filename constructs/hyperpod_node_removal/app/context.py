@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import hyperpod_node_removal_contract as contract
+from hyperpod_node_removal_contract.properties import BY_KEY
 from hyperpod_node_removal_file import (
-    Key,
     Settings,
     SettingsError,
     given_values,
@@ -29,14 +29,14 @@ def settings_from_context(context: Mapping[str, Any], folder: Path) -> Settings:
         SettingsError: it does not describe a removal.
     """
     _refuse_misspelled_keys(context)
-    keys = [key for key in Key if context.get(key) is not None]
+    keys = [key for key in BY_KEY if context.get(key) is not None]
     file = context.get(REMOVALS)
     if file is None:
         if not keys:
             raise SettingsError(
                 "nothing to deploy; give -c cluster=NAME -c node_ids=ID,ID or -c removals=FILE"
             )
-        given = given_values({key.value: context[key] for key in keys}, "-c ")
+        given = given_values({key: context[key] for key in keys}, "-c ")
         return settings_from(given, "the command line")
     if keys:
         raise SettingsError(
@@ -55,7 +55,7 @@ def _refuse_misspelled_keys(context: Mapping[str, Any]) -> None:
     The context is shared with the CDK and with a user's `~/.cdk.json`, so an unknown key alone is
     no mistake. A list of nodes that is ignored because of a typing error is one.
     """
-    known = [REMOVALS, *(key.value for key in Key)]
+    known = [REMOVALS, *BY_KEY]
     for key in context:
         near = get_close_matches(key.lower(), known, n=1, cutoff=_NEAR)
         if near and key not in known:
