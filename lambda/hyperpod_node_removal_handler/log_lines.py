@@ -1,16 +1,25 @@
-"""What the log says of a plan, and of what came of it: a line for each node, failures last."""
+"""The log of a plan and of its outcome: a line for each node, failures last, and metrics.
+
+A line is a metric if the whole log event is one JSON object with `_aws` at its root (CloudWatch's
+embedded metric format). Lambda's JSON log format makes such an object of a log record, with the
+record's extra fields at the root.
+"""
 
 import logging
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from hyperpod_node_removal_contract import signals
 from hyperpod_node_removal_contract.failure_codes import what_happened
+from hyperpod_node_removal_contract.signals import Dimension, Metric
 from hyperpod_node_removal_handler.plan import Plan
 from hyperpod_node_removal_handler.reason import code_of
 from hyperpod_node_removal_handler.requested_node import RequestedNode
-from hyperpod_node_removal_handler.result import Result, Tally
+from hyperpod_node_removal_handler.result import FinishedRemoval, Result, Tally
 
+_UNITS: Final = {Metric.DURATION: "Seconds"}
 _HEADER: Final = ("ACTION", "NODE", "GROUP", "TYPE", "STATUS", "REASON")
 
 
@@ -111,4 +120,58 @@ def _target_count_line(group: str, count: int, before: int | None, after: int) -
         f"{group}: InstanceCount {before} -> {after}{others}: write that into the cluster's"
         " template, or its next update adds the nodes again.",
         fields,
+    )
+
+
+# Metrics -------------------------------------------------------------------------------------
+
+
+def of_metrics(finished: FinishedRemoval) -> tuple[LogLine, ...]:
+    """A line with all metrics, and one for each code of failure."""
+    tally = finished.tally
+    cluster = {Dimension.CLUSTER_NAME: finished.cluster}
+    values = {
+        Metric.REMOVED_NODES: len(tally.removed),
+        Metric.FAILED_NODES: len(tally.failed),
+        Metric.ALREADY_ABSENT_NODES: len(tally.absent),
+        Metric.DURATION: round(finished.result.elapsed, 3),
+    }
+    codes: Counter[str] = Counter()
+    for code, nodes in finished.failed_by_code().items():
+        codes[code if code in signals.METRIC_CODES else signals.OTHER_CODE] += len(nodes)
+    ended = finished.result.ended
+    return (
+        _metric_line("Metrics of the removal.", ended, cluster, values),
+        *(
+            _metric_line(
+                f"Metrics of the failures with {code}.",
+                ended,
+                cluster | {Dimension.CODE: code},
+                {Metric.FAILED_NODES: count},
+            )
+            for code, count in codes.items()
+        ),
+    )
+
+
+def _metric_line(
+    text: str,
+    ended: float,
+    dimensions: Mapping[Dimension, str],
+    values: Mapping[Metric, float],
+) -> LogLine:
+    """One document of the format: each set of values of the dimensions needs one of its own."""
+    directive = {
+        "Namespace": signals.METRIC_NAMESPACE,
+        "Dimensions": [[str(name) for name in dimensions]],
+        "Metrics": [{"Name": str(name), "Unit": _UNITS.get(name, "Count")} for name in values],
+    }
+    return LogLine(
+        logging.INFO,
+        text,
+        {
+            "_aws": {"Timestamp": round(ended * 1000), "CloudWatchMetrics": [directive]},
+            **{str(name): value for name, value in dimensions.items()},
+            **{str(name): value for name, value in values.items()},
+        },
     )

@@ -21,7 +21,7 @@ from hyperpod_node_removal_contract import (
     printable,
     signals,
 )
-from hyperpod_node_removal_handler import log_lines, metrics
+from hyperpod_node_removal_handler import log_lines
 from hyperpod_node_removal_handler.envelope import Envelope
 from hyperpod_node_removal_handler.log_lines import LogLine
 from hyperpod_node_removal_handler.reason import (
@@ -120,7 +120,7 @@ def of_result(result: Result, request: RemovalRequest, log: LogPlace) -> Report:
         reason=reason(head, tally.failed, removed=len(tally.removed), log=log),
         data=data(outcome, result.cluster_name, _attributes(result, tally)),
         lines=(
-            *(metrics.lines(finished) if has_metrics else ()),
+            *(log_lines.of_metrics(finished) if has_metrics else ()),
             *log_lines.of_result(result, tally),
             LogLine(
                 logging.WARNING if tally.failed or not is_success else logging.INFO,
