@@ -157,7 +157,9 @@ PHYSICAL_RESOURCE_ID_MAX: Final = 1024
 
 NODE_ID_FORM: Final = r"i-[a-f0-9]{8}(?:[a-f0-9]{9})?"
 NODE_LOGICAL_ID_FORM: Final = r"[a-zA-Z0-9][a-zA-Z0-9-]{0,126}[a-zA-Z0-9]"
-"""An instance id and `hyperpod-` with an instance id have this form too, and are refused."""
+"""An instance id, `hyperpod-` with one, and a host name have this form too, and are refused."""
+HOST_NAME_FORM: Final = r"ip-[0-9]{1,3}(?:-[0-9]{1,3}){3}"
+"""The first label of the private host name that EC2 gives an instance."""
 CLUSTER_NAME_FORM: Final = r"(?![a-zA-Z0-9-]{64})[a-zA-Z0-9](?:-*[a-zA-Z0-9])*"
 INSTANCE_GROUP_FORM: Final = CLUSTER_NAME_FORM
 CLUSTER_ARN_FORM: Final = r"arn:aws[a-z-]*:sagemaker:[a-z0-9-]+:[0-9]{12}:cluster/[a-z0-9]{12}"
@@ -216,8 +218,20 @@ def _problem(form: str, value: str, what: str) -> str | None:
     return None if re.fullmatch(form, value) else f"{quoted(value)} is not {what}"
 
 
+def _host_name_problem(value: str) -> str | None:
+    """A host name taken for a logical id would name no node, and count as removed."""
+    if not re.match(rf"{HOST_NAME_FORM}(?![a-zA-Z0-9-])", value.strip()):
+        return None
+    return (
+        f"{quoted(value)} is a host name; use the node's instance id, which aws sagemaker"
+        " list-cluster-nodes shows beside its PrivateDnsHostname"
+    )
+
+
 def node_id_problem(value: str) -> str | None:
     """An instance id: `i-` and 8 or 17 hexadecimal digits [model]."""
+    if problem := _host_name_problem(value):
+        return problem
     if kubernetes := re.fullmatch(_KUBERNETES_NODE_NAME_FORM, value.strip()):
         name = quoted(value)
         return f"{name} is the Kubernetes name of a node; use its instance id, {kubernetes[1]}"
@@ -228,6 +242,8 @@ def node_id_problem(value: str) -> str | None:
 
 def node_logical_id_problem(value: str) -> str | None:
     """A logical id: 2 to 128 letters, digits and hyphens, no hyphen at either end [model]."""
+    if problem := _host_name_problem(value):
+        return problem
     if re.fullmatch(_KUBERNETES_NODE_NAME_FORM, value) or re.fullmatch(NODE_ID_FORM, value):
         instance_id = value.removeprefix("hyperpod-")
         return (

@@ -99,7 +99,8 @@ ROWS: Final = (
         kind=Kind.NAMES,
         default=(),
         problem=contract.node_logical_id_problem,
-        form=rf"(?!(?:hyperpod-)?{contract.NODE_ID_FORM}(?![a-zA-Z0-9-])){contract.NODE_LOGICAL_ID_FORM}",
+        form=rf"(?!(?:(?:hyperpod-)?{contract.NODE_ID_FORM}|{contract.HOST_NAME_FORM})(?![a-zA-Z0-9-]))"
+        rf"{contract.NODE_LOGICAL_ID_FORM}",
         meaning="Logical ids to remove, in a cluster with continuous provisioning.",
     ),
     Row(

@@ -60,7 +60,16 @@ def test_the_arn_of_a_function_is_one_to_lambda() -> None:
 @given(st.from_regex(r"[a-zA-Z0-9][a-zA-Z0-9\-]*[a-zA-Z0-9]", fullmatch=True))
 def test_logical_ids_are_those_of_the_service_but_for_instance_names(value: str) -> None:
     allowed = contract.node_logical_id_problem(value) is None
-    assert allowed == (len(value) <= 128 and not re.fullmatch(r"(hyperpod-)?i-[a-f0-9]+", value))
+    is_another = re.fullmatch(r"(hyperpod-)?i-[a-f0-9]+|ip(-[0-9]{1,3}){4}", value)
+    assert allowed == (len(value) <= 128 and not is_another)
+
+
+@pytest.mark.parametrize("value", ["ip-10-0-1-7", "ip-10-0-1-7.us-west-2.compute.internal"])
+@pytest.mark.parametrize("problem", [contract.node_id_problem, contract.node_logical_id_problem])
+def test_a_host_name_is_never_taken_for_a_node(problem: Any, value: str) -> None:
+    """As a logical id it would name no node, so the removal would be complete and remove nothing."""
+    sentence = problem(value)
+    assert sentence.startswith(f"'{value}' is a host name; use the node's instance id")
 
 
 def test_the_size_of_a_set_is_the_longest_list_of_the_service(model: Any) -> None:

@@ -127,6 +127,8 @@ def is_left_to_the_function(given: Mapping[str, Any]) -> bool:
 @example({"NodeIds": f"{ID}, ,{ID}"}, "ml-cluster")
 @example({"NodeLogicalIds": ["worker-1", f"hyperpod-{ID}"]}, "ml-cluster")
 @example({"NodeLogicalIds": f"worker-1,{ID}"}, "ml-cluster")
+@example({"NodeLogicalIds": ["ip-10-0-1-7", "worker-1"]}, "ml-cluster")
+@example({"NodeLogicalIds": "ip-10-0-1-7-gpu"}, "ml-cluster")
 @example({"NodeLogicalIds": f"{ID}a"}, "ml-cluster")
 @example({"MinRemaining": {"workers": "6"}}, "ml-cluster")
 @example({"RetryToken": 2}, "ml-cluster")
