@@ -1,4 +1,4 @@
-"""How mkdocs builds the site from this repository. mkdocs calls the `on_*` functions (see mkdocs.yml)."""
+"""How mkdocs builds the site of this repository: it calls the `on_*` functions (see mkdocs.yml)."""
 
 import re
 from pathlib import Path
