@@ -1,7 +1,9 @@
-"""The tables of the contract reference, made from the code that keeps the contract.
+"""The tables of `docs/contract.md`, generated from the code that keeps the contract.
 
-Names, values and sentences come from `contract` and from the docstrings of the constructs. What a
+Names, values and sentences come from the contract and from the docstrings of the constructs. What a
 property allows is what the function itself answers to a value that is not allowed.
+
+Run as a module it updates the page: `python -m release.contract_reference`.
 """
 
 import ast
@@ -10,31 +12,34 @@ import re
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
+from pathlib import Path
 from typing import Final
-
-from constructs import Construct
 
 import hyperpod_node_removal
 import hyperpod_node_removal_contract as contract
 from hyperpod_node_removal._attributes import RemovalAttributes
 from hyperpod_node_removal._warnings import RemovalWarning
 from hyperpod_node_removal_contract import Attribute, FailureCode, Outcome, Property
-from hyperpod_node_removal_contract.properties import BY_KEY, BY_NAME, Row
+from hyperpod_node_removal_contract.properties import BY_KEY, BY_NAME
 from hyperpod_node_removal_handler.request import RemovalRequest, RequestError
+
+PAGE: Final = Path(__file__).resolve().parent.parent / "docs" / "contract.md"
 
 _NOT_ALLOWED: Final = ({"workers": "?"}, "?", "?" * (contract.RETRY_TOKEN_MAX + 1))
 """Values one of which each property refuses with what it allows."""
 _ALLOWED: Final = "allowed: "
-_PLACE: Final = re.compile(r"<!-- table: ([a-z]+) -->")
+_PLACE: Final = re.compile(r"(<!-- table: ([a-z]+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
+_PLUMBING: Final = frozenset({"attach", "require_metrics", "run_before"})
+"""Methods that constructs call on each other: no promise to a user."""
 
 
-def filled(markdown: str) -> str:
-    """A page with each `<!-- table: NAME -->` replaced by that table.
+def updated(markdown: str) -> str:
+    """Return a page with each table between its markers written anew.
 
     Raises:
         KeyError: there is no table of that name.
     """
-    return _PLACE.sub(lambda place: TABLES[place[1]](), markdown)
+    return _PLACE.sub(lambda place: f"{place[1]}\n{TABLES[place[2]]()}\n\n{place[3]}", markdown)
 
 
 def documented(source: str) -> dict[str, str]:
@@ -70,7 +75,7 @@ def allowed(name: Property) -> str:
 
 def _properties() -> Iterable[Sequence[str]]:
     for name, row in BY_NAME.items():
-        default = "required" if row.is_required else _default(row)
+        default = "required" if row.is_required else _default(row.default)
         yield f"`{name}`", row.meaning, _escaped(allowed(name)), default
 
 
@@ -78,10 +83,10 @@ def _keys() -> Iterable[Sequence[str]]:
     return ((f"`{key}`", row.meaning) for key, row in BY_KEY.items())
 
 
-def _default(row: Row) -> str:
-    if isinstance(row.default, bool):
-        return str(row.default).lower()
-    return str(row.default) if row.default else "none"
+def _default(value: object) -> str:
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    return "none" if value in (None, ()) else f"`{value}`"
 
 
 def _attributes() -> Iterable[Sequence[str]]:
@@ -113,14 +118,40 @@ def _members(kind: type[StrEnum]) -> Iterable[Sequence[str]]:
         yield f"`{kind[name]}`", text
 
 
-def _constructs() -> Iterable[str]:
+def _classes() -> Iterable[str]:
+    """Tell of each public class; enumerations with a table of their own are left out."""
     for name in hyperpod_node_removal.__all__:
         kind = getattr(hyperpod_node_removal, name)
-        if not (inspect.isclass(kind) and issubclass(kind, Construct)):
+        if kind in (Outcome, RemovalWarning):
             continue
         yield f"### `{name}`"
-        yield (inspect.getdoc(kind) or "").partition("\n\n")[0]
-        yield _table(["argument", "meaning"], _arguments(inspect.getdoc(kind.__init__) or ""))
+        yield _summary(kind)
+        if issubclass(kind, StrEnum):
+            yield _table(["value", "meaning"], _members(kind))
+            continue
+        if arguments := list(_arguments(inspect.getdoc(kind.__init__) or "")):
+            yield _table(["argument", "meaning"], arguments)
+        if methods := list(_methods(kind)):
+            yield _table(["method or property", "meaning"], methods)
+
+
+def _methods(kind: type) -> Iterable[Sequence[str]]:
+    """The public methods and properties of this package; attributes have a table of their own."""
+    told = _PLUMBING | {attribute.name.lower() for attribute in Attribute}
+    own = [base for base in kind.__mro__ if base.__module__.startswith("hyperpod_node_removal")]
+    for name in dict.fromkeys(name for base in own for name in vars(base)):
+        if name.startswith("_") or name in told:
+            continue
+        if isinstance(inspect.getattr_static(kind, name), property):
+            yield f"`{name}`", _summary(getattr(kind, name))
+        elif inspect.isroutine(getattr(kind, name)):
+            yield f"`{name}()`", _summary(getattr(kind, name))
+
+
+def _summary(member: object) -> str:
+    """The first paragraph of a docstring, as one line."""
+    text = (inspect.getdoc(member) or "").partition("\n\n")[0]
+    return re.sub("::$", ".", " ".join(text.split()))
 
 
 def _arguments(doc: str) -> Iterable[Sequence[str]]:
@@ -148,7 +179,11 @@ TABLES: Final[Mapping[str, Callable[[], str]]] = {
     "codes": lambda: _table(["code", "what happened", "what to do"], _codes()),
     "warnings": lambda: _table(["id", "in Python", "what it says"], _warnings()),
     "limits": lambda: _table(["limit", "value", "meaning"], _limits()),
-    "constructs": lambda: "\n\n".join(_constructs()),
+    "classes": lambda: "\n\n".join(_classes()),
     "keys": lambda: _table(["key", "meaning"], _keys()),
 }
 """The tables by name, in Markdown."""
+
+
+if __name__ == "__main__":
+    PAGE.write_text(updated(PAGE.read_text(encoding="utf-8")), encoding="utf-8")

@@ -1,7 +1,6 @@
-"""What mkdocs is told of this repository. mkdocs calls the `on_*` functions (see mkdocs.yml)."""
+"""How mkdocs builds the site of this repository: it calls the `on_*` functions (see mkdocs.yml)."""
 
 import re
-import sys
 from pathlib import Path
 from typing import Final
 
@@ -11,10 +10,6 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 ROOT: Final = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))  # mkdocs loads this file from its path, not from a package
-
-from release.contract_reference import filled  # noqa: E402
-
 DECISIONS: Final = "adr"
 _LINK_OUTSIDE: Final = re.compile(r"\[([^\]]+)\]\(((?:\.\./)+[^)#\s]*)(#[^)\s]*)?\)")
 
@@ -40,7 +35,7 @@ def on_files(files: Files, *, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001
-    """Fill in the tables, and name files of the repository that a page links but the site lacks.
+    """Name files of the repository that a page links but the site lacks.
 
     Raises:
         PluginError: there is no such file.
@@ -59,4 +54,4 @@ def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: 
         path = f"`{target.relative_to(ROOT).as_posix()}`"
         return path if label.strip("`") == path.strip("`") else f"{label} ({path})"
 
-    return filled(_LINK_OUTSIDE.sub(named, markdown))
+    return _LINK_OUTSIDE.sub(named, markdown)

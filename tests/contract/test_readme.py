@@ -12,7 +12,6 @@ import yaml
 import hyperpod_node_removal_contract as contract
 from hyperpod_node_removal.app import settings_from_context
 from hyperpod_node_removal_cli.arguments import PROGRAM
-from hyperpod_node_removal_contract import Attribute, FailureCode, Outcome, Property
 from hyperpod_node_removal_handler import report
 from hyperpod_node_removal_handler.request import RemovalRequest
 from release.provider_parameters import EXPORT_NAME
@@ -26,7 +25,7 @@ from tests.handler.world import LOG, CloudFormation, World
 PAGE = ROOT / "README.md"
 README = PAGE.read_text(encoding="utf-8")
 DESCRIBE_STACKS = ["aws", "cloudformation", "describe-stacks"]
-CODES = "### Codes of failed nodes"
+DEMO = (ROOT / "sandbox" / "demo" / "story.py").read_text(encoding="utf-8")
 
 
 def blocks(language: str) -> list[str]:
@@ -37,19 +36,6 @@ def commands() -> list[list[str]]:
     """The console commands, and those in running text that begin with `cdk`."""
     shown = [command for block in code_blocks(PAGE, "console") for command in block.commands]
     return shown + [shlex.split(command) for command in re.findall(r"`(cdk [^`]+)`", README)]
-
-
-def table(heading: str) -> list[list[str]]:
-    """The cells of the first table under a heading, without its head."""
-    _, text = README.split(f"{heading}\n", 1)
-    rows = re.search(r"(?:^\|.*\n)+", text, re.MULTILINE)
-    assert rows
-    lines = rows[0].splitlines()[2:]
-    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
-
-
-def names(heading: str) -> list[str]:
-    return [row[0].strip("|` ") for row in table(heading)]
 
 
 def test_the_construct_in_ten_lines(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -81,7 +67,7 @@ def test_the_plain_template_is_one_the_function_accepts() -> None:
 
 
 def test_the_reason_is_what_the_function_writes() -> None:
-    (shown,) = blocks("text")
+    (shown,) = [block for block in blocks("text") if block.startswith("Received response")]
     world = World(cloudformation=CloudFormation())
     cluster = world.hp.create_cluster("ml-cluster", {"workers": 7})
     in_use, patched, *_ = nodes = cluster.node_ids("workers")
@@ -94,43 +80,11 @@ def test_the_reason_is_what_the_function_writes() -> None:
     assert " ".join(shown.split()) == wording + told
 
 
-def test_the_tables_are_the_contract() -> None:
-    assert sorted(names("### Properties of `Custom::HyperPodNodeRemoval`")) == sorted(Property)
-    assert names("### Attributes") == list(Attribute)
-    assert sorted(names(CODES)) == sorted(FailureCode)
-    outcomes = re.findall(r"`([A-Z_]+)`", table("### Attributes")[0][1])
-    assert sorted(outcomes) == sorted(Outcome)
-
-
-def test_the_words_on_codes_are_those_of_the_reason_and_the_command() -> None:
-    told = [[row[0].strip("|` "), row[1], row[2].rstrip("| ")] for row in table(CODES)]
-    assert told == [[str(code), code.what_happened, code.next_step] for code in FailureCode]
-
-
-def test_the_defaults_are_those_of_the_function() -> None:
-    defaults = {
-        row[0].strip("|` "): row[2].strip("|` ")
-        for row in table("### Properties of `Custom::HyperPodNodeRemoval`")
-    }
-    request = RemovalRequest.from_properties({"ClusterName": "ml-cluster"})
-    assert defaults[Property.ON_PARTIAL_FAILURE] == request.on_partial_failure
-    assert defaults[Property.WAIT_FOR] == request.wait_for
-    assert defaults[Property.RETRY_FOR] == str(request.retry_for)
-    assert defaults[Property.SERVICE_TIMEOUT] == str(request.service_timeout)
-    assert defaults[Property.MISSING_NODES] == request.guards.missing_nodes
-    assert defaults[Property.DRY_RUN] == str(request.is_dry_run).lower()
-    assert f"At most {contract.MAX_NODES:,} nodes in one resource" in README
-
-
-def test_the_ranges_are_those_of_the_contract() -> None:
-    values = {
-        row[0].strip("|` "): row[1]
-        for row in table("### Properties of `Custom::HyperPodNodeRemoval`")
-    }
-    least, most = contract.SERVICE_TIMEOUT_MIN, contract.SERVICE_TIMEOUT_MAX
-    assert values[Property.SERVICE_TIMEOUT].endswith(f", {least} to {most}")
-    assert values[Property.RETRY_FOR].endswith(f", 0 to {contract.RETRY_FOR_MAX}")
-    assert values[Property.MAX_REMOVALS].endswith(f", 0 to {contract.GROUP_SIZE_MAX}")
+def test_the_demo_prints_the_lines_that_are_shown() -> None:
+    (shown,) = [block for block in blocks("text") if block.startswith("Deploy the removal")]
+    told = [line.removeprefix("  ✔ ") for line in shown.splitlines()]
+    assert len(told) > 5
+    assert [line for line in told if f'"{line}"' not in DEMO] == []
 
 
 def test_every_make_command_is_a_target() -> None:

@@ -146,7 +146,7 @@ def test_a_stack_that_lost_its_function_comes_loose_and_can_go(case: Case) -> No
 
 
 def test_every_code_is_there() -> None:
-    _, _, section = PAGE.read_text(encoding="utf-8").partition("## What each code asks for\n")
+    _, _, section = PAGE.read_text(encoding="utf-8").partition("## What to do about each code\n")
     rows = re.findall(r"^\| `(\w+)` \| (.*) \|$", section.partition("\n## ")[0], re.MULTILINE)
     advice = dict(rows)
     for code in FailureCode:

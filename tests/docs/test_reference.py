@@ -1,17 +1,17 @@
-"""The contract reference tells the whole contract."""
+"""The contract reference holds the whole contract, as the code has it."""
 
 import re
-
-from constructs import Construct
 
 import hyperpod_node_removal
 import hyperpod_node_removal_contract as contract
 from hyperpod_node_removal_contract import Attribute, FailureCode, Outcome, Property
 from hyperpod_node_removal_contract.properties import BY_KEY
-from release.contract_reference import TABLES, allowed, documented, filled
-from sandbox.project import ROOT
+from hyperpod_node_removal_handler.request import RemovalRequest
+from release import contract_reference
+from release.contract_reference import TABLES, allowed, documented
 
-PAGE = filled((ROOT / "docs" / "contract.md").read_text(encoding="utf-8"))
+PAGE = contract_reference.PAGE.read_text(encoding="utf-8")
+PROPERTIES = f"## Properties of `{contract.RESOURCE_TYPE}`"
 
 
 def rows(heading: str) -> dict[str, list[str]]:
@@ -30,7 +30,7 @@ def rows(heading: str) -> dict[str, list[str]]:
 
 def test_everything_of_the_contract_is_there_and_told() -> None:
     for heading, names in (
-        (f"## Properties of `{contract.RESOURCE_TYPE}`", Property),
+        (PROPERTIES, Property),
         ("## Attributes", Attribute),
         ("## Outcomes", Outcome),
         ("## Codes of failed nodes", FailureCode),
@@ -42,9 +42,41 @@ def test_everything_of_the_contract_is_there_and_told() -> None:
         assert all(row[0] for row in told.values())
 
 
+def test_the_page_is_up_to_date() -> None:
+    """After a change of the contract, `python -m release.contract_reference` updates it."""
+    assert contract_reference.updated(PAGE) == PAGE
+
+
 def test_every_table_stands_in_the_page_once() -> None:
-    page = (ROOT / "docs" / "contract.md").read_text(encoding="utf-8")
-    assert sorted(re.findall(r"<!-- table: (.*) -->", page)) == sorted(TABLES)
+    assert sorted(re.findall(r"<!-- table: (.*) -->", PAGE)) == sorted(TABLES)
+
+
+def test_the_attributes_stand_in_the_order_of_the_contract() -> None:
+    assert list(rows("## Attributes")) == list(Attribute)
+
+
+def test_the_words_on_codes_are_those_of_the_reason_and_the_command() -> None:
+    told = [(code, *words) for code, words in rows("## Codes of failed nodes").items()]
+    assert told == [(code, code.what_happened, code.next_step) for code in FailureCode]
+
+
+def test_the_defaults_are_those_of_the_function() -> None:
+    defaults = {name: row[-1].strip("`") for name, row in rows(PROPERTIES).items()}
+    request = RemovalRequest.from_properties({"ClusterName": "ml-cluster"})
+    assert defaults[Property.ON_PARTIAL_FAILURE] == request.on_partial_failure
+    assert defaults[Property.WAIT_FOR] == request.wait_for
+    assert defaults[Property.RETRY_FOR] == str(request.retry_for)
+    assert defaults[Property.SERVICE_TIMEOUT] == str(request.service_timeout)
+    assert defaults[Property.MISSING_NODES] == request.guards.missing_nodes
+    assert defaults[Property.DRY_RUN] == str(request.is_dry_run).lower()
+
+
+def test_the_ranges_are_those_of_the_contract() -> None:
+    ranges = {name: row[1] for name, row in rows(PROPERTIES).items()}
+    least, most = contract.SERVICE_TIMEOUT_MIN, contract.SERVICE_TIMEOUT_MAX
+    assert ranges[Property.SERVICE_TIMEOUT] == f"{least} to {most} seconds"
+    assert ranges[Property.RETRY_FOR] == f"0 to {contract.RETRY_FOR_MAX} seconds"
+    assert ranges[Property.MAX_REMOVALS] == f"0 to {contract.GROUP_SIZE_MAX} nodes"
 
 
 def test_every_number_has_a_meaning() -> None:
@@ -60,12 +92,15 @@ def test_what_is_allowed_is_what_the_function_says() -> None:
     assert [name for name, text in told.items() if not text] == [Property.SERVICE_TOKEN]
 
 
-def test_every_argument_of_every_public_construct_is_told() -> None:
-    public = [getattr(hyperpod_node_removal, name) for name in hyperpod_node_removal.__all__]
-    constructs = [kind for kind in public if isinstance(kind, type) and issubclass(kind, Construct)]
-    assert constructs
-    for kind in constructs:
-        assert list(rows(f"### `{kind.__name__}`")) == list(kind.__init__.__annotations__)[:-1]
+def test_every_public_class_is_there_with_its_arguments_and_methods() -> None:
+    for name in hyperpod_node_removal.__all__:
+        assert f"### `{name}`\n" in PAGE or name in {"Outcome", "RemovalWarning"}
+    for name in ("NodeRemoval", "NodeRemovalDashboard", "NodeRemovalProvider"):
+        kind = getattr(hyperpod_node_removal, name)
+        assert list(rows(f"### `{name}`")) == list(kind.__init__.__annotations__)[:-1]
+    _, _, removal = PAGE.partition("### `NodeRemoval`\n")
+    for method in ("metric_duration", "metric_failed_nodes", "on_failed", "on_finished"):
+        assert f"| `{method}()` | " in removal.partition("\n### ")[0]
 
 
 def test_a_string_belongs_to_the_name_before_it() -> None:
