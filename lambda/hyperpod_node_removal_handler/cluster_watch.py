@@ -148,7 +148,9 @@ class ClusterWatch:
 
     def _described(self, requested: RequestedNode) -> Node | None:
         self._stack.poll()
-        node = self._cluster.node(requested.node) if requested.node else None
+        # As in a listing, a logical id is of whatever instance the node has now.
+        instance_id = "" if requested.logical_id else requested.node_id
+        node = self._cluster.node(instance_id, requested.logical_id)
         if node is None:
             self._missed.add(requested.name)
         return node
@@ -157,7 +159,10 @@ class ClusterWatch:
         if node.private_dns_hostname or not self._may_describe or self._clock.now() >= until:
             return node
         try:
-            found = self._call(partial(self._cluster.node, node), denied_until=-math.inf)
+            found = self._call(
+                partial(self._cluster.node, node.instance_id, node.logical_id),
+                denied_until=-math.inf,
+            )
         except aws.AwsError:
             self._may_describe = False
             return node

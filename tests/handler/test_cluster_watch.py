@@ -252,3 +252,56 @@ def test_a_hook_is_asked_without_host_names_where_they_cannot_be_had(
     assert removed(function.send("Create", NodeIds=nodes, BeforeRemoval=HOOK)) == 8
     assert asked_hostnames(function) == [""] * 8
     assert len(world.times("DescribeClusterNode")) == 1
+
+
+# Logical ids ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def continuous(world: World) -> Cluster:
+    return world.hp.create_cluster(
+        "ml-cluster", {"workers": 300}, shutdown_seconds=60, continuous=True
+    )
+
+
+def test_a_logical_id_is_not_told_gone_for_a_replaced_instance_and_one_listing_that_lacks_it(
+    world: World, function: Function, continuous: Cluster
+) -> None:
+    name = continuous.logical_ids("workers")[5]
+
+    def replace() -> None:
+        continuous.replace_instance(name)
+        continuous.hide(name)
+
+    world.clock.timer(20, replace)
+    assert removed(function.send("Create", NodeLogicalIds=[name])) == 1
+    assert name not in continuous.logical_ids("workers")
+
+
+def test_a_node_that_got_its_first_instance_is_not_told_gone_for_one_listing_that_lacks_it(
+    world: World, function: Function, continuous: Cluster
+) -> None:
+    name = continuous.add_pending("workers")
+    continuous.refuse(name, until=world.clock.now() + 60)
+
+    def start() -> None:
+        continuous.replace_instance(name)
+        continuous.hide(name)
+
+    world.clock.timer(22, start)
+    assert removed(function.send("Create", NodeLogicalIds=[name])) == 1
+    assert name not in continuous.logical_ids("workers")
+
+
+def test_an_instance_that_was_replaced_is_requested_anew_while_others_leave(
+    world: World, function: Function
+) -> None:
+    cluster = world.hp.create_cluster(
+        "ml-cluster", {"workers": 3000}, shutdown_seconds=60, continuous=True
+    )
+    replaced, straggler = cluster.logical_ids("workers")[:2]
+    cluster.leave_after(straggler, 900)
+    world.clock.timer(20, lambda: cluster.replace_instance(replaced))
+    began = world.clock.now()
+    assert removed(function.send("Create", NodeLogicalIds=[replaced, straggler])) == 2
+    assert world.times("BatchDeleteClusterNodes")[1] <= began + 120
