@@ -103,7 +103,7 @@ class Removal:
     def has_reached(self, stage: RemovalStage) -> bool:
         """Whether every node is gone, has failed for good or, for `ACCEPTED`, is leaving."""
         return all(
-            node.phase.is_settled
+            (node.phase.is_settled and not node.is_unsettled_look)
             or (stage is RemovalStage.ACCEPTED and node.phase is Phase.LEAVING)
             for node in self.nodes
         )

@@ -126,7 +126,11 @@ class RequestedNode:
     @property
     def is_unsettled_look(self) -> bool:
         """Whether one look more decides whether it is gone, or has failed."""
-        return self.phase is Phase.UNSEEN or (self.failures > 0 and self.phase is Phase.LEAVING)
+        return (
+            self.phase is Phase.UNSEEN
+            or 0 < self.misses < LOOKS
+            or (self.failures > 0 and self.phase is Phase.LEAVING)
+        )
 
     @property
     def why_waiting(self) -> Refusal | None:

@@ -86,6 +86,54 @@ def test_until_the_first_request_is_accepted_guards_are_held_against_whole_listi
             break
 
 
+@pytest.mark.parametrize("latency", [0.5, 3])
+def test_no_node_is_requested_again_without_a_look_at_it(
+    world: World, function: Function, latency: float
+) -> None:
+    cluster = world.hp.create_cluster("ml-cluster", {"workers": 300}, shutdown_seconds=(100, 400))
+    nodes = cluster.node_ids("workers")[:6]
+    for node in nodes[:2]:
+        cluster.refuse(node, until=world.clock.now() + 300)
+    seen: dict[str, float] = {}
+    ages: list[float] = []
+
+    def describe(request: Parameters) -> None:
+        seen[request["NodeId"]] = world.clock.now()
+        world.clock.sleep(latency)
+
+    def request_removals(request: Parameters) -> None:
+        for node in request["NodeIds"]:
+            looks = [*world.times("ListClusterNodes"), seen.get(node, 0.0)]
+            ages.append(world.clock.now() - max(looks))
+
+    world.before("DescribeClusterNode", describe)
+    world.before("BatchDeleteClusterNodes", request_removals)
+    assert removed(function.send("Create", NodeIds=list(nodes))) == 6
+    assert max(ages) <= 4 * latency
+
+
+def test_a_node_that_failed_to_leave_does_not_have_all_nodes_listed_at_each_look(
+    world: World, function: Function, cluster: Cluster, nodes: list[str]
+) -> None:
+    cluster.fail_while_leaving(nodes[0])
+    cluster.leave_after(nodes[1], 600)
+    answer = function.send("Create", NodeIds=nodes, OnPartialFailure="REPORT")
+    assert removed(answer) == 7
+    assert world.hp.calls["ListClusterNodes"] <= (2 + 600 / 120 + 2) * PAGES
+
+
+def test_a_node_that_failed_to_leave_and_left_all_the_same_is_told_as_gone(
+    world: World, function: Function, cluster: Cluster, nodes: list[str]
+) -> None:
+    cluster.fail_while_leaving(nodes[0])
+    cluster.leave_after(nodes[0], 20)
+    cluster.leave_after(nodes[1], 110)
+    request = {"ClusterName": "ml-cluster", "NodeIds": nodes[:1]}
+    world.clock.timer(60, lambda: world.hp.call("BatchDeleteClusterNodes", request))
+    answer = function.send("Create", NodeIds=nodes, OnPartialFailure="REPORT")
+    assert removed(answer) == 8
+
+
 # What a description may say ------------------------------------------------------------------
 
 
@@ -153,6 +201,19 @@ def test_a_node_that_is_described_for_ever_as_there_is_listed_in_the_end(
     services["DescribeClusterNode"] = stale
     assert removed(function.send("Create", NodeIds=nodes)) == 8
     assert world.clock.now() - max(cluster.departures.values()) <= 150
+
+
+def test_descriptions_that_fail_keep_no_busy_node_from_being_tried_again(
+    world: World, function: Function, cluster: Cluster, nodes: list[str]
+) -> None:
+    def fail(_: Parameters) -> None:
+        raise ServiceError("InternalFailure", "no", status=500)
+
+    world.before("DescribeClusterNode", fail)
+    began = world.clock.now()
+    cluster.refuse(nodes[0], until=began + 20)
+    assert removed(function.send("Create", NodeIds=nodes[:1])) == 1
+    assert world.clock.now() <= began + 150
 
 
 @pytest.mark.parametrize("code", ["ThrottlingException", "InternalFailure", "ValidationException"])
@@ -252,6 +313,40 @@ def test_a_hook_is_asked_without_host_names_where_they_cannot_be_had(
     assert removed(function.send("Create", NodeIds=nodes, BeforeRemoval=HOOK)) == 8
     assert asked_hostnames(function) == [""] * 8
     assert len(world.times("DescribeClusterNode")) == 1
+
+
+@pytest.mark.parametrize("latency", [0.1, 20])
+@pytest.mark.parametrize("timeout", ["90", "3600"])
+def test_host_names_leave_most_of_its_time_to_the_hook(
+    world: World, function: Function, cluster: Cluster, latency: float, timeout: str
+) -> None:
+    def describe(_: Parameters) -> None:
+        world.clock.sleep(latency)
+        if latency > 1:
+            raise ServiceError("InternalFailure", "no", status=500)
+
+    world.after("ListClusterNodes", hide_hostnames)
+    world.before("DescribeClusterNode", describe)
+    nodes = list(cluster.node_ids("workers"))
+    function.send("Create", NodeIds=nodes, BeforeRemoval=HOOK, ServiceTimeout=timeout)
+    (wait,) = function.aws_lambda.waits
+    assert wait >= {"90": 45 / 4, "3600": 600}[timeout]
+
+
+def test_host_names_that_are_throttled_once_do_not_end_descriptions(
+    world: World, function: Function, cluster: Cluster, nodes: list[str]
+) -> None:
+    ends = world.clock.now() + 70
+
+    def throttle(_: Parameters) -> None:
+        if world.clock.now() < ends:
+            raise ServiceError("ThrottlingException", "Rate exceeded", status=400)
+
+    world.after("ListClusterNodes", hide_hostnames)
+    world.before("DescribeClusterNode", throttle)
+    cluster.leave_after(nodes[0], 300)
+    assert removed(function.send("Create", NodeIds=nodes, BeforeRemoval=HOOK)) == 8
+    assert world.hp.calls["ListClusterNodes"] <= 7 * PAGES
 
 
 # Logical ids ---------------------------------------------------------------------------------
