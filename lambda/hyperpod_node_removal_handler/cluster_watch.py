@@ -141,9 +141,11 @@ class ClusterWatch:
         return removal, False
 
     def _may_look_at_few(self, removal: Removal, waiting: list[RequestedNode]) -> bool:
-        age = self._clock.now() - self.listed_at
+        now = self._clock.now()
+        age = now - self.listed_at
         return (
             self._may_describe
+            and now < self._deadlines.deadline - timing.LAST_LISTINGS
             and 1 < self._pages >= len(waiting)
             and age < timing.LISTING_EVERY * max(1.0, self._pages / timing.LISTING_PAGES)
             and not any(one.name in self._doubted for one in waiting)

@@ -29,7 +29,7 @@ from hyperpod_node_removal_handler.plan import Plan, make_plan
 from hyperpod_node_removal_handler.removal import DeleteRequest, Removal
 from hyperpod_node_removal_handler.reply import RepliedError
 from hyperpod_node_removal_handler.request import Guards
-from hyperpod_node_removal_handler.requested_node import Phase
+from hyperpod_node_removal_handler.requested_node import LOOKS, Phase
 from hyperpod_node_removal_handler.result import Result, interrupted, not_found
 from hyperpod_node_removal_handler.stack import StackNotUpdatingError, StackWatch
 
@@ -138,8 +138,9 @@ class Reconciler:
         except StackNotUpdatingError as error:
             if not self.removal.was_requested:
                 raise
-            with suppress(aws.AwsError):  # What was requested may be leaving.
-                self.removal = self.removal.observe(self._cluster.nodes())
+            with suppress(aws.AwsError):  # What was requested may be leaving, or gone.
+                for _ in range(LOOKS):
+                    self.removal = self.removal.observe(self._cluster.nodes())
             return self._result(f"{error} No further node was requested.")
         return result
 

@@ -242,8 +242,9 @@ class RequestedNode:
     def stop(self, why: str) -> Self:
         """The removal ended before this node did."""
         if self.is_leaving and self.node is not None:
-            message = f"accepted, still {self.node.status or 'listed'}: {why}"
-            return self.fail(Refusal(FailureCode.STILL_PRESENT, message))
+            still = f"still {self.node.status or 'listed'}"
+            seen = "missing from one look, which is not enough" if self.misses else still
+            return self.fail(Refusal(FailureCode.STILL_PRESENT, f"accepted, {seen}: {why}"))
         return self.fail(self.why_waiting or Refusal(FailureCode.NOT_ATTEMPTED, why))
 
     def merge(self, other: Self) -> Self:

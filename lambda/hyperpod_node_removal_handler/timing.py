@@ -52,6 +52,9 @@ LISTING_EVERY: Final = 120.0
 LISTING_PAGES: Final = 10
 """The nodes are listed this often whatever is said of single ones; a listing of more pages than
 these is made less often, in proportion."""
+LAST_LISTINGS: Final = 15.0
+"""So long before the deadline the nodes are listed, and at each look from then on: what has left by
+then must not be told as still there."""
 DESCRIPTION: Final = 20.0
 """A description that fails is retried for so long, before the nodes are listed in its place."""
 HOSTNAMES: Final = (60.0, 0.25)

@@ -134,6 +134,33 @@ def test_a_node_that_failed_to_leave_and_left_all_the_same_is_told_as_gone(
     assert removed(answer) == 8
 
 
+# The end -------------------------------------------------------------------------------------
+
+
+def left_long_ago(world: World, cluster: Cluster, seconds: float) -> int:
+    return sum(time < world.clock.now() - seconds for time in cluster.departures.values())
+
+
+@pytest.mark.parametrize("size", [1000, 3000])
+def test_when_the_time_is_up_what_has_left_is_told_as_gone(
+    world: World, function: Function, size: int
+) -> None:
+    cluster = world.hp.create_cluster("ml-cluster", {"workers": size}, shutdown_seconds=(10, 600))
+    nodes = list(cluster.node_ids("workers")[:200])
+    answer = function.send("Create", NodeIds=nodes, ServiceTimeout="315", OnPartialFailure="REPORT")
+    assert removed(answer) >= left_long_ago(world, cluster, 20)
+
+
+def test_when_the_stack_turns_back_what_has_left_is_told_as_gone(
+    world: World, function: Function
+) -> None:
+    cluster = world.hp.create_cluster("ml-cluster", {"workers": 1000}, shutdown_seconds=(10, 600))
+    world.shows((0, "UPDATE_IN_PROGRESS"), (110, "UPDATE_ROLLBACK_IN_PROGRESS"))
+    nodes = list(cluster.node_ids("workers")[:200])
+    answer = function.send("Create", NodeIds=nodes, OnPartialFailure="REPORT")
+    assert removed(answer) == left_long_ago(world, cluster, 0)
+
+
 # What a description may say ------------------------------------------------------------------
 
 
