@@ -280,10 +280,8 @@ class Removal:
 
     def stop(self, why: str, stage: RemovalStage) -> Self:
         """The removal ends here. What has not reached `stage` has failed, because `why`."""
-        unfinished = {Phase.UNSEEN, Phase.WAITING}
-        if stage is RemovalStage.REMOVED:
-            unfinished |= {Phase.LEAVING}
-        return self._each(unfinished, lambda node: node.stop(why))
+        unfinished = {Phase.UNSEEN, Phase.WAITING, Phase.LEAVING}
+        return self._each(unfinished, lambda node: node.stop(why, stage))
 
     def _with(
         self, request: DeleteRequest, change: Callable[[RequestedNode], RequestedNode]
