@@ -92,6 +92,7 @@ _NOT_FOUND: Final = frozenset({"ResourceNotFound", "ResourceNotFoundException"})
 # What botocore's parsers raise for the body of something else, such as a page of a proxy.
 _UNREADABLE: Final = (ResponseParserError, UnicodeDecodeError, AttributeError, KeyError)
 _FORBIDDEN: Final = 403
+_TOO_MANY_REQUESTS: Final = 429
 _SERVER_ERROR: Final = 500
 
 
@@ -222,7 +223,7 @@ def _typed(operation: str, error: ClientError) -> AwsError:
         kind = ResourceNotFoundError
     elif code in _CONFLICT:
         kind = ConflictError
-    elif code in _THROTTLING:
+    elif code in _THROTTLING or status == _TOO_MANY_REQUESTS:
         kind = ThrottledError
     elif code in _CREDENTIALS or status >= _SERVER_ERROR:
         kind = TransientError

@@ -209,25 +209,23 @@ class Cluster:
             )
         return aws.required("ListClusterNodes", answer, "ClusterNodeSummaries")
 
-    def node(self, known: Node) -> Node | None:
-        """DescribeClusterNode: one call. None: it says, in one of its ways, that there is none.
+    def node(self, instance_id: str, logical_id: str) -> Node | None:
+        """DescribeClusterNode by the instance id or, where that is empty, the logical id: one call.
 
-        What is answered for a node that is gone is not documented: ResourceNotFound (also that of a
-        missing cluster), a ValidationException and the status NotFound were seen. So presence is
-        proof, and absence no more than a hint.
+        None: it says, in one of its ways, that there is none. What is answered for a node that is
+        gone is not documented: ResourceNotFound (also that of a missing cluster), a
+        ValidationException and the status NotFound were seen. So presence is proof, and absence no
+        more than a hint.
         """
-        named = (
-            {"NodeId": known.instance_id}
-            if known.instance_id
-            else {"NodeLogicalId": known.logical_id}
-        )
+        named = {"NodeId": instance_id} if instance_id else {"NodeLogicalId": logical_id}
         try:
             with aws.translated("DescribeClusterNode"):
                 answer = self._client.describe_cluster_node(ClusterName=self.name, **named)
         except (aws.ResourceNotFoundError, aws.RejectedError):
             return None
         node = _node(aws.required("DescribeClusterNode", answer, "NodeDetails")["NodeDetails"])
-        return node if node.status != "NotFound" and node.name == known.name else None
+        is_it = node.instance_id == instance_id if instance_id else node.logical_id == logical_id
+        return node if is_it and node.status != "NotFound" else None
 
     def delete(self, node_ids: Sequence[str], node_logical_ids: Sequence[str]) -> DeleteReply:
         """BatchDeleteClusterNodes: one call. The removal itself is asynchronous."""

@@ -9,6 +9,7 @@ told by a listing.
 import math
 import random
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Final, TypeVar
@@ -89,14 +90,21 @@ class ClusterWatch:
         pause = timing.POLL_FIRST + timing.POLL_SHARE * max(0.0, passed)
         return timing.jittered(min(timing.POLL_MAX, pause))
 
-    def with_hostnames(self, nodes: Iterable[Node]) -> tuple[Node, ...]:
+    def with_hostnames(self, nodes: Iterable[Node], deadline: float) -> tuple[Node, ...]:
         """Return the nodes with the host names that a listing lacks, as far as they can be had.
 
         A public AWS text says that only DescribeClusterNode tells `PrivateDnsHostname`. It is asked
-        for up to `timing.HOSTNAMES`.
+        for `timing.HOSTNAMES`, of which most is left for who must have answered at `deadline`.
         """
-        until = self._clock.now() + timing.HOSTNAMES
-        return tuple(self._with_hostname(node, until) for node in nodes)
+        most, share = timing.HOSTNAMES
+        now = self._clock.now()
+        until = now + min(most, share * (deadline - now))
+        told = list(nodes)
+        with suppress(aws.AwsError):
+            for index, node in enumerate(told):
+                if not node.private_dns_hostname:
+                    told[index] = self._with_hostname(node, until)
+        return tuple(told)
 
     # Few nodes -------------------------------------------------------------------------------
 
@@ -113,7 +121,8 @@ class ClusterWatch:
         try:
             for one in waiting:
                 # What comes of these rests on it, so it is worth a retry.
-                node = self._call(partial(self._described, one), denied_until=-math.inf)
+                until = self._clock.now() + timing.DESCRIPTION
+                node = self._optional(partial(self._described, one), until)
                 removal = removal.describe(one, node)
                 are_there = are_there and node is not None
             are_seen = True
@@ -121,48 +130,43 @@ class ClusterWatch:
                 return removal, are_there and bool(waiting)
             for one in witnesses[:most]:
                 self.await_turn()
-                node = self.granted(partial(self._described, one))
+                node = self._permitted(partial(self._described, one))
                 removal = removal.describe(one, node)
                 if node:
                     return removal, True
         except aws.ThrottledError:
             return removal, are_seen  # A listing would not fare better; the next look is later.
-        except aws.AccessDeniedError:
-            self._may_describe = False  # The role is of a provider older than this permission.
         except aws.AwsError:
             pass  # Whatever it is, a listing tells.
         return removal, False
 
     def _may_look_at_few(self, removal: Removal, waiting: list[RequestedNode]) -> bool:
-        age = self._clock.now() - self.listed_at
+        now = self._clock.now()
+        age = now - self.listed_at
         return (
             self._may_describe
+            and now < self._deadlines.deadline - timing.LAST_LISTINGS
             and 1 < self._pages >= len(waiting)
             and age < timing.LISTING_EVERY * max(1.0, self._pages / timing.LISTING_PAGES)
-            and not any(one.failures or one.name in self._doubted for one in waiting)
-            and not any(
-                one.failures or (one.phase is Phase.UNSEEN and not one.misses)
-                for one in removal.nodes
-            )
+            and not any(one.name in self._doubted for one in waiting)
+            and not any(one.is_unsettled_look and not one.misses for one in removal.nodes)
         )
 
     def _described(self, requested: RequestedNode) -> Node | None:
         self._stack.poll()
-        node = self._cluster.node(requested.node) if requested.node else None
+        # As in a listing, a logical id is of whatever instance the node has now.
+        instance_id = "" if requested.logical_id else requested.node_id
+        node = self._cluster.node(instance_id, requested.logical_id)
         if node is None:
             self._missed.add(requested.name)
         return node
 
     def _with_hostname(self, node: Node, until: float) -> Node:
-        if node.private_dns_hostname or not self._may_describe or self._clock.now() >= until:
+        if not self._may_describe or self._clock.now() >= until:
             return node
-        try:
-            found = self._call(partial(self._cluster.node, node), denied_until=-math.inf)
-        except aws.AwsError:
-            self._may_describe = False
-            return node
-        hostname = found.private_dns_hostname if found else ""
-        return replace(node, private_dns_hostname=hostname)
+        call = partial(self._cluster.node, node.instance_id, node.logical_id)
+        found = self._optional(call, until)
+        return replace(node, private_dns_hostname=found.private_dns_hostname) if found else node
 
     # Calls -----------------------------------------------------------------------------------
 
@@ -183,15 +187,32 @@ class ClusterWatch:
         self._spacing *= timing.SPACING_DECAY
         return answer
 
-    def _call(self, call: Callable[[], T], denied_until: float | None = None) -> T:
+    def _call(self, call: Callable[[], T]) -> T:
+        until = min(self._deadlines.end, self._clock.now() + self._outage)
+        return self._retried(partial(self.granted, call), until, self._deadlines.denied_until)
+
+    def _optional(self, call: Callable[[], T], until: float) -> T:
+        """Describe a node where a listing would do as well: retried until then, if not denied."""
+        return self._retried(
+            partial(self._permitted, call), min(self._deadlines.end, until), -math.inf
+        )
+
+    def _permitted(self, call: Callable[[], T]) -> T:
+        try:
+            return self.granted(call)
+        except aws.AccessDeniedError:
+            self._may_describe = False  # The role is of a provider older than this permission.
+            raise
+
+    def _retried(self, call: Callable[[], T], until: float, denied_until: float) -> T:
         def attempt() -> T:
             self.await_turn()
-            return self.granted(call)
+            return call()
 
         return timing.call_with_retry(
             attempt,
             clock=self._clock,
-            until=min(self._deadlines.end, self._clock.now() + self._outage),
-            denied_until=self._deadlines.denied_until if denied_until is None else denied_until,
+            until=until,
+            denied_until=denied_until,
             sleep=self._stack.sleep,
         )

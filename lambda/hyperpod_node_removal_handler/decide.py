@@ -102,7 +102,8 @@ def wake_at(removal: Removal, schedule: Schedule, now: float, *, pause: float) -
 
     `pause` is that between looks while nodes leave.
     """
-    times = [schedule.deadlines.end]
+    last_listings = schedule.deadlines.deadline - timing.LAST_LISTINGS
+    times = [schedule.deadlines.end, *([last_listings] if now < last_listings else [])]
     if removal.count(Phase.WAITING):
         times.append(schedule.next_request_at)
     if any(node.phase is Phase.LEAVING and not node.failures for node in removal.nodes):

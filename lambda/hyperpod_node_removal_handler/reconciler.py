@@ -29,7 +29,7 @@ from hyperpod_node_removal_handler.plan import Plan, make_plan
 from hyperpod_node_removal_handler.removal import DeleteRequest, Removal
 from hyperpod_node_removal_handler.reply import RepliedError
 from hyperpod_node_removal_handler.request import Guards
-from hyperpod_node_removal_handler.requested_node import Phase
+from hyperpod_node_removal_handler.requested_node import LOOKS, Phase
 from hyperpod_node_removal_handler.result import Result, interrupted, not_found
 from hyperpod_node_removal_handler.stack import StackNotUpdatingError, StackWatch
 
@@ -138,8 +138,9 @@ class Reconciler:
         except StackNotUpdatingError as error:
             if not self.removal.was_requested:
                 raise
-            with suppress(aws.AwsError):  # What was requested may be leaving.
-                self.removal = self.removal.observe(self._cluster.nodes())
+            with suppress(aws.AwsError):  # What was requested may be leaving, or gone.
+                for _ in range(LOOKS):
+                    self.removal = self.removal.observe(self._cluster.nodes())
             return self._result(f"{error} No further node was requested.")
         return result
 
@@ -216,12 +217,17 @@ class Reconciler:
     def _observe(self) -> None:
         """Look at the nodes. Until a request may have been carried out, the guards hold."""
         if self.removal.has_begun or not self.removal.is_guarded or self._description is None:
-            is_due = self._clock.now() >= self._schedule.next_request_at
+            is_due = self._is_request_due()
             self.removal = self._watch.look(self.removal, is_due=is_due)
+            if not is_due and self._is_request_due():  # Waiting nodes were not looked at.
+                self.removal = self._watch.look(self.removal)
             return
         self.removal, plan = make_plan(self.removal, self._description, self._watch.list_nodes)
         # What was there before and is gone now is no typing error.
         self._checked(plan, replace(self._guards, missing_nodes=MissingNodes.ACCEPT))
+
+    def _is_request_due(self) -> bool:
+        return self._clock.now() >= self._schedule.next_request_at
 
     def _await_cluster(self) -> None:
         """Wait for a cluster in transition: the stack's next resource may change it."""
@@ -295,7 +301,7 @@ class Reconciler:
         try:
             verdict = hook.ask(
                 description,
-                self._watch.with_hostnames(plan.to_remove),
+                self._watch.with_hostnames(plan.to_remove, deadline),
                 deadline=deadline,
                 denied_until=self._deadlines.denied_until,
             )

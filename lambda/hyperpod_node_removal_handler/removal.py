@@ -103,7 +103,7 @@ class Removal:
     def has_reached(self, stage: RemovalStage) -> bool:
         """Whether every node is gone, has failed for good or, for `ACCEPTED`, is leaving."""
         return all(
-            node.phase.is_settled
+            (node.phase.is_settled and not node.is_unsettled_look)
             or (stage is RemovalStage.ACCEPTED and node.phase is Phase.LEAVING)
             for node in self.nodes
         )
@@ -280,10 +280,8 @@ class Removal:
 
     def stop(self, why: str, stage: RemovalStage) -> Self:
         """The removal ends here. What has not reached `stage` has failed, because `why`."""
-        unfinished = {Phase.UNSEEN, Phase.WAITING}
-        if stage is RemovalStage.REMOVED:
-            unfinished |= {Phase.LEAVING}
-        return self._each(unfinished, lambda node: node.stop(why))
+        unfinished = {Phase.UNSEEN, Phase.WAITING, Phase.LEAVING}
+        return self._each(unfinished, lambda node: node.stop(why, stage))
 
     def _with(
         self, request: DeleteRequest, change: Callable[[RequestedNode], RequestedNode]

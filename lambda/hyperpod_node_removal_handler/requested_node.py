@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final, Self
 
-from hyperpod_node_removal_contract import FailureCode
+from hyperpod_node_removal_contract import FailureCode, RemovalStage
 from hyperpod_node_removal_handler.cluster import Node, Refusal
 
 LOOKS: Final = 2
@@ -126,7 +126,11 @@ class RequestedNode:
     @property
     def is_unsettled_look(self) -> bool:
         """Whether one look more decides whether it is gone, or has failed."""
-        return self.phase is Phase.UNSEEN or (self.failures > 0 and self.phase is Phase.LEAVING)
+        return (
+            self.phase is Phase.UNSEEN
+            or 0 < self.misses < LOOKS
+            or (self.failures > 0 and self.phase is Phase.LEAVING)
+        )
 
     @property
     def why_waiting(self) -> Refusal | None:
@@ -235,11 +239,14 @@ class RequestedNode:
         """It will not be requested again."""
         return replace(self, phase=Phase.FAILED, refusal=refusal)
 
-    def stop(self, why: str) -> Self:
-        """The removal ended before this node did."""
+    def stop(self, why: str, stage: RemovalStage) -> Self:
+        """The removal ended before this node was beyond doubt gone, if not before `stage`."""
+        if self.is_leaving and stage is RemovalStage.ACCEPTED:
+            return replace(self, phase=Phase.LEAVING)
         if self.is_leaving and self.node is not None:
-            message = f"accepted, still {self.node.status or 'listed'}: {why}"
-            return self.fail(Refusal(FailureCode.STILL_PRESENT, message))
+            still = f"still {self.node.status or 'listed'}"
+            seen = "missing from one look, which is not enough" if self.misses else still
+            return self.fail(Refusal(FailureCode.STILL_PRESENT, f"accepted, {seen}: {why}"))
         return self.fail(self.why_waiting or Refusal(FailureCode.NOT_ATTEMPTED, why))
 
     def merge(self, other: Self) -> Self:

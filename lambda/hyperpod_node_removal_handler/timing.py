@@ -52,8 +52,14 @@ LISTING_EVERY: Final = 120.0
 LISTING_PAGES: Final = 10
 """The nodes are listed this often whatever is said of single ones; a listing of more pages than
 these is made less often, in proportion."""
-HOSTNAMES: Final = 60.0
-"""For so long nodes are asked for the host names that a hook is to know."""
+LAST_LISTINGS: Final = 15.0
+"""So long before the deadline the nodes are listed, and at each look from then on: what has left by
+then must not be told as still there."""
+DESCRIPTION: Final = 20.0
+"""A description that fails is retried for so long, before the nodes are listed in its place."""
+HOSTNAMES: Final = (60.0, 0.25)
+"""For so long, and for this share of the time until a hook must have answered, nodes are asked for
+the host names that it is to know."""
 CONFIRM: Final = 0.2
 """Pause before the second look that an absence, or a failure, has to be seen in."""
 LISTING_MAX_AGE: Final = 5.0

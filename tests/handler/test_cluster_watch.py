@@ -86,6 +86,78 @@ def test_until_the_first_request_is_accepted_guards_are_held_against_whole_listi
             break
 
 
+def test_no_node_is_requested_again_without_a_look_at_it(world: World, function: Function) -> None:
+    cluster = world.hp.create_cluster("ml-cluster", {"workers": 300}, shutdown_seconds=(100, 400))
+    nodes = cluster.node_ids("workers")[:6]
+    for node in nodes[:2]:
+        cluster.refuse(node, until=world.clock.now() + 300)
+    seen: dict[str, float] = {}
+    ages: list[float] = []
+
+    def describe(request: Parameters) -> None:
+        seen[request["NodeId"]] = world.clock.now()
+        world.clock.sleep(3)
+
+    def request_removals(request: Parameters) -> None:
+        for node in request["NodeIds"]:
+            looks = [*world.times("ListClusterNodes"), seen.get(node, 0.0)]
+            ages.append(world.clock.now() - max(looks))
+
+    world.before("DescribeClusterNode", describe)
+    world.before("BatchDeleteClusterNodes", request_removals)
+    assert removed(function.send("Create", NodeIds=list(nodes))) == 6
+    assert max(ages) <= 6 * 3
+
+
+def test_a_node_that_failed_to_leave_does_not_have_all_nodes_listed_at_each_look(
+    world: World, function: Function, cluster: Cluster, nodes: list[str]
+) -> None:
+    cluster.fail_while_leaving(nodes[0])
+    cluster.leave_after(nodes[1], 600)
+    answer = function.send("Create", NodeIds=nodes, OnPartialFailure="REPORT")
+    assert removed(answer) == 7
+    assert world.hp.calls["ListClusterNodes"] <= (2 + 600 / 120 + 2) * PAGES
+
+
+def test_a_node_that_failed_to_leave_and_left_all_the_same_is_told_as_gone(
+    world: World, function: Function, cluster: Cluster, nodes: list[str]
+) -> None:
+    cluster.fail_while_leaving(nodes[0])
+    cluster.leave_after(nodes[0], 20)
+    cluster.leave_after(nodes[1], 110)
+    request = {"ClusterName": "ml-cluster", "NodeIds": nodes[:1]}
+    world.clock.timer(60, lambda: world.hp.call("BatchDeleteClusterNodes", request))
+    answer = function.send("Create", NodeIds=nodes, OnPartialFailure="REPORT")
+    assert removed(answer) == 8
+
+
+# The end -------------------------------------------------------------------------------------
+
+
+def left_long_ago(world: World, cluster: Cluster, seconds: float) -> int:
+    return sum(time < world.clock.now() - seconds for time in cluster.departures.values())
+
+
+@pytest.mark.parametrize("size", [1000, 3000])
+def test_when_the_time_is_up_what_has_left_is_told_as_gone(
+    world: World, function: Function, size: int
+) -> None:
+    cluster = world.hp.create_cluster("ml-cluster", {"workers": size}, shutdown_seconds=(10, 600))
+    nodes = list(cluster.node_ids("workers")[:200])
+    answer = function.send("Create", NodeIds=nodes, ServiceTimeout="315", OnPartialFailure="REPORT")
+    assert removed(answer) >= left_long_ago(world, cluster, 20)
+
+
+def test_when_the_stack_turns_back_what_has_left_is_told_as_gone(
+    world: World, function: Function
+) -> None:
+    cluster = world.hp.create_cluster("ml-cluster", {"workers": 1000}, shutdown_seconds=(10, 600))
+    world.shows((0, "UPDATE_IN_PROGRESS"), (110, "UPDATE_ROLLBACK_IN_PROGRESS"))
+    nodes = list(cluster.node_ids("workers")[:200])
+    answer = function.send("Create", NodeIds=nodes, OnPartialFailure="REPORT")
+    assert removed(answer) == left_long_ago(world, cluster, 0)
+
+
 # What a description may say ------------------------------------------------------------------
 
 
@@ -153,6 +225,19 @@ def test_a_node_that_is_described_for_ever_as_there_is_listed_in_the_end(
     services["DescribeClusterNode"] = stale
     assert removed(function.send("Create", NodeIds=nodes)) == 8
     assert world.clock.now() - max(cluster.departures.values()) <= 150
+
+
+def test_descriptions_that_fail_keep_no_busy_node_from_being_tried_again(
+    world: World, function: Function, cluster: Cluster, nodes: list[str]
+) -> None:
+    def fail(_: Parameters) -> None:
+        raise ServiceError("InternalFailure", "no", status=500)
+
+    world.before("DescribeClusterNode", fail)
+    began = world.clock.now()
+    cluster.refuse(nodes[0], until=began + 20)
+    assert removed(function.send("Create", NodeIds=nodes[:1])) == 1
+    assert world.clock.now() <= began + 150
 
 
 @pytest.mark.parametrize("code", ["ThrottlingException", "InternalFailure", "ValidationException"])
@@ -252,3 +337,90 @@ def test_a_hook_is_asked_without_host_names_where_they_cannot_be_had(
     assert removed(function.send("Create", NodeIds=nodes, BeforeRemoval=HOOK)) == 8
     assert asked_hostnames(function) == [""] * 8
     assert len(world.times("DescribeClusterNode")) == 1
+
+
+@pytest.mark.parametrize("latency", [0.1, 20])
+@pytest.mark.parametrize("timeout", ["90", "3600"])
+def test_host_names_leave_most_of_its_time_to_the_hook(
+    world: World, function: Function, cluster: Cluster, latency: float, timeout: str
+) -> None:
+    def describe(_: Parameters) -> None:
+        world.clock.sleep(latency)
+        if latency > 1:
+            raise ServiceError("InternalFailure", "no", status=500)
+
+    world.after("ListClusterNodes", hide_hostnames)
+    world.before("DescribeClusterNode", describe)
+    nodes = list(cluster.node_ids("workers"))
+    function.send("Create", NodeIds=nodes, BeforeRemoval=HOOK, ServiceTimeout=timeout)
+    (wait,) = function.aws_lambda.waits
+    assert wait >= {"90": 45 / 4, "3600": 600}[timeout]
+
+
+def test_host_names_that_are_throttled_once_do_not_end_descriptions(
+    world: World, function: Function, cluster: Cluster, nodes: list[str]
+) -> None:
+    ends = world.clock.now() + 70
+
+    def throttle(_: Parameters) -> None:
+        if world.clock.now() < ends:
+            raise ServiceError("ThrottlingException", "Rate exceeded", status=400)
+
+    world.after("ListClusterNodes", hide_hostnames)
+    world.before("DescribeClusterNode", throttle)
+    cluster.leave_after(nodes[0], 300)
+    assert removed(function.send("Create", NodeIds=nodes, BeforeRemoval=HOOK)) == 8
+    assert world.hp.calls["ListClusterNodes"] <= 7 * PAGES
+
+
+# Logical ids ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def continuous(world: World) -> Cluster:
+    return world.hp.create_cluster(
+        "ml-cluster", {"workers": 300}, shutdown_seconds=60, continuous=True
+    )
+
+
+def test_a_logical_id_is_not_told_gone_for_a_replaced_instance_and_one_listing_that_lacks_it(
+    world: World, function: Function, continuous: Cluster
+) -> None:
+    name = continuous.logical_ids("workers")[5]
+
+    def replace() -> None:
+        continuous.replace_instance(name)
+        continuous.hide(name)
+
+    world.clock.timer(20, replace)
+    assert removed(function.send("Create", NodeLogicalIds=[name])) == 1
+    assert name not in continuous.logical_ids("workers")
+
+
+def test_a_node_that_got_its_first_instance_is_not_told_gone_for_one_listing_that_lacks_it(
+    world: World, function: Function, continuous: Cluster
+) -> None:
+    name = continuous.add_pending("workers")
+    continuous.refuse(name, until=world.clock.now() + 60)
+
+    def start() -> None:
+        continuous.replace_instance(name)
+        continuous.hide(name)
+
+    world.clock.timer(22, start)
+    assert removed(function.send("Create", NodeLogicalIds=[name])) == 1
+    assert name not in continuous.logical_ids("workers")
+
+
+def test_an_instance_that_was_replaced_is_requested_anew_while_others_leave(
+    world: World, function: Function
+) -> None:
+    cluster = world.hp.create_cluster(
+        "ml-cluster", {"workers": 3000}, shutdown_seconds=60, continuous=True
+    )
+    replaced, straggler = cluster.logical_ids("workers")[:2]
+    cluster.leave_after(straggler, 900)
+    world.clock.timer(20, lambda: cluster.replace_instance(replaced))
+    began = world.clock.now()
+    assert removed(function.send("Create", NodeLogicalIds=[replaced, straggler])) == 2
+    assert world.times("BatchDeleteClusterNodes")[1] <= began + 120

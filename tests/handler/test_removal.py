@@ -115,3 +115,12 @@ def test_stopping_names_what_had_been_accepted_and_what_had_not() -> None:
     codes = [requested.refusal.code for requested in stopped.nodes if requested.refusal]
     assert codes == [FailureCode.STILL_PRESENT, FailureCode.NO_ANSWER]
     assert stopped.has_reached(RemovalStage.REMOVED)
+
+
+def test_an_accepted_node_that_one_look_lacks_is_accepted_where_that_is_waited_for() -> None:
+    shown = node(1)
+    removal = Removal.of([shown.instance_id], []).observe(Listing((shown,)))
+    (request,) = removal.requests()
+    removal = removal.answer(request, DeleteReply(frozenset({shown.instance_id})))
+    (stopped,) = removal.observe(Listing(())).stop("time", RemovalStage.ACCEPTED).nodes
+    assert stopped.phase is Phase.LEAVING

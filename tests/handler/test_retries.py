@@ -14,6 +14,20 @@ def cluster(world: World) -> Cluster:
     return world.hp.create_cluster("ml-cluster", {"workers": 8})
 
 
+@pytest.mark.parametrize(
+    "operation", ["DescribeCluster", "ListClusterNodes", "BatchDeleteClusterNodes"]
+)
+def test_an_answer_429_is_throttling_whatever_its_code(
+    world: World, function: Function, cluster: Cluster, operation: str
+) -> None:
+    world.hp.fail_next(operation, "429", status=429, times=3)
+    nodes = list(cluster.node_ids("workers"))
+    answer = function.send("Create", NodeIds=nodes)
+    assert answer["Status"] == "SUCCESS"
+    # Nothing is taken apart to find nodes at fault.
+    assert {request.node_ids for request in world.hp.delete_requests} == {tuple(nodes)}
+
+
 # A request that is refused as a whole --------------------------------------------------------
 
 
