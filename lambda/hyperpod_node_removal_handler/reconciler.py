@@ -227,7 +227,8 @@ class Reconciler:
         self._checked(plan, replace(self._guards, missing_nodes=MissingNodes.ACCEPT))
 
     def _is_request_due(self) -> bool:
-        return self._clock.now() >= self._schedule.next_request_at
+        is_time = self._clock.now() >= self._schedule.next_request_at
+        return is_time and self.removal.count(Phase.WAITING) > 0
 
     def _await_cluster(self) -> None:
         """Wait for a cluster in transition: the stack's next resource may change it."""

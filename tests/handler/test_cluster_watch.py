@@ -125,8 +125,12 @@ def test_a_node_that_failed_to_leave_and_left_all_the_same_is_told_as_gone(
     cluster.fail_while_leaving(nodes[0])
     cluster.leave_after(nodes[0], 20)
     cluster.leave_after(nodes[1], 110)
-    request = {"ClusterName": "ml-cluster", "NodeIds": nodes[:1]}
-    world.clock.timer(60, lambda: world.hp.call("BatchDeleteClusterNodes", request))
+
+    def remove_again() -> None:
+        request = {"ClusterName": "ml-cluster", "NodeIds": nodes[:1]}
+        world.hp.call("BatchDeleteClusterNodes", request)
+
+    world.clock.timer(60, remove_again)
     answer = function.send("Create", NodeIds=nodes, OnPartialFailure="REPORT")
     assert removed(answer) == 8
 
@@ -420,7 +424,11 @@ def test_an_instance_that_was_replaced_is_requested_anew_while_others_leave(
     )
     replaced, straggler = cluster.logical_ids("workers")[:2]
     cluster.leave_after(straggler, 900)
-    world.clock.timer(20, lambda: cluster.replace_instance(replaced))
+
+    def replace() -> None:
+        cluster.replace_instance(replaced)
+
+    world.clock.timer(20, replace)
     began = world.clock.now()
     assert removed(function.send("Create", NodeLogicalIds=[replaced, straggler])) == 2
     assert world.times("BatchDeleteClusterNodes")[1] <= began + 120
