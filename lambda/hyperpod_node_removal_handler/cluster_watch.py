@@ -22,6 +22,9 @@ from hyperpod_node_removal_handler.stack import StackWatch
 
 T = TypeVar("T")
 
+_THROTTLED_LOOKS: Final = 3
+"""Looks in a row whose description is throttled, until the nodes are listed in its place."""
+
 _SAMPLE: Final = 5
 """Nodes that are described where more leave than a listing has pages: if not one of them is there,
 it is likely that few are, and worth a listing."""
@@ -50,6 +53,7 @@ class ClusterWatch:
         self._pages = 0
         self._may_describe = True
         self._spacing = 0.0
+        self._throttled_looks = 0
         self._called_at = -math.inf
         self._missed: set[str] = set()
         self._doubted: set[str] = set()
@@ -132,10 +136,14 @@ class ClusterWatch:
                 self.await_turn()
                 node = self._permitted(partial(self._described, one))
                 removal = removal.describe(one, node)
+                self._throttled_looks = 0
                 if node:
                     return removal, True
         except aws.ThrottledError:
-            return removal, are_seen  # A listing would not fare better; the next look is later.
+            self._throttled_looks += 1
+            if are_seen and self._throttled_looks < _THROTTLED_LOOKS:
+                return removal, True  # The next look is later, and a listing may fare no better.
+            self._throttled_looks, self._spacing = 0, 0.0  # Each operation may have its own rate.
         except aws.AwsError:
             pass  # Whatever it is, a listing tells.
         return removal, False

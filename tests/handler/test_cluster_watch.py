@@ -281,6 +281,16 @@ def test_where_looks_are_throttled_they_become_rare(
     assert min(after - time for time, after in pairwise(times)) >= 0.75
 
 
+def test_where_no_description_is_ever_granted_nodes_that_have_left_are_told_as_gone(
+    world: World, function: Function
+) -> None:
+    """Rates may be of single operations; a listing may be granted where a description is not."""
+    cluster = world.hp.create_cluster("ml-cluster", {"workers": 3000}, shutdown_seconds=(10, 60))
+    world.hp.throttle(["DescribeClusterNode"], rate=0.0001, burst=1)
+    nodes = list(cluster.node_ids("workers")[:8])
+    assert removed(function.send("Create", NodeIds=nodes, ServiceTimeout="300")) == 8
+
+
 @pytest.mark.parametrize("rate", [0.2, 1, 5])
 def test_a_removal_ends_with_whatever_rate_of_calls_it_is_granted(
     world: World, function: Function, cluster: Cluster, nodes: list[str], rate: float
