@@ -104,11 +104,11 @@ class Outcome(StrEnum):
     FAILED = "FAILED"
     """No node left. Never seen by a template: the resource fails."""
     EMPTY = "EMPTY"
-    """The set is empty; nothing was called."""
+    """The set is empty; no calls were made."""
     ROLLED_BACK = "ROLLED_BACK"
     """The stack is rolling back; nothing was removed and nothing was restored."""
     DELETED = "DELETED"
-    """The resource left the stack; the cluster was not touched."""
+    """The resource left the stack; the cluster was not changed."""
 
 
 # Numbers -------------------------------------------------------------------------------------
