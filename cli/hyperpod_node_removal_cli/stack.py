@@ -148,9 +148,9 @@ class StackState:
 
     def report(self) -> StackReport:
         """Return the stack with what to do about its status."""
-        meaning, next_step = STATUSES.get(self.status, ("CloudFormation says no more.", ""))
+        meaning, next_step = STATUSES.get(self.status, ("CloudFormation gives no details.", ""))
         if self.is_in_progress:
-            meaning = "an operation is under way."
+            meaning = "an operation is in progress."
             next_step = "Follow it: hyperpod-node-removal watch {name}"
         return StackReport(
             name=self.name,
