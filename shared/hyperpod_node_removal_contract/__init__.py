@@ -224,7 +224,7 @@ def _host_name_problem(value: str) -> str | None:
         return None
     return (
         f"{quoted(value)} is a host name; use the node's instance id, which aws sagemaker"
-        " list-cluster-nodes shows beside its PrivateDnsHostname"
+        " list-cluster-nodes shows next to its PrivateDnsHostname"
     )
 
 
