@@ -41,18 +41,18 @@ class ProviderParameters:
 
         self.code_bucket = text(
             "CodeBucket",
-            "Bucket in this region that has the function's code, handler.zip.",
+            "Bucket in this region that contains the function's code, handler.zip.",
             r".{3,63}",
         )
         self.code_key = text(
             "CodeKey",
-            "Key of the code in the bucket. CloudFormation looks at the key and not at what is"
-            " there: another release needs another key, or a CodeVersion.",
+            "Key of the code in the bucket. CloudFormation compares the key, not the object, so"
+            " another release needs another key or a CodeVersion.",
             r".{1,1024}",
         )
         self.code_version = text(
             "CodeVersion",
-            "Version of that object, in a bucket that keeps versions.",
+            "Version of that object, if the bucket is versioned.",
             default="",
         )
         self.cluster_arn = text(
@@ -64,7 +64,7 @@ class ProviderParameters:
         )
         self.eks_cluster_arn = text(
             "EksClusterArn",
-            "ARN of the EKS cluster that orchestrates the cluster, if any: the service checks that"
+            "ARN of the EKS cluster that orchestrates the cluster, if any. The service checks that"
             " the function may describe it. With ClusterArn * it may end in cluster/*.",
             rf"|{contract.EKS_CLUSTER_ARN_FORM}|arn:aws[a-z-]*:eks:[a-z0-9-]+:[0-9]{{12}}:cluster/\*",
             default="",
@@ -78,8 +78,8 @@ class ProviderParameters:
         )
         self.before_removal_arn = text(
             "BeforeRemovalArn",
-            "ARN of the function that removals name in BeforeRemoval, if any: it is asked before"
-            " the first node goes.",
+            "ARN of the function that removals name in BeforeRemoval, if any. It is invoked"
+            " before the first node is removed.",
             rf"|{contract.FUNCTION_ARN_FORM}",
             default="",
         )
@@ -87,29 +87,28 @@ class ProviderParameters:
             stack,
             "LogRetentionDays",
             type="Number",
-            description="Days for which log events are kept. The log group itself stays when the"
-            " stack is deleted, as the record of what was removed.",
+            description="Days to retain log events. The log group itself is retained when the stack"
+            " is deleted, as the record of what was removed.",
             default=LOG_RETENTION_DEFAULT,
             allowed_values=[str(days) for days in LOG_RETENTION_DAYS],
         ).value_as_number
         self._metrics = CfnParameter(
             stack,
             "Metrics",
-            description="Whether the function writes CloudWatch metrics of each removal, which cost"
-            " what custom metrics cost.",
+            description="Whether the function writes CloudWatch metrics for each removal, which are"
+            " billed as custom metrics.",
             default="false",
             allowed_values=["true", "false"],
         ).value_as_string
         self.event_bus_arn = text(
             "EventBusArn",
-            "ARN of the event bus that gets an event when a removal has ended. Empty: none.",
+            "ARN of the event bus that receives an event when a removal ends. Empty: none.",
             r"|arn:aws[a-z-]*:events:[a-z0-9-]+:[0-9]{12}:event-bus/[/.A-Za-z0-9_-]{1,256}",
             default="",
         )
         self.export_name = text(
             "ExportName",
-            "Under which name the ServiceToken is exported. One that another stack of this account"
-            " and region exports is refused.",
+            "Name of the export of the ServiceToken. It must be unique in this account and region.",
             r"[A-Za-z0-9:-]{1,255}",
             default=EXPORT_NAME,
         )

@@ -32,26 +32,26 @@ HANDLER_ZIP: Final = "handler.zip"
 """The archive next to the template, for `aws cloudformation package`."""
 
 _HEAD: Final = """\
-The function behind Custom::HyperPodNodeRemoval, for an account and a region. Any number of stacks
-may use it: they import its ServiceToken.
+The function behind Custom::HyperPodNodeRemoval, for one account and region. Any number of stacks
+can use it by importing its ServiceToken.
 """
 PROVIDER_HEAD: Final = f"""{_HEAD}
-Put handler.zip, which comes with this template, into a bucket of this region first. No CDK, no
+First upload handler.zip, which comes with this template, to a bucket in this region. No CDK, no
 bootstrap."""
 PACKAGEABLE_HEAD: Final = f"""{_HEAD}
-For `aws cloudformation package`, with handler.zip in the same folder: it uploads the code and
-writes where it is."""
+For `aws cloudformation package`, with handler.zip in the same folder: it uploads the code and adds
+its location to the template."""
 
 COMMENTS: Final = {
     "LogGroup": "What happened to each node of every removal.",
     "Role": "It may write its logs. The policies below add what a removal needs.",
-    "Function": "The ServiceToken. It waits until the nodes are gone, and answers CloudFormation.",
+    "Function": "The ServiceToken. It waits until the nodes are gone, then responds.",
     "Invocation": (
         "An event is run once, within a minute or never: Lambda would otherwise remove nodes long\n"
         "after CloudFormation has given up."
     ),
     "SelfInvocation": "A removal longer than one invocation is handed over to the next.",
-    "FinishedEvents": "Who is told when a removal has ended, if anybody.",
+    "FinishedEvents": "The event bus that receives an event when a removal ends, if any.",
     "RemovalsElsewhere": (
         "Whose removals are done, and of which nodes. Stacks are looked at for whether they are\n"
         "rolling back: a rollback removes nothing."
@@ -154,7 +154,7 @@ def _fill(stack: Stack) -> None:
     CfnOutput(
         stack,
         "LogGroupName",
-        description="Where the function tells what happened to each node",
+        description="The log of what happened to each node",
         value=provider.log_group.log_group_name,
     )
     _name_resources(stack)

@@ -16,9 +16,9 @@ SECONDS_MAX: Final = 86_400
 
 _EXIT_CODES: Final = """\
 exit codes:
-  0  nothing is wrong
-  1  a file is wrong, a guard is broken, a node would be refused, or a removal failed
-  2  it could not be found out: usage, credentials, permissions, no such cluster or stack
+  0  no problems found
+  1  a file is invalid, a guard is violated, a node would be refused, or a removal failed
+  2  unknown: wrong usage, no credentials or permissions, or no such cluster or stack
 """
 
 
@@ -33,8 +33,8 @@ def parser() -> argparse.ArgumentParser:
     """Make the parser of the command line."""
     top = _Parser(
         prog=PROGRAM,
-        description="Shows what a removal of HyperPod nodes would do, and what one did."
-        " Nothing is changed in AWS.",
+        description="Show what a removal of HyperPod nodes would do, or what one did. Makes no"
+        " changes in AWS.",
         epilog=_EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -53,14 +53,18 @@ def parser() -> argparse.ArgumentParser:
         )
         return command
 
-    validate = add("validate", "check removal files, without a call to AWS")
+    validate = add("validate", "check removal files without calling AWS")
     _add_files(validate, "+")
     _add_formats(validate)
 
-    plan = add("plan", "show what deploying removal files would do, read-only")
+    plan = add("plan", "show what deploying removal files would do (read-only)")
     _add_files(plan, "*")
-    plan.add_argument("--cluster", metavar="NAME", help="plan without a file: name or ARN")
-    plan.add_argument("--node-ids", metavar="ID", nargs="+", help="nodes of --cluster")
+    plan.add_argument(
+        "--cluster", metavar="NAME", help="name or ARN of the cluster, to plan without a file"
+    )
+    plan.add_argument(
+        "--node-ids", metavar="ID", nargs="+", help="ids of the nodes to plan for, with --cluster"
+    )
     _add_formats(plan, markdown=True)
     _add_connection(plan)
 
@@ -74,27 +78,27 @@ def parser() -> argparse.ArgumentParser:
         metavar="SECONDS",
         type=_seconds,
         default=0.0,
-        help="wait so long for an operation to begin (default: explain the last one)",
+        help="how long to wait for an operation to start (default: explain the last one)",
     )
     watch.add_argument(
         "--every",
         metavar="SECONDS",
         type=_interval,
         default=POLL_DEFAULT,
-        help="look so often (default: %(default)g)",
+        help="how often to check the stack (default: %(default)g)",
     )
     return top
 
 
 def _add_files(command: argparse.ArgumentParser, number: str) -> None:
-    text = "removal file, YAML or JSON; - for standard input"
+    text = "removal file in YAML or JSON; - for standard input"
     command.add_argument("files", metavar="FILE", nargs=number, help=text)
 
 
 def _add_stack(command: argparse.ArgumentParser) -> None:
     command.add_argument("stack", metavar="STACK", help="name or ARN of the stack")
     command.add_argument(
-        "--file", metavar="FILE", help="removal file in whose lines annotations show failed nodes"
+        "--file", metavar="FILE", help="removal file in which annotations mark the failed nodes"
     )
     _add_formats(command, markdown=True)
     _add_connection(command)
@@ -106,7 +110,7 @@ def _add_formats(command: argparse.ArgumentParser, *, markdown: bool = False) ->
     formats.add_argument("--json", action="store_true", help="print one JSON document")
     if markdown:
         formats.add_argument(
-            "--markdown", action="store_true", help="print Markdown for a pull request's comment"
+            "--markdown", action="store_true", help="print Markdown for a pull request comment"
         )
     group.add_argument("--junit", metavar="FILE", help="also write the results as JUnit XML")
     group.add_argument(
@@ -115,13 +119,15 @@ def _add_formats(command: argparse.ArgumentParser, *, markdown: bool = False) ->
     group.add_argument(
         "--annotations",
         choices=["github"],
-        help="also print an annotation for each thing that is wrong, to standard error",
+        help="also print an annotation for each problem to standard error",
     )
 
 
 def _add_connection(command: argparse.ArgumentParser) -> None:
-    group = command.add_argument_group("AWS", "Default: what the environment says, as for the CLI.")
-    group.add_argument("--profile", metavar="NAME", help="profile of the AWS configuration")
+    group = command.add_argument_group(
+        "AWS", "Defaults come from the environment, as for the AWS CLI."
+    )
+    group.add_argument("--profile", metavar="NAME", help="named profile in the AWS configuration")
     group.add_argument("--region", metavar="REGION", help="region of the cluster or stack")
 
 

@@ -24,13 +24,15 @@ _CONFIG: Final = Config(
 _ARN_REGION: Final = 3
 """Index of the region among the parts of an ARN."""
 _EXPIRED: Final = "The AWS credentials have expired; log in again (aws sso login, for example)."
-_INVALID: Final = "AWS does not know these credentials; check the profile and its account."
-_NO_CREDENTIALS: Final = "There are no AWS credentials; log in, or choose a profile with --profile."
+_INVALID: Final = "AWS does not recognize these credentials; check the profile and its account."
+_NO_CREDENTIALS: Final = (
+    "No AWS credentials were found; log in, or specify a profile with --profile."
+)
 _NOT_OBTAINED: Final = "The AWS credentials could not be obtained; check the profile."
 _LOGIN: Final = frozenset({_EXPIRED, _INVALID, _NO_CREDENTIALS, _NOT_OBTAINED})
 _UNREACHABLE: Final = "AWS cannot be reached; check the region and the network."
 _NOT_CALLED: Final = (
-    "The AWS SDK could not make the call; check the profile, the files that it names, and"
+    "The AWS SDK could not make the call; check the profile, the files it refers to, and"
     " AWS_ENDPOINT_URL."
 )
 
@@ -56,9 +58,9 @@ _TYPES: Final[Mapping[type[Exception], str]] = {
     exceptions.UnknownCredentialError: _NOT_OBTAINED,
     exceptions.InvalidConfigError: _NOT_OBTAINED,
     exceptions.RefreshWithMFAUnsupportedError: _NOT_OBTAINED,
-    exceptions.ProfileNotFound: "There is no such profile; see aws configure list-profiles.",
-    exceptions.NoRegionError: "There is no region; give --region or set AWS_REGION.",
-    exceptions.InvalidRegionError: "That is not a region; give another one with --region.",
+    exceptions.ProfileNotFound: "The profile was not found; run aws configure list-profiles.",
+    exceptions.NoRegionError: "No region is configured; specify --region or set AWS_REGION.",
+    exceptions.InvalidRegionError: "The region is not valid; specify another one with --region.",
     exceptions.SSLError: "AWS's certificate could not be verified; check AWS_CA_BUNDLE.",
     exceptions.ProxyConnectionError: "The proxy cannot be reached; check HTTPS_PROXY and NO_PROXY.",
     exceptions.ConnectionError: _UNREACHABLE,
@@ -106,8 +108,8 @@ class Connection:
         chosen = self._session.region_name
         if named and chosen and named != chosen:
             raise UnknownError(
-                f"The ARN is one of region {printable(named, 64)}, but the region is {chosen};"
-                f" give --region {printable(named, 64)}."
+                f"The ARN is in region {printable(named, 64)}, but the configured region is"
+                f" {chosen}; specify --region {printable(named, 64)}."
             )
         with self.explaining(service), aws.translated("Session"):
             return self._session.client(service, region_name=named or chosen, config=_CONFIG)
@@ -141,7 +143,7 @@ class Connection:
             )
         if isinstance(error, aws.AccessDeniedError):
             action = f"{_SERVICES.get(error.operation, 'aws')}:{error.operation}"
-            return f"{action} is not allowed, and is needed. {said}"
+            return f"{action} is required but not allowed. {said}"
         return f"{error.operation} failed: {error.code}: {error.message}"
 
 

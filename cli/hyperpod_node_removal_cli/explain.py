@@ -97,14 +97,14 @@ class _Explanation:
         if not self._removals and self._has_no_removal():
             return unknown(
                 subject,
-                f"The stack has no removal (a resource {RESOURCE_TYPE}); name the stack that"
+                f"The stack has no removal (a {RESOURCE_TYPE} resource); specify the stack that"
                 " declares it, by its ARN if it was deleted or is nested.",
             )
         attributes: dict[str, str] = {}
         if failed:
             found = [self._failed_removal(event) for event in failed if event.is_removal]
         elif state.is_in_progress:
-            found = [_Found("The operation is in progress, and nothing has failed so far.")]
+            found = [_Found("The operation is in progress. Nothing has failed so far.")]
         elif state.has_failed:
             found = [self._failed_as_a_whole()]
         else:
@@ -118,7 +118,7 @@ class _Explanation:
         return Report(
             subject=subject,
             conclusion=Conclusion.PROBLEMS if nodes or problems else Conclusion.FINE,
-            headline=" ".join(headlines) or "The removal did not fail; other resources did.",
+            headline=" ".join(headlines) or "The removal did not fail, but other resources did.",
             cluster=next((one.cluster for one in found if one.cluster), ""),
             problems=problems,
             nodes=nodes,
@@ -157,10 +157,10 @@ class _Explanation:
             if event.is_stack and event.reason and not event.status.endswith("_COMPLETE")
         )
         if own:
-            return _Found("The operation failed as a whole, not a resource of it.", own)
+            return _Found("The operation failed as a whole; no single resource failed.", own)
         if self._state.is_deleted:
             return _Found("The stack was deleted, which does not change the cluster.")
-        text = "The operation was rolled back, and no resource failed: it was canceled."
+        text = "The operation was canceled: it was rolled back, but no resource failed."
         return _Found(text, (Problem(text),))
 
     def _succeeded(self, attributes: Mapping[str, str]) -> _Found:
@@ -193,7 +193,7 @@ class _Explanation:
         logged, why_not = self._read_log(lambda _: True)
         if logged:
             return _Found(f"{logged.outcome}: {logged.summary}", nodes=_nodes(logged))
-        note = f"The stack has no Output of the attribute {Attribute.OUTCOME}. {why_not}"
+        note = f"The stack has no Output for the attribute {Attribute.OUTCOME}. {why_not}"
         return _Found("Nothing failed.", notes=(note,))
 
     def _read_log(
@@ -201,7 +201,7 @@ class _Explanation:
     ) -> tuple[LoggedRemoval | None, str]:
         """Return the last such removal in the function's log, or none and a sentence why."""
         if not self._removals:
-            return None, "The last operation did not touch the removal."
+            return None, "The last operation did not involve the removal."
         places = [place for place in _LOG_PLACE.findall(reason) if _CUT not in "".join(place)]
         group, stream = places[-1] if places else ("", "")
         try:
@@ -215,8 +215,8 @@ class _Explanation:
         except UnknownError as error:
             return None, str(error)
         if not groups:
-            return None, "The log group of the function is not known."
-        return None, "The function's log has no lines on them, or not yet."
+            return None, "The function's log group is unknown."
+        return None, "The function's log has no lines about them, at least not yet."
 
     def _log_groups(self) -> list[str]:
         if output := self._state.outputs.get(_LOG_GROUP_OUTPUT):

@@ -21,7 +21,7 @@ def markdown(findings: Findings) -> str:
     for report in findings.reports:
         for line in _lines(findings.command, report):
             if len(text) + len(line) > LENGTH_MAX:
-                text += "\nThe rest does not fit a comment; the output of the command has it.\n"
+                text += "\nThe rest does not fit in a comment; see the output of the command.\n"
                 return neutralize_commands(text)
             text += f"{line}\n"
     return neutralize_commands(text)
@@ -34,7 +34,7 @@ def _lines(command: str, report: Report) -> Iterator[str]:
     yield from _list(problem.text for problem in report.problems if problem.text != report.headline)
     if report.groups:
         yield ""
-        yield "Afterwards, write these counts into the cluster's template:"
+        yield "After the removal, update the cluster's template with these counts:"
         yield from _list(group.text for group in report.groups)
     yield from _list(report.notes)
     if report.nodes:

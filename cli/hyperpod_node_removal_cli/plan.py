@@ -58,7 +58,7 @@ def plan_removal(file: RemovalFile, connection: Connection) -> Report:
         return Report(
             subject=file.name,
             conclusion=Conclusion.FINE,
-            headline="The set of nodes is empty: deploying it would call nothing.",
+            headline="The set of nodes is empty; deploying it would make no calls.",
             cluster=settings.cluster,
         )
     try:
@@ -89,7 +89,7 @@ def _report(file: RemovalFile, plan: Plan, description: ClusterDescription) -> R
             else _headline(nodes, description)
         ),
         cluster=description.name,
-        problems=tuple(Problem(f"A guard is broken: {phrase}.", file.name) for phrase in broken),
+        problems=tuple(Problem(f"A guard is violated: {phrase}.", file.name) for phrase in broken),
         nodes=nodes,
         groups=() if broken else _changes(plan, description),
         notes=(*_notes(settings, description), *result.warnings(plan.nodes, description)),
@@ -144,7 +144,7 @@ def _notes(settings: Settings, description: ClusterDescription) -> list[str]:
     notes = []
     if description.is_in_transition:
         notes.append(
-            f"The cluster is {description.status}: the service removes no node until that is over."
+            f"The cluster is {description.status}; the service removes no nodes until that ends."
             f" A deployment would retry for {settings.retry_for} s."
         )
     if settings.dry_run:

@@ -16,7 +16,7 @@ class Conclusion(IntEnum):
     FINE = 0
     """Nothing is wrong."""
     PROBLEMS = 1
-    """A file is wrong, a guard is broken, a node would be refused, or a removal failed."""
+    """A file is invalid, a guard is violated, a node would be refused, or a removal failed."""
     UNKNOWN = 2
     """It could not be found out."""
 

@@ -32,14 +32,14 @@ STATUSES: Final[Mapping[str, tuple[str, str]]] = {
     "IMPORT_COMPLETE": ("resources were imported.", ""),
     "DELETE_COMPLETE": ("the stack was deleted, which does not change the cluster.", ""),
     "ROLLBACK_COMPLETE": (
-        "its creation failed and was rolled back; removed nodes do not come back.",
+        "its creation failed and was rolled back; a rollback does not restore removed nodes.",
         (
             "Redeploy: cdk deploy replaces such a stack. With the AWS CLI, delete it first:"
             " aws cloudformation delete-stack --stack-name {name}"
         ),
     ),
     "UPDATE_ROLLBACK_COMPLETE": (
-        "the update failed and was rolled back; removed nodes do not come back.",
+        "the update failed and was rolled back; a rollback does not restore removed nodes.",
         "The stack is as it was before the update and can be deployed again.",
     ),
     "UPDATE_ROLLBACK_FAILED": (
@@ -148,9 +148,9 @@ class StackState:
 
     def report(self) -> StackReport:
         """Return the stack with what to do about its status."""
-        meaning, next_step = STATUSES.get(self.status, ("CloudFormation says no more.", ""))
+        meaning, next_step = STATUSES.get(self.status, ("CloudFormation gives no details.", ""))
         if self.is_in_progress:
-            meaning = "an operation is under way."
+            meaning = "an operation is in progress."
             next_step = "Follow it: hyperpod-node-removal watch {name}"
         return StackReport(
             name=self.name,

@@ -79,7 +79,7 @@ def _parts(report: Report, console: Console) -> Iterable[RenderableType]:
     if report.nodes:
         yield from _nodes(report.nodes, console)
     if report.groups:
-        yield Text("Afterwards, write these counts into the cluster's template:")
+        yield Text("After the removal, update the cluster's template with these counts:")
         yield from (_indented(group.text) for group in report.groups)
     yield from (Text(escape_control(note)) for note in report.notes)
     if report.stack:

@@ -61,7 +61,7 @@ def watch_stack(
     except UnknownError as error:
         return unknown(stack, str(error))
     if ended is None:
-        return unknown(stack, f"No operation on the stack began within {wait:g} s.")
+        return unknown(stack, f"No operation on the stack started within {wait:g} s.")
     return replace(explain_stack(ended, connection, clock), subject=stack)
 
 
@@ -141,7 +141,9 @@ class _Watch:
         except (aws.AccessDeniedError, aws.ResourceNotFoundError) as error:
             if self._is_new(error.operation):
                 sentence = self._connection.explanation(error, "the function's log")
-                yield Progress(datetime.now(UTC), f"No rounds are shown. {sentence}")
+                yield Progress(
+                    datetime.now(UTC), f"The progress of the function is not shown. {sentence}"
+                )
 
     def _is_new(self, event_id: str) -> bool:
         is_new = event_id not in self._seen

@@ -55,7 +55,7 @@ def package_folder(name: str) -> Path:
             return Path(location)
     raise AssetError(
         f"The package '{name}', a part of the Lambda function, is not installed as files;"
-        " install hyperpod-node-removal with pip, which brings it along"
+        " install hyperpod-node-removal with pip, which includes it"
     )
 
 

@@ -34,12 +34,12 @@ class RemovalAttributes(Construct):
 
     @property
     def outcome(self) -> str:
-        """What came of the removal, one of `hyperpod_node_removal.Outcome`. A token."""
+        """The outcome of the removal, one of `hyperpod_node_removal.Outcome`. A token."""
         return self._attribute(Attribute.OUTCOME)
 
     @property
     def cluster_name(self) -> str:
-        """Name of the cluster, also if it was given by ARN. A token."""
+        """Name of the cluster, even if it was specified by ARN. A token."""
         return self._attribute(Attribute.CLUSTER_NAME)
 
     @property
@@ -64,7 +64,7 @@ class RemovalAttributes(Construct):
 
     @property
     def already_absent_count(self) -> str:
-        """How many nodes were gone before, as decimal digits. A token."""
+        """How many nodes were already gone, as decimal digits. A token."""
         return self._attribute(Attribute.ALREADY_ABSENT_COUNT)
 
     @property
@@ -89,7 +89,7 @@ class RemovalAttributes(Construct):
 
     @property
     def already_absent_nodes(self) -> str:
-        """The nodes that were gone before, joined by commas. A token."""
+        """The nodes that were already gone, joined by commas. A token."""
         return self._attribute(Attribute.ALREADY_ABSENT_NODES)
 
     @property
@@ -99,12 +99,12 @@ class RemovalAttributes(Construct):
 
     @property
     def instance_group_target_counts(self) -> str:
-        """The counts to write back into the cluster's template, by group, as JSON. A token."""
+        """The target counts to copy to the cluster's template, by group, as JSON. A token."""
         return self._attribute(Attribute.INSTANCE_GROUP_TARGET_COUNTS)
 
     @property
     def warnings(self) -> str:
-        """What may put instances back where nodes were removed, in sentences. A token."""
+        """What may add instances again where nodes were removed, in sentences. A token."""
         return self._attribute(Attribute.WARNINGS)
 
     def _attribute(self, attribute: Attribute) -> str:

@@ -57,7 +57,9 @@ def named_cluster(
     ways = {"cluster": cluster, "cluster_arn": cluster_arn, "cluster_name": cluster_name}
     given = ", ".join(way for way, value in ways.items() if value is not None)
     raise InvalidPropertyError(
-        path, "cluster", f"give exactly one of {', '.join(ways)}; given: {given or 'none of them'}"
+        path,
+        "cluster",
+        f"specify exactly one of {', '.join(ways)}; given: {given or 'none of them'}",
     )
 
 
@@ -70,7 +72,7 @@ def may_be_the_same(one: str, other: str) -> bool:
 
 def _name_problem(value: str) -> str | None:
     if value.startswith("arn:"):
-        return f"{contract.quoted(value)} is an ARN; give it as cluster_arn"
+        return f"{contract.quoted(value)} is an ARN; pass it as cluster_arn"
     return contract.cluster_name_problem(value)
 
 
@@ -105,8 +107,8 @@ def _of_construct(path: str, stack: Stack, cluster: IClusterRef) -> NamedCluster
             path,
             "cluster",
             f"the cluster '{resource.node.path}' has no literal name, so the removal could not run"
-            " before a change of the cluster; set its cluster_name to a literal string, or remove"
-            " the nodes in a deployment of its own, with cluster_arn",
+            " before a change to the cluster; set its cluster_name to a literal string, or remove"
+            " the nodes in a separate deployment, with cluster_arn",
         )
     check_text(path, "cluster", name, _name_problem)
     return NamedCluster(name, arn=None, managed=resource)

@@ -188,8 +188,8 @@ def failure_alarm(
         scope,
         construct_id,
         alarm_name=alarm_name,
-        alarm_description="Nodes of a HyperPod cluster could not be removed; the log of the"
-        " function that removes them has a line for each.",
+        alarm_description="Nodes of a HyperPod cluster could not be removed. The function's log"
+        " has a line for each.",
         comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
         threshold=threshold,
         evaluation_periods=_ALARM_PERIODS,

@@ -21,8 +21,8 @@ from hyperpod_node_removal._statements import (
 )
 
 _ANY_CLUSTER_REASON: Final = (
-    "The cluster is given by name, and the ARN of a HyperPod cluster ends in an id that cannot be"
-    " told from the name. Give cluster_arn instead of the name to narrow the permissions."
+    "The cluster is specified by name, and the ARN of a HyperPod cluster ends in an id that cannot"
+    " be derived from the name. Specify cluster_arn instead to narrow the permissions."
 )
 
 

@@ -46,7 +46,7 @@ MEMORY_MEGABYTES: Final = 512
 """3,000 nodes take a tenth of it (docs/benchmarks.md). The rest is for CPU, which comes with
 memory: a start, mostly imports, takes a third of a second of a whole core (docs/adr/0015)."""
 _ANY_STACK_ID_REASON: Final = (
-    "The ARN of a stack ends in an id that is not known before the stack is made."
+    "The ARN of a stack ends in an id that is not known before the stack is created."
 )
 
 
@@ -193,7 +193,7 @@ class NodeRemovalProvider(EventMethods, Construct):
 
     @property
     def log_group(self) -> logs.LogGroup:
-        """Where the function tells what happened to each node."""
+        """The log group in which the function records what happened to each node."""
         return self._log_group
 
     @property

@@ -82,8 +82,8 @@ class NodeRemoval(EventMethods, MetricMethods, RemovalAttributes):
                 literal name and is changed after the removal only, so that a lowered InstanceCount
                 finds the named nodes gone.
             cluster_arn: the cluster's ARN, which narrows the function's permissions to it.
-            cluster_name: the cluster's name. The function may then remove nodes of any cluster of
-                the account and region, because an ARN cannot be told from a name.
+            cluster_name: the cluster's name. The function may then remove nodes of any cluster in
+                the account and region, because an ARN cannot be derived from a name.
             node_ids: instance ids (`i-0123456789abcdef0`). Default: none.
             node_logical_ids: logical ids, in a cluster with continuous provisioning. Default: none.
             on_partial_failure: whether the deployment fails, and the stack rolls back, if some of

@@ -33,8 +33,9 @@ class RoleSize:
             return []
         sentence = (
             f"The permissions for the removals of {self._provider.node.path} have {size}"
-            f" characters; allowed: {INLINE_POLICIES_MAX} in one role. Give some removals another"
-            " NodeRemovalProvider, or their clusters by cluster_name instead of cluster_arn."
+            f" characters; allowed: {INLINE_POLICIES_MAX} in one role. Use another"
+            " NodeRemovalProvider for some removals, or specify their clusters by cluster_name"
+            " instead of cluster_arn."
         )
         return [sentence]
 

@@ -76,7 +76,7 @@ def _names(path: str, row: Row, names: Sequence[str]) -> list[str]:
             raise InvalidPropertyError(
                 path,
                 name,
-                "a list that is known at deployment only stands among other values;"
+                "a list that is known only at deployment is mixed with other values;"
                 " allowed: such a list alone, or single values",
             )
         check_text(path, name, item, problem)

@@ -58,39 +58,40 @@ def warn(
     found = {}
     if may_remove:
         found[RemovalWarning.DATA_LOSS] = (
-            "Whatever is on the root and secondary volumes of the removed nodes is lost, also if"
-            " the stack rolls back. Save it to S3 or FSx for Lustre, and move the jobs away, before"
-            " this is deployed."
+            "Data on the root and secondary volumes of the removed nodes is lost, even if the stack"
+            " rolls back. Save it to S3 or FSx for Lustre, and move the jobs to other nodes, before"
+            " you deploy."
         )
     if may_remove and own is not None:
         found[RemovalWarning.INSTANCE_COUNT_DRIFT] = (
             f"Removing nodes lowers the counts of the instance groups of {own.node.path}, but"
-            " its template keeps the old InstanceCount, and the next update of the cluster would"
-            " add as many new nodes again. After the removal, write the counts of"
-            " instance_group_target_counts into the template."
+            " its template keeps the old InstanceCount, so the next update of the cluster would"
+            " replace the removed nodes. After the removal, update the template with the counts in"
+            " instance_group_target_counts."
         )
     if cluster.referred is not None:
         found[RemovalWarning.CLUSTER_CHANGES_FIRST] = (
             f"cluster_arn or cluster_name refers to {cluster.referred.node.path}, so CloudFormation"
-            " changes the cluster before the removal, and a lowered InstanceCount removes nodes of"
-            " the service's choice. Pass the construct as cluster, which puts the removal first."
+            " updates the cluster before the removal, and if InstanceCount is lower, the service"
+            " chooses which nodes to remove. Pass the construct as cluster to run the removal"
+            " first."
         )
     if cluster.arn is None:
         remedy = (
-            "The ARN is not known before the cluster is made."
+            "The ARN is not known before the cluster is created."
             if cluster.managed is not None
-            else "Give cluster_arn instead of the name to narrow them."
+            else "Specify cluster_arn instead of the name to narrow them."
         )
         found[RemovalWarning.ANY_CLUSTER_ALLOWED] = (
-            "The ARN of a cluster cannot be told from its name, so the function's permissions are"
-            f" for every HyperPod cluster of the account and region (cluster/*). {remedy}"
+            "The ARN of a cluster cannot be derived from its name, so the function's permissions"
+            f" cover every HyperPod cluster in the account and region (cluster/*). {remedy}"
         )
     if may_remove and has_instance_ids and may_be_missing:
         found[RemovalWarning.STALE_INSTANCE_IDS] = (
-            "Automatic recovery gives a node another instance, and the id in node_ids then counts"
-            " as gone while the node is still there. Name it in node_logical_ids, which stay, if"
-            " the cluster has continuous provisioning; or let missing_nodes=MissingNodes.FAIL"
-            " refuse a set with such an id."
+            "Automatic node recovery may replace a node with another instance. The id in node_ids"
+            " then counts as already removed although the node is still in the cluster. If the"
+            " cluster uses continuous provisioning, use node_logical_ids, which do not change;"
+            " otherwise, set missing_nodes=MissingNodes.FAIL to reject a set with such an id."
         )
     for warning, text in found.items():
         Annotations.of(removal).add_warning_v2(warning.value, text)
@@ -103,9 +104,9 @@ def warn_of_order(later: IConstruct, earlier: IConstruct, between: Sequence[str]
         RemovalWarning.REMOVALS_NOT_ORDERED.value,
         f"{later.node.path} does not wait for {earlier.node.path}, although both may remove nodes"
         f" from the same cluster: {earlier.node.path} already depends on it, through"
-        f" {', '.join(between)}, and CloudFormation refuses circular dependencies. If both run at"
-        " once, the guards of neither see what the other removes. Declare them in the order of"
-        " that dependency, or deploy them one after the other.",
+        f" {', '.join(between)}, and CloudFormation rejects circular dependencies. If both run at"
+        " the same time, neither one's guards account for what the other removes. Declare them in"
+        " the order of that dependency, or deploy them one after the other.",
     )
 
 
@@ -113,7 +114,7 @@ def warn_of_empty_value(removal: IConstruct, attribute: Attribute, place: str) -
     """Say that an attribute that may be empty is the value of an export or of a parameter."""
     Annotations.of(removal).add_warning_v2(
         RemovalWarning.EMPTY_EXPORT.value,
-        f"{attribute} may be empty, and is the value of {place}. CloudFormation refuses an empty"
-        " one, which fails the deployment after the nodes are gone. Use a count instead, such as"
-        " failed_count, or a value with text of its own, such as f'nodes:{removal.failed_nodes}'.",
+        f"{attribute} may be empty, and is the value of {place}. CloudFormation rejects an empty"
+        " value, so the deployment would fail after the nodes are gone. Use a count instead, such"
+        " as failed_count, or add literal text, as in f'nodes:{removal.failed_nodes}'.",
     )

@@ -90,11 +90,11 @@ class Hook:
         """
         seconds = deadline - self.clock.now()
         if seconds < 1:
-            raise HookError("could not be asked: no time was left for it")
+            raise HookError("could not be invoked: no time was left for it")
         payload = json.dumps(
             event(self.envelope, description, nodes, deadline), separators=(",", ":")
         ).encode("ascii")
-        _log.info("Asking %s about %d nodes, for up to %d s.", self.function, len(nodes), seconds)
+        _log.info("Invoking %s for %d nodes, for up to %d s.", self.function, len(nodes), seconds)
         began = self.clock.now()
         try:
             answer = call_with_retry(
@@ -107,7 +107,7 @@ class Hook:
         except aws.AwsError as error:
             raise HookError(_not_invoked(error)) from error
         took = self.clock.now() - began
-        _log.info("It answered after %d s: %s", took, printable(_decoded(answer), _LOGGED))
+        _log.info("It responded after %d s: %s", took, printable(_decoded(answer), _LOGGED))
         return verdict(answer, nodes)
 
     def _invoked(self, payload: bytes, seconds: float) -> bytes:
@@ -121,7 +121,7 @@ class Hook:
             raise
         except aws.TransientError as error:
             # It may have run, or be running still: a second run beside it could do harm.
-            what = f"gave no answer in up to {seconds:.0f} s, and may be running still"
+            what = f"did not respond within {seconds:.0f} s and may still be running"
             raise HookError(f"{what} ({error.code})") from error
         if answer.get("FunctionError"):
             raise HookError(f"failed: {_error_of(body)}")
@@ -163,21 +163,21 @@ def verdict(answer: bytes, nodes: Iterable[Node]) -> Verdict:
             an agreement.
     """
     if len(answer) > ANSWER_MAX:
-        raise HookError(f"answered with more than {ANSWER_MAX} bytes")
+        raise HookError(f"returned more than {ANSWER_MAX} bytes")
     try:
         given = json.loads(_decoded(answer) or "null", object_pairs_hook=_object)
     except (ValueError, RecursionError):
-        raise HookError("answered something that is not JSON") from None
+        raise HookError("returned something that is not JSON") from None
     if not given or not isinstance(given, dict):
         shown = quoted(_decoded(answer).strip() or "nothing")
-        raise HookError(f'answered {shown}; allowed: {{"Decision": "PROCEED"}} or "VETO"')
+        raise HookError(f'returned {shown}; allowed: {{"Decision": "PROCEED"}} or "VETO"')
     _only(given, ("Decision", "Reason", "VetoedNodes"))
     decision = given.get("Decision")
     if decision not in tuple(Decision):
-        raise HookError(f"answered Decision {quoted(decision)}; allowed: {' or '.join(Decision)}")
+        raise HookError(f"returned Decision {quoted(decision)}; allowed: {' or '.join(Decision)}")
     entries = given.get("VetoedNodes", [])
     if not isinstance(entries, list):
-        raise HookError("answered VetoedNodes that is not a list")
+        raise HookError("returned VetoedNodes that is not a list")
     known = {("NodeId", node.instance_id): node for node in nodes if node.instance_id}
     known |= {("NodeLogicalId", node.logical_id): node for node in nodes if node.logical_id}
     return Verdict(Decision(decision), _reason(given), dict(_veto(one, known) for one in entries))
@@ -188,14 +188,14 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     given: dict[str, Any] = {}
     for key, value in pairs:
         if key in given:
-            raise HookError(f"answered the key {quoted(key)} more than once")
+            raise HookError(f"returned the key {quoted(key)} more than once")
         given[key] = value
     return given
 
 
 def _veto(entry: object, known: Mapping[tuple[str, str], Node]) -> tuple[str, str]:
     if not isinstance(entry, dict):
-        raise HookError(f"answered VetoedNodes with {quoted(entry)}, which is not an object")
+        raise HookError(f"returned VetoedNodes with {quoted(entry)}, which is not an object")
     _only(entry, ("NodeId", "NodeLogicalId", "Reason"))
     named = [(key, entry[key]) for key in ("NodeId", "NodeLogicalId") if entry.get(key)]
     found = {known.get((key, str(value))) for key, value in named}
@@ -209,23 +209,25 @@ def _veto(entry: object, known: Mapping[tuple[str, str], Node]) -> tuple[str, st
 def _reason(given: Mapping[str, Any]) -> str:
     reason = given.get("Reason", "")
     if not isinstance(reason, str):
-        raise HookError(f"answered Reason {quoted(reason)}, which is not text")
+        raise HookError(f"returned Reason {quoted(reason)}, which is not text")
     return abbreviated(printable(reason.strip()), aws.MESSAGE_MAX)
 
 
 def _only(given: Mapping[str, Any], allowed: Sequence[str]) -> None:
     for key in given:
         if key not in allowed:
-            raise HookError(f"answered a key {quoted(key)}; allowed: {', '.join(allowed)}")
+            raise HookError(
+                f"returned the unknown key {quoted(key)}; allowed: {', '.join(allowed)}"
+            )
 
 
 def _not_invoked(error: aws.AwsError) -> str:
     if isinstance(error, aws.AccessDeniedError) and error.is_missing_permission:
         return (
-            "could not be asked: the function's role needs lambda:InvokeFunction on it"
+            "could not be invoked: the function's role needs lambda:InvokeFunction on it"
             f" ({error.code}: {error.message})"
         )
-    return f"could not be asked ({error.code}: {error.message})"
+    return f"could not be invoked ({error.code}: {error.message})"
 
 
 def _error_of(body: bytes) -> str:

@@ -83,7 +83,7 @@ class CustomResource(CfnResource):
         try:
             envelope = Envelope.from_event(event)
         except EnvelopeError as error:
-            _log.error("%s There is nobody to answer.", error)
+            _log.error("%s There is no response URL, so no response was sent.", error)
             return
         remaining = context.get_remaining_time_in_millis() / 1000
         self._exchange = Exchange(
@@ -171,7 +171,7 @@ class CustomResource(CfnResource):
             if exchange:
                 exchange.reply(
                     self._outcome_so_far(
-                        "A call to AWS did not return before the function's time was up."
+                        "A call to AWS did not return before the function ran out of time."
                     )
                     or self._unexpected("time ran out")
                 )
@@ -210,8 +210,7 @@ class CustomResource(CfnResource):
             # A Delete that fails leaves the stack stuck, and there is nothing to undo.
             return reports.untouched(Outcome.DELETED, cluster, failed)
         sentence = (
-            f"{failed} Which nodes were removed is in its log and in the cluster; deploy the same"
-            " set again to retry."
+            f"{failed} The log shows which nodes were removed. Redeploy the same set to retry."
         )
         return reports.failure(cluster, sentence, log_place(self._context))
 

@@ -36,8 +36,8 @@ def answering(error: Exception) -> Callable[[Any, Any], None]:
             return
         answer = {
             "Status": "SUCCESS" if envelope.request_type == "Delete" else "FAILED",
-            "Reason": f"The function could not be loaded ({what}); this invocation called nothing."
-            " Deploy the current version of the provider, and then the same set again."
+            "Reason": f"The function could not be loaded ({what}); no call was made."
+            " Deploy the current version of the provider, then redeploy the same set."
             f" CloudWatch Log Stream: {context.log_stream_name}",
             "PhysicalResourceId": envelope.physical_resource_id,
             "StackId": envelope.stack_id,
@@ -50,7 +50,7 @@ def answering(error: Exception) -> Callable[[Any, Any], None]:
                 request = Request(envelope.response_url, body, headers, method="PUT")  # noqa: S310
                 urlopen(request, timeout=10)  # noqa: S310
             except Exception as failure:  # noqa: BLE001
-                log.warning("The reply did not reach CloudFormation: %s", type(failure).__name__)
+                log.warning("The response did not reach CloudFormation: %s", type(failure).__name__)
             else:
                 return
 

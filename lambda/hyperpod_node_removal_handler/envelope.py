@@ -44,7 +44,7 @@ class Envelope:
             raise EnvelopeError("The event is not a map.")
         for key in _REQUIRED:
             if not isinstance(event.get(key), str) or not event[key]:
-                raise EnvelopeError(f"The event has no {key}: it is not from CloudFormation.")
+                raise EnvelopeError(f"The event has no {key}, so it is not from CloudFormation.")
         stack_id, logical_id = event["StackId"], event["LogicalResourceId"]
         given = event.get("PhysicalResourceId")
         return cls(

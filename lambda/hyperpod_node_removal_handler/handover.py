@@ -98,7 +98,7 @@ class Continuation:
         except _UNREADABLE as error:
             what = f"no {error}" if isinstance(error, KeyError) else type(error).__name__
             raise RequestError(
-                f"The event's {KEY} is not one of this version of the function ({what})."
+                f"The event's {KEY} is not from this version of the function ({what})."
             ) from error
         return continuation
 

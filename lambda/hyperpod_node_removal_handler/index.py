@@ -44,7 +44,7 @@ def remove(event: Mapping[str, Any], context: LambdaContext) -> str:
     except RequestError as error:
         return handler.respond(_refused(event, context, error))
     if work.request.is_empty:
-        sentence = "The set of nodes is empty; nothing was called."
+        sentence = "The set of nodes is empty; no calls were made."
         return handler.respond(report.untouched(Outcome.EMPTY, work.request.cluster, sentence))
     return _reconcile(work, event, context)
 
@@ -52,7 +52,7 @@ def remove(event: Mapping[str, Any], context: LambdaContext) -> str:
 @handler.delete
 def delete(event: Mapping[str, Any], context: LambdaContext) -> str:  # noqa: ARG001
     """Let go of the resource. Nothing is called: the nodes stay as they are."""
-    sentence = "The resource was deleted; the cluster was not touched."
+    sentence = "The resource was deleted; the cluster was not changed."
     cluster = cluster_of(event["ResourceProperties"])
     return handler.respond(report.untouched(Outcome.DELETED, cluster, sentence))
 
@@ -83,8 +83,8 @@ def _sent_at(event: Mapping[str, Any]) -> float:
         return now
     if not now - timing.MAX_EVENT_AGE - timing.SEND_TIME_SLACK <= sent_at <= now:
         _log.warning(
-            "The ResponseURL tells that the request was sent %d s ago, which is not believed: time"
-            " counts from now.",
+            "The ResponseURL says that the request was sent %d s ago, which is implausible;"
+            " counting time from now instead.",
             now - sent_at,
         )
         return now
@@ -129,13 +129,13 @@ def _reconcile(work: Continuation, event: Mapping[str, Any], context: LambdaCont
         if result is not None:
             return handler.respond(report.of_result(result, request, log))
         if work.invocation >= handover.MAX_INVOCATIONS:
-            limit = f"It was handed over {work.invocation - 1} times, which is the limit."
+            limit = f"The removal reached the limit of {work.invocation - 1} hand-overs."
             return handler.respond(report_so_far(limit))
         return handler.hand_over(lambda: _hand_over(reconciler.continuation, event, context))
     except StackNotUpdatingError as error:
         return handler.respond(_not_updating(event, context, error))
     except RepliedError:
-        _log.info("CloudFormation has been answered; nothing more is done.")
+        _log.info("CloudFormation already has a response; stopping.")
         return handler.stay_silent()
     except aws.AwsError as error:
         _log.error("%s", error)
@@ -183,7 +183,7 @@ def _not_updating(
         return report.untouched(
             Outcome.ROLLED_BACK,
             cluster,
-            f"{error} No node was removed, and removed nodes do not come back.",
+            f"{error} No node was removed, and a rollback does not restore removed nodes.",
         )
     return report.failure(cluster, f"{error} Nothing was removed.", log_place(context))
 

@@ -77,7 +77,7 @@ def _failure_line(node: RequestedNode, cluster: str) -> LogLine:
     said = node.refusal.message if node.refusal else ""
     message = (said or what_happened(code_of(node))).rstrip(".")
     where = f" Group {node.node.group}, status {node.node.status}." if node.node else ""
-    tries = f" Asked {node.attempts} times." if node.attempts > 1 else ""
+    tries = f" Requested {node.attempts} times." if node.attempts > 1 else ""
     return LogLine(
         logging.WARNING,
         f"{node.name}: not removed: {code_of(node)}: {message}.{where}{tries}",
@@ -109,15 +109,15 @@ def _target_count_line(group: str, count: int, before: int | None, after: int) -
     if after > before - count:
         return LogLine(
             logging.WARNING,
-            f"{group}: TargetCount is {after} and was {before}, although the service took the"
-            f" removal of {count}: it has yet to lower the count, or somebody raised it. Read it"
-            " again before you change InstanceCount in the cluster's template.",
+            f"{group}: TargetCount is {after} (was {before}) although {count} removals were"
+            " accepted: the service has not lowered the count yet, or somebody raised it. Check it"
+            " before you change InstanceCount in the cluster's template.",
             fields,
         )
     others = f" (of these, {count} removed here)" if after < before - count else ""
     return LogLine(
         logging.INFO,
-        f"{group}: InstanceCount {before} -> {after}{others}: write that into the cluster's"
+        f"{group}: InstanceCount {before} -> {after}{others}: update the cluster's"
         " template, or its next update adds the nodes again.",
         fields,
     )

@@ -141,7 +141,7 @@ class Reconciler:
             with suppress(aws.AwsError):  # What was requested may be leaving, or gone.
                 for _ in range(LOOKS):
                     self.removal = self.removal.observe(self._cluster.nodes())
-            return self._result(f"{error} No further node was requested.")
+            return self._result(f"{error} No more nodes were requested.")
         return result
 
     def _run(self) -> Result | None:
@@ -182,7 +182,7 @@ class Reconciler:
             if step is Step.HAND_OVER:
                 return None
             if step in {Step.FINISH, Step.EXPIRE}:
-                why = f"the time was up after {round(now - self._deadlines.started)} s"
+                why = f"time ran out after {round(now - self._deadlines.started)} s"
                 self.removal = self.removal.stop(why, self._schedule.stage)
                 self._log_progress()
                 return self._result()
@@ -251,7 +251,7 @@ class Reconciler:
             guards = replace(guards, missing_nodes=MissingNodes.ACCEPT)
         plan = self._checked(plan, guards)
         if self._hook and self._request.is_dry_run:
-            _log.info("A dry run: %s is not asked.", self._hook.function)
+            _log.info("Dry run: %s is not invoked.", self._hook.function)
         return plan
 
     def _checked(self, plan: Plan, guards: Guards) -> Plan:
@@ -451,7 +451,7 @@ class Reconciler:
             if not was_there and not self._request.changes_settings_only:
                 return self._result(not_found(self._cluster.name, error))
             if self._is_cluster_gone():
-                _log.warning("The cluster does not exist any more, and neither do its nodes.")
+                _log.warning("The cluster and its nodes no longer exist.")
                 self.removal = self.removal.cluster_deleted()
                 return self._result()
         _log.error("%s", error)

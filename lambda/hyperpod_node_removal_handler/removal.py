@@ -20,11 +20,15 @@ from hyperpod_node_removal_handler.cluster import DeleteReply, Listing, Node, Re
 from hyperpod_node_removal_handler.request import Scope
 from hyperpod_node_removal_handler.requested_node import Phase, RequestedNode
 
-_NO_ANSWER: Final = Refusal(FailureCode.NO_ANSWER, "the service's answer did not mention the node")
-_ON_ITS_WAY: Final = Refusal(FailureCode.NO_ANSWER, "it was requested, and no answer came in time")
+_NO_ANSWER: Final = Refusal(
+    FailureCode.NO_ANSWER, "the service's response did not mention the node"
+)
+_ON_ITS_WAY: Final = Refusal(
+    FailureCode.NO_ANSWER, "it was requested, but no response came in time"
+)
 _OUT_OF_SCOPE: Final = Refusal(
     FailureCode.NOT_REQUESTED,
-    "this update changes neither the cluster nor the ids; change RetryToken to remove the node",
+    "this update changes only settings; change RetryToken to remove the node",
 )
 _TURNED_UP_LATE: Final = Refusal(
     FailureCode.GUARDED, "it was not in the cluster when the guards were checked"

@@ -92,8 +92,8 @@ class Exchange:
             self._deliver(body)
         except DeliveryError as error:
             _log.error(
-                "The reply did not reach CloudFormation: %s. The stack will wait until its"
-                " ServiceTimeout. The reply was: %s",
+                "The response did not reach CloudFormation: %s. The stack will wait until its"
+                " ServiceTimeout. The response was: %s",
                 error,
                 body.decode("ascii"),
             )
@@ -124,7 +124,7 @@ class Exchange:
                 pause = backoff.pause()
                 if pause >= min(self.closes_at, self._ends_at) - self._clock.now():
                     raise
-                _log.warning("The reply was not delivered: %s. Trying again.", error)
+                _log.warning("The response was not delivered: %s. Retrying.", error)
                 self._clock.sleep(pause)
             else:
                 return

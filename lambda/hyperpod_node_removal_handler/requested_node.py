@@ -155,7 +155,7 @@ class RequestedNode:
             seen = replace(seen, phase=Phase.LEAVING, failures=seen.failures + 1)
             if seen.failures < LOOKS:
                 return seen
-            message = node.message or "the node turned to Failure"
+            message = node.message or "the node's status changed to Failure"
             return seen.fail(Refusal(FailureCode.REMOVAL_FAILED, message))
         if seen.is_accepted or node.is_shutting_down:
             is_news = seen.was_seen_leaving or node.status != _FAILURE
@@ -174,7 +174,10 @@ class RequestedNode:
     def mark_gone(self) -> Self:
         """It is not in the cluster, beyond doubt."""
         if self.node is not None and self.node.is_detaching:
-            message = "it left the list while it was moved to another cluster (MoveClusterNodes)"
+            message = (
+                "the node left the cluster while it was being moved to another one"
+                " (MoveClusterNodes)"
+            )
             return self.fail(Refusal(FailureCode.MOVED, message))
         is_removed = self.is_leaving or self.may_have_been_requested
         return replace(self, phase=Phase.REMOVED if is_removed else Phase.ABSENT)

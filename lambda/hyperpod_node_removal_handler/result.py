@@ -106,7 +106,7 @@ def interrupted(error: AwsError, *, has_begun: bool) -> str:
 def _failed(error: AwsError) -> str:
     said = f"{error.code}: {error.message.rstrip('.')}"
     if not isinstance(error, AccessDeniedError):
-        return f"{error.operation} failed: {said}. Deploy the same set again to retry."
+        return f"{error.operation} failed: {said}. Redeploy the same set to retry."
     if not error.is_missing_permission:
         return f"The function may not call {error.operation}: {said}."
     service = "cloudformation" if error.operation == "DescribeStacks" else "sagemaker"
@@ -130,8 +130,8 @@ def _autoscaled(nodes: Sequence[RequestedNode], description: ClusterDescription)
     if description.autoscaler and groups:
         yield (
             f"{description.autoscaler} scales this cluster and may add nodes to"
-            f" {several(groups, _SHOWN)} again, for pods that wait, up to the limits of its node"
-            " pools."
+            f" {several(groups, _SHOWN)} again for pending pods, up to the limits of its"
+            " node pools."
         )
 
 
@@ -139,8 +139,8 @@ def _replaced(nodes: Sequence[RequestedNode], description: ClusterDescription) -
     names = [node.name for node in nodes if _may_have_another_id(node)]
     if description.recovers_nodes and names:
         yield (
-            "Automatic node recovery may give a node another instance, and another instance id,"
-            f" before it is removed: {several(names, _SHOWN)}; a logical id stays."
+            "Automatic node recovery may replace a node with another instance (and instance id)"
+            f" before it is removed: {several(names, _SHOWN)}. Logical ids do not change."
         )
 
 
@@ -159,14 +159,14 @@ def left_alone(names: Sequence[str]) -> Iterator[str]:
     """Say which nodes an update that changes settings only did not ask for."""
     if names:
         yield (
-            "This update changes neither the cluster nor the ids, so nodes that are in the cluster"
-            f" were not requested: {several(names, _SHOWN)}. Change RetryToken to remove them."
+            "This update changes only settings, so nodes in the cluster were not requested:"
+            f" {several(names, _SHOWN)}. Change RetryToken to remove them."
         )
 
 
 def in_transition(status: str, seconds: int) -> str:
     """Say that the cluster is still busy with the removal."""
     return (
-        f"The cluster was still {status} {seconds} s after the last node left: a change of it may"
-        " be refused until that is over."
+        f"The cluster was still {status} {seconds} s after the last node left, so it may reject"
+        " changes until that ends."
     )

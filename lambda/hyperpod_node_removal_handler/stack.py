@@ -301,7 +301,7 @@ class StackWatch:
             self._at_rest_since = min(self._at_rest_since, self._seen_at)
             if is_same or self._seen_at - self._at_rest_since >= timing.AT_REST:
                 raise StackNotUpdatingError(
-                    f"The operation of the stack has ended: it is in {view.status}.",
+                    f"The stack operation has ended: the stack is in {view.status}.",
                     is_rolling_back=False,
                 )
         return self._unclear(view)
@@ -371,7 +371,7 @@ class StackWatch:
         status = f"in {view.status}" if view.status else "not visible"
         which = " of another operation" if view.status in _FORWARD else ""
         raise StackNotUpdatingError(
-            f"The stack is {status}{which}, in which CloudFormation sends no such request.",
+            f"The stack is {status}{which}; CloudFormation sends no such request in that state.",
             is_rolling_back=False,
         )
 
@@ -384,7 +384,7 @@ def _rolled_back(view: StackView) -> StackNotUpdatingError:
 
 def _other(view: StackView) -> StackNotUpdatingError:
     return StackNotUpdatingError(
-        f"The operation that sent this request is over: the stack is in {view.status} of a later"
-        " one.",
+        f"The operation that sent this request has ended: the stack is in {view.status} of a later"
+        " operation.",
         is_rolling_back=False,
     )

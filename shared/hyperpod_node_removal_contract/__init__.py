@@ -104,11 +104,11 @@ class Outcome(StrEnum):
     FAILED = "FAILED"
     """No node left. Never seen by a template: the resource fails."""
     EMPTY = "EMPTY"
-    """The set is empty; nothing was called."""
+    """The set is empty; no calls were made."""
     ROLLED_BACK = "ROLLED_BACK"
     """The stack is rolling back; nothing was removed and nothing was restored."""
     DELETED = "DELETED"
-    """The resource left the stack; the cluster was not touched."""
+    """The resource left the stack; the cluster was not changed."""
 
 
 # Numbers -------------------------------------------------------------------------------------
@@ -224,7 +224,7 @@ def _host_name_problem(value: str) -> str | None:
         return None
     return (
         f"{quoted(value)} is a host name; use the node's instance id, which aws sagemaker"
-        " list-cluster-nodes shows beside its PrivateDnsHostname"
+        " list-cluster-nodes shows next to its PrivateDnsHostname"
     )
 
 

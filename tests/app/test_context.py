@@ -40,7 +40,7 @@ def test_a_file(tmp_path: Path) -> None:
 def test_a_file_and_keys(tmp_path: Path) -> None:
     context = {"removals": "set.yaml", "cluster": "a", "retry_token": "2"}
     assert refusal(context, tmp_path) == (
-        "-c removals names a file, so every key stands in it; also given: -c cluster,"
+        "-c removals names a file, which must contain every key; also given: -c cluster,"
         " -c retry_token; allowed: the file or the keys, not both"
     )
 

@@ -232,13 +232,13 @@ def test_nodes_come_from_the_log_of_the_right_invocation_in_any_frame(frame: str
     [
         (
             Paper(errors={"FilterLogEvents": denied("FilterLogEvents")}),
-            "logs:FilterLogEvents is not allowed, and is needed.",
+            "logs:FilterLogEvents is required but not allowed.",
         ),
         (
             Paper(errors={"FilterLogEvents": client_error("FilterLogEvents", "ExpiredToken")}),
             "The AWS credentials have expired;",
         ),
-        (Paper(), "The function's log has no lines on them, or not yet."),
+        (Paper(), "The function's log has no lines about them, at least not yet."),
     ],
 )
 def test_without_the_log_the_reason_is_shown_as_it_is(paper: Paper, why: str) -> None:
@@ -280,7 +280,7 @@ def test_another_resource_that_failed() -> None:
     assert [problem.text for problem in report.problems] == [
         "Bucket (AWS::S3::Bucket): CREATE_FAILED: It exists."
     ]
-    assert report.headline == "The removal did not fail; other resources did."
+    assert report.headline == "The removal did not fail, but other resources did."
 
 
 def test_a_clean_up_that_failed_is_one_of_the_removal() -> None:
@@ -301,7 +301,7 @@ def test_a_stack_that_failed_as_a_whole_shows_its_own_reason() -> None:
     paper.happen("ROLLBACK_COMPLETE")
     report = explain(paper)
     assert report.conclusion is Conclusion.PROBLEMS
-    assert report.headline == "The operation failed as a whole, not a resource of it."
+    assert report.headline == "The operation failed as a whole; no single resource failed."
     assert [problem.text for problem in report.problems] == [
         f"{NAME} ({STACK}): ROLLBACK_IN_PROGRESS: {why}"
     ]
@@ -313,7 +313,9 @@ def test_an_update_that_was_cancelled_is_no_success() -> None:
     paper.outputs = {"Outcome": "COMPLETE", "ClusterName": "ml-cluster"}
     report = explain(paper)
     assert report.conclusion is Conclusion.PROBLEMS
-    assert report.headline.startswith("The operation was rolled back, and no resource failed")
+    assert report.headline.startswith(
+        "The operation was canceled: it was rolled back, but no resource failed"
+    )
     assert report.attributes == {}
 
 
@@ -343,7 +345,7 @@ def test_a_stack_without_a_removal_is_2() -> None:
     bucket = {"AWS::S3::Bucket": "bucket"}
     report = explain(life("CREATE_IN_PROGRESS", "CREATE_COMPLETE", resources=bucket))
     assert report.conclusion is Conclusion.UNKNOWN
-    assert report.headline.startswith(f"The stack has no removal (a resource {RESOURCE_TYPE});")
+    assert report.headline.startswith(f"The stack has no removal (a {RESOURCE_TYPE} resource);")
 
 
 PARTIAL = {
@@ -364,7 +366,7 @@ def reported(**outputs: str) -> Paper:
 def test_a_success_that_neither_outputs_nor_log_explain_says_so() -> None:
     report = explain(reported())
     assert report.conclusion is Conclusion.FINE
-    assert "no Output of the attribute Outcome" in report.notes[0]
+    assert "no Output for the attribute Outcome" in report.notes[0]
 
 
 def test_a_success_is_found_whatever_its_outputs_are_called() -> None:
@@ -390,7 +392,7 @@ def test_codes_of_a_report_that_may_not_be_read() -> None:
     report = explain(paper)
     assert report.conclusion is Conclusion.PROBLEMS
     assert names(report) == ["i-00000001"]
-    assert "logs:FilterLogEvents is not allowed" in report.notes[-1]
+    assert "logs:FilterLogEvents is required but not allowed" in report.notes[-1]
 
 
 @pytest.mark.parametrize("operation", ["DescribeStacks", "DescribeStackEvents"])
@@ -399,7 +401,7 @@ def test_what_may_not_be_called_is_2_with_its_action(operation: str) -> None:
     paper.errors[operation] = denied(operation)
     report = explain(paper)
     assert report.conclusion is Conclusion.UNKNOWN
-    assert f"cloudformation:{operation} is not allowed, and is needed." in report.headline
+    assert f"cloudformation:{operation} is required but not allowed." in report.headline
 
 
 @pytest.mark.parametrize("status", [*STATUSES, "UPDATE_IN_PROGRESS", "NEW_STATUS"])

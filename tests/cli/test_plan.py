@@ -85,7 +85,7 @@ def test_a_broken_guard_is_1(command: Command, cluster: Cluster) -> None:
     done = command("plan", "removals.yaml")
     assert done.code == 1
     assert (
-        "A guard is broken: removing 6 of 8 nodes of group workers leaves 2, fewer than 4"
+        "A guard is violated: removing 6 of 8 nodes of group workers leaves 2, fewer than 4"
         " (MinRemaining)." in done.out
     )
     assert "InstanceCount" not in done.out
@@ -141,7 +141,7 @@ def test_a_busy_cluster_is_noted(command: Command, cluster: Cluster) -> None:
     command.write(file(cluster, cluster.node_ids("workers")[0]))
     done = command("plan", "removals.yaml")
     assert done.code == 0
-    assert "The cluster is SystemUpdating: the service removes no node until that is" in done.out
+    assert "The cluster is SystemUpdating; the service removes no nodes until that" in done.out
 
 
 def test_a_comment_for_a_pull_request(command: Command, cluster: Cluster) -> None:
@@ -174,7 +174,7 @@ def test_no_such_cluster_is_2_and_names_the_region(command: Command) -> None:
 
 
 ENDPOINT = "AWS_ENDPOINT_URL_SAGEMAKER"
-NOT_CALLED = "The AWS SDK could not make the call; check the profile, the files that it names,"
+NOT_CALLED = "The AWS SDK could not make the call; check the profile, the files it refers to,"
 NOT_OBTAINED = "The AWS credentials could not be obtained; check the profile."
 SSO = """\
 sso_session = s
@@ -190,9 +190,9 @@ ROLE = "arn:aws:iam::111122223333:role/reader"
 @pytest.mark.parametrize(
     ("lacks", "environment", "config", "sentence"),
     [
-        (KEYS, {}, "", "There are no AWS credentials; log in, or choose a profile"),
-        (REGIONS, {}, "", "There is no region; give --region or set AWS_REGION."),
-        ((), {"AWS_REGION": "us east"}, "", "That is not a region; give another one"),
+        (KEYS, {}, "", "No AWS credentials were found; log in, or specify a profile"),
+        (REGIONS, {}, "", "No region is configured; specify --region or set AWS_REGION."),
+        ((), {"AWS_REGION": "us east"}, "", "The region is not valid; specify another one"),
         ((), {ENDPOINT: "sagemaker"}, "", NOT_CALLED),
         ((), {ENDPOINT: "http://127.0.0.1:1"}, "", "AWS cannot be reached; check the region"),
         ((), {"AWS_DEFAULTS_MODE": "fast"}, "", NOT_CALLED),
@@ -253,7 +253,10 @@ def test_the_region_of_an_arn_is_taken_and_must_not_differ(
     assert without(command, *REGIONS)("plan", "removals.yaml").code == 0
     done = command("plan", "removals.yaml", "--region", "eu-west-1")
     assert done.code == 2
-    assert "The ARN is one of region us-east-1, but the region is eu-west-1; give" in done.out
+    assert (
+        "The ARN is in region us-east-1, but the configured region is eu-west-1; specify"
+        in done.out
+    )
 
 
 def test_profile_and_region_as_the_aws_cli_takes_them(command: Command, cluster: Cluster) -> None:
@@ -266,15 +269,15 @@ def test_profile_and_region_as_the_aws_cli_takes_them(command: Command, cluster:
     assert without(bare, AWS_PROFILE="ops")("plan", "removals.yaml").code == 0
     done = bare("plan", "removals.yaml", "--profile", "dev")
     assert done.code == 2
-    assert "There is no such profile" in done.out
+    assert "The profile was not found" in done.out
 
 
 @pytest.mark.parametrize(
     ("code", "status", "words"),
     [
-        ("AccessDeniedException", 403, "sagemaker:ListClusterNodes is not allowed, and is needed."),
+        ("AccessDeniedException", 403, "sagemaker:ListClusterNodes is required but not allowed."),
         ("ExpiredTokenException", 400, "The AWS credentials have expired; log in again"),
-        ("UnrecognizedClientException", 400, "AWS does not know these credentials"),
+        ("UnrecognizedClientException", 400, "AWS does not recognize these credentials"),
         ("ValidationException", 400, "ListClusterNodes failed: ValidationException: no"),
     ],
 )
@@ -361,6 +364,6 @@ def test_the_guards_are_those_of_the_function(tmp_path: Path) -> None:
     )
     result = world.remove([*nodes, ABSENT], guards=guards)
     assert [problem.text for problem in report.problems] == [
-        f"A guard is broken: {phrase}." for phrase in result.objections
+        f"A guard is violated: {phrase}." for phrase in result.objections
     ]
     assert len(result.objections) == 5

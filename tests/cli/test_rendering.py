@@ -222,7 +222,7 @@ def test_a_comment_is_never_too_long() -> None:
     text = markdown(Findings("plan", (report,)))
     assert len(text) < 65_536
     assert len(text) > LENGTH_MAX - 1000
-    assert text.endswith("The rest does not fit a comment; the output of the command has it.\n")
+    assert text.endswith("The rest does not fit in a comment; see the output of the command.\n")
 
 
 @pytest.mark.parametrize(

@@ -128,7 +128,7 @@ def test_an_operation_that_does_not_begin_in_time_is_2() -> None:
     paper.happen("UPDATE_COMPLETE")
     report = Story(paper).watch(wait=60)
     assert report.conclusion is Conclusion.UNKNOWN
-    assert report.headline == "No operation on the stack began within 60 s."
+    assert report.headline == "No operation on the stack started within 60 s."
 
 
 def test_no_such_stack_is_2_if_it_is_not_waited_for() -> None:
@@ -175,7 +175,9 @@ def test_a_log_that_may_not_be_read_is_told_once() -> None:
     story = Story(paper, [lambda: None, lambda: None, lambda: paper.happen("UPDATE_COMPLETE")])
     assert story.watch().conclusion is Conclusion.FINE
     (shown,) = [text for text in story.texts if "logs:FilterLogEvents" in text]
-    assert shown.startswith("No rounds are shown. logs:FilterLogEvents is not allowed, and is")
+    assert shown.startswith(
+        "The progress of the function is not shown. logs:FilterLogEvents is required"
+    )
 
 
 @given(hostile)

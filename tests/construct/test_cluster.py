@@ -143,7 +143,7 @@ def test_exactly_one_way(given: dict[str, str], shown: str) -> None:
     with pytest.raises(InvalidPropertyError) as caught:
         NodeRemoval(Stack(App(), "Stack"), "Removal", **given)  # type: ignore[arg-type]
     assert str(caught.value) == (
-        "Stack/Removal: cluster: give exactly one of cluster, cluster_arn, cluster_name;"
+        "Stack/Removal: cluster: specify exactly one of cluster, cluster_arn, cluster_name;"
         f" given: {shown}"
     )
 
@@ -155,7 +155,7 @@ def test_something_else_is_not_a_cluster() -> None:
 
 
 def test_an_arn_is_not_a_name() -> None:
-    with pytest.raises(InvalidPropertyError, match="is an ARN; give it as cluster_arn"):
+    with pytest.raises(InvalidPropertyError, match="is an ARN; pass it as cluster_arn"):
         NodeRemoval(Stack(App(), "Stack"), "Removal", cluster_name=CLUSTER_ARN)
 
 

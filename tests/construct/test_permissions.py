@@ -64,7 +64,7 @@ def test_cdk_nag_finds_one_acknowledged_wildcard_with_a_name(
     assert finding["ruleName"] == (
         f"AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:sagemaker:{place}:cluster/*]"
     )
-    assert "Give cluster_arn instead" in finding["reason"]
+    assert "Specify cluster_arn instead" in finding["reason"]
     assert len(finding["violatingConstructs"]) == 1
 
 
@@ -180,7 +180,10 @@ def test_permissions_that_cannot_fit_fail_the_synth_with_a_way_out() -> None:
     text = str(caught.value)
     assert "removals of Owner/HyperPodNodeRemovalProvider have 1" in text
     assert "allowed: 10240 in one role" in text
-    assert "another NodeRemovalProvider, or their clusters by cluster_name" in text
+    assert (
+        "another NodeRemovalProvider for some removals, or specify their clusters by cluster_name"
+        in text
+    )
     assert INLINE_POLICIES_MAX == 10_240
 
 

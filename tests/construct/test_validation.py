@@ -206,7 +206,7 @@ def test_a_list_token_among_ids_is_refused(
     stack: Stack, parameters: dict[str, CfnParameter]
 ) -> None:
     ids = [*parameters["list"].value_as_list, NODE_ID]
-    assert "a list that is known at deployment only stands among other values" in refusal(
+    assert "a list that is known only at deployment is mixed with other values" in refusal(
         stack, node_ids=ids
     )
 

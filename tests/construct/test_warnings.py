@@ -88,7 +88,7 @@ def test_a_name_widens_the_permissions_even_of_an_empty_set(app: App) -> None:
     case.removal(cluster_arn=None, cluster_name="ml-cluster", node_ids=None)
     assert case.ids() == {ANY_CLUSTER}
     assert "cluster/*" in case.texts()[ANY_CLUSTER]
-    assert "Give cluster_arn" in case.texts()[ANY_CLUSTER]
+    assert "Specify cluster_arn" in case.texts()[ANY_CLUSTER]
 
 
 def test_a_cluster_of_the_same_app_drifts(app: App) -> None:
@@ -98,7 +98,7 @@ def test_a_cluster_of_the_same_app_drifts(app: App) -> None:
     assert case.ids() == {DATA_LOSS, STALE, DRIFT, ANY_CLUSTER}
     assert "Managed/Cluster" in case.texts()[DRIFT]
     assert "instance_group_target_counts" in case.texts()[DRIFT]
-    assert "before the cluster is made" in case.texts()[ANY_CLUSTER]
+    assert "before the cluster is created" in case.texts()[ANY_CLUSTER]
     waiting = CfnCluster(empty.stack, "Cluster", cluster_name="ml-cluster")
     empty.removal(cluster_arn=None, cluster=waiting, node_ids=None)
     assert empty.ids() == {ANY_CLUSTER}

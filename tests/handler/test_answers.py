@@ -38,8 +38,8 @@ def test_after_a_lost_answer_what_left_is_removed_with_lines_for_the_template(
     assert answer["Data"]["AlreadyAbsentCount"] == "0"
     assert json.loads(answer["Data"]["InstanceGroupTargetCounts"]) == {"a": 1, "b": 0}
     assert world.deletes == 3
-    assert "a: InstanceCount 150 -> 1: write that" in caplog.text
-    assert "b: InstanceCount 100 -> 0: write that" in caplog.text
+    assert "a: InstanceCount 150 -> 1: update the" in caplog.text
+    assert "b: InstanceCount 100 -> 0: update the" in caplog.text
 
 
 @pytest.mark.parametrize(("count", "deletes"), [(1, 1), (99, 1), (100, 2), (198, 2), (199, 3)])

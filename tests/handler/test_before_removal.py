@@ -140,7 +140,7 @@ def test_a_dry_run_says_that_it_was_not_asked(
     caplog.set_level(logging.INFO)
     nodes = list(cluster.node_ids("workers")[:2])
     function.send("Create", NodeIds=nodes, BeforeRemoval=HOOK, DryRun="true")
-    assert f"A dry run: {HOOK} is not asked." in caplog.messages
+    assert f"Dry run: {HOOK} is not invoked." in caplog.messages
 
 
 @pytest.mark.parametrize(
@@ -241,28 +241,32 @@ READ_TIMEOUT = ReadTimeoutError(endpoint_url="https://lambda")
 @pytest.mark.parametrize(
     ("hook", "errors", "sentence"),
     [
-        (None, [], "the hook drain:live answered 'null'; allowed: {"),
-        (b"", [], "answered 'nothing'; allowed: {"),
-        ({}, [], "answered '{}'; allowed: {"),
-        (b"PROCEED", [], "answered something that is not JSON"),
-        (b'\xef\xbb\xbf{"Decision": "PROCEED"}', [], "answered something that is not JSON"),
-        (b'{"Decision": "PROCEED"}' * 2, [], "answered something that is not JSON"),
-        (b"[" * 100_000 + b"]" * 100_000, [], "answered something that is not JSON"),
-        (b'{"Decision": 1' + b"0" * 9_999 + b"}", [], "answered something that is not JSON"),
-        (b'{"Decision": NaN}', [], "answered Decision 'nan'; allowed: PROCEED or VETO"),
-        (b'{"Decision": "PROCEED\\ud800"}', [], "answered Decision 'PROCEED\\ud800'; allowed: P"),
+        (None, [], "the hook drain:live returned 'null'; allowed: {"),
+        (b"", [], "returned 'nothing'; allowed: {"),
+        ({}, [], "returned '{}'; allowed: {"),
+        (b"PROCEED", [], "returned something that is not JSON"),
+        (b'\xef\xbb\xbf{"Decision": "PROCEED"}', [], "returned something that is not JSON"),
+        (b'{"Decision": "PROCEED"}' * 2, [], "returned something that is not JSON"),
+        (b"[" * 100_000 + b"]" * 100_000, [], "returned something that is not JSON"),
+        (b'{"Decision": 1' + b"0" * 9_999 + b"}", [], "returned something that is not JSON"),
+        (b'{"Decision": NaN}', [], "returned Decision 'nan'; allowed: PROCEED or VETO"),
+        (b'{"Decision": "PROCEED\\ud800"}', [], "returned Decision 'PROCEED\\ud800'; allowed: P"),
         (
             b'{"Decision": "VETO", "Decision": "PROCEED"}',
             [],
-            "answered the key 'Decision' more than once",
+            "returned the key 'Decision' more than once",
         ),
         (
             b'{"VetoedNodes": [{"NodeId": "i-0"}], "Decision": "PROCEED", "VetoedNodes": []}',
             [],
-            "answered the key 'VetoedNodes' more than once",
+            "returned the key 'VetoedNodes' more than once",
         ),
-        ({"Decision": "proceed"}, [], "answered Decision 'proceed'; allowed: PROCEED or VETO"),
-        ({"Decision": "PROCEED", "Vetoed": []}, [], "answered a key 'Vetoed'; allowed: Decision,"),
+        ({"Decision": "proceed"}, [], "returned Decision 'proceed'; allowed: PROCEED or VETO"),
+        (
+            {"Decision": "PROCEED", "Vetoed": []},
+            [],
+            "returned the unknown key 'Vetoed'; allowed: Decision,",
+        ),
         (
             {"Decision": "PROCEED", "VetoedNodes": [{"NodeId": "i-0"}]},
             [],
@@ -274,17 +278,17 @@ READ_TIMEOUT = ReadTimeoutError(endpoint_url="https://lambda")
             "the hook drain:live failed: KeyError: 'x'.",
         ),
         (Raised(b"Task timed out"), [], "failed: Task timed out."),
-        (None, [READ_TIMEOUT], "gave no answer in up to 720 s, and may be running still (ReadTime"),
+        (None, [READ_TIMEOUT], "did not respond within 720 s and may still be running (ReadTime"),
         (
             None,
             [ConnectionClosedError(endpoint_url="https://lambda")],
-            "may be running still (ConnectionClosedError)",
+            "may still be running (ConnectionClosedError)",
         ),
         (None, [ServiceError("ServiceException", status=500)], "(ServiceException)"),
         (
             None,
             [ServiceError("ResourceNotFoundException", "Function not found", 404)],
-            "could not be asked (ResourceNotFoundException: Function not found)",
+            "could not be invoked (ResourceNotFoundException: Function not found)",
         ),
         (
             None,
@@ -294,7 +298,7 @@ READ_TIMEOUT = ReadTimeoutError(endpoint_url="https://lambda")
         (
             None,
             [ServiceError("TooManyRequestsException", "slow", 429)] * 99,
-            "could not be asked (TooManyRequestsException: slow)",
+            "could not be invoked (TooManyRequestsException: slow)",
         ),
     ],
 )

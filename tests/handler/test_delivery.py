@@ -266,4 +266,4 @@ def test_a_reply_that_dripped_is_tried_again(
         monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{port}")
         answer = function.send("Create", NodeIds=[cluster.node_ids("workers")[0]])
     assert answer["Status"] == "SUCCESS"
-    assert "The reply was not delivered" in caplog.text
+    assert "The response was not delivered" in caplog.text

@@ -133,7 +133,7 @@ def test_a_call_that_returns_after_the_reply_leads_to_nothing_more(
     nodes = [*cluster.node_ids("workers")[:2]]
     answer = function.send("Create", NodeIds=nodes, ServiceTimeout="300")
     assert answer["Status"] == "FAILED"
-    assert "did not return before the function's time was up" in answer["Reason"]
+    assert "did not return before the function ran out of time" in answer["Reason"]
     late = [time for time in world.times("BatchDeleteClusterNodes") if time >= 1_000_290]
     assert late == []
     assert "nexpected" not in caplog.text

@@ -132,7 +132,7 @@ def test_a_key_that_is_missing_is_refused_by_its_name(
 
 @given(st.one_of(st.text(), st.none(), st.binary().map(lambda raw: raw.hex())))
 def test_what_is_not_a_continuation_is_refused(given: object) -> None:
-    with pytest.raises(RequestError, match="is not one of this version of the function"):
+    with pytest.raises(RequestError, match="is not from this version of the function"):
         Continuation.from_text(given)
 
 
@@ -158,7 +158,7 @@ def test_a_text_that_cannot_be_printed_is_refused(
     request: RemovalRequest, before: str, hidden: str, after: str
 ) -> None:
     hostile = replace(request, cluster=before + hidden + after)
-    with pytest.raises(RequestError, match="is not one of this version of the function"):
+    with pytest.raises(RequestError, match="is not from this version of the function"):
         Continuation.from_text(Continuation(hostile, Removal(()), 0, 1).to_text())
 
 
@@ -289,7 +289,7 @@ def test_the_chain_is_shorter_than_lambdas_limit_on_recursion(
     node = cluster.node_ids("workers")[0]
     answer = function.send("Create", seconds=120, NodeIds=[node])
     assert answer["Status"] == "FAILED"
-    assert "handed over 9 times, which is the limit" in answer["Reason"]
+    assert "reached the limit of 9 hand-overs" in answer["Reason"]
     assert function.links == 10
 
 

@@ -25,7 +25,7 @@ def test_a_group_that_karpenter_scales(world: World, caplog: pytest.LogCaptureFi
     nodes = cluster(world, autoscaler="Karpenter").node_ids("workers")
     report = world.report([nodes[0], nodes[1], ABSENT])
     assert report.data["Warnings"] == (
-        "Karpenter scales this cluster and may add nodes to workers again, for pods that wait, up"
+        "Karpenter scales this cluster and may add nodes to workers again for pending pods, up"
         " to the limits of its node pools."
     )
     assert warnings(caplog) == [report.data["Warnings"]]
@@ -81,8 +81,8 @@ def test_a_node_that_was_replaced_before_it_was_asked_for(world: World) -> None:
     assert report.status == "SUCCESS"
     assert report.data["AlreadyAbsentNodes"] == stale
     assert report.data["Warnings"] == (
-        "Automatic node recovery may give a node another instance, and another instance id, before"
-        f" it is removed: {stale}; a logical id stays."
+        "Automatic node recovery may replace a node with another instance (and instance id) before"
+        f" it is removed: {stale}. Logical ids do not change."
     )
     assert len(made.present) == 9
 

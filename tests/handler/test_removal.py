@@ -111,7 +111,7 @@ def test_stopping_names_what_had_been_accepted_and_what_had_not() -> None:
     removal = removal.observe(Listing((accepted, waiting)))
     (request,) = removal.requests()
     removal = removal.answer(request, DeleteReply(frozenset({accepted.instance_id})))
-    stopped = removal.stop("the time was up", RemovalStage.REMOVED)
+    stopped = removal.stop("time ran out", RemovalStage.REMOVED)
     codes = [requested.refusal.code for requested in stopped.nodes if requested.refusal]
     assert codes == [FailureCode.STILL_PRESENT, FailureCode.NO_ANSWER]
     assert stopped.has_reached(RemovalStage.REMOVED)

@@ -72,7 +72,7 @@ def test_tries_go_on_until_the_end_and_then_the_reply_is_in_the_log_without_the_
     assert end - 40 < clock.now() < end
     assert len(endpoint.requests) > 10
     assert caplog.records[-1].levelno == logging.ERROR
-    assert "The reply was: {" in caplog.text
+    assert "The response was: {" in caplog.text
     assert "s3cret" not in caplog.text
     assert "127.0.0.1" not in caplog.text
 

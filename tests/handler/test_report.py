@@ -220,16 +220,14 @@ def count_line(before: int | None, after: int, nodes: int = 3) -> tuple[int, str
 def test_the_lines_to_change_in_a_template() -> None:
     level, text = count_line(8, 5)
     assert level == logging.INFO
-    assert text.startswith("workers: InstanceCount 8 -> 5: write that into")
+    assert text.startswith("workers: InstanceCount 8 -> 5: update the cluster's template")
     assert count_line(None, 5)[1] == text, "an older invocation did not hand the counts over"
 
 
 def test_a_count_that_the_service_has_yet_to_lower_is_not_passed_off_as_the_new_one() -> None:
     level, text = count_line(8, 8)
     assert level == logging.WARNING
-    assert text.startswith(
-        "workers: TargetCount is 8 and was 8, although the service took the removal of 3: "
-    )
+    assert text.startswith("workers: TargetCount is 8 (was 8) although 3 removals were accepted: ")
     assert "->" not in text
     assert "->" not in count_line(8, 6)[1], "one of three is still counted"
 
@@ -259,12 +257,12 @@ def test_the_log_tells_what_went_well_then_the_failures_then_the_summary() -> No
     assert lines[0] == f"{identifier(2)}: removed (group workers)"
     assert lines[1] == f"{identifier(3)}: already absent"
     assert lines[2] == (
-        "workers: InstanceCount 6 -> 5: write that into the cluster's template, or its next update"
+        "workers: InstanceCount 6 -> 5: update the cluster's template, or its next update"
         " adds the nodes again."
     )
     assert lines[3] == (
         f"{identifier(1)}: not removed: NodeIdInUse: in use. Group workers, status Running."
-        " Asked 3 times."
+        " Requested 3 times."
     )
     assert lines[4].startswith(identifier(4))
     assert lines[5].startswith("PARTIAL: 2 of 4 nodes not removed from ml-cluster")

@@ -60,7 +60,7 @@ def test_an_invocation_that_takes_over_knows_the_operation_of_the_one_before(
     answer = function.send("Create", NodeIds=[node], seconds=200.0)
     assert function.links == 2
     assert answer["Status"] == "FAILED"
-    assert "operation that sent this request is over" in answer["Reason"]
+    assert "operation that sent this request has ended" in answer["Reason"]
     assert len([t for t in world.times("BatchDeleteClusterNodes") if t > now + 180]) == 0
 
 

@@ -40,7 +40,7 @@ def settings_from_context(context: Mapping[str, Any], folder: Path) -> Settings:
         return settings_from(given, "the command line")
     if keys:
         raise SettingsError(
-            f"-c {REMOVALS} names a file, so every key stands in it; also given:"
+            f"-c {REMOVALS} names a file, which must contain every key; also given:"
             f" {', '.join(f'-c {key}' for key in keys)}; allowed: the file or the keys, not both"
         )
     if not isinstance(file, str) or not file:

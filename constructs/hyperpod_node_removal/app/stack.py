@@ -12,21 +12,21 @@ from hyperpod_node_removal_contract import Attribute
 from hyperpod_node_removal_file import Settings
 
 OUTPUTS: Final = {
-    Attribute.OUTCOME: "What came of the removal",
+    Attribute.OUTCOME: "The outcome of the removal",
     Attribute.CLUSTER_NAME: "The cluster",
     Attribute.REQUESTED_COUNT: "Nodes in the set",
     Attribute.PLANNED_COUNT: "Nodes that a dry run would have removed",
     Attribute.REMOVED_COUNT: "Nodes this deployment removed",
     Attribute.ACCEPTED_COUNT: "Nodes that were still leaving at the end",
-    Attribute.ALREADY_ABSENT_COUNT: "Nodes that were gone before",
+    Attribute.ALREADY_ABSENT_COUNT: "Nodes that were already gone",
     Attribute.FAILED_COUNT: "Nodes that could not be removed",
     Attribute.PLANNED_NODES: "Nodes that a dry run would have removed",
     Attribute.REMOVED_NODES: "Nodes this deployment removed",
     Attribute.ACCEPTED_NODES: "Nodes that were still leaving at the end",
-    Attribute.ALREADY_ABSENT_NODES: "Nodes that were gone before",
+    Attribute.ALREADY_ABSENT_NODES: "Nodes that were already gone",
     Attribute.FAILED_NODES: "Nodes that could not be removed",
-    Attribute.INSTANCE_GROUP_TARGET_COUNTS: "Counts to write back into the cluster's template",
-    Attribute.WARNINGS: "What may put instances back where nodes were removed",
+    Attribute.INSTANCE_GROUP_TARGET_COUNTS: "Target counts to copy to the cluster's template",
+    Attribute.WARNINGS: "What may add instances again where nodes were removed",
 }
 """Descriptions of the Outputs, which are named as the attributes are."""
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Plans the removal files that are other ones than in COMMIT: ci/plan.sh COMMIT. Calls nothing that
-# changes anything. Fails if a guard is broken or a node would be refused.
+# changes anything. Fails if a guard is violated or a node would be refused.
 set -euo pipefail
 
 clusters=$(ci/clusters.sh since "$1")
