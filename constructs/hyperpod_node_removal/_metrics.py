@@ -98,7 +98,7 @@ class MetricMethods:
         return self.metric(Metric.FAILED_NODES, code=code, **options)
 
     def metric_already_absent_nodes(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
-        """Nodes that were gone before. Default: their sum over 5 minutes."""
+        """Nodes that were already gone. Default: their sum over 5 minutes."""
         return self.metric(Metric.ALREADY_ABSENT_NODES, **options)
 
     def metric_duration(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
