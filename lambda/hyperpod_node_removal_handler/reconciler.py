@@ -7,7 +7,7 @@ a request may have been carried out; whatever waits does so by `StackWatch.sleep
 
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -21,7 +21,7 @@ from hyperpod_node_removal_contract import (
 )
 from hyperpod_node_removal_handler import aws, log_lines, result, timing
 from hyperpod_node_removal_handler.before_removal import Decision, Hook, HookError
-from hyperpod_node_removal_handler.cluster import Cluster, ClusterDescription, Refusal
+from hyperpod_node_removal_handler.cluster import Cluster, ClusterDescription, Node, Refusal
 from hyperpod_node_removal_handler.cluster_watch import ClusterWatch
 from hyperpod_node_removal_handler.decide import Schedule, Step, decide, needs_listing, wake_at
 from hyperpod_node_removal_handler.handover import Continuation
@@ -272,10 +272,12 @@ class Reconciler:
             return self._deadlines.started
         self._require_forward()
         deadline = self._hook_deadline()
+        # These calls look at the stack themselves, so they are not made beside a timer that does.
+        nodes = self._watch.with_hostnames(plan.to_remove, deadline)
         refused: RefusedError | None = None
         try:
             with self._stack.in_background():
-                self._ask_hook(self._hook, plan, description, deadline)
+                self._ask_hook(self._hook, nodes, description, deadline)
         except RefusedError as error:
             refused = error
         # It may turn out to be a request of the rollback, which must not fail for a veto.
@@ -297,12 +299,12 @@ class Reconciler:
         return min(wanted, hand_over_at)
 
     def _ask_hook(
-        self, hook: Hook, plan: Plan, description: ClusterDescription, deadline: float
+        self, hook: Hook, nodes: Sequence[Node], description: ClusterDescription, deadline: float
     ) -> None:
         try:
             verdict = hook.ask(
                 description,
-                self._watch.with_hostnames(plan.to_remove, deadline),
+                nodes,
                 deadline=deadline,
                 denied_until=self._deadlines.denied_until,
             )

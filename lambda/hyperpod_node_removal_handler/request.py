@@ -14,10 +14,7 @@ from hyperpod_node_removal_contract import (
     RemovalStage,
     quoted,
 )
-from hyperpod_node_removal_contract.properties import BY_NAME, Kind, Row
-
-_WHOLE_NUMBER: Final = "[0-9]{1,9}"
-_FLAGS: Final = {"true": True, "false": False}
+from hyperpod_node_removal_contract.properties import BY_NAME, FLAGS, WHOLE_NUMBER, Kind, Row
 
 
 class RequestError(ValueError):
@@ -68,16 +65,15 @@ def _choice(row: Row, value: object) -> str:
 
 def _flag(row: Row, value: object) -> bool:
     text = _string(row, value).strip().lower()
-    if text not in _FLAGS:
+    if text not in FLAGS:
         raise RequestError(f"{row.name}: {quoted(value)} is unknown; allowed: true or false.")
-    return _FLAGS[text]
+    return FLAGS[text]
 
 
 def _number(row: Row, value: object) -> int:
     text = _string(row, value).strip()
-    if not re.fullmatch(_WHOLE_NUMBER, text):
-        # The sentence about the range says what is allowed.
-        allowed = (row.number_problem(-1) or "").partition("allowed: ")[2]
+    if not re.fullmatch(WHOLE_NUMBER, text):
+        allowed = row.allowed_numbers
         raise RequestError(
             f"{row.name}: {quoted(value)} is not a whole number; allowed: {allowed}."
         )

@@ -19,6 +19,11 @@ from hyperpod_node_removal_contract import (
     RemovalStage,
 )
 
+FLAGS: Final = {"true": True, "false": False}
+"""Values of a flag, as text."""
+WHOLE_NUMBER: Final = "[0-9]{1,9}"
+"""Form of a number, as text."""
+
 
 class Kind(StrEnum):
     """What a value is."""
@@ -59,6 +64,11 @@ class Row:
         if self.kind is Kind.SECONDS:
             return contract.seconds_problem(value, *self.range)
         return contract.count_problem(value)
+
+    @property
+    def allowed_numbers(self) -> str:
+        """What is allowed, in the words of the sentence about the range."""
+        return (self.number_problem(-1) or "").partition("allowed: ")[2]
 
 
 def _choice(default: StrEnum) -> dict[str, Any]:

@@ -18,10 +18,7 @@ from typing import Any, Final
 
 import hyperpod_node_removal_contract as contract
 from hyperpod_node_removal_contract import Property
-from hyperpod_node_removal_contract.properties import Kind, Row
-
-_WHOLE_NUMBER: Final = re.compile(r"[0-9]{1,9}", re.ASCII)
-_FLAGS: Final = {"true": True, "false": False}
+from hyperpod_node_removal_contract.properties import FLAGS, WHOLE_NUMBER, Kind, Row
 
 
 class SettingsError(ValueError):
@@ -184,17 +181,15 @@ def _counts(row: Row, value: SourceValue) -> dict[str, int]:
 
 def _flag(_: Row, value: SourceValue) -> bool:
     word = value.text.strip().lower()
-    if value.kind not in (SourceKind.TEXT, SourceKind.BOOLEAN) or word not in _FLAGS:
+    if value.kind not in (SourceKind.TEXT, SourceKind.BOOLEAN) or word not in FLAGS:
         raise value.error(f"{value.shown} is unknown; allowed: true or false")
-    return _FLAGS[word]
+    return FLAGS[word]
 
 
 def _number(row: Row, value: SourceValue) -> int:
     is_scalar = value.kind in (SourceKind.TEXT, SourceKind.NUMBER)
-    if not is_scalar or not _WHOLE_NUMBER.fullmatch(value.text):
-        # The sentence about the range says what is allowed.
-        allowed = (row.number_problem(-1) or "").partition("allowed: ")[2]
-        raise value.error(f"{value.shown} is not a whole number; allowed: {allowed}")
+    if not is_scalar or not re.fullmatch(WHOLE_NUMBER, value.text):
+        raise value.error(f"{value.shown} is not a whole number; allowed: {row.allowed_numbers}")
     number = int(value.text)
     if sentence := row.number_problem(number):
         raise value.error(sentence)
