@@ -18,6 +18,7 @@ class Peer:
 
 
 BOUND: Final = Peer("bound", bound.run)
+SAFE_BOUND: Final = Peer("safe bound", partial(bound.run, is_safe=True))
 OURS: Final = Peer("this product", ours.run)
 LISTS, DESCRIBES, FILTERS = (Peer(name, partial(scripts.run, name)) for name in scripts.LOOKS)
 NAIVE: Final = Peer("crhelper, naive", naive.run)

@@ -6,25 +6,38 @@ left, one listing that confirms it. Nodes that are refused are requested once mo
 `RetryFor`; where guards are set and nothing was accepted yet, after one more listing (the plan is
 the listing before the first request). Where calls have a rate, each is made as soon as the rate
 allows, and none is refused.
+
+The *safe* bound knows as much, and keeps the rules of this product besides (docs/adr/0013, 0014,
+0016): it looks at the stack at first and every half minute and describes the cluster before and
+after; it lists it every two minutes, or every 12 s for each of its pages if those are more than
+ten; and it sees twice that nodes have left, by describing each or by listing the cluster once more,
+whichever takes fewer calls.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
-from bench.scenario import BATCH, CLUSTER, PAGE, RETRY_FOR, Case, PeerResult, Scenario
+from bench.scenario import BATCH, CLUSTER, LATENCY, PAGE, RETRY_FOR, Case, PeerResult, Scenario
 from sandbox.hyperpod import ServiceError
 
 _MOMENT: Final = 1e-6
 """Seconds by which it comes later than exactly on time."""
 
+_STACK_EVERY: Final = 30.0
+_LISTING_EVERY: Final = 120.0
+_LISTING_PAGES: Final = 10
+"""What the safe bound keeps to: issues 6 (point 4) and 8 (point 2)."""
 
-def run(case: Case) -> PeerResult:
+
+def run(case: Case, *, is_safe: bool = False) -> PeerResult:
     """One run, of all removals of a case."""
     scenario = Scenario(case)
     pace = _Pace(scenario)
+    removal = _SafeRemoval if is_safe else _Removal
     scenario.clock.together(
-        [partial(_Removal(scenario, pace, number).run) for number in range(case.removals)]
+        [partial(removal(scenario, pace, number).run) for number in range(case.removals)]
     )
     return scenario.result()
 
@@ -57,6 +70,7 @@ class _Removal:
     def run(self) -> None:
         scenario = self._scenario
         nodes = scenario.sets[self._number]
+        self._begin()
         self._list()
         self._request(nodes)
         if scenario.refused:
@@ -65,8 +79,15 @@ class _Removal:
                 self._list()
             self._request(scenario.refused)
         self._sleep_until(self._last_leaves)
-        self._list()
+        self._confirm()
         scenario.exit(self._number, "FAILED" if scenario.refused else "SUCCESS", "")
+
+    def _begin(self) -> None:
+        """Make the calls that come before the plan's."""
+
+    def _confirm(self) -> None:
+        """Make the calls that show that all nodes have left."""
+        self._list()
 
     def _list(self) -> None:
         token: dict[str, str] = {}
@@ -96,3 +117,35 @@ class _Removal:
 
     def _sleep_until(self, time: float) -> None:
         self._scenario.clock.sleep(time + _MOMENT - self._scenario.clock.now())
+
+
+class _SafeRemoval(_Removal):
+    def _begin(self) -> None:
+        self._scenario.called("DescribeStacks")
+        self._call("DescribeCluster")
+
+    def _confirm(self) -> None:
+        left = set(self._scenario.sets[self._number]) - set(self._scenario.refused)
+        self._list()
+        if len(left) > -(-len(self._scenario.cluster.present) // PAGE):
+            self._list()
+        else:
+            for node in left:
+                with suppress(ServiceError):  # It is gone.
+                    self._call("DescribeClusterNode", NodeId=node)
+        self._call("DescribeCluster")
+
+    def _sleep_until(self, time: float) -> None:
+        clock, pages = self._scenario.clock, self._scenario.case.pages
+        listing_every = _LISTING_EVERY * max(1.0, pages / _LISTING_PAGES)
+        look_at, list_at = clock.now() + _STACK_EVERY, clock.now() + listing_every
+        # A listing that is under way when the last node leaves shows nothing.
+        while min(look_at, list_at) < time - 2 * pages * LATENCY:
+            super()._sleep_until(min(look_at, list_at))
+            if list_at < look_at:
+                self._list()
+                list_at = clock.now() + listing_every
+            else:
+                self._scenario.called("DescribeStacks")
+                look_at = clock.now() + _STACK_EVERY
+        super()._sleep_until(time)

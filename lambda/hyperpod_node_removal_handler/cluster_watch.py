@@ -14,6 +14,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Final, TypeVar
 
+from hyperpod_node_removal_contract import MAX_IDS_PER_REQUEST
 from hyperpod_node_removal_handler import aws, timing
 from hyperpod_node_removal_handler.cluster import Cluster, ClusterDescription, Listing, Node
 from hyperpod_node_removal_handler.removal import Removal
@@ -25,7 +26,7 @@ T = TypeVar("T")
 _THROTTLED_LOOKS: Final = 3
 """Looks in a row whose description is throttled, until the nodes are listed in its place."""
 
-_SAMPLE: Final = 5
+_SAMPLE: Final = 4
 """Nodes that are described where more leave than a listing has pages: if not one of them is there,
 it is likely that few are, and worth a listing."""
 
@@ -55,6 +56,8 @@ class ClusterWatch:
         self._spacing = 0.0
         self._throttled_looks = 0
         self._called_at = -math.inf
+        self._witness = ""
+        """The node that was there when one was last described."""
         self._missed: set[str] = set()
         self._doubted: set[str] = set()
         """Nodes of which a listing showed what a description of them had denied."""
@@ -120,7 +123,6 @@ class ClusterWatch:
             return removal, False
         witnesses = [one for one in leaving if one.name not in self._doubted]
         most = self._pages if len(witnesses) <= self._pages else min(_SAMPLE, self._pages)
-        random.shuffle(witnesses)
         are_seen, are_there = False, True
         try:
             for one in waiting:
@@ -132,12 +134,13 @@ class ClusterWatch:
             are_seen = True
             if not (are_there and leaving):
                 return removal, are_there and bool(waiting)
-            for one in witnesses[:most]:
+            for one in self._likely_first(witnesses)[:most]:
                 self.await_turn()
                 node = self._permitted(partial(self._described, one))
                 removal = removal.describe(one, node)
                 self._throttled_looks = 0
                 if node:
+                    self._witness = one.name
                     return removal, True
         except aws.ThrottledError:
             self._throttled_looks += 1
@@ -147,6 +150,17 @@ class ClusterWatch:
         except aws.AwsError:
             pass  # Whatever it is, a listing tells.
         return removal, False
+
+    def _likely_first(self, leaving: list[RequestedNode]) -> list[RequestedNode]:
+        """Return those that are likely to be there: the last witness, then any of the last request.
+
+        A node with a logical id is asked at random, since it may have a new instance by now.
+        """
+        last_request = leaving[-MAX_IDS_PER_REQUEST:]
+        random.shuffle(last_request)
+        return sorted(
+            last_request, key=lambda one: bool(one.logical_id) or one.name != self._witness
+        )
 
     def _may_look_at_few(self, removal: Removal, waiting: list[RequestedNode]) -> bool:
         now = self._clock.now()

@@ -43,11 +43,11 @@ STACK_PAUSES: Final = (1.0, 1.5, 5.0)
 """First pause, growth and longest pause between looks at a stack whose state is not clear yet."""
 
 # The nodes
-POLL_FIRST: Final = 0.5
-POLL_SHARE: Final = 0.045
-POLL_MAX: Final = 30.0
-"""While nodes leave, they are looked at again after half a second and a share of the time passed,
-30 s at the most: soon where they leave in seconds, and never late by more than a twentieth."""
+POLL_FIRST: Final = 0.65
+POLL_SHARE: Final = 0.05
+POLL_MAX: Final = 40.0
+"""While nodes leave, they are looked at again after two thirds of a second and a twentieth of the
+time passed, 40 s at the most: what `make bench` allows, less the looks that confirm an absence."""
 LISTING_EVERY: Final = 120.0
 LISTING_PAGES: Final = 10
 """The nodes are listed this often whatever is said of single ones; a listing of more pages than
@@ -60,7 +60,7 @@ DESCRIPTION: Final = 20.0
 HOSTNAMES: Final = (60.0, 0.25)
 """For so long, and for this share of the time until a hook must have answered, nodes are asked for
 the host names that it is to know."""
-CONFIRM: Final = 0.2
+CONFIRM: Final = 0.1
 """Pause before the second look that an absence, or a failure, has to be seen in."""
 LISTING_MAX_AGE: Final = 5.0
 """Guards are checked against a listing no older than this before the first request."""
@@ -106,11 +106,11 @@ EVENT_RETRY: Final = 30.0
 """An event for EventBridge that is refused is retried for this long: its permission may still be
 spreading."""
 
-_JITTER: Final = 0.2
+_JITTER: Final = 0.1
 
 
 def jittered(pause: float) -> float:
-    """Return `pause`, less up to 20 %: what began together does not stay together."""
+    """Return `pause`, less up to 10 %: what began together does not stay together."""
     return pause * random.uniform(1 - _JITTER, 1)  # noqa: S311
 
 

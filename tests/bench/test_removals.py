@@ -5,7 +5,7 @@ from functools import cache
 import pytest
 
 from bench import goals
-from bench.runs import BOUND, DESCRIBES, FILTERS, LISTS, NAIVE, OURS, Peer
+from bench.runs import BOUND, DESCRIBES, FILTERS, LISTS, NAIVE, OURS, SAFE_BOUND, Peer
 from bench.scenario import Case, PeerResult
 from bench.shapes import HELD, Held, Shape
 
@@ -28,7 +28,7 @@ def test_calls_and_seconds_are_at_most_what_the_page_says_is_held(held: Held) ->
     assert result.seconds <= held.seconds
 
 
-@pytest.mark.parametrize("peer", [BOUND, *SCRIPTS], ids=lambda peer: peer.name)
+@pytest.mark.parametrize("peer", [BOUND, SAFE_BOUND, *SCRIPTS], ids=lambda peer: peer.name)
 @pytest.mark.parametrize("held", HELD, ids=lambda held: held.name)
 def test_the_patient_scripts_and_the_bound_get_every_shape_right(held: Held, peer: Peer) -> None:
     assert peer.run(held.case).right == held.case.removals
@@ -83,13 +83,31 @@ def test_a_guard_makes_the_bound_list_once_more_before_the_last_request() -> Non
 
 
 def test_the_looks_that_the_time_goal_takes_are_counted() -> None:
-    bound = BOUND.run(Case(1, 40, 60.0, straggler=60.0))
+    case = Case(1, 40, 60.0, straggler=60.0)
+    bound = BOUND.run(case)
     # t becomes 1.05 t + 1 with each look: a minute takes ln(4) / ln(1.05) = 28.4 of them.
-    assert goals.calls_for_time(bound) == bound.call_count + 28
-    shape = Shape("", (Case(1, 40),), "")
-    (limit,) = goals.call_limits(shape, bound, bound, bound)
+    assert goals.calls_for_time(case, bound, bound) == bound.call_count + 28
+    (limit,) = goals.call_limits(
+        Shape("", (case,), ""), case, bound=bound, safe=bound, ours=bound, lists=bound
+    )
     assert (limit.most, limit.is_kept) == (12, True)
     assert limit.obstacle == "the time goal takes 32"
+
+
+def test_the_safe_bound_sees_each_absence_twice_and_the_stack_every_half_minute() -> None:
+    case = Case(3, 300, 100.0, straggler=100.0)
+    bound, safe = BOUND.run(case), SAFE_BOUND.run(case)
+    assert safe.calls["DescribeClusterNode"] == 3
+    assert safe.calls["DescribeStacks"] == bound.calls["DescribeStacks"] + 1 + 3
+    assert safe.calls["DescribeCluster"] == 2
+    assert safe.right == 1
+    many = Case(250, 300, 5.0)
+    assert SAFE_BOUND.run(many).calls["ListClusterNodes"] == 3 + 1 + 1
+
+
+def test_a_goal_that_is_missed_is_missed_by_no_more_than_the_rules_take() -> None:
+    for case in (Case(1, 40, 5.0, seed=2), Case(50, 1000, 5.0, seed=2), Case(8, 1000, 2.0)):
+        assert goals.is_explained(SAFE_BOUND.run(case), ours(case))
 
 
 def test_a_function_that_waits_by_itself_ends_after_15_minutes() -> None:
