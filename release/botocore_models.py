@@ -22,7 +22,7 @@ DATA: Final = (
 )
 
 OPERATIONS: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
-    ("cloudformation", "2010-05-15"): ("DescribeStacks",),
+    ("cloudformation", "2010-05-15"): ("DescribeStacks", "SignalResource"),
     ("events", "2015-10-07"): ("PutEvents",),
     ("lambda", "2015-03-31"): ("Invoke",),
     ("sagemaker", "2017-07-24"): (

@@ -35,6 +35,8 @@ _ENVIRONMENT: Final = {
     "AWS_DEFAULT_REGION": "us-east-1",
 }
 _INVOKE: Final = re.compile(r"/2015-03-31/functions/([^/]+)/invocations")
+_QUERY: Final = frozenset({"DescribeStacks", "SignalResource"})
+"""Operations of CloudFormation, which speaks the query protocol."""
 _NOT_IN_XML: Final = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that no XML 1.0 document may hold."""
 
@@ -130,13 +132,13 @@ def _encoded(operation: str, answer: Answer) -> tuple[int, dict[str, str], bytes
             error = answer.get("FunctionError")
             headers = {"X-Amz-Function-Error": error} if error else {}
             return answer["StatusCode"], headers, answer.get("Payload", b"")
-        case "DescribeStacks":
+        case _ if operation in _QUERY:
             return 200, {}, _xml({f"{operation}Response": {f"{operation}Result": answer}})
     return 200, {}, json.dumps(answer, default=datetime.timestamp).encode()
 
 
 def _refusal(operation: str, error: ServiceError) -> tuple[dict[str, str], bytes]:
-    if operation == "DescribeStacks":
+    if operation in _QUERY:
         told = {"Type": "Sender", "Code": error.code, "Message": error.message}
         return {}, _xml({"ErrorResponse": {"Error": told}})
     body = json.dumps({"__type": error.code, "message": error.message}).encode()

@@ -17,6 +17,7 @@ MAY_BE_EMPTY: Final = (
     Attribute.ACCEPTED_NODES,
     Attribute.ALREADY_ABSENT_NODES,
     Attribute.FAILED_NODES,
+    Attribute.REQUESTED_NODES,
     Attribute.WARNINGS,
 )
 """Attributes with nothing in them where there is nothing to tell."""
@@ -96,6 +97,11 @@ class RemovalAttributes(Construct):
     def failed_nodes(self) -> str:
         """The nodes that could not be removed, joined by commas. A token."""
         return self._attribute(Attribute.FAILED_NODES)
+
+    @property
+    def requested_nodes(self) -> str:
+        """The nodes that the other attributes tell of, joined by commas. A token."""
+        return self._attribute(Attribute.REQUESTED_NODES)
 
     @property
     def instance_group_target_counts(self) -> str:

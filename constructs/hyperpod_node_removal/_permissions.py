@@ -17,6 +17,7 @@ from hyperpod_node_removal._statements import (
     acknowledge_wildcard,
     cluster_statements,
     function_statement,
+    signal_statement,
     stack_statement,
 )
 
@@ -53,6 +54,10 @@ class RemovalPermissions(Construct):
             construct_id = f"HyperPodNodeRemovalPermissions{provider.node.addr}{stack.node.addr}"
         found = parent.node.try_find_child(construct_id)
         return found if isinstance(found, cls) else cls(parent, construct_id, provider)
+
+    def allow_signals(self) -> None:
+        """Allow to signal the stack's wait conditions."""
+        self._policy.add_statements(signal_statement(Stack.of(self).stack_id))
 
     def allow(
         self, cluster: NamedCluster, eks_cluster_arn: str | None, before_removal_arn: str | None

@@ -23,6 +23,7 @@ from hyperpod_node_removal._permissions import RemovalPermissions
 from hyperpod_node_removal._provider import NodeRemovalProvider
 from hyperpod_node_removal._stack_removals import StackRemovals
 from hyperpod_node_removal._validation import check_size, checked_properties, function_arn
+from hyperpod_node_removal._verdict_event import verdict_condition
 from hyperpod_node_removal._warnings import warn
 from hyperpod_node_removal_contract import (
     MissingNodes,
@@ -69,6 +70,7 @@ class NodeRemoval(EventMethods, MetricMethods, RemovalAttributes):
         before_removal: IFunction | None = None,
         retry_for: Duration | None = None,
         retry_token: str | None = None,
+        verdict_event: bool = False,
         timeout: Duration | None = None,
         eks_cluster_arn: str | None = None,
         provider: NodeRemovalProvider | None = None,
@@ -108,6 +110,11 @@ class NodeRemoval(EventMethods, MetricMethods, RemovalAttributes):
                 up to an hour and as far as `timeout` allows. Default: 10 minutes.
             retry_token: any text of up to 1,024 characters; changing it runs the same set again.
                 Default: none.
+            verdict_event: whether a success appears in the stack's events too, for example as
+                `Received SUCCESS signal with UniqueId 1 of 5 not removed: NodeIdInUse i-0123...`.
+                With `on_partial_failure=REPORT` and literal nodes only. It adds a wait condition,
+                which fails the stack if its signal does not arrive (docs/adr/0018). Default: the
+                events show failures only.
             timeout: how long the removal may take, from a minute to an hour. Past 15 minutes the
                 function hands over to itself. Default: 30 minutes.
             eks_cluster_arn: the EKS cluster that orchestrates this one, if any: the service checks
@@ -128,7 +135,9 @@ class NodeRemoval(EventMethods, MetricMethods, RemovalAttributes):
         if timeout is None:
             timeout = Duration.seconds(contract.REMOVAL_TIMEOUT_DEFAULT)
         before_removal_arn = function_arn(path, "before_removal", before_removal)
-        checked_properties(path, timeout=timeout, eks_cluster_arn=eks_cluster_arn)
+        checked_properties(
+            path, timeout=timeout, eks_cluster_arn=eks_cluster_arn, verdict_event=verdict_event
+        )
         properties = checked_properties(
             path,
             node_ids=node_ids,
@@ -150,6 +159,10 @@ class NodeRemoval(EventMethods, MetricMethods, RemovalAttributes):
         ids = properties.get(Property.NODE_IDS, [])
         logical_ids = properties.get(Property.NODE_LOGICAL_IDS, [])
         check_size(path, ids, logical_ids)
+        properties = {Property.CLUSTER_NAME.value: named.name, **properties}
+        condition = verdict_condition(scope, construct_id, properties) if verdict_event else None
+        if condition:
+            properties[Property.VERDICT_CONDITION.value] = condition.logical_id
 
         super().__init__(scope, construct_id)
         self._cluster = named
@@ -160,10 +173,13 @@ class NodeRemoval(EventMethods, MetricMethods, RemovalAttributes):
             resource_type=contract.RESOURCE_TYPE,
             service_token=self._provider.service_token,
             service_timeout=timeout,
-            properties={Property.CLUSTER_NAME.value: named.name, **properties},
+            properties=properties,
         )
         permissions = RemovalPermissions.get_or_create(self, self._provider)
         permissions.allow(named, eks_cluster_arn, before_removal_arn)
+        if condition:
+            permissions.allow_signals()
+            condition.node.add_dependency(self._resource)
         self._resource.node.add_dependency(permissions)
         if before_removal is not None:
             # With all that stands in its scope: it may need its own permissions to answer.

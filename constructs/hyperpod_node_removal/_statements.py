@@ -18,6 +18,11 @@ def stack_statement(stack_arn: str) -> iam.PolicyStatement:
     return _allowed(("cloudformation:DescribeStacks",), stack_arn)
 
 
+def signal_statement(stack_arn: str) -> iam.PolicyStatement:
+    """To have the stack's events show the verdict of a success."""
+    return _allowed(("cloudformation:SignalResource",), stack_arn)
+
+
 def event_bus_statement(event_bus_arn: str) -> iam.PolicyStatement:
     """To send the event that ends a removal."""
     return _allowed(("events:PutEvents",), event_bus_arn)

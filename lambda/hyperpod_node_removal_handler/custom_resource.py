@@ -118,6 +118,11 @@ class CustomResource(CfnResource):
             self._exchange.closes_at = time
         self._arm(time)
 
+    def after_success(self, action: Callable[[str], None]) -> None:
+        """Call `action` with the verdict of a success, once it has been delivered."""
+        if self._exchange:
+            self._exchange.after_success = action
+
     def respond(self, report: Report) -> str:
         """Keep the report for the reply.
 

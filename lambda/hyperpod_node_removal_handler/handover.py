@@ -73,6 +73,8 @@ class Continuation:
     is one, did not veto it. None: that is still to come."""
     reached_at: float | None = None
     """When the last node was seen to have left."""
+    verdict: str = ""
+    """What the stack's events are still to show of a removal that has been reported."""
 
     def to_text(self) -> str:
         """Return it as text for an event. What was said of nodes is cut as far as it must be."""

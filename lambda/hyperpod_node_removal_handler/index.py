@@ -6,12 +6,13 @@ and succeed: a removal cannot be undone, and a failure here would leave the stac
 
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from hyperpod_node_removal_contract import SERVICE_TIMEOUT_DEFAULT, Outcome
-from hyperpod_node_removal_handler import aws, handover, report, timing
+from hyperpod_node_removal_handler import aws, handover, report, timing, verdict_event
 from hyperpod_node_removal_handler.before_removal import Hook
 from hyperpod_node_removal_handler.cluster import Cluster
 from hyperpod_node_removal_handler.custom_resource import (
@@ -43,9 +44,16 @@ def remove(event: Mapping[str, Any], context: LambdaContext) -> str:
         work = _work(event)
     except RequestError as error:
         return handler.respond(_refused(event, context, error))
+    if work.verdict:
+        return handler.hand_over(lambda: _signal(work, event, context))
     if work.request.is_empty:
+        _on_success(lambda: replace(work, invocation=work.invocation + 1), event, context)
         sentence = "The set of nodes is empty; no calls were made."
-        return handler.respond(report.untouched(Outcome.EMPTY, work.request.cluster, sentence))
+        return handler.respond(
+            report.untouched(
+                Outcome.EMPTY, work.request.cluster, sentence, signal_id="0 of 0 removed: empty set"
+            )
+        )
     return _reconcile(work, event, context)
 
 
@@ -122,6 +130,7 @@ def _reconcile(work: Continuation, event: Mapping[str, Any], context: LambdaCont
     def report_so_far(interruption: str) -> Report:
         return report.of_result(reconciler.result_so_far(interruption), request, log)
 
+    _on_success(lambda: reconciler.continuation, event, context)
     handler.unfinished = report_so_far
     handler.respond_by(work.started + request.service_timeout)
     try:
@@ -142,6 +151,38 @@ def _reconcile(work: Continuation, event: Mapping[str, Any], context: LambdaCont
         return handler.respond(
             report_so_far(f"The removal could not be handed over to a fresh invocation ({error}).")
         )
+
+
+def _on_success(
+    work: Callable[[], Continuation], event: Mapping[str, Any], context: LambdaContext
+) -> None:
+    """Signal the wait condition that this deployment has, if any, once a success is reported."""
+    if work().request.verdict_condition:
+        handler.after_success(
+            lambda verdict: _signal(replace(work(), verdict=verdict), event, context)
+        )
+
+
+def _signal(work: Continuation, event: Mapping[str, Any], context: LambdaContext) -> None:
+    """Have the stack's events show the verdict of a removal that has been reported."""
+    now, remaining = clock.now(), context.get_remaining_time_in_millis() / 1000
+    if remaining < timing.SIGNAL_RESERVE:
+        try:
+            _hand_over(work, event, context)
+        except aws.AwsError as error:
+            _log.error("%s was not signaled: %s", work.request.verdict_condition, error)
+        return
+    until = now + min(timing.SIGNAL_FOR, remaining - timing.REPLY_MARGIN)
+    client = aws.client("cloudformation")
+    verdict_event.signal(
+        client,
+        event["StackId"],
+        work.request.verdict_condition,
+        work.verdict,
+        stack=_watch(event, timing.Deadlines(work.started, until), work=work),
+        clock=clock,
+        until=until,
+    )
 
 
 def _hand_over(successor: Continuation, event: Mapping[str, Any], context: LambdaContext) -> None:

@@ -1,4 +1,5 @@
-"""The `Reason`: one text of at most 900 bytes that people read in a stack event."""
+"""What people read in a stack event: the `Reason`, one text of at most 900 bytes, and the verdict
+of a success, of which CloudFormation shows no reason, in 64 characters."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,6 +7,7 @@ from typing import Final
 
 from hyperpod_node_removal_contract import (
     REASON_MAX_BYTES,
+    SIGNAL_ID_MAX,
     FailureCode,
     abbreviated,
     printable,
@@ -77,6 +79,32 @@ def planned(cluster: str, *, planned: int, leaving: int, absent: int, refused: i
         f"Dry run: {planned} {nodes} of {printable(cluster)} would be removed{also}; nothing was"
         " removed."
     )
+
+
+def signal_id(done: int, what: str, failed: Sequence[RequestedNode], *, of: int) -> str:
+    """Return a verdict in the 64 characters of a signal, for example `5 of 5 removed` or
+    `1 of 5 not removed: NodeIdInUse i-0123456789abcdef0`.
+
+    Args:
+        done: nodes that did not fail.
+        what: became of them, a few words.
+        failed: those that did. The last code that there is room for may be `+2 more`.
+        of: all nodes.
+    """
+    if not failed:
+        return f"{done} of {of} {what}"
+    head = f"{len(failed)} of {of} not {what}: "
+    groups = by_code(failed)
+    ((code, nodes), *others) = groups.items()
+    if not others and len(nodes) == 1 and len(head + code + nodes[0].name) < SIGNAL_ID_MAX:
+        return f"{head}{code} {nodes[0].name}"
+    counts = [f"{code} {len(nodes)}" for code, nodes in groups.items()]
+    for shown in range(len(counts), 0, -1):
+        rest = [f"+{len(counts) - shown} more"] if shown < len(counts) else []
+        text = head + ", ".join(counts[:shown] + rest)
+        if len(text) <= SIGNAL_ID_MAX:
+            return text
+    return head.removesuffix(": ")
 
 
 def reason(head: str, failed: Sequence[RequestedNode], *, removed: int, log: LogPlace) -> str:

@@ -6,7 +6,7 @@ import logging
 import socket
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from typing import Final
 from urllib.parse import unquote, urlsplit, urlunsplit
@@ -44,6 +44,8 @@ class Exchange:
         self.envelope = envelope
         self.closes_at = ends_at
         """When nobody waits for the reply any more."""
+        self.after_success: Callable[[str], None] | None = None
+        """What to do with the verdict of a success that has been delivered."""
         self._clock = clock
         self._ends_at = ends_at
         self._unanswered = threading.Lock()
@@ -59,7 +61,9 @@ class Exchange:
         if not self._unanswered.acquire(blocking=False):
             return
         try:
-            self._log_and_deliver(report)
+            is_delivered = self._log_and_deliver(report)
+            if is_delivered and report.signal_id and self.after_success:
+                self.after_success(report.signal_id)
             if report.finished and (bus := signals.event_bus()):
                 removal_event.announce(
                     report.finished,
@@ -79,7 +83,7 @@ class Exchange:
         while not self._is_over and self._clock.now() < self._ends_at:
             self._clock.sleep(_LATE_PAUSE)
 
-    def _log_and_deliver(self, report: Report) -> None:
+    def _log_and_deliver(self, report: Report) -> bool:
         # The log comes first: once the reply is there, the CDK CLI fetches the last lines of it.
         # Metrics and the command's `explain` live on these lines. Lambda drops what is below the
         # function's ApplicationLogLevel by the line's own level ("Log-level filtering", Lambda
@@ -97,6 +101,8 @@ class Exchange:
                 error,
                 body.decode("ascii"),
             )
+            return False
+        return True
 
     @contextmanager
     def claimed(self) -> Iterator[None]:

@@ -31,6 +31,7 @@ from hyperpod_node_removal_handler.reason import (
     planned,
     reason,
     refused,
+    signal_id,
     verdict,
 )
 from hyperpod_node_removal_handler.request import RemovalRequest, Scope
@@ -56,11 +57,15 @@ class Report:
     lines: tuple[LogLine, ...] = ()
     finished: FinishedRemoval | None = None
     """What it is the end of. None: nothing was to be removed, or nothing had begun."""
+    signal_id: str = ""
+    """The verdict of a success that the stack's events are to show. Empty: there is none, as of a
+    rollback."""
 
     def body(self, envelope: Envelope) -> bytes:
         """The response body: JSON in ASCII of at most 4,096 bytes, whatever comes in."""
         data = dict(self.data)
         droppable = [
+            (Attribute.REQUESTED_NODES, ""),
             (Attribute.PLANNED_NODES, ""),
             (Attribute.REMOVED_NODES, ""),
             (Attribute.ACCEPTED_NODES, ""),
@@ -128,6 +133,7 @@ def of_result(result: Result, request: RemovalRequest, log: LogPlace) -> Report:
             ),
         ),
         finished=None if request.is_dry_run else finished,
+        signal_id=_signal_id(outcome, tally) if is_success else "",
     )
 
 
@@ -167,11 +173,25 @@ def _head(outcome: Outcome, result: Result, tally: Tally) -> str:
     )
 
 
-def untouched(outcome: Outcome, cluster: object, sentence: str) -> Report:
+def _signal_id(outcome: Outcome, tally: Tally) -> str:
+    what = {Outcome.PLANNED: "would be removed", Outcome.ACCEPTED: "accepted"}.get(
+        outcome, "removed"
+    )
+    done = tally.planned + tally.accepted + tally.removed
+    text = signal_id(
+        len(done), what, tally.failed, of=len(done) + len(tally.absent) + len(tally.failed)
+    )
+    return (
+        f"{text}, {len(tally.absent)} already absent" if tally.absent and not tally.failed else text
+    )
+
+
+def untouched(outcome: Outcome, cluster: object, sentence: str, *, signal_id: str = "") -> Report:
     """The report on a request that leaves the cluster alone, and succeeds."""
     return Report(
         status=SUCCESS,
         reason=sentence,
+        signal_id=signal_id,
         data=data(outcome, cluster),
         lines=(LogLine(logging.INFO, f"{outcome}: {sentence}"),),
     )
@@ -231,6 +251,7 @@ def _attributes(result: Result, tally: Tally) -> Mapping[Attribute, str]:
         Attribute.REMOVED_NODES: tally.removed,
         Attribute.ACCEPTED_NODES: tally.accepted,
         Attribute.ALREADY_ABSENT_NODES: tally.absent,
+        Attribute.REQUESTED_NODES: result.removal.nodes,
     }
     room = _NODE_LISTS_MAX
     names: dict[Attribute, str] = {}

@@ -166,6 +166,9 @@ class RemovalRequest:
     service_timeout: int = contract.SERVICE_TIMEOUT_DEFAULT
     """Seconds after which CloudFormation stops waiting for the reply."""
     scope: Scope = Scope.ALL
+    verdict_condition: str = ""
+    """Logical id of the wait condition to be signaled after a success. Empty: none, or not one of
+    this deployment."""
 
     @property
     def changes_settings_only(self) -> bool:
@@ -212,6 +215,7 @@ class RemovalRequest:
             before_removal=given[Property.BEFORE_REMOVAL] or "",
             retry_for=given[Property.RETRY_FOR],
             service_timeout=given[Property.SERVICE_TIMEOUT],
+            verdict_condition=_new_condition(properties, old),
         )
         count = len(request.node_ids) + len(request.node_logical_ids)
         if count > contract.MAX_NODES:
@@ -234,6 +238,19 @@ def _scope(properties: object, old: object, policy: PartialFailure) -> Scope:
     if _target(old) != _target(properties):
         return Scope.ALL
     return Scope.NONE if policy is PartialFailure.REPORT else Scope.INSTANCE_IDS
+
+
+def _new_condition(properties: object, old: object) -> str:
+    """Return the wait condition that is created after this request's reply, if there is one.
+
+    One that the old properties name is in the stack already, and waits for nothing; unless no
+    property differs, which repeats an attempt that did not come to it.
+    """
+    new, before = (
+        str(one.get(Property.VERDICT_CONDITION) or "").strip() if isinstance(one, Mapping) else ""
+        for one in (properties, old)
+    )
+    return new if new != before or properties == old else ""
 
 
 def _target(properties: Mapping[str, Any]) -> tuple[object, ...]:

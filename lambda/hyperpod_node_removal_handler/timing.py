@@ -102,6 +102,12 @@ REPLY_PAUSES: Final = (1.0, 2.0, 30.0)
 """First pause, growth and longest pause between attempts to deliver the reply."""
 REPLY_TIMEOUT: Final = 10.0
 """One attempt to deliver the reply, from connecting to the last byte of the answer."""
+SIGNAL_PAUSES: Final = (1.0, 1.5, 5.0)
+"""First pause, growth and longest pause between attempts to signal a wait condition."""
+SIGNAL_FOR: Final = 360.0
+"""A wait condition is signaled for this long: it begins to wait soon after the reply, for 300 s."""
+SIGNAL_RESERVE: Final = 60.0
+"""An invocation with less than this left lets a fresh one signal."""
 EVENT_RETRY: Final = 30.0
 """An event for EventBridge that is refused is retried for this long: its permission may still be
 spreading."""

@@ -37,6 +37,7 @@ class Property(StrEnum):
     BEFORE_REMOVAL = "BeforeRemoval"
     RETRY_FOR = "RetryFor"
     RETRY_TOKEN = "RetryToken"  # noqa: S105
+    VERDICT_CONDITION = "VerdictCondition"
     SERVICE_TIMEOUT = "ServiceTimeout"
     SERVICE_TOKEN = "ServiceToken"  # noqa: S105
 
@@ -57,6 +58,7 @@ class Attribute(StrEnum):
     ACCEPTED_NODES = "AcceptedNodes"
     ALREADY_ABSENT_NODES = "AlreadyAbsentNodes"
     FAILED_NODES = "FailedNodes"
+    REQUESTED_NODES = "RequestedNodes"
     INSTANCE_GROUP_TARGET_COUNTS = "InstanceGroupTargetCounts"
     WARNINGS = "Warnings"
 
@@ -145,6 +147,11 @@ RESPONSE_MAX_BYTES: Final = 4096
 REASON_MAX_BYTES: Final = 900
 """Bytes of a `Reason`. Stack events cut a reason near 1,024, of which 123 are CloudFormation's own
 words around it. The log stream comes last and must not be cut: the CDK CLI looks for it."""
+SIGNAL_ID_MAX: Final = 64
+"""Characters of the `UniqueId` of SignalResource, which the stack's event shows [model of
+CloudFormation]."""
+VERDICT_TIMEOUT: Final = 300
+"""Seconds that the wait condition of a verdict waits for its signal."""
 PHYSICAL_RESOURCE_ID_MAX: Final = 1024
 """Characters of a physical resource id [cfn]."""
 
@@ -167,6 +174,7 @@ EKS_CLUSTER_ARN_FORM: Final = (
     r"arn:aws[a-z-]*:eks:[a-z0-9-]+:[0-9]{12}:cluster/[A-Za-z0-9][A-Za-z0-9_-]{0,99}"
 )
 STACK_NAME_FORM: Final = "[A-Za-z][A-Za-z0-9-]{0,127}"
+LOGICAL_RESOURCE_ID_FORM: Final = "[A-Za-z0-9]{1,255}"
 FUNCTION_ARN_FORM: Final = (
     r"arn:aws[a-z-]*:lambda:[a-z0-9-]+:[0-9]{12}:function:[a-zA-Z0-9_-]{1,64}"
     r"(?::(?:\$LATEST|[a-zA-Z0-9_-]{1,128}))?"
@@ -288,6 +296,15 @@ def stack_name_problem(value: str) -> str | None:
     """The name of a stack [cfn]. Removal files name one; it is never on the wire."""
     allowed = "up to 128 letters, digits and hyphens, the first a letter"
     return _problem(STACK_NAME_FORM, value, f"a stack name; allowed: {allowed}")
+
+
+def logical_resource_id_problem(value: str) -> str | None:
+    """The logical id of a resource in a template [cfn]."""
+    return _problem(
+        LOGICAL_RESOURCE_ID_FORM,
+        value,
+        "the logical id of a resource; allowed: up to 255 letters and digits",
+    )
 
 
 def retry_token_problem(value: str) -> str | None:

@@ -199,6 +199,21 @@ ROWS: Final = (
         meaning="Any text. Change this value to run the same set again.",
     ),
     Row(
+        key="verdict_event",
+        kind=Kind.FLAG,
+        default=False,
+        meaning="Whether a success appears in the stack's events too, with its counts. With REPORT"
+        " only.",
+    ),
+    Row(
+        name=Property.VERDICT_CONDITION,
+        kind=Kind.TEXT,
+        problem=contract.logical_resource_id_problem,
+        form=contract.LOGICAL_RESOURCE_ID_FORM,
+        meaning="Logical id of the wait condition that is signaled after a success. Rename the"
+        " condition with each set.",
+    ),
+    Row(
         name=Property.SERVICE_TOKEN,
         kind=Kind.TEXT,
         is_required=True,

@@ -36,6 +36,7 @@ class Settings:
     retry_for: int = contract.RETRY_FOR_DEFAULT
     """Seconds."""
     retry_token: str | None = None
+    verdict_event: bool = False
     eks_cluster_arn: str | None = None
     file: str | None = None
     """The file they stand in, safe to print; None for the command line."""

@@ -192,7 +192,7 @@ def test_an_arn_names_the_stack_by_the_clusters_id() -> None:
                 "set.json: node_idss: unknown key; allowed: cluster, node_ids, node_logical_ids,"
                 " on_partial_failure, wait_for, dry_run, min_remaining, max_removals,"
                 " protected_groups, expected_groups, missing_nodes, before_removal, timeout,"
-                " retry_for, retry_token, eks_cluster_arn, stack_name"
+                " retry_for, retry_token, verdict_event, eks_cluster_arn, stack_name"
             ),
         ),
     ],

@@ -33,6 +33,8 @@ NOT_OURS = ["W3005"]
 
 DRAIN = "DrainB7582D65"
 
+WAIT_CONDITION = "AWS::CloudFormation::WaitCondition"
+
 Resources = dict[str, dict[str, Any]]
 
 
@@ -64,6 +66,7 @@ class Synthesized:
             on_partial_failure=PartialFailure.REPORT,
             retry_for=Duration.minutes(2),
             retry_token="once more",
+            verdict_event=True,
             timeout=Duration.minutes(10),
             wait_for=RemovalStage.ACCEPTED,
             eks_cluster_arn=EKS_CLUSTER_ARN,
@@ -155,6 +158,7 @@ def test_every_property_reaches_the_template(synthesized: Synthesized) -> None:
         "RetryFor": 120,
         "RetryToken": "once more",
         "ServiceTimeout": "600",
+        "VerdictCondition": next(iter(synthesized.resources("Full", WAIT_CONDITION))),
         "WaitFor": "ACCEPTED",
     }
 
@@ -252,7 +256,7 @@ def test_a_known_arn_narrows_the_permissions(synthesized: Synthesized) -> None:
     policy = synthesized.permissions("Full")
     assert policy["PolicyDocument"]["Statement"] == [
         {
-            "Action": "cloudformation:DescribeStacks",
+            "Action": ["cloudformation:DescribeStacks", "cloudformation:SignalResource"],
             "Effect": "Allow",
             "Resource": {"Ref": "AWS::StackId"},
         },

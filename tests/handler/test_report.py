@@ -174,6 +174,7 @@ def test_attributes_of_a_partial_removal() -> None:
         "Outcome": "PARTIAL",
         "ClusterName": "ml-cluster",
         "RequestedCount": "3",
+        "RequestedNodes": ",".join(f"i-{number:017x}" for number in (1, 2, 3)),
         "PlannedCount": "0",
         "RemovedCount": "1",
         "AcceptedCount": "0",

@@ -25,6 +25,7 @@ OUTPUTS: Final = {
     Attribute.ACCEPTED_NODES: "Nodes that were still leaving at the end",
     Attribute.ALREADY_ABSENT_NODES: "Nodes that were already gone",
     Attribute.FAILED_NODES: "Nodes that could not be removed",
+    Attribute.REQUESTED_NODES: "The set that these Outputs are about",
     Attribute.INSTANCE_GROUP_TARGET_COUNTS: "Target counts to copy to the cluster's template",
     Attribute.WARNINGS: "What may add instances again where nodes were removed",
 }
@@ -67,6 +68,7 @@ class NodeRemovalStack(Stack):
             timeout=Duration.seconds(settings.timeout),
             retry_for=Duration.seconds(settings.retry_for),
             retry_token=settings.retry_token,
+            verdict_event=settings.verdict_event,
             eks_cluster_arn=settings.eks_cluster_arn,
         )
         if settings.file is not None:

@@ -1,0 +1,112 @@
+"""A success in the stack's events, in the sandbox: the real template and the real asset."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aws_cdk import App, Duration, Stack
+
+from hyperpod_node_removal import NodeRemoval, PartialFailure
+from hyperpod_node_removal_contract import Attribute
+from sandbox.assembly import read_assembly
+from sandbox.aws import Sandbox
+from sandbox.hyperpod import Cluster
+from sandbox.stacks import Deployment
+from tests.contract.lifecycle import Removal
+
+
+class Reporting(Removal):
+    """A removal with `verdict_event`: its set is literal, so each deployment is synthesized."""
+
+    def report(self, *node_ids: str, fails: bool = False, **more: Any) -> Deployment:
+        directory = self.assembly / f"cdk.out.{len(list(self.assembly.iterdir()))}"
+        stack = Stack(App(outdir=str(directory), analytics_reporting=False), "Removal")
+        given: dict[str, Any] = {
+            "on_partial_failure": PartialFailure.REPORT,
+            "retry_for": Duration.seconds(0),
+            "verdict_event": True,
+        }
+        removal = NodeRemoval(
+            stack, "Faulty", cluster_name=self.name, node_ids=node_ids, **(given | more)
+        )
+        if fails:
+            other = NodeRemoval(stack, "Other", cluster_name="gone", node_ids=node_ids[:1])
+            other.resource.node.add_dependency(removal.resource)
+        stack.node.root.synth()  # type: ignore[attr-defined]
+        built = read_assembly(directory, "Removal")
+        return self.sandbox.deploy(self.name, built.template, assets=built.assets)
+
+
+@pytest.fixture
+def removal(sandbox: Sandbox, tmp_path: Path) -> Reporting:
+    return Reporting(sandbox, tmp_path)
+
+
+@pytest.fixture
+def cluster(removal: Reporting) -> Cluster:
+    return removal.cluster()
+
+
+def signals(deployment: Deployment) -> list[str]:
+    return [
+        event.reason.removeprefix("Received SUCCESS signal with UniqueId ")
+        for event in deployment.events
+        if event.reason.startswith("Received SUCCESS signal")
+    ]
+
+
+def test_create_and_update_complete_and_partial(removal: Reporting, cluster: Cluster) -> None:
+    first, second, stuck, *_ = cluster.node_ids("workers")
+    created = removal.report(first)
+    assert (created.status, signals(created)) == ("CREATE_COMPLETE", ["1 of 1 removed"])
+
+    cluster.refuse(stuck)
+    updated = removal.report(second, stuck)
+    assert updated.status == "UPDATE_COMPLETE"
+    assert signals(updated) == [f"1 of 2 not removed: NodeIdInUse {stuck}"]
+
+    cluster.allow(stuck)
+    again = removal.report(second, stuck, retry_token="2")
+    assert again.status == "UPDATE_COMPLETE"
+    assert signals(again) == ["1 of 2 removed, 1 already absent"]
+
+
+def test_turned_on_with_an_unchanged_set_and_off_again(
+    removal: Reporting, cluster: Cluster
+) -> None:
+    first, *_ = cluster.node_ids("workers")
+    assert signals(removal.report(first, verdict_event=False)) == []
+    on = removal.report(first)
+    assert (on.status, signals(on)) == ("UPDATE_COMPLETE", ["0 of 1 removed, 1 already absent"])
+    off = removal.report(first, verdict_event=False)
+    assert (off.status, signals(off)) == ("UPDATE_COMPLETE", [])
+
+
+def test_a_stack_that_fails_elsewhere_rolls_back_and_the_next_deployment_signals_once(
+    removal: Reporting, cluster: Cluster
+) -> None:
+    first, second, *_ = cluster.node_ids("workers")
+    assert removal.report(first).succeeded
+    failed = removal.report(second, fails=True)
+    assert failed.status == "UPDATE_ROLLBACK_COMPLETE"
+    again = removal.report(second)
+    assert (again.status, signals(again)) == (
+        "UPDATE_COMPLETE",
+        ["0 of 1 removed, 1 already absent"],
+    )
+    assert removal.sandbox.hyperpod.calls["BatchDeleteClusterNodes"] >= 2
+
+
+def test_a_failure_shows_its_reason_and_no_signal(removal: Reporting, cluster: Cluster) -> None:
+    first, *_ = cluster.node_ids("workers")
+    cluster.refuse(first)
+    failed = removal.report(first)
+    assert (failed.status, signals(failed)) == ("ROLLBACK_COMPLETE", [])
+    assert any(first in event.reason for event in failed.failures())
+
+
+def test_the_outputs_name_the_set_that_they_are_about(removal: Reporting, cluster: Cluster) -> None:
+    first, *_ = cluster.node_ids("workers")
+    removal.report(first)
+    (reply,) = removal.replies()
+    assert reply["Data"][Attribute.REQUESTED_NODES] == first

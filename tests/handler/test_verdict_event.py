@@ -1,0 +1,313 @@
+"""The verdict of a success as an event of the stack: what is signaled, when, and when not."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hyperpod_node_removal_handler import index
+from hyperpod_node_removal_handler.cluster import Refusal
+from hyperpod_node_removal_handler.reason import signal_id
+from hyperpod_node_removal_handler.requested_node import RequestedNode
+from sandbox.hyperpod import Cluster, ServiceError
+from tests.aws_transport import Answer, Sent
+from tests.handler.function import Context, Function
+from tests.handler.world import STACK_ID, Shown, World
+
+CONDITION = "FaultyNodesVerdict1f3a9c07"
+NOT_YET = ServiceError(
+    "ValidationError", f"Resource {CONDITION} is not waiting for signals", status=400
+)
+
+
+class Condition:
+    """A wait condition: takes signals from a moment on, seconds after the reply."""
+
+    def __init__(self, world: World, function: Function) -> None:
+        self.world = world
+        self.function = function
+        self.waits_after = 2.0
+        self.signals: list[str] = []
+        self.attempts = 0
+        self.waits_at: float | None = None
+        self.error: Callable[[], Exception | None] = lambda: None
+        world.services["SignalResource"] = self.answer
+
+    def answer(self, sent: Sent) -> Answer:
+        assert self.function.endpoint.requests, "signaled before the reply"
+        assert sent.parameters["StackName"] == STACK_ID
+        assert sent.parameters["LogicalResourceId"] == CONDITION
+        assert sent.parameters["Status"] == "SUCCESS"
+        self.attempts += 1
+        if error := self.error():
+            raise error
+        if self.waits_at is None:
+            self.waits_at = self.world.clock.now() + self.waits_after
+        if self.world.clock.now() < self.waits_at:
+            raise NOT_YET
+        self.signals.append(sent.parameters["UniqueId"])
+        return {}
+
+
+@pytest.fixture
+def condition(world: World, function: Function) -> Condition:
+    world.cloudformation.statuses = ["CREATE_IN_PROGRESS"]
+    return Condition(world, function)
+
+
+@pytest.fixture
+def cluster(world: World) -> Cluster:
+    return world.hp.create_cluster("ml-cluster", {"workers": 8}, shutdown_seconds=5)
+
+
+def send(function: Function, nodes: list[str], **more: Any) -> Any:
+    more.setdefault("VerdictCondition", CONDITION)
+    return function.send("Create", NodeIds=nodes, OnPartialFailure="REPORT", **more)
+
+
+# What it says --------------------------------------------------------------------------------
+
+
+def test_a_complete_removal_is_signaled_with_its_counts(
+    function: Function, condition: Condition, cluster: Cluster
+) -> None:
+    send(function, list(cluster.node_ids("workers")[:5]))
+    assert condition.signals == ["5 of 5 removed"]
+
+
+def test_a_partial_one_names_the_code_and_the_node(
+    function: Function, condition: Condition, cluster: Cluster
+) -> None:
+    nodes = list(cluster.node_ids("workers")[:5])
+    cluster.refuse(nodes[3], "ValidationError")
+    assert send(function, nodes, RetryFor="0")["Status"] == "SUCCESS"
+    assert condition.signals == [f"1 of 5 not removed: ValidationError {nodes[3]}"]
+
+
+def test_nodes_that_were_gone_are_counted_apart(
+    function: Function, condition: Condition, cluster: Cluster
+) -> None:
+    send(function, [cluster.node_ids("workers")[0], "i-0123456789abcdef0"])
+    assert condition.signals == ["1 of 2 removed, 1 already absent"]
+
+
+def test_a_dry_run_and_an_empty_set_are_signaled_too(
+    function: Function, condition: Condition, cluster: Cluster
+) -> None:
+    send(function, list(cluster.node_ids("workers")[:2]), DryRun="true")
+    assert condition.signals.pop() == "2 of 2 would be removed"
+    function.endpoint.requests.clear()
+    send(function, [])
+    assert condition.signals == ["0 of 0 removed: empty set"]
+
+
+codes = st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1, max_size=64)
+
+
+@given(
+    failed=st.lists(st.tuples(codes, st.text("abc-0123", min_size=2, max_size=128)), max_size=99),
+    others=st.integers(0, 2999),
+)
+def test_whatever_failed_the_verdict_has_1_to_64_characters_and_the_counts(
+    failed: list[tuple[str, str]], others: int
+) -> None:
+    nodes = [
+        RequestedNode(logical_id=name).fail(Refusal(code=code, message="")) for code, name in failed
+    ]
+    text = signal_id(others, "removed", nodes, of=others + len(nodes))
+    assert 1 <= len(text) <= 64
+    assert text.isprintable()
+    count = len(nodes) or others
+    assert text.startswith(f"{count} of {others + len(nodes)} {'not ' if nodes else ''}removed")
+
+
+# When ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seconds", [0.0, 2.0, 30.0, 250.0])
+def test_it_is_retried_until_the_condition_waits(
+    function: Function, condition: Condition, cluster: Cluster, seconds: float
+) -> None:
+    condition.waits_after = seconds
+    send(function, list(cluster.node_ids("workers")[:1]))
+    assert condition.signals == ["1 of 1 removed"]
+
+
+def test_a_short_invocation_hands_the_signal_over(
+    world: World, function: Function, condition: Condition, cluster: Cluster
+) -> None:
+    event = function.event(
+        "Create",
+        {
+            "ClusterName": "ml-cluster",
+            "NodeIds": list(cluster.node_ids("workers")[:1]),
+            "OnPartialFailure": "REPORT",
+            "VerdictCondition": CONDITION,
+            "ServiceTimeout": "60",
+        },
+    )
+    index.handler(event, Context(59.0))
+    assert function.endpoint.requests
+    assert condition.attempts == 0
+    (successor,) = function.aws_lambda.queue
+    condition.waits_after = 40.0
+    function.aws_lambda.queue.clear()
+    function.run(json.loads(successor), 900.0)
+    assert condition.signals == ["1 of 1 removed"]
+    assert len(function.endpoint.requests) == 1, "the reply was sent twice"
+    assert world.deletes == 1
+
+
+def test_a_copy_of_the_event_that_signals_removes_nothing_and_replies_nothing(
+    world: World, function: Function, condition: Condition, cluster: Cluster
+) -> None:
+    index.handler(
+        function.event(
+            "Create",
+            {
+                "ClusterName": "ml-cluster",
+                "NodeIds": list(cluster.node_ids("workers")[:1]),
+                "OnPartialFailure": "REPORT",
+                "VerdictCondition": CONDITION,
+            },
+        ),
+        Context(59.0),
+    )
+    (successor,) = function.aws_lambda.queue
+    function.aws_lambda.queue.clear()
+    for _ in range(2):
+        function.run(json.loads(successor))
+    assert set(condition.signals) == {"1 of 1 removed"}
+    assert (len(function.endpoint.requests), world.deletes) == (1, 1)
+
+
+# When not ------------------------------------------------------------------------------------
+
+
+def test_a_failure_is_not_signaled(
+    function: Function, condition: Condition, cluster: Cluster
+) -> None:
+    nodes = list(cluster.node_ids("workers")[:2])
+    for node in nodes:
+        cluster.refuse(node, "ValidationError")
+    assert send(function, nodes, RetryFor="0")["Status"] == "FAILED"
+    assert condition.attempts == 0
+
+
+def test_a_rollback_is_not_signaled(
+    world: World, function: Function, condition: Condition, cluster: Cluster
+) -> None:
+    world.cloudformation.statuses = ["UPDATE_ROLLBACK_IN_PROGRESS"]
+    nodes = list(cluster.node_ids("workers")[:2])
+    for new in (nodes[:1], []):
+        function.reply_to(
+            function.event(
+                "Update",
+                {"ClusterName": "ml-cluster", "NodeIds": new, "VerdictCondition": CONDITION},
+                OldResourceProperties={
+                    "ClusterName": "ml-cluster",
+                    "NodeIds": nodes,
+                    "VerdictCondition": "FaultyNodesVerdict2b000000",
+                },
+            )
+        )
+    assert condition.attempts == 0
+
+
+def test_a_condition_that_was_there_before_is_not_signaled(
+    world: World, function: Function, condition: Condition, cluster: Cluster
+) -> None:
+    world.cloudformation.statuses = ["UPDATE_IN_PROGRESS"]
+    properties = {
+        "ClusterName": "ml-cluster",
+        "NodeIds": list(cluster.node_ids("workers")[:2]),
+        "OnPartialFailure": "REPORT",
+        "VerdictCondition": CONDITION,
+    }
+    update = function.event(
+        "Update", {**properties, "RetryFor": "60"}, OldResourceProperties=properties
+    )
+    assert function.reply_to(update)["Status"] == "SUCCESS"
+    assert condition.attempts == 0
+
+
+def test_turned_on_with_an_unchanged_set_it_tells_what_is_there(
+    world: World, function: Function, condition: Condition, cluster: Cluster
+) -> None:
+    world.cloudformation.statuses = ["UPDATE_IN_PROGRESS"]
+    properties = {
+        "ClusterName": "ml-cluster",
+        "NodeIds": [cluster.node_ids("workers")[0], "i-0123456789abcdef0"],
+        "OnPartialFailure": "REPORT",
+    }
+    update = function.event(
+        "Update", {**properties, "VerdictCondition": CONDITION}, OldResourceProperties=properties
+    )
+    assert function.reply_to(update)["Data"]["Outcome"] == "PARTIAL"
+    assert condition.signals == [
+        f"1 of 2 not removed: NotRequestedAgain {cluster.node_ids('workers')[0]}"
+    ]
+    assert world.deletes == 0
+
+
+def test_a_stack_that_rolls_back_meanwhile_ends_the_attempts(
+    world: World, function: Function, condition: Condition, cluster: Cluster
+) -> None:
+    world.shows((0, "CREATE_IN_PROGRESS"), (20, "ROLLBACK_IN_PROGRESS"))
+    condition.waits_after = 10_000
+    began = world.clock.now()
+    send(function, list(cluster.node_ids("workers")[:1]))
+    assert max(world.times("SignalResource")) < began + 20
+    assert condition.signals == []
+
+
+def test_another_deployment_of_the_same_set_is_not_signaled_for_this_one(
+    world: World, function: Function, condition: Condition, cluster: Cluster
+) -> None:
+    world.shows(
+        (0, Shown("UPDATE_IN_PROGRESS", {"UPDATE_STACK": "first"})),
+        (20, Shown("UPDATE_IN_PROGRESS", {"UPDATE_STACK": "second"})),
+    )
+    condition.waits_after = 25.0
+    send(function, list(cluster.node_ids("workers")[:1]))
+    assert condition.signals == []
+
+
+# What goes wrong -----------------------------------------------------------------------------
+
+
+def test_a_signal_that_may_not_be_sent_is_given_up_and_logged_with_what_to_do(
+    function: Function, condition: Condition, cluster: Cluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    condition.error = lambda: ServiceError(
+        "AccessDenied", "is not authorized to perform: cloudformation:SignalResource", status=403
+    )
+    assert send(function, list(cluster.node_ids("workers")[:1]))["Status"] == "SUCCESS"
+    (error,) = (record for record in caplog.records if record.levelname == "ERROR")
+    assert CONDITION in error.getMessage()
+    assert "cloudformation:SignalResource" in error.getMessage()
+    assert "change RetryToken" in error.getMessage()
+    assert condition.attempts < 30
+
+
+def test_a_throttled_signal_is_sent_again(
+    function: Function, condition: Condition, cluster: Cluster
+) -> None:
+    errors: list[Exception] = [ServiceError("Throttling", "Rate exceeded", status=400)] * 3
+    condition.error = lambda: errors.pop() if errors else None
+    send(function, list(cluster.node_ids("workers")[:1]))
+    assert condition.signals == ["1 of 1 removed"]
+
+
+def test_a_hand_over_that_fails_is_logged(
+    function: Function, condition: Condition, cluster: Cluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    function.aws_lambda.errors = [
+        ServiceError("AccessDeniedException", "no", status=403) for _ in range(99)
+    ]
+    send(function, list(cluster.node_ids("workers")[:1]), seconds=59.0, ServiceTimeout="60")
+    assert condition.attempts == 0
+    assert any(CONDITION in r.getMessage() for r in caplog.records if r.levelname == "ERROR")
