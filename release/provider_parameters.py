@@ -21,7 +21,7 @@ PARAMETERS_OF_CODE: Final = ("CodeBucket", "CodeKey", "CodeVersion")
 GROUPS: Final = {
     "The function's code": PARAMETERS_OF_CODE,
     "What it may do": ("ClusterArn", "EksClusterArn", "StackName", "BeforeRemovalArn"),
-    "What it tells": ("Metrics", "EventBusArn"),
+    "What it tells": ("Metrics", "EventBusArn", "VerdictEvents"),
     "The stack": ("LogRetentionDays", "ExportName"),
 }
 """How the console shows the parameters."""
@@ -106,6 +106,14 @@ class ProviderParameters:
             r"|arn:aws[a-z-]*:events:[a-z0-9-]+:[0-9]{12}:event-bus/[/.A-Za-z0-9_-]{1,256}",
             default="",
         )
+        self._verdict_events = CfnParameter(
+            stack,
+            "VerdictEvents",
+            description="Whether the function may signal wait conditions of those stacks, so that"
+            " their events show a success (VerdictCondition).",
+            default="false",
+            allowed_values=["true", "false"],
+        ).value_as_string
         self.export_name = text(
             "ExportName",
             "Name of the export of the ServiceToken. It must be unique in this account and region.",
@@ -133,6 +141,7 @@ class ProviderParameters:
         self.has_eks_cluster = is_given("HasEksCluster", self.eks_cluster_arn)
         self.has_before_removal = is_given("HasBeforeRemoval", self.before_removal_arn)
         self._writes_metrics = is_value("WritesMetrics", self._metrics, "true")
+        self.shows_verdicts = is_value("ShowsVerdicts", self._verdict_events, "true")
         self.has_event_bus = is_given("HasEventBus", self.event_bus_arn)
         self._has_code_version = is_given("HasCodeVersion", self.code_version)
 

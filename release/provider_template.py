@@ -24,7 +24,11 @@ from aws_cdk import aws_logs as logs
 from aws_cdk import aws_s3 as s3
 
 from hyperpod_node_removal import NodeRemovalProvider
-from hyperpod_node_removal._statements import eks_cluster_statement, function_statement
+from hyperpod_node_removal._statements import (
+    eks_cluster_statement,
+    function_statement,
+    signal_statement,
+)
 from hyperpod_node_removal_contract import signals
 from release.provider_parameters import ANY, PARAMETERS_OF_CODE, ProviderParameters
 
@@ -58,6 +62,7 @@ COMMENTS: Final = {
     ),
     "EksCluster": "The service checks it when the nodes belong to a cluster that EKS orchestrates.",
     "BeforeRemoval": "To ask the function that may veto nodes.",
+    "Signals": "To show the success of a removal in its stack's events.",
 }
 """What the template says above each resource, by logical id."""
 
@@ -118,11 +123,11 @@ def _fill(stack: Stack) -> None:
     function.add_property_override(
         f"Environment.Variables.{signals.EVENT_BUS_VARIABLE}", given.event_bus_or_nothing()
     )
-    stacks = f"{given.stack_name}/{ANY}"
+    stacks = stack.format_arn(
+        service="cloudformation", resource="stack", resource_name=f"{given.stack_name}/{ANY}"
+    )
     provider.allow_removals(
-        stack_arn=stack.format_arn(
-            service="cloudformation", resource="stack", resource_name=stacks
-        ),
+        stack_arn=stacks,
         cluster_arn=given.cluster_arn_or_all(
             stack.format_arn(service="sagemaker", resource="cluster", resource_name=ANY)
         ),
@@ -131,6 +136,7 @@ def _fill(stack: Stack) -> None:
     for construct_id, statement, condition in (
         ("EksCluster", eks_cluster_statement(given.eks_cluster_arn), given.has_eks_cluster),
         ("BeforeRemoval", function_statement(given.before_removal_arn), given.has_before_removal),
+        ("Signals", signal_statement(stacks), given.shows_verdicts),
     ):
         roles = [provider.role]
         policy = iam.Policy(stack, construct_id, roles=roles, statements=[statement])

@@ -28,6 +28,7 @@ from hyperpod_node_removal._statements import (
     cluster_statements,
     event_bus_statement,
     function_statement,
+    signal_statement,
     stack_statement,
 )
 from hyperpod_node_removal._validation import (
@@ -225,6 +226,7 @@ class NodeRemovalProvider(EventMethods, Construct):
         cluster_arn: str,
         eks_cluster_arn: str | None = None,
         before_removal_arn: str | None = None,
+        verdict_events: bool = False,
     ) -> None:
         """Allow removals that a template outside of this app declares. A `NodeRemoval` needs none.
 
@@ -235,6 +237,7 @@ class NodeRemovalProvider(EventMethods, Construct):
             cluster_arn: the cluster from which nodes are removed.
             eks_cluster_arn: the EKS cluster that orchestrates it, if any.
             before_removal_arn: the function that the template names in `BeforeRemoval`, if any.
+            verdict_events: whether the template has a `VerdictCondition`. Default: it has none.
 
         Raises:
             InvalidPropertyError: the text names the argument, its value and what is allowed.
@@ -256,6 +259,8 @@ class NodeRemovalProvider(EventMethods, Construct):
         )
         if before_removal_arn is not None:
             self._elsewhere.add_statements(function_statement(before_removal_arn))
+        if verdict_events:
+            self._elsewhere.add_statements(signal_statement(stack_arn))
         if "*" in stack_arn and not is_token(stack_arn):
             acknowledge_wildcard(self._elsewhere, stack_arn, _ANY_STACK_ID_REASON)
 

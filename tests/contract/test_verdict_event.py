@@ -1,5 +1,7 @@
 """A success in the stack's events, in the sandbox: the real template and the real asset."""
 
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from hyperpod_node_removal_contract import Attribute
 from sandbox.assembly import read_assembly
 from sandbox.aws import Sandbox
 from sandbox.hyperpod import Cluster
+from sandbox.project import ROOT
 from sandbox.stacks import Deployment
 from tests.contract.lifecycle import Removal
 
@@ -69,6 +72,33 @@ def test_create_and_update_complete_and_partial(removal: Reporting, cluster: Clu
     again = removal.report(second, stuck, retry_token="2")
     assert again.status == "UPDATE_COMPLETE"
     assert signals(again) == ["1 of 2 removed, 1 already absent"]
+
+
+def test_the_cdk_cli_shows_it_as_the_deployment_goes(
+    sandbox: Sandbox, removal: Reporting, cluster: Cluster, tmp_path: Path
+) -> None:
+    sandbox.bootstrap()
+    for name in ("app.py", "cdk.json"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    stuck, good, *_ = cluster.node_ids("workers")
+    cluster.refuse(stuck)
+    for nodes, said in (
+        ([stuck, good], f"1 of 2 not removed: NodeIdInUse {stuck}"),
+        ([good], "0 of 1 removed, 1 already absent"),
+    ):
+        settings = {
+            "cluster": removal.name,
+            "node_ids": nodes,
+            "on_partial_failure": "REPORT",
+            "retry_for": 0,
+            "verdict_event": True,
+        }
+        (tmp_path / "removals.json").write_text(json.dumps(settings), encoding="utf-8")
+        deploy = ("deploy", "-c", "removals=removals.json", "--require-approval", "never")
+        done = sandbox.cdk(*deploy, "--progress", "events", cwd=tmp_path)
+        assert done.returncode == 0, done.stdout
+        events = sandbox.events(f"hyperpod-node-removal-{removal.name}")
+        assert f"Received SUCCESS signal with UniqueId {said}" in {one.reason for one in events}
 
 
 def test_turned_on_with_an_unchanged_set_and_off_again(

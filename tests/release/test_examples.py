@@ -50,6 +50,7 @@ def cli(folder: Path) -> Iterator[Cli]:
             capabilities=("CAPABILITY_IAM",),
             ClusterArn="*",
             StackName="*",
+            VerdictEvents="true",
         )
         yield cli
 
@@ -91,6 +92,33 @@ def test_a_report(cli: Cli, cluster: Cluster) -> None:
     }
     cluster.allow(bad)
     assert cli.deploy("report.yaml", cluster.name, RetryToken="2")["Outcome"] == "COMPLETE"
+
+
+def test_a_verdict_in_the_events_of_each_deployment(
+    cli: Cli, cluster: Cluster, folder: Path
+) -> None:
+    def signals() -> list[str]:
+        told = cli.aws(
+            *("cloudformation", "describe-stack-events", "--stack-name", cluster.name),
+            *("--query", "StackEvents[?contains(ResourceStatusReason || '', 'signal')]"),
+        )
+        return [
+            event["ResourceStatusReason"].partition("UniqueId ")[2] for event in json.loads(told)
+        ]
+
+    bad, good, *_ = cluster.node_ids("workers")
+    cluster.refuse(bad)
+    ids = f"{bad},{good}"
+    outputs = cli.deploy("verdict.yaml", cluster.name, ClusterName=cluster.name, NodeIds=ids)
+    assert outputs == {"Outcome": "PARTIAL", "RequestedNodes": ids}
+    assert signals() == [f"1 of 2 not removed: NodeIdInUse {bad}"]
+    cluster.allow(bad)
+    text = (folder / "verdict.yaml").read_text(encoding="utf-8")
+    (folder / "verdict-2.yaml").write_text(
+        text.replace("FaultyNodesVerdict1", "FaultyNodesVerdict2"), encoding="utf-8"
+    )
+    cli.deploy("verdict-2.yaml", cluster.name, NodeIds=bad)
+    assert signals()[0] == "1 of 1 removed"
 
 
 def test_guards_and_a_dry_run(cli: Cli, cluster: Cluster) -> None:

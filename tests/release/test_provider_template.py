@@ -47,11 +47,12 @@ def construct() -> dict[str, Any]:
         cluster_arn=CLUSTER_ARN,
         eks_cluster_arn=EKS_CLUSTER_ARN,
         before_removal_arn=HOOK_ARN,
+        verdict_events=True,
     )
     return dict(Template.from_stack(stack).to_json())
 
 
-def statements(template: dict[str, Any]) -> list[tuple[list[str], str]]:
+def statements(template: dict[str, Any]) -> list[tuple[str, str]]:
     """What a role may do: actions, and what of the resource is literal."""
     policies = [
         *(one["Properties"] for one in of_type(template, "AWS::IAM::Policy")),
@@ -62,11 +63,9 @@ def statements(template: dict[str, Any]) -> list[tuple[list[str], str]]:
         one["Effect"] == "Allow" and set(one) == {"Action", "Effect", "Resource"} for one in found
     )
     return sorted(
-        (
-            [one["Action"]] if isinstance(one["Action"], str) else one["Action"],
-            kind(one["Resource"]),
-        )
+        (action, kind(one["Resource"]))
         for one in found
+        for action in ([one["Action"]] if isinstance(one["Action"], str) else one["Action"])
     )
 
 
@@ -85,8 +84,8 @@ def test_it_makes_the_resources_of_the_construct(
     def counted(given: dict[str, Any]) -> list[str]:
         return sorted(one["Type"] for one in given["Resources"].values())
 
-    # what concerns EKS and what concerns a hook are there on a condition
-    separate = ["AWS::IAM::Policy", "AWS::IAM::Policy"]
+    # what concerns EKS, a hook, and signals is there on a condition
+    separate = ["AWS::IAM::Policy"] * 3
     assert counted(template) == sorted([*counted(construct), *separate])
 
 
@@ -190,7 +189,10 @@ def test_the_text_says_what_was_synthesized(templates: Path, template: dict[str,
     policy = template["Resources"]["RemovalsElsewhere"]["Properties"]["PolicyDocument"]
     stack, cluster = policy["Statement"]
     arn = "arn:${AWS::Partition}:%s:${AWS::Region}:${AWS::AccountId}:%s"
-    stack["Resource"] = {"Fn::Sub": arn % ("cloudformation", "stack/${StackName}/*")}
+    (signal,) = template["Resources"]["Signals"]["Properties"]["PolicyDocument"]["Statement"]
+    stack["Resource"] = signal["Resource"] = {
+        "Fn::Sub": arn % ("cloudformation", "stack/${StackName}/*")
+    }
     cluster["Resource"]["Fn::If"][1] = {"Fn::Sub": arn % ("sagemaker", "cluster/*")}
     assert read == template
 
