@@ -122,6 +122,9 @@ def test_removals_of_plain_templates_are_allowed_and_nothing_else() -> None:
     ]
 
 
+GIVEN: dict[str, Any] = {"stack_arn": STACK_ARN, "cluster_arn": arn(1)}
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -147,7 +150,7 @@ def test_what_is_no_permission_for_a_plain_template(
 ) -> None:
     provider = NodeRemovalProvider(Stack(App(), "Stack"))
     with pytest.raises(InvalidPropertyError) as caught:
-        provider.allow_removals(**({"stack_arn": STACK_ARN, "cluster_arn": arn(1)} | arguments))
+        provider.allow_removals(**(GIVEN | arguments))
     assert str(caught.value).startswith(f"Stack/HyperPodNodeRemovalProvider: {sentence}")
 
 
