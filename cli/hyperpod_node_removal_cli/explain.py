@@ -193,6 +193,12 @@ class _Explanation:
         logged, why_not = self._read_log(lambda _: True)
         if logged:
             return _Found(f"{logged.outcome}: {logged.summary}", nodes=_nodes(logged))
+        if verdicts := [event for event in self._events if event.verdict]:
+            return _Found(
+                " ".join(f"{event.verdict}." for event in verdicts),
+                tuple(Problem(event.text) for event in verdicts if " not " in event.verdict),
+                notes=(f"The stack's events say so. {why_not}",),
+            )
         note = f"The stack has no Output for the attribute {Attribute.OUTCOME}. {why_not}"
         return _Found("Nothing failed.", notes=(note,))
 

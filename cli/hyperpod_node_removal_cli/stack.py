@@ -1,5 +1,6 @@
 """A stack, the events of its last operation, and what its status means after a removal."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -11,6 +12,8 @@ from hyperpod_node_removal_handler import aws
 
 LOG_GROUP: Final = "AWS::Logs::LogGroup"
 _STACK: Final = "AWS::CloudFormation::Stack"
+_WAIT_CONDITION: Final = "AWS::CloudFormation::WaitCondition"
+_SIGNAL: Final = re.compile(r"Received SUCCESS signal with UniqueId ([0-9]+ of [0-9]+ .+)")
 # The clean-up after an update shows a custom resource under this type, whatever it is called.
 _CUSTOM_RESOURCE: Final = "AWS::CloudFormation::CustomResource"
 _PHYSICAL_ID_PREFIX: Final = "hyperpod-node-removal/"
@@ -91,6 +94,12 @@ class StackEvent:
             self.resource_type == _CUSTOM_RESOURCE
             and self.physical_id.startswith(_PHYSICAL_ID_PREFIX)
         )
+
+    @property
+    def verdict(self) -> str:
+        """What a success was signaled with, if it is the event of such a signal (ADR 18)."""
+        signal = _SIGNAL.fullmatch(self.reason)
+        return signal[1] if signal and self.resource_type == _WAIT_CONDITION else ""
 
     @property
     def is_stack(self) -> bool:

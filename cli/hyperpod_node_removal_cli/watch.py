@@ -153,6 +153,8 @@ class _Watch:
 
 def _of_event(event: StackEvent) -> Progress | None:
     """Return the event as progress. Of what is around the removal, only how it ended counts."""
+    if event.verdict:
+        return Progress(event.time, event.verdict)
     if not (event.is_removal or event.is_stack) and event.status.endswith("_IN_PROGRESS"):
         return None
     reason = f": {event.reason}" if event.is_failure and event.reason else ""

@@ -378,6 +378,38 @@ def test_a_success_is_found_whatever_its_outputs_are_called() -> None:
     assert names(report) == list(NODES)
 
 
+VERDICT = "1 of 2 not removed: NodeIdInUse i-00000001"
+
+
+@pytest.mark.parametrize(
+    ("signal", "conclusion"),
+    [(VERDICT, Conclusion.PROBLEMS), ("2 of 2 removed", Conclusion.FINE)],
+)
+def test_without_outputs_and_log_a_success_is_told_by_the_events(
+    signal: str, conclusion: Conclusion
+) -> None:
+    paper = life("UPDATE_IN_PROGRESS", ("UPDATE_COMPLETE", ""))
+    paper.happen(
+        *("CREATE_IN_PROGRESS", "Verdict1", "AWS::CloudFormation::WaitCondition"),
+        f"Received SUCCESS signal with UniqueId {signal}",
+    )
+    paper.happen("UPDATE_COMPLETE")
+    paper.errors["FilterLogEvents"] = denied("FilterLogEvents")
+    report = explain(paper)
+    assert (report.conclusion, report.headline) == (conclusion, f"{signal}.")
+    assert any(signal in problem.text for problem in report.problems) == (signal == VERDICT)
+
+
+def test_the_signal_of_another_wait_condition_says_nothing_of_the_removal() -> None:
+    paper = life("UPDATE_IN_PROGRESS", ("UPDATE_COMPLETE", ""))
+    paper.happen(
+        *("CREATE_IN_PROGRESS", "Fleet", "AWS::CloudFormation::WaitCondition"),
+        "Received SUCCESS signal with UniqueId i-0123456789abcdef0",
+    )
+    paper.happen("UPDATE_COMPLETE")
+    assert explain(paper).headline == "Nothing failed."
+
+
 def test_nodes_that_an_output_has_no_room_for_are_in_the_log() -> None:
     paper = reported(**PARTIAL)
     failures(paper, NODES, HEAD)

@@ -90,6 +90,22 @@ def test_events_and_rounds_as_they_come_and_then_the_explanation() -> None:
     assert [node.name for node in report.nodes] == ["i-00000001"]
 
 
+def test_the_verdict_of_a_success_is_shown_as_it_comes() -> None:
+    paper = begun()
+
+    def succeed() -> None:
+        paper.remove("UPDATE_COMPLETE")
+        condition = ("CREATE_IN_PROGRESS", "Verdict1", "AWS::CloudFormation::WaitCondition")
+        paper.happen(*condition)
+        paper.happen(*condition, "Received SUCCESS signal with UniqueId 2 of 2 removed")
+        paper.happen("UPDATE_COMPLETE")
+
+    story = Story(paper, [lambda: None, succeed])
+    story.watch()
+    assert "2 of 2 removed" in story.texts
+    assert not any("Verdict1" in text for text in story.texts)
+
+
 def test_a_success_is_0() -> None:
     paper = begun()
 
