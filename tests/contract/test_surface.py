@@ -1,0 +1,66 @@
+"""What users have written down stays: names may be added, and none goes or changes.
+
+`surface.json` is of the time before the contract became a package of its own. A name that has to go
+all the same goes there too, with a line in CHANGELOG.md.
+"""
+
+import inspect
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aws_cdk import App, Stack
+from aws_cdk.assertions import Template
+
+from hyperpod_node_removal import NodeRemoval, RemovalWarning
+from hyperpod_node_removal_cli.report import Conclusion
+from hyperpod_node_removal_contract import Attribute, FailureCode, Outcome, Property
+from hyperpod_node_removal_contract.properties import BY_KEY
+from hyperpod_node_removal_handler import report
+from sandbox.project import ROOT
+from tests.handler.world import LOG, CloudFormation, World
+
+BEFORE: dict[str, Any] = json.loads(
+    Path(__file__).with_name("surface.json").read_text(encoding="utf-8")
+)
+NAMES: dict[str, list[Any]] = {
+    "properties": list(Property),
+    "attributes": list(Attribute),
+    "outcomes": list(Outcome),
+    "failure_codes": list(FailureCode),
+    "warnings": list(RemovalWarning),
+    "file_keys": list(BY_KEY),
+    "arguments": list(inspect.signature(NodeRemoval.__init__).parameters),
+    "make_targets": re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE),
+}
+
+
+@pytest.mark.parametrize("kind", NAMES)
+def test_no_name_has_gone(kind: str) -> None:
+    assert set(BEFORE[kind]) <= set(map(str, NAMES[kind]))
+
+
+def test_exit_codes_mean_what_they_meant() -> None:
+    assert {one.name: int(one) for one in Conclusion} == BEFORE["exit_codes"]
+
+
+def test_the_template_is_the_same_but_for_the_code() -> None:
+    """The handler string, the logical ids and the permissions with it."""
+    stack = Stack(App(analytics_reporting=False), "Stack")
+    NodeRemoval(stack, "FaultyNodes", cluster_name="ml-cluster", node_ids=["i-0123456789abcdef0"])
+    text = json.dumps(Template.from_stack(stack).to_json())
+    assert json.loads(re.sub("[0-9a-f]{64}", "ASSET", text)) == BEFORE["template"]
+
+
+def test_no_field_of_the_log_has_gone(caplog: pytest.LogCaptureFixture) -> None:
+    world = World(cloudformation=CloudFormation())
+    cluster = world.hp.create_cluster("ml-cluster", {"workers": 4})
+    refused, *nodes = cluster.node_ids("workers")[:3]
+    cluster.refuse(refused)
+    with caplog.at_level("INFO"):
+        told = report.of_result(world.remove([refused, *nodes], retry_for=3), world.request, LOG)
+    fields = {name for record in caplog.records for name in vars(record)}
+    fields |= {name for line in told.lines for name in line.fields}
+    assert set(BEFORE["log_fields"]) <= fields
