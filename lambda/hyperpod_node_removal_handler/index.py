@@ -156,22 +156,28 @@ def _reconcile(work: Continuation, event: Mapping[str, Any], context: LambdaCont
 def _on_success(
     work: Callable[[], Continuation], event: Mapping[str, Any], context: LambdaContext
 ) -> None:
-    """Signal the wait condition that this deployment has, if any, once a success is reported."""
+    """Signal the wait condition that this deployment has, if any, once a success is reported.
+
+    An invocation with little time left lets a fresh one do it.
+    """
+
+    def signal(verdict: str) -> None:
+        told = replace(work(), verdict=verdict)
+        if context.get_remaining_time_in_millis() / 1000 >= timing.SIGNAL_RESERVE:
+            _signal(told, event, context)
+            return
+        try:
+            _hand_over(told, event, context)
+        except aws.AwsError as error:
+            _log.error("%s was not signaled: %s", told.request.verdict_condition, error)
+
     if work().request.verdict_condition:
-        handler.after_success(
-            lambda verdict: _signal(replace(work(), verdict=verdict), event, context)
-        )
+        handler.after_success(signal)
 
 
 def _signal(work: Continuation, event: Mapping[str, Any], context: LambdaContext) -> None:
     """Have the stack's events show the verdict of a removal that has been reported."""
     now, remaining = clock.now(), context.get_remaining_time_in_millis() / 1000
-    if remaining < timing.SIGNAL_RESERVE:
-        try:
-            _hand_over(work, event, context)
-        except aws.AwsError as error:
-            _log.error("%s was not signaled: %s", work.request.verdict_condition, error)
-        return
     until = now + min(timing.SIGNAL_FOR, remaining - timing.REPLY_MARGIN)
     client = aws.client("cloudformation")
     verdict_event.signal(

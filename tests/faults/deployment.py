@@ -18,6 +18,8 @@ _PAUSE = 1.0
 """Seconds between a reply and what CloudFormation does about it."""
 _CLEANUP = 2.0
 """Seconds that it takes to clean up after an update or its rollback."""
+_SIGNAL_TIMEOUT = 300.0
+"""Seconds that a wait condition waits for its signal."""
 URL_LIFETIME = 7200
 """Seconds for which a response URL is valid."""
 
@@ -131,6 +133,11 @@ class CloudFormation:
     def describe(self, stack_id: str) -> dict[str, Any]:
         return {"Stacks": [self._stacks[stack_id].describe()]}
 
+    def signal(self, stack_id: str, condition: str, text: str, url: str) -> dict[str, Any]:
+        """SignalResource, for the request with this response URL."""
+        self._stacks[stack_id].signal(condition, text, self.request_of(url))
+        return {}
+
     def response_url(self) -> str:
         """A URL for the next request."""
         now = self.timeline.now()
@@ -188,12 +195,20 @@ class Stack:
         self.shows_operations = True
         self.other_operations: tuple[tuple[str, str], ...] = ()
         """Operations that are shown before the stack's own, such as a change set of somebody."""
+        self.condition = ""
+        """The wait condition that is in progress."""
+        self.condition_delay = 2.0
+        """Seconds after which it is, once the resource is done."""
+        self.signals: list[tuple[str, Request]] = []
+        """What it was signaled with, and for which request."""
         self.request_id = 0
         self.requests: list[Request] = []
         self._cloudformation = cloudformation
         self._physical_id = ""
         self._operation_number = 0
         self._next: Properties | None = None
+        self._on_signal: Callable[[], object] = lambda: None
+        self._on_no_signal: Callable[[], object] = lambda: None
 
     @property
     def view(self) -> View:
@@ -255,13 +270,19 @@ class Stack:
     # What a person does ----------------------------------------------------------------------
 
     def create(self, properties: Properties) -> None:
+        def succeed() -> None:
+            self.properties = properties
+            self._turn("CREATE_COMPLETE")
+
+        def fail() -> None:
+            self._turn("ROLLBACK_IN_PROGRESS")
+            self._ask("Delete", properties, self._end_in("ROLLBACK_COMPLETE"))
+
         def end(status: str) -> None:
             if status == "SUCCESS":
-                self.properties = properties
-                self._turn("CREATE_COMPLETE")
+                self._await_signal(properties, succeed, fail)
             else:
-                self._turn("ROLLBACK_IN_PROGRESS")
-                self._ask("Delete", properties, self._end_in("ROLLBACK_COMPLETE"))
+                fail()
 
         self.history.clear()
         self._begin("CREATE_STACK", "CREATE_IN_PROGRESS")
@@ -271,10 +292,13 @@ class Stack:
         self._ask("Create", properties, end)
 
     def update(self, properties: Properties) -> None:
+        def succeed() -> None:
+            self.properties = properties
+            self._clean_up("UPDATE_COMPLETE")
+
         def end(status: str) -> None:
             if status == "SUCCESS":
-                self.properties = properties
-                self._clean_up("UPDATE_COMPLETE")
+                self._await_signal(properties, succeed, lambda: self.roll_back(properties))
             else:
                 self.roll_back(properties)
 
@@ -301,6 +325,8 @@ class Stack:
 
     def cancel(self) -> None:
         """Another resource fails, or a person cancels: the request's answer is not waited for."""
+        if self.condition:
+            self._end_condition(self._on_no_signal)
         if self.requests and self.request.is_forward and not self.request.is_closed:
             self.request.close("CANCELLED")
 
@@ -310,7 +336,43 @@ class Stack:
         self.cancel()
         self._go_on()
 
+    def signal(self, condition: str, text: str, request: Request) -> None:
+        """SignalResource.
+
+        Raises:
+            ServiceError: that condition is not in progress.
+        """
+        if condition != self.condition:
+            raise ServiceError(
+                "ValidationError", f"Resource {condition} is not waiting for signals", status=400
+            )
+        self.signals.append((text, request))
+        self._end_condition(self._on_signal)
+
     # What it leads to ------------------------------------------------------------------------
+
+    def _await_signal(
+        self, properties: Properties, succeed: Callable[[], object], fail: Callable[[], object]
+    ) -> None:
+        """Create the wait condition of a verdict, if these properties bring a new one."""
+        condition = properties.get("VerdictCondition", "")
+        if condition in ("", (self.properties or {}).get("VerdictCondition")):
+            succeed()
+            return
+
+        def begin() -> None:
+            self.condition, self._on_signal, self._on_no_signal = condition, succeed, fail
+            self._later(_SIGNAL_TIMEOUT, time_out)
+
+        def time_out() -> None:
+            if self.condition:
+                self._end_condition(fail)
+
+        self._later(self.condition_delay, begin)
+
+    def _end_condition(self, action: Callable[[], object]) -> None:
+        self.condition = ""
+        action()
 
     def _ask(
         self,

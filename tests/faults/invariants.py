@@ -23,6 +23,8 @@ I6  The same event once more (tried after one fault in eight) asks for no node t
     mistyped name.
 I7  Where there is a hook, a node is asked for only after the hook was asked about it, by the same
     invocation or one that handed over to it, and its agreement was heard.
+I9  A wait condition is signaled for the request whose reply it waited for, a success, with the
+    counts of that reply.
 No process does anything after its end, and no invocation raises.
 """
 
@@ -68,6 +70,7 @@ def _check_all(stage: Stage, *, is_answered: bool) -> None:
         for reply in request.replies:
             _check_body(request, reply)
             _check_outcome(stage, request, reply)
+        _check_signals(request)
     for deletion in stage.deletions:
         _check_deletion(stage, deletion)
         _check_agreement(stage, deletion)
@@ -134,6 +137,22 @@ def _check_bystanders(stage: Stage) -> None:
             if id(node) not in named_ones:
                 assert node in state.listed(), "I2: a node that nobody named is gone"
                 assert node.status != "ShuttingDown", "I2: a node that nobody named is leaving"
+
+
+# I9 ------------------------------------------------------------------------------------------
+
+
+def _check_signals(request: Request) -> None:
+    for text, signaled in request.stack.signals:
+        if signaled is request:
+            assert request.is_forward, "I9: a signal in a rollback"
+            assert request.answer, "I9: a signal before the reply"
+            assert request.answer["Status"] == "SUCCESS", "I9: a signal after a failure"
+            data = request.answer["Data"]
+            requested, failed = data["RequestedCount"], data["FailedCount"]
+            begins = f"{failed} of {requested} not" if failed != "0" else ""
+            assert text.startswith(begins), "I9: the counts"
+            assert f" of {requested} " in text, "I9: the counts"
 
 
 # I3, I4 --------------------------------------------------------------------------------------

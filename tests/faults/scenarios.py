@@ -72,6 +72,17 @@ def an_update_that_reports(stage: Stage) -> Stack:
     return stack
 
 
+def an_update_with_a_verdict(stage: Stage) -> Stack:
+    """Its success is to be seen in the stack's events."""
+    cluster = stage.cluster(shutdown_seconds=45)
+    bad, good, *_ = cluster.node_ids("workers")
+    cluster.refuse(bad)
+    stack = stage.deployed({})
+    given = {"OnPartialFailure": "REPORT", "VerdictCondition": "Verdict1"}
+    stack.update(properties(NodeIds=[bad, good], **given))
+    return stack
+
+
 def an_update_that_is_refused(stage: Stage) -> Stack:
     nodes = stage.cluster().node_ids("workers")[:1]
     stack = stage.deployed({"NodeIds": list(nodes)})
@@ -177,6 +188,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     an_update,
     an_update_that_fails,
     an_update_that_reports,
+    an_update_with_a_verdict,
     an_update_that_is_refused,
     an_update_with_a_hook,
     an_acceptance,

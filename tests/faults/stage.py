@@ -139,6 +139,11 @@ class Stage:
                 case "PutEvents":
                     self.events += [checked(entry["Detail"]) for entry in request["Entries"]]
                     return {"FailedEntryCount": 0, "Entries": [{"EventId": "e-1"}]}
+                case "SignalResource":
+                    url = invocation.event["ResponseURL"]
+                    return self.cloudformation.signal(
+                        request["StackName"], request["LogicalResourceId"], request["UniqueId"], url
+                    )
                 case "DescribeStacks":
                     answer = self.cloudformation.describe(request["StackName"])
                     status = answer["Stacks"][0]["StackStatus"]
