@@ -7,7 +7,8 @@ I1  Every request gets at least one reply that arrives; no invocation sends more
 I2  Every identifier in a delete call is one of the event's own; the event is a Create or an Update;
     within the ten seconds before the call a look at the stack, by the same invocation, showed it
     creating or updating; and CloudFormation has not been done with the request for more than those
-    ten seconds, whatever the stack is at by then. No node that no event names changes at all.
+    ten seconds, whatever the stack is at by then, unless it is waiting for the signal about it. No
+    node that no event names changes at all.
 I3  A body is JSON in printable ASCII of at most 4,096 bytes that CloudFormation can act on; it and
     the log hold nothing that is not printable, and the log never holds the presigned URL.
 I4  The PhysicalResourceId is the one of the event or, on Create, the one that follows from the

@@ -158,7 +158,10 @@ class Stage:
             if sent.operation == "BatchDeleteClusterNodes":
                 identifiers = (*request.get("NodeIds", ()), *request.get("NodeLogicalIds", ()))
                 about = self.cloudformation.request_of(invocation.event["ResponseURL"])
-                is_late = began > about.closed_at + FRESHNESS and not about.stack.forced
+                is_over = not (about.stack.condition and about is about.stack.request)
+                is_late = (
+                    began > about.closed_at + FRESHNESS and is_over and not about.stack.forced
+                )
                 self.deletions.append(
                     Deletion(invocation, began, number, identifiers, about, is_late, done)
                 )
