@@ -278,11 +278,6 @@ class NodeRemovalProvider(INodeRemovalProvider):
         return self._function
 
     @property
-    def role(self) -> iam.IRole:
-        """The role of the function. It may write its logs; each removal adds what it needs."""
-        return self._permissions.role
-
-    @property
     def made_for(self) -> str | None:
         """Path of the removal that made this provider, None if it was made by hand."""
         return self._made_for

@@ -78,6 +78,20 @@ class INodeRemovalProvider(EventMethods, Construct):
         return self._function_role
 
     @property
+    def role(self) -> iam.IRole:
+        """The role of the function. It may write its logs; each removal adds what it needs.
+
+        Raises:
+            NodeRemovalError: it is not known.
+        """
+        if self._function_role is None:
+            raise NodeRemovalError(
+                f"the role of {self.node.path} is not known; give from_service_token a role, such"
+                " as Role.from_role_name(stack, 'Role', 'name')"
+            )
+        return self._function_role.role
+
+    @property
     def log_group(self) -> logs.ILogGroup:
         """The log group in which the function records what happened to each node.
 
