@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aws_cdk import App, CfnParameter, Stack, Validations
+from aws_cdk import App, CfnParameter, Stack, Tags, Validations
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
+from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sns as sns
 from aws_cdk.assertions import Template
 from cdk_nag import AwsSolutionsChecks
@@ -255,6 +256,58 @@ def test_customized_roles_leave_no_policy_and_report_all_statements(
                 "sagemaker:ListClusterNodes",
             ],
         ], path
+
+
+# What public reports asked for ---------------------------------------------------------------
+
+
+def test_a_role_has_the_path_the_prefix_and_the_boundary_that_an_scp_requires(
+    stack: Stack,
+) -> None:
+    """cdklabs/cdk-enterprise-iac #689."""
+    role = iam.Role(
+        stack,
+        "Own",
+        assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"),
+        path="/ml/",
+        role_name="team-node-removal",
+        permissions_boundary=iam.ManagedPolicy.from_managed_policy_arn(stack, "B", BOUNDARY_ARN),
+    )
+    used(stack, role)
+    (made,) = resources(stack, "AWS::IAM::Role")
+    assert (made["Path"], made["RoleName"]) == ("/ml/", "team-node-removal")
+    assert made["PermissionsBoundary"] == BOUNDARY_ARN
+
+
+def test_every_role_has_the_boundary_of_the_app(stack: Stack) -> None:
+    """aws/aws-cdk #15572 and #30179."""
+    boundary = iam.ManagedPolicy.from_managed_policy_arn(stack, "Boundary", BOUNDARY_ARN)
+    iam.PermissionsBoundary.of(stack).apply(boundary)
+    NodeRemoval(stack, "Removal", cluster_arn=CLUSTER_ARN)
+    assert {one["PermissionsBoundary"] for one in resources(stack, "AWS::IAM::Role")} == {
+        BOUNDARY_ARN
+    }
+
+
+def test_whatever_can_have_tags_has_those_of_the_provider(stack: Stack) -> None:
+    """aws/serverless-application-model #1160."""
+    Tags.of(NodeRemovalProvider(stack)).add("team", "ml")
+    for kind in ("AWS::IAM::Role", "AWS::Lambda::Function", "AWS::Logs::LogGroup"):
+        (made,) = resources(stack, kind)
+        assert made["Tags"] == [{"Key": "team", "Value": "ml"}]
+
+
+def test_signed_code_is_taken_from_where_the_signer_put_it(stack: Stack) -> None:
+    """aws/aws-cdk #29474."""
+    bucket = s3.Bucket.from_bucket_name(stack, "Signed", "signed-artifacts")
+    code = lambda_.Code.from_bucket(bucket, "signed/handler.zip")
+    element = NodeRemovalProvider(stack, code=code).function.node.default_child
+    assert isinstance(element, lambda_.CfnFunction)
+    arn = "arn:aws:lambda:us-west-2:111122223333:code-signing-config:csc-0123456789abcdef0"
+    element.code_signing_config_arn = arn
+    (function,) = resources(stack, "AWS::Lambda::Function")
+    assert function["CodeSigningConfigArn"] == arn
+    assert function["Code"] == {"S3Bucket": "signed-artifacts", "S3Key": "signed/handler.zip"}
 
 
 # What is refused -----------------------------------------------------------------------------

@@ -1,7 +1,11 @@
 """What a role of somebody else must have is what the function is given otherwise."""
 
+import json
+import re
+from pathlib import Path
 from typing import Any, Final
 
+import cfnlint
 import pytest
 from aws_cdk import App, Stack
 from aws_cdk import aws_ec2 as ec2
@@ -11,6 +15,7 @@ from aws_cdk.assertions import Template
 from aws_cdk.aws_events import EventBus
 
 from hyperpod_node_removal import NodeRemoval, NodeRemovalProvider
+from tests.docs.code_blocks import DOCS
 from tests.docs.policy import Policy, as_list
 
 pytestmark = pytest.mark.xdist_group("docs")
@@ -75,3 +80,15 @@ def test_each_resource_that_is_known_is_in_the_list(statements: list[dict[str, A
 def test_only_what_has_no_narrower_resource_is_for_any() -> None:
     wide = {action.partition(":")[0] for action, resource in ROLE.resources if resource == "*"}
     assert wide == {"ec2", "xray"}
+
+
+def test_the_actions_of_a_deployment_are_those_of_the_resource_schema() -> None:
+    """The schema, as cfn-lint has it, lists what CloudFormation calls to create a function."""
+    folder = Path(cfnlint.__file__).parent / "data" / "schemas" / "resources"
+    schemas = (json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("*.json"))
+    (schema,) = (one for one in schemas if one.get("typeName") == "AWS::Lambda::Function")
+    page = (DOCS / "locked-down.md").read_text(encoding="utf-8")
+    _, table = page.split("| option | additional actions |\n", 1)
+    shown = set(re.findall(r"`([a-z0-9]+:[A-Za-z]+)`", table.partition("\n\n")[0]))
+    assert len(shown) == 11
+    assert shown <= set(schema["handlers"]["create"]["permissions"])
