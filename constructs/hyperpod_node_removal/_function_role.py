@@ -8,13 +8,13 @@ would the function's own ARN, since a function waits for its role.
 """
 
 import json
-from typing import Final, cast
+from typing import Final
 
 from aws_cdk import Fn, Stack
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
-from hyperpod_node_removal._role_size import RoleSize
+from hyperpod_node_removal._role_size import RoleSize, is_in_template
 
 _STACK_GUID: Final = 2
 """Field of a stack's ARN between slashes, counted from 0."""
@@ -72,9 +72,3 @@ class FunctionRole:
         # the stack tells it from those of other apps.
         guid = Fn.select(_STACK_GUID, Fn.split("/", Stack.of(scope).stack_id))
         return f"{construct_id}-{self._provider.node.addr[-8:]}-{guid}"
-
-
-def is_in_template(policy: iam.Policy) -> bool:
-    """Whether a policy with statements is a resource: its role has attached it."""
-    resource = cast("iam.CfnPolicy", policy.node.default_child)
-    return resource._should_synthesize()  # noqa: SLF001

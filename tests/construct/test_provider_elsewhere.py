@@ -40,7 +40,9 @@ def types(stack: Stack) -> list[str]:
     return sorted(one["Type"] for one in resources)
 
 
-@pytest.mark.parametrize("token", [TOKEN, Fn.import_value("HyperPodNodeRemovalServiceToken")])
+@pytest.mark.parametrize(
+    "token", [TOKEN, Fn.import_value("HyperPodNodeRemovalServiceToken")], ids=["literal", "import"]
+)
 def test_a_removal_uses_it_and_adds_nothing(stack: Stack, token: str) -> None:
     provider = NodeRemovalProvider.from_service_token(stack, "Provider", token)
     NodeRemoval(stack, "Removal", cluster_name="ml-cluster", provider=provider)

@@ -18,6 +18,7 @@ from aws_cdk.assertions import Template
 from cdk_nag import AwsSolutionsChecks
 
 from hyperpod_node_removal import InvalidPropertyError, NodeRemoval, NodeRemovalProvider
+from tests.release.linting import cfn_lint
 
 pytestmark = pytest.mark.xdist_group("construct-provider-options")
 
@@ -43,21 +44,21 @@ def network(stack: Stack) -> ec2.IVpc:
     return ec2.Vpc.from_vpc_attributes(
         stack,
         "Vpc",
-        vpc_id="vpc-1",
+        vpc_id="vpc-01234567",
         availability_zones=["us-west-2a"],
-        private_subnet_ids=["subnet-private"],
-        private_subnet_route_table_ids=["rtb-1"],
-        public_subnet_ids=["subnet-public"],
+        private_subnet_ids=["subnet-01234567"],
+        private_subnet_route_table_ids=["rtb-01234567"],
+        public_subnet_ids=["subnet-89abcdef"],
     )
 
 
 def test_the_function_runs_in_subnets_and_groups_of_the_app(stack: Stack) -> None:
-    group = ec2.SecurityGroup.from_security_group_id(stack, "Group", "sg-1")
+    group = ec2.SecurityGroup.from_security_group_id(stack, "Group", "sg-01234567")
     provider = NodeRemovalProvider(stack, vpc=network(stack), security_groups=[group])
     (function,) = resources(stack, "AWS::Lambda::Function")
     assert function["VpcConfig"] == {
-        "SecurityGroupIds": ["sg-1"],
-        "SubnetIds": ["subnet-private"],
+        "SecurityGroupIds": ["sg-01234567"],
+        "SubnetIds": ["subnet-01234567"],
     }
     (connected,) = provider.function.connections.security_groups
     assert connected.security_group_id == group.security_group_id
@@ -203,6 +204,21 @@ def test_an_immutable_role_is_given_nothing(
     assert template.find_resources("AWS::IAM::Policy") == {}
     (function,) = template.find_resources("AWS::Lambda::Function").values()
     assert set(function.get("DependsOn", ())) <= template.to_json()["Resources"].keys()
+
+
+def test_policies_that_a_role_does_not_get_need_not_fit_into_it(stack: Stack) -> None:
+    provider = NodeRemovalProvider(stack, role=immutable(stack))
+    for number in range(200):
+        arn = CLUSTER_ARN.replace("a1b2c3d4e5f6", f"{number:012d}")
+        provider.allow_removals(stack_arn=STACK_ARN, cluster_arn=arn)
+    assert resources(stack, "AWS::IAM::Policy") == []
+
+
+def test_cfn_lint_finds_nothing(stack: Stack, tmp_path: Path) -> None:
+    used(stack, imported(stack), vpc=network(stack), tracing=lambda_.Tracing.ACTIVE)
+    (tmp_path / "template.json").write_text(json.dumps(Template.from_stack(stack).to_json()))
+    # a DependsOn that the CDK writes, and that a GetAtt implies
+    assert cfn_lint(tmp_path / "template.json", ignored=("W3005",)) == ""
 
 
 def test_stacks_that_share_a_role_do_not_overwrite_each_others_permissions() -> None:
@@ -354,7 +370,9 @@ def test_signed_code_is_taken_from_where_the_signer_put_it(stack: Stack) -> None
         ),
         (
             lambda stack: {
-                "security_groups": [ec2.SecurityGroup.from_security_group_id(stack, "G", "sg-1")]
+                "security_groups": [
+                    ec2.SecurityGroup.from_security_group_id(stack, "G", "sg-01234567")
+                ]
             },
             "security_groups: belongs to a VPC, but vpc is not given; specify both",
         ),
@@ -364,7 +382,7 @@ def test_signed_code_is_taken_from_where_the_signer_put_it(stack: Stack) -> None
                 "vpc_subnets": ec2.SubnetSelection(subnet_type=ec2.SubnetType.PUBLIC),
             },
             (
-                "vpc_subnets: subnet-public is public: a function has no public address there and"
+                "vpc_subnets: subnet-89abcdef is public: a function has no public address there and"
                 " reaches nothing; allowed: private subnets with a NAT gateway or with VPC"
                 " endpoints"
             ),
@@ -372,7 +390,7 @@ def test_signed_code_is_taken_from_where_the_signer_put_it(stack: Stack) -> None
         (
             lambda stack: {
                 "vpc": ec2.Vpc.from_vpc_attributes(
-                    stack, "Bare", vpc_id="vpc-1", availability_zones=["us-west-2a"]
+                    stack, "Bare", vpc_id="vpc-01234567", availability_zones=["us-west-2a"]
                 )
             },
             "vpc_subnets: ",

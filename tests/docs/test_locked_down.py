@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from typing import Any, Final
 
-import cfnlint
+import cfnlint  # type: ignore[import-untyped]
 import pytest
 from aws_cdk import App, Stack
 from aws_cdk import aws_ec2 as ec2
