@@ -5,16 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, Self
 
-from aws_cdk import Duration, RemovalPolicy, Stack
+from aws_cdk import Duration, Stack
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 import hyperpod_node_removal_contract as contract
-from hyperpod_node_removal._asset import HANDLER_PACKAGE, staged_code
+from hyperpod_node_removal._asset import staged_code
 from hyperpod_node_removal._errors import NodeRemovalError
 from hyperpod_node_removal._finished_events import check_event_bus, event_variables
+from hyperpod_node_removal._function import (
+    acknowledge_any_resource,
+    function_statements,
+    new_function,
+    new_log_group,
+    new_role,
+)
 from hyperpod_node_removal._function_role import FunctionRole
 from hyperpod_node_removal._metrics import metric_variables
 from hyperpod_node_removal._provider_interface import INodeRemovalProvider, ProviderElsewhere
@@ -26,14 +33,10 @@ from hyperpod_node_removal._provider_options import (
 )
 from hyperpod_node_removal._provider_use import ProviderUse
 from hyperpod_node_removal._statements import (
-    acknowledge_any_resource,
     acknowledge_wildcard,
     cluster_statements,
     event_bus_statement,
     function_statement,
-    key_statement,
-    log_statement,
-    network_statement,
     stack_statement,
 )
 from hyperpod_node_removal._validation import (
@@ -48,17 +51,6 @@ if TYPE_CHECKING:
     from aws_cdk import aws_events as events
     from aws_cdk import aws_kms as kms
 
-FUNCTION_TIMEOUT_SECONDS: Final = 900
-"""The longest a Lambda function can run."""
-MEMORY_MEGABYTES: Final = 512
-"""3,000 nodes take a tenth of it (docs/benchmarks.md). The rest is for CPU, which comes with
-memory: a start, mostly imports, takes a third of a second of a whole core (docs/adr/0015)."""
-_NETWORK_REASON: Final = (
-    "Lambda attaches a function to a VPC with these actions, before the network interfaces exist;"
-    " it accepts no narrower resource for them (Developer Guide, 'Giving Lambda functions access to"
-    " resources in an Amazon VPC')."
-)
-_TRACING_REASON: Final = "X-Ray has no resources that these actions could be narrowed to."
 _ANY_STACK_ID_REASON: Final = (
     "The ARN of a stack ends in an id that is not known before the stack is created."
 )
@@ -151,24 +143,24 @@ class NodeRemovalProvider(INodeRemovalProvider):
             code = lambda_.Code.from_asset(str(staged_code()))
         super().__init__(scope, construct_id, metrics=metrics, event_bus=event_bus)
         self._made_for: str | None = None
-        self._log_group = log_group or self._new_log_group(log_retention, encryption_key)
-        statements = [log_statement(self._log_group.log_group_arn)]
-        if vpc is not None:
-            statements.append(network_statement())
+        self._log_group = log_group or new_log_group(self, log_retention, encryption_key)
+        statements = function_statements(
+            self._log_group,
+            in_vpc=vpc is not None,
+            traced=tracing not in {None, lambda_.Tracing.DISABLED},
+        )
         self._permissions = self._function_role = FunctionRole(
             self,
-            role or self._new_role(statements, permissions_boundary),
+            role or new_role(self, statements, permissions_boundary),
             is_given=role is not None,
         )
-        before = [self._policy("FunctionPermissions", *statements)] if role is not None else []
-        self._function = lambda_.Function(
+        before = [] if role is None else [self._policy("FunctionPermissions", *statements.values())]
+        if len(statements) > 1:
+            holder = before[0] if before else self._permissions.role.node.default_child
+            acknowledge_any_resource(holder)
+        self._function = new_function(
             self,
-            "Function",
-            description=f"Removes nodes from SageMaker HyperPod ({contract.RESOURCE_TYPE})",
-            runtime=lambda_.Runtime.PYTHON_3_14,
-            architecture=architecture or lambda_.Architecture.ARM_64,
             code=code,
-            handler=f"{HANDLER_PACKAGE}.entry.handler",
             environment={**metric_variables(metrics), **event_variables(event_bus)},
             environment_encryption=encryption_key,
             role=self._permissions.role,
@@ -176,16 +168,12 @@ class NodeRemovalProvider(INodeRemovalProvider):
             vpc_subnets=vpc_subnets,
             security_groups=list(security_groups) or None,
             reserved_concurrent_executions=reserved_concurrent_executions,
+            architecture=architecture or lambda_.Architecture.ARM_64,
             tracing=tracing,
-            timeout=Duration.seconds(FUNCTION_TIMEOUT_SECONDS),
-            memory_size=MEMORY_MEGABYTES,
             log_group=self._log_group,
-            logging_format=lambda_.LoggingFormat.JSON,
         )
         # Lambda looks whether the role can attach a function to a VPC when it makes the function.
         self._function.node.add_dependency(*before)
-        if tracing not in {None, lambda_.Tracing.DISABLED}:
-            acknowledge_any_resource(self._permissions.role, _TRACING_REASON)
         # CloudFormation invokes asynchronously. By default Lambda would run a request that crashed
         # twice more, and keep one that is throttled for six hours: it would remove nodes long after
         # CloudFormation has given up. Dropped within the shortest patience there is, none does.
@@ -334,38 +322,6 @@ class NodeRemovalProvider(INodeRemovalProvider):
 
     def _policy(self, construct_id: str, *statements: iam.PolicyStatement) -> iam.Policy:
         return self._permissions.new_policy(self, construct_id, *statements)
-
-    def _new_log_group(
-        self, retention: logs.RetentionDays | None, key: kms.IKey | None
-    ) -> logs.LogGroup:
-        if key is not None:
-            key.add_to_resource_policy(key_statement(Stack.of(self)))
-        return logs.LogGroup(
-            self,
-            "LogGroup",
-            retention=retention or logs.RetentionDays.ONE_YEAR,
-            removal_policy=RemovalPolicy.RETAIN,
-            encryption_key=key,
-        )
-
-    def _new_role(
-        self, statements: Sequence[iam.PolicyStatement], boundary: iam.IManagedPolicy | None
-    ) -> iam.Role:
-        logs_statement, *network = statements
-        policies = {"Logs": iam.PolicyDocument(statements=[logs_statement])}
-        if network:
-            policies["Network"] = iam.PolicyDocument(statements=network)
-        role = iam.Role(
-            self,
-            "Role",
-            assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"),
-            description=f"Role of the function behind {contract.RESOURCE_TYPE}",
-            inline_policies=policies,
-            permissions_boundary=boundary,
-        )
-        if network:
-            acknowledge_any_resource(role, _NETWORK_REASON)
-        return role
 
 
 def _check_not_made(scope: Construct, construct_id: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import hyperpod_node_removal_contract as contract
@@ -86,6 +87,8 @@ def check_network(
 
 def _selection(subnets: ec2.SubnetSelection | None) -> dict[str, Any]:
     """What the CDK's own methods take apart: Python has no arguments for the structure itself."""
+    if isinstance(subnets, Mapping):  # which the CDK takes for one
+        return dict(subnets)
     return {name: getattr(subnets, name) for name in _SELECTION if subnets is not None}
 
 

@@ -4,7 +4,6 @@ from typing import Any, Final
 
 from aws_cdk import Acknowledgment, ArnFormat, Stack, Validations
 from aws_cdk import aws_iam as iam
-from constructs import IConstruct
 
 CLUSTER_ACTIONS: Final = (
     "sagemaker:BatchDeleteClusterNodes",
@@ -65,6 +64,11 @@ def network_statement() -> iam.PolicyStatement:
     return _allowed(NETWORK_ACTIONS, "*")
 
 
+def tracing_statement() -> iam.PolicyStatement:
+    """To send traces to X-Ray, which has no resources."""
+    return _allowed(("xray:PutTelemetryRecords", "xray:PutTraceSegments"), "*")
+
+
 def key_statement(stack: Stack) -> iam.PolicyStatement:
     """To encrypt logs of the account: for the policy of a key (CloudWatch Logs User Guide, "Encrypt
     log data using AWS KMS"). Not for one log group, whose name is made after the key."""
@@ -85,14 +89,6 @@ def key_statement(stack: Stack) -> iam.PolicyStatement:
         ],
         resources=["*"],
         conditions={"ArnLike": {"kms:EncryptionContext:aws:logs:arn": log_groups}},
-    )
-
-
-def acknowledge_any_resource(construct: IConstruct, reason: str) -> None:
-    """Say to cdk-nag, if the app runs it, why a statement is for any resource."""
-    finding = "AwsSolutions-IAM5[Resource::*]"
-    Validations.of(construct).acknowledge(
-        Acknowledgment(id=f"AwsSolutions::{finding}", reason=reason)
     )
 
 

@@ -109,7 +109,7 @@ def test_all_the_rest_reaches_the_function_and_its_role(stack: Stack) -> None:
     assert role["PermissionsBoundary"] == BOUNDARY_ARN
     (log_group,) = resources(stack, "AWS::Logs::LogGroup")
     assert log_group == {"KmsKeyId": KEY_ARN, "RetentionInDays": 365}
-    assert "xray:PutTraceSegments" in json.dumps(resources(stack, "AWS::IAM::Policy"))
+    assert "xray:PutTraceSegments" in json.dumps(role["Policies"])
 
 
 def test_a_key_of_the_app_lets_cloudwatch_logs_use_it() -> None:
@@ -183,10 +183,15 @@ def used(stack: Stack, role: iam.IRole, **more: Any) -> NodeRemovalProvider:
 
 @pytest.mark.parametrize("role", [of_the_app, of_another_stack, lazy, imported])
 def test_a_role_is_given_what_is_needed(stack: Stack, role: Callable[[Stack], iam.IRole]) -> None:
-    used(stack, role(stack))
+    """In policies of this stack: the role's own may belong to another one, which comes first."""
+    used(stack, role(stack), vpc=network(stack), tracing=lambda_.Tracing.PASS_THROUGH)
+    (function,) = resources(stack, "AWS::Lambda::Function")
+    assert function["TracingConfig"] == {"Mode": "PassThrough"}
     allowed = json.dumps(resources(stack, "AWS::IAM::Policy"))
     for action in (
         "logs:PutLogEvents",
+        "ec2:CreateNetworkInterface",
+        "xray:PutTraceSegments",
         "lambda:InvokeFunction",
         "cloudformation:DescribeStacks",
         "sagemaker:BatchDeleteClusterNodes",
@@ -418,9 +423,23 @@ def test_a_number_of_executions_may_be_known_at_deployment_only(stack: Stack) ->
 # cdk-nag -------------------------------------------------------------------------------------
 
 
-def test_cdk_nag_is_told_why_resources_are_not_narrowed(stack: Stack) -> None:
+@pytest.mark.parametrize("role", [None, of_the_app, immutable])
+def test_cdk_nag_is_told_why_resources_are_not_narrowed(
+    stack: Stack, role: Callable[[Stack], iam.IRole] | None
+) -> None:
     app: Any = stack.node.root
     Validations.of(app).add_plugins(AwsSolutionsChecks(app))
-    NodeRemovalProvider(stack, vpc=network(stack), tracing=lambda_.Tracing.ACTIVE)
+    given = role and role(stack)
+    NodeRemovalProvider(stack, role=given, vpc=network(stack), tracing=lambda_.Tracing.ACTIVE)
     NodeRemoval(stack, "Removal", cluster_arn=CLUSTER_ARN)
     app.synth()  # fails if a finding is not acknowledged
+
+
+def test_cdk_nag_is_told_of_no_statement_of_the_app(stack: Stack) -> None:
+    app: Any = stack.node.root
+    Validations.of(app).add_plugins(AwsSolutionsChecks(app))
+    provider = NodeRemovalProvider(stack, tracing=lambda_.Tracing.ACTIVE)
+    statement = iam.PolicyStatement(actions=["sns:Publish"], resources=["*"])
+    provider.role.add_to_principal_policy(statement)
+    with pytest.raises(RuntimeError, match=r"AwsSolutions-IAM5\[Resource::\*\]"):
+        app.synth()
