@@ -134,7 +134,7 @@ class NodeRemovalProvider(INodeRemovalProvider):
         path = f"{scope.node.path}/{construct_id}".lstrip("/")
         check_flag(path, "metrics", metrics)
         check_event_bus(path, event_bus)
-        check_role(path, role, permissions_boundary)
+        check_role(path, role, Stack.of(scope), permissions_boundary)
         check_log_group(path, log_group, log_retention)
         check_network(path, vpc, vpc_subnets, security_groups)
         check_reserved(path, reserved_concurrent_executions)

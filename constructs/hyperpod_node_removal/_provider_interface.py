@@ -21,6 +21,7 @@ from hyperpod_node_removal._finished_events import (
 )
 from hyperpod_node_removal._function_role import FunctionRole
 from hyperpod_node_removal._place import Place, check_arn_place, check_place
+from hyperpod_node_removal._provider_options import check_role
 from hyperpod_node_removal._validation import check_flag, check_text, is_token
 
 if TYPE_CHECKING:
@@ -156,6 +157,7 @@ class ProviderElsewhere(INodeRemovalProvider):
         path = f"{scope.node.path}/{construct_id}".lstrip("/")
         check_text(path, "service_token", service_token, contract.function_arn_problem)
         check_arn_place(path, "service_token", service_token, Stack.of(scope), _ALLOWED)
+        check_role(path, role, Stack.of(scope))
         check_flag(path, "metrics", metrics)
         check_event_bus(path, event_bus)
         super().__init__(scope, construct_id, metrics=metrics, event_bus=event_bus)

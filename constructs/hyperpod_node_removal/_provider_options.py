@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import hyperpod_node_removal_contract as contract
 from hyperpod_node_removal._errors import InvalidPropertyError
+from hyperpod_node_removal._place import check_arn_place
 from hyperpod_node_removal._validation import is_token
 
 if TYPE_CHECKING:
+    from aws_cdk import Stack
     from aws_cdk import aws_ec2 as ec2
 
 _SELECTION: Final = (
@@ -23,11 +25,13 @@ _SELECTION: Final = (
 """Members of `aws_cdk.aws_ec2.SubnetSelection`."""
 
 
-def check_role(path: str, role: object, permissions_boundary: object) -> None:
-    """Raise `InvalidPropertyError` unless the role is one, or None, that can have the boundary."""
+def check_role(path: str, role: object, stack: Stack, permissions_boundary: object = None) -> None:
+    """Raise `InvalidPropertyError` unless the role is one, or None, that a function of the stack
+    can have, and that can have the boundary."""
     if role is None:
         return
-    if not hasattr(role, "role_arn"):
+    arn = getattr(role, "role_arn", None)
+    if not isinstance(arn, str):
         shown = contract.quoted(f"{role} ({type(role).__name__})")
         raise InvalidPropertyError(
             path,
@@ -35,6 +39,7 @@ def check_role(path: str, role: object, permissions_boundary: object) -> None:
             f"{shown} is not a role; allowed: an IRole, such as"
             " Role.from_role_name(stack, 'Role', 'node-removal')",
         )
+    check_arn_place(path, "role", arn, stack, "a role of the stack's account, as Lambda requires")
     if permissions_boundary is not None:
         raise InvalidPropertyError(
             path,

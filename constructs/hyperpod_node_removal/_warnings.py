@@ -123,7 +123,7 @@ def warn_of_idle_provider(provider: IConstruct, removal: IConstruct, used: ICons
         RemovalWarning.PROVIDER_NOT_USED.value,
         f"No removal uses {provider.node.path}: {removal.node.path} uses {used.node.path}. The"
         f" template has both functions. Pass the provider to the removals as provider, or delete"
-        " it.",
+        " it if nothing outside of the app uses it.",
     )
 
 

@@ -180,6 +180,29 @@ def test_a_service_token_is_of_a_function_in_the_stacks_place(
     assert str(caught.value).startswith(f"Stack/Provider: {sentence}")
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda stack, role: NodeRemovalProvider(stack, "Provider", role=role),
+        lambda stack, role: NodeRemovalProvider.from_service_token(
+            stack, "Provider", TOKEN, role=role
+        ),
+    ],
+    ids=["made", "elsewhere"],
+)
+def test_a_role_is_of_the_account_of_the_function(
+    stack: Stack, make: Callable[[Stack, iam.IRole], Any]
+) -> None:
+    role = iam.Role.from_role_arn(stack, "Role", "arn:aws:iam::999922223333:role/node-removal")
+    with pytest.raises(InvalidPropertyError) as caught:
+        make(stack, role)
+    assert str(caught.value) == (
+        "Stack/Provider: role: 'arn:aws:iam::999922223333:role/node-removal' is in account"
+        " 999922223333, but the stack is in account 111122223333; allowed: a role of the stack's"
+        " account, as Lambda requires"
+    )
+
+
 def test_a_place_that_is_not_known_may_be_the_right_one() -> None:
     app = App(analytics_reporting=False)
     stack, here = Stack(app, "Anywhere"), Stack(app, "Here", env=HERE)

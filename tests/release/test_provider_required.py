@@ -5,8 +5,11 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from aws_cdk import App, BootstraplessSynthesizer, Fn, Stack
 
+from hyperpod_node_removal import NodeRemoval, NodeRemovalProvider
 from release.artifacts import PROVIDER
+from release.provider_parameters import EXPORT_NAME
 from release.provider_template import HANDLER_ZIP
 from sandbox.hyperpod import Cluster
 from tests.docs.code_blocks import DOCS
@@ -104,3 +107,23 @@ def test_a_role_that_somebody_else_has_made(
     )
     assert function["Role"] == role
     assert iam.list_role_policies(RoleName=cluster.name)["PolicyNames"] == ["removal"]
+
+
+def test_an_app_removes_nodes_with_the_function_of_the_template(
+    cli: Cli, provider: str, cluster: Cluster, tmp_path: Path
+) -> None:
+    app = App(outdir=str(tmp_path / "out"), analytics_reporting=False)
+    stack = Stack(app, cluster.name, synthesizer=BootstraplessSynthesizer())
+    (node, *_) = cluster.node_ids("workers")
+    NodeRemoval(
+        stack,
+        "FaultyNodes",
+        cluster_name=cluster.name,
+        node_ids=[node],
+        provider=NodeRemovalProvider.from_service_token(
+            stack, "Provider", Fn.import_value(EXPORT_NAME)
+        ),
+    )
+    app.synth()
+    cli.deploy(tmp_path / "out" / stack.template_file, cluster.name)
+    assert node not in cluster.present
