@@ -9,7 +9,6 @@ from aws_cdk import App, BootstraplessSynthesizer, Fn, Stack
 
 from hyperpod_node_removal import NodeRemoval, NodeRemovalProvider
 from release.artifacts import PROVIDER
-from release.provider_parameters import EXPORT_NAME
 from release.provider_template import HANDLER_ZIP
 from sandbox.hyperpod import Cluster
 from tests.docs.code_blocks import DOCS
@@ -112,6 +111,7 @@ def test_a_role_that_somebody_else_has_made(
 def test_an_app_removes_nodes_with_the_function_of_the_template(
     cli: Cli, provider: str, cluster: Cluster, tmp_path: Path
 ) -> None:
+    _, export = deployed(cli, cluster.name)
     app = App(outdir=str(tmp_path / "out"), analytics_reporting=False)
     stack = Stack(app, cluster.name, synthesizer=BootstraplessSynthesizer())
     (node, *_) = cluster.node_ids("workers")
@@ -120,9 +120,7 @@ def test_an_app_removes_nodes_with_the_function_of_the_template(
         "FaultyNodes",
         cluster_name=cluster.name,
         node_ids=[node],
-        provider=NodeRemovalProvider.from_service_token(
-            stack, "Provider", Fn.import_value(EXPORT_NAME)
-        ),
+        provider=NodeRemovalProvider.from_service_token(stack, "Provider", Fn.import_value(export)),
     )
     app.synth()
     cli.deploy(tmp_path / "out" / stack.template_file, cluster.name)
