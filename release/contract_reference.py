@@ -29,7 +29,9 @@ _NOT_ALLOWED: Final = ({"workers": "?"}, "?", "?" * (contract.RETRY_TOKEN_MAX + 
 """Values one of which each property refuses with what it allows."""
 _ALLOWED: Final = "allowed: "
 _PLACE: Final = re.compile(r"(<!-- table: ([a-z]+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
-_PLUMBING: Final = frozenset({"attach", "require_metrics", "run_before"})
+_PLUMBING: Final = frozenset(
+    {"attach", "function_role", "made_for", "place", "require_metrics", "run_before"}
+)
 """Methods that constructs call on each other: no promise to a user."""
 
 

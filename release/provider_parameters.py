@@ -1,5 +1,6 @@
 """The parameters of the provider's template, and the conditions on them."""
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from aws_cdk import Aws, CfnCondition, CfnParameter, Fn, Stack
@@ -22,6 +23,10 @@ GROUPS: Final = {
     "The function's code": PARAMETERS_OF_CODE,
     "What it may do": ("ClusterArn", "EksClusterArn", "StackName", "BeforeRemovalArn"),
     "What it tells": ("Metrics", "EventBusArn", "VerdictEvents"),
+    "What the organization requires": (
+        *("PermissionsBoundaryArn", "RoleArn", "SubnetIds", "SecurityGroupIds", "KmsKeyArn"),
+        "Architecture",
+    ),
     "The stack": ("LogRetentionDays", "ExportName"),
 }
 """How the console shows the parameters."""
@@ -120,6 +125,7 @@ class ProviderParameters:
             r"[A-Za-z0-9:-]{1,255}",
             default=EXPORT_NAME,
         )
+        self._require(stack, text)
         groups = [
             {"Label": {"default": label}, "Parameters": list(names)}
             for label, names in GROUPS.items()
@@ -128,6 +134,52 @@ class ProviderParameters:
             "AWS::CloudFormation::Interface": {"ParameterGroups": groups}
         }
         self._make_conditions(stack)
+
+    def _require(self, stack: Stack, text: Callable[..., str]) -> None:
+        """Make the parameters that an organization may require values of."""
+
+        def identifiers(name: str, description: str) -> list[str]:
+            parameter = CfnParameter(
+                stack, name, type="CommaDelimitedList", description=description, default=""
+            )
+            return parameter.value_as_list
+
+        self.boundary_arn = text(
+            "PermissionsBoundaryArn",
+            "ARN of the managed policy that bounds the role which the template makes. Empty: none.",
+            r"|arn:aws[a-z-]*:iam::([0-9]{12}|aws):policy/[/+=,.@A-Za-z0-9_-]{1,512}",
+            default="",
+        )
+        self.role_arn = text(
+            "RoleArn",
+            "ARN of a role for the function, if the template must not make one. It must have the"
+            " permissions of docs/iam/function-role.json: ClusterArn, EksClusterArn, StackName,"
+            " BeforeRemovalArn and EventBusArn add none to it.",
+            r"|arn:aws[a-z-]*:iam::[0-9]{12}:role/[/+=,.@A-Za-z0-9_-]{1,512}",
+            default="",
+        )
+        self.subnet_ids = identifiers(
+            "SubnetIds",
+            "Private subnets in which the function runs, from where it must reach SageMaker,"
+            " CloudFormation, Lambda and S3. With SecurityGroupIds. Empty: in no VPC of yours.",
+        )
+        self.security_group_ids = identifiers(
+            "SecurityGroupIds", "Security groups of the function in those subnets."
+        )
+        self.key_arn = text(
+            "KmsKeyArn",
+            "ARN of a KMS key for the log group and the function's environment. Its policy must"
+            " allow CloudWatch Logs to use it. Empty: keys of AWS.",
+            r"|arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]{1,128}",
+            default="",
+        )
+        self.architecture = CfnParameter(
+            stack,
+            "Architecture",
+            description="Architecture of the function's processor.",
+            default="arm64",
+            allowed_values=["arm64", "x86_64"],
+        ).value_as_string
 
     def _make_conditions(self, stack: Stack) -> None:
         def is_value(name: str, parameter: str, value: str) -> CfnCondition:
@@ -138,12 +190,29 @@ class ProviderParameters:
             return CfnCondition(stack, name, expression=Fn.condition_not(empty))
 
         self._any_cluster = is_value("AnyCluster", self.cluster_arn, ANY)
-        self.has_eks_cluster = is_given("HasEksCluster", self.eks_cluster_arn)
-        self.has_before_removal = is_given("HasBeforeRemoval", self.before_removal_arn)
         self._writes_metrics = is_value("WritesMetrics", self._metrics, "true")
-        self.shows_verdicts = is_value("ShowsVerdicts", self._verdict_events, "true")
-        self.has_event_bus = is_given("HasEventBus", self.event_bus_arn)
+        self._has_event_bus = is_given("HasEventBus", self.event_bus_arn)
         self._has_code_version = is_given("HasCodeVersion", self.code_version)
+        self._has_boundary = is_given("HasBoundary", self.boundary_arn)
+        self._has_key = is_given("HasKey", self.key_arn)
+        # Groups without subnets put a function into no VPC: Lambda is to refuse them.
+        lists = (self.subnet_ids, self.security_group_ids)
+        neither = [Fn.condition_equals(Fn.join("", one), "") for one in lists]
+        in_vpc = Fn.condition_not(Fn.condition_and(*neither))
+        self._in_vpc = CfnCondition(stack, "InVpc", expression=in_vpc)
+        self.makes_role = is_value("MakesRole", self.role_arn, "")
+
+        def may(name: str, parameter: str, off: str = "") -> CfnCondition:
+            """Make the condition of a permission: the role of the template needs it."""
+            parts = (self.role_arn, ""), (parameter, off)
+            is_own, is_empty = (Fn.condition_equals(*pair) for pair in parts)
+            both = Fn.condition_and(is_own, Fn.condition_not(is_empty))
+            return CfnCondition(stack, name, expression=both)
+
+        self.may_look_at_eks = may("MayLookAtEks", self.eks_cluster_arn)
+        self.may_ask = may("MayAsk", self.before_removal_arn)
+        self.may_signal = may("MaySignal", self._verdict_events, off="false")
+        self.may_send_events = may("MaySendEvents", self.event_bus_arn)
 
     def version_or_nothing(self) -> str:
         """Return the version of the code, if one is given."""
@@ -159,7 +228,23 @@ class ProviderParameters:
 
     def event_bus_or_nothing(self) -> str:
         """Return the ARN of the event bus, if one is given."""
-        return _if(self.has_event_bus, self.event_bus_arn)
+        return _if(self._has_event_bus, self.event_bus_arn)
+
+    def boundary_or_nothing(self) -> str:
+        """Return the ARN of the permissions boundary, if one is given."""
+        return _if(self._has_boundary, self.boundary_arn)
+
+    def key_or_nothing(self) -> str:
+        """Return the ARN of the key, if one is given."""
+        return _if(self._has_key, self.key_arn)
+
+    def role_arn_or(self, own: str) -> str:
+        """Return the ARN of the role that is given, or that of the template's own."""
+        return _if(self.makes_role, own, self.role_arn)
+
+    def in_vpc_or_nothing(self, then: Any) -> Any:
+        """Return a value for a function in a VPC."""
+        return Fn.condition_if(self._in_vpc.logical_id, then, Aws.NO_VALUE)
 
 
 def _if(condition: CfnCondition, then: str, otherwise: str = Aws.NO_VALUE) -> str:

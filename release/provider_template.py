@@ -11,7 +11,6 @@ from aws_cdk import (
     Acknowledgment,
     App,
     BootstraplessSynthesizer,
-    CfnCondition,
     CfnElement,
     CfnOutput,
     Stack,
@@ -27,6 +26,7 @@ from hyperpod_node_removal import NodeRemovalProvider
 from hyperpod_node_removal._statements import (
     eks_cluster_statement,
     function_statement,
+    network_statement,
     signal_statement,
 )
 from hyperpod_node_removal_contract import signals
@@ -48,7 +48,10 @@ its location to the template."""
 
 COMMENTS: Final = {
     "LogGroup": "What happened to each node of every removal.",
-    "Role": "It may write its logs. The policies below add what a removal needs.",
+    "Role": (
+        "It may write its logs, and be attached to a VPC. The policies below add what a removal\n"
+        "needs. There is none if RoleArn is given."
+    ),
     "Function": "The ServiceToken. It waits until the nodes are gone, then responds.",
     "Invocation": (
         "An event is run once, within a minute or never: Lambda would otherwise remove nodes long\n"
@@ -71,6 +74,13 @@ _DESCRIPTION: Final = (
     " clusters, with its role and its log group."
 )
 _PROVIDER: Final = "Provider"
+_EMPTY: Final = "A parameter is empty only where the property that has it is left out."
+_DEPENDS_ON: Final = "The DependsOn of the function is taken out."
+_ACKNOWLEDGED: Final = {
+    **dict.fromkeys(("E1150", "F3031", "F3033"), _EMPTY),
+    **dict.fromkeys(("E3005", "W2502"), _DEPENDS_ON),
+}
+"""What the CDK's own linter does not see, by rule."""
 
 
 def provider_template() -> dict[str, Any]:
@@ -117,12 +127,6 @@ def _fill(stack: Stack) -> None:
         metrics=given.metrics_or_nothing(),
         event_bus=events.EventBus.from_event_bus_arn(stack, "EventBus", given.event_bus_arn),
     )
-    _make_conditional(provider.node.find_child("FinishedEvents"), given.has_event_bus)
-    function = provider.function.node.default_child
-    assert isinstance(function, lambda_.CfnFunction)
-    function.add_property_override(
-        f"Environment.Variables.{signals.EVENT_BUS_VARIABLE}", given.event_bus_or_nothing()
-    )
     stacks = stack.format_arn(
         service="cloudformation", resource="stack", resource_name=f"{given.stack_name}/{ANY}"
     )
@@ -133,21 +137,27 @@ def _fill(stack: Stack) -> None:
         ),
     )
     # The CDK has no statement on a condition, so each stands in a policy of its own.
-    for construct_id, statement, condition in (
-        ("EksCluster", eks_cluster_statement(given.eks_cluster_arn), given.has_eks_cluster),
-        ("BeforeRemoval", function_statement(given.before_removal_arn), given.has_before_removal),
-        ("Signals", signal_statement(stacks), given.shows_verdicts),
+    for construct_id, statement in (
+        ("EksCluster", eks_cluster_statement(given.eks_cluster_arn)),
+        ("BeforeRemoval", function_statement(given.before_removal_arn)),
+        ("Signals", signal_statement(stacks)),
     ):
-        roles = [provider.role]
-        policy = iam.Policy(stack, construct_id, roles=roles, statements=[statement])
-        _make_conditional(policy, condition)
-    log_group = provider.log_group.node.default_child
-    assert isinstance(log_group, logs.CfnLogGroup)
-    log_group.retention_in_days = given.log_retention_days
-    Validations.of(provider.function).acknowledge(
-        Acknowledgment(
-            id="CloudFormation-Validate::F3033",
-            reason="CodeVersion is empty only where the function has no S3ObjectVersion.",
+        iam.Policy(stack, construct_id, roles=[provider.role], statements=[statement])
+    _apply(given, provider)
+    conditions = {
+        "FinishedEvents": given.may_send_events,
+        "EksCluster": given.may_look_at_eks,
+        "BeforeRemoval": given.may_ask,
+        "Signals": given.may_signal,
+    }
+    for construct in stack.node.find_all():
+        if isinstance(construct, (iam.CfnRole, iam.CfnPolicy)):
+            name = construct.node.path.split("/")[-2]
+            construct.cfn_options.condition = conditions.get(name, given.makes_role)
+    Validations.of(stack).acknowledge(
+        *(
+            Acknowledgment(id=f"CloudFormation-Validate::{rule}", reason=reason)
+            for rule, reason in _ACKNOWLEDGED.items()
         )
     )
     CfnOutput(
@@ -166,8 +176,31 @@ def _fill(stack: Stack) -> None:
     _name_resources(stack)
 
 
-def _make_conditional(policy: Any, condition: CfnCondition) -> None:
-    policy.node.default_child.cfn_options.condition = condition
+def _apply(given: ProviderParameters, provider: NodeRemovalProvider) -> None:
+    """Set what an app sets by arguments, which have no place for a condition."""
+    function, role, log_group = (
+        construct.node.default_child
+        for construct in (provider.function, provider.role, provider.log_group)
+    )
+    assert isinstance(function, lambda_.CfnFunction)
+    assert isinstance(role, iam.CfnRole)
+    assert isinstance(log_group, logs.CfnLogGroup)
+    function.add_property_override(
+        f"Environment.Variables.{signals.EVENT_BUS_VARIABLE}", given.event_bus_or_nothing()
+    )
+    function.architectures = [given.architecture]
+    function.kms_key_arn = given.key_or_nothing()
+    function.role = given.role_arn_or(role.attr_arn)
+    function.vpc_config = given.in_vpc_or_nothing(
+        {"SecurityGroupIds": given.security_group_ids, "SubnetIds": given.subnet_ids}
+    )
+    role.permissions_boundary = given.boundary_or_nothing()
+    document = iam.PolicyDocument(statements=[network_statement()])
+    network = given.in_vpc_or_nothing({"PolicyDocument": document, "PolicyName": "Network"})
+    assert isinstance(role.policies, list)
+    role.policies = [*role.policies, network]
+    log_group.kms_key_id = given.key_or_nothing()
+    log_group.retention_in_days = given.log_retention_days
 
 
 def _name_resources(stack: Stack) -> None:

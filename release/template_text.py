@@ -48,17 +48,30 @@ def _short(value: Any) -> Any:
             short = TaggedScalar(name, tag="!Ref")
         case {"Fn::GetAtt": names}:
             short = TaggedScalar(".".join(names), tag="!GetAtt")
-        case {"Fn::Join": ["", parts]}:
+        case {"Fn::Join": ["", [*parts]]}:
             short = TaggedScalar("".join(map(_substituted, parts)), tag="!Sub")
-        case {"Fn::Equals": arguments} | {"Fn::If": arguments} | {"Fn::Not": arguments}:
+        case (
+            {"Fn::And": arguments}
+            | {"Fn::Equals": arguments}
+            | {"Fn::If": arguments}
+            | {"Fn::Join": arguments}
+            | {"Fn::Not": arguments}
+        ):
             (name,) = value
-            short = _sequence(arguments, in_a_row=True)
+            has_structure = any(
+                isinstance(one, dict) and not _is_function(one) for one in arguments
+            )
+            short = _sequence(arguments, in_a_row=not has_structure)
             short.yaml_set_ctag(Tag(suffix=name.replace("Fn::", "!")))
         case dict():
             short = CommentedMap((key, _short(item)) for key, item in value.items())
         case list():
             short = _sequence(value, in_a_row=all(isinstance(item, int) for item in value))
     return short
+
+
+def _is_function(value: dict[str, Any]) -> bool:
+    return any(key == "Ref" or key.startswith("Fn::") for key in value)
 
 
 def _sequence(items: list[Any], *, in_a_row: bool) -> CommentedSeq:

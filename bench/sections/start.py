@@ -10,7 +10,7 @@ from bench import endpoint, processes
 from bench.processes import Usage
 from bench.reporting import Chapter, Verdict, table
 from bench.scenario import CLUSTER, Case, Scenario
-from hyperpod_node_removal._provider import MEMORY_MEGABYTES
+from hyperpod_node_removal._function import MEMORY_MEGABYTES
 from sandbox.hyperpod import HyperPod
 
 START_GOAL: Final = 1.0

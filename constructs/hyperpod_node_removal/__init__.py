@@ -21,6 +21,7 @@ from hyperpod_node_removal._dashboard import NodeRemovalDashboard
 from hyperpod_node_removal._errors import AssetError, InvalidPropertyError, NodeRemovalError
 from hyperpod_node_removal._metrics import ClusterMetrics
 from hyperpod_node_removal._provider import NodeRemovalProvider
+from hyperpod_node_removal._provider_interface import INodeRemovalProvider
 from hyperpod_node_removal._removal import NodeRemoval
 from hyperpod_node_removal._warnings import RemovalWarning
 from hyperpod_node_removal_contract import (
@@ -38,6 +39,7 @@ if __name__ != "hyperpod_node_removal":
 __all__ = [
     "AssetError",
     "ClusterMetrics",
+    "INodeRemovalProvider",
     "InvalidPropertyError",
     "MissingNodes",
     "NodeRemoval",

@@ -5,18 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from aws_cdk import CfnResource, Reference, Stack, Tokenization
+from aws_cdk import CfnResource, Stack
 
 import hyperpod_node_removal_contract as contract
 from hyperpod_node_removal._errors import InvalidPropertyError
+from hyperpod_node_removal._place import Place, check_arn_place, check_place
 from hyperpod_node_removal._validation import check_text, is_token
 
 if TYPE_CHECKING:
     from aws_cdk.aws_sagemaker import CfnCluster
     from aws_cdk.interfaces.aws_sagemaker import IClusterRef
 
-_ARN_REGION: Final = 3
-"""Field of an ARN, counted from 0."""
+_ALLOWED: Final = "a cluster in the stack's account and region, where the function looks for it"
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,6 @@ class NamedCluster:
     """ARN for the permissions, or None if only the name is known. May be a token."""
     managed: CfnCluster | None = None
     """The cluster's resource, if it was given as a construct that this app manages."""
-    referred: CfnCluster | None = None
-    """The cluster's resource, if the name or ARN refers to it: a dependency on the resource."""
 
 
 def named_cluster(
@@ -53,7 +51,7 @@ def named_cluster(
             return _of_arn(path, "cluster_arn", stack, cluster_arn)
         case None, None, _ if cluster_name is not None:
             check_text(path, "cluster_name", cluster_name, _name_problem)
-            return NamedCluster(cluster_name, arn=None, referred=_referred(cluster_name))
+            return NamedCluster(cluster_name, arn=None)
     ways = {"cluster": cluster, "cluster_arn": cluster_arn, "cluster_name": cluster_name}
     given = ", ".join(way for way, value in ways.items() if value is not None)
     raise InvalidPropertyError(
@@ -67,27 +65,24 @@ def may_be_the_same(one: str, other: str) -> bool:
     """Whether two names or ARNs may be of one cluster, as may a name and an ARN, or a token."""
     if is_token(one) or is_token(other):
         return True
-    return one == other or one.startswith("arn:") != other.startswith("arn:")
+    return one == other or is_arn(one) != is_arn(other)
+
+
+def is_arn(name: str) -> bool:
+    """Whether what names a cluster is an ARN."""
+    return name.startswith("arn:")
 
 
 def _name_problem(value: str) -> str | None:
-    if value.startswith("arn:"):
+    if is_arn(value):
         return f"{contract.quoted(value)} is an ARN; pass it as cluster_arn"
     return contract.cluster_name_problem(value)
 
 
 def _of_arn(path: str, way: str, stack: Stack, arn: str) -> NamedCluster:
     check_text(path, way, arn, contract.cluster_arn_problem)
-    if not is_token(arn) and not is_token(stack.region):
-        region = arn.split(":")[_ARN_REGION]
-        if region != stack.region:
-            raise InvalidPropertyError(
-                path,
-                way,
-                f"{contract.quoted(arn)} is in {region}, but the stack is in {stack.region};"
-                " allowed: a cluster in the stack's region, where the function looks for it",
-            )
-    return NamedCluster(arn, arn=arn, referred=_referred(arn))
+    check_arn_place(path, way, arn, stack, _ALLOWED)
+    return NamedCluster(arn, arn=arn)
 
 
 def _of_construct(path: str, stack: Stack, cluster: IClusterRef) -> NamedCluster:
@@ -111,6 +106,8 @@ def _of_construct(path: str, stack: Stack, cluster: IClusterRef) -> NamedCluster
             " the nodes in a separate deployment, with cluster_arn",
         )
     check_text(path, "cluster", name, _name_problem)
+    what = (resource.node.path, Place.of_stack(Stack.of(resource)))
+    check_place(path, "cluster", what, stack, _ALLOWED)
     return NamedCluster(name, arn=None, managed=resource)
 
 
@@ -118,12 +115,6 @@ def _managed_resource(cluster: IClusterRef) -> CfnCluster | None:
     """The AWS::SageMaker::Cluster behind a construct, or None if this app does not manage it."""
     node = getattr(cluster, "node", None)
     return _as_resource(cluster) or _as_resource(node and node.default_child)
-
-
-def _referred(value: str) -> CfnCluster | None:
-    """The cluster resource that a token refers to."""
-    token = Tokenization.reverse(value, fail_concat=False) if is_token(value) else None
-    return _as_resource(token.target) if isinstance(token, Reference) else None
 
 
 def _as_resource(candidate: object) -> CfnCluster | None:

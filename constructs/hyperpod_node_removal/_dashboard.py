@@ -8,7 +8,7 @@ from aws_cdk import Duration
 from constructs import Construct
 
 import hyperpod_node_removal_contract as contract
-from hyperpod_node_removal._provider import NodeRemovalProvider
+from hyperpod_node_removal._provider_interface import INodeRemovalProvider
 from hyperpod_node_removal._validation import check_text
 from hyperpod_node_removal_contract.signals import METRIC_NAMESPACE, Dimension, Metric
 
@@ -29,7 +29,7 @@ class NodeRemovalDashboard(Construct):
         scope: Construct,
         construct_id: str,
         *,
-        provider: NodeRemovalProvider,
+        provider: INodeRemovalProvider,
         cluster: str | None = None,
         dashboard_name: str | None = None,
     ) -> None:
@@ -115,7 +115,7 @@ def _graph(
     )
 
 
-def _log_lines(provider: NodeRemovalProvider) -> cloudwatch.LogQueryWidget:
+def _log_lines(provider: INodeRemovalProvider) -> cloudwatch.LogQueryWidget:
     """The latest lines of the log that are about one node."""
     from aws_cdk import aws_cloudwatch as cloudwatch  # noqa: PLC0415
 

@@ -4,15 +4,12 @@ It is asked while a template is written: all that an app adds to its dependencie
 and so are the parameters and outputs that the CDK makes for nested stacks.
 """
 
-import re
 from collections import deque
-from collections.abc import Iterator
-from typing import Any, Final, TypeGuard
+from typing import TypeGuard
 
 from aws_cdk import CfnElement, CfnResource, Stack
 
-_REFERENCE_IN_TEXT: Final = re.compile(r"\$\{([A-Za-z0-9]+)")
-"""A reference in the text of `Fn::Sub`."""
+from hyperpod_node_removal._references import names_referred_to
 
 
 class StackDependencies:
@@ -29,6 +26,11 @@ class StackDependencies:
     def logical_id(self, resource: CfnResource) -> str:
         """The name of a resource of the stack in its template."""
         return str(self._stack.resolve(resource.logical_id))
+
+    def of_type(self, resource_type: str) -> list[CfnResource]:
+        """The resources of the stack that are of a type."""
+        resources = self._resources.values()
+        return [one for one in resources if one.cfn_resource_type == resource_type]
 
     def path(self, logical_id: str) -> str:
         """The construct path of a resource, for a sentence."""
@@ -51,6 +53,8 @@ class StackDependencies:
     def way(self, source: str, target: str) -> list[str]:
         """The shortest way by which `source` depends on `target`, without `source` and with
         `target`. Empty if it does not depend on it."""
+        if source not in self._resources:
+            return []  # a parameter
         came_from = {source: source}
         waiting = deque([source])
         while waiting and target not in came_from:
@@ -69,7 +73,7 @@ class StackDependencies:
         if logical_id not in self._found:
             # An override is not seen: the CDK lets nobody read it.
             properties = self._resources[logical_id]._cfn_properties  # noqa: SLF001
-            referred = set(_references(self._stack.resolve(properties)))
+            referred = set(names_referred_to(self._stack.resolve(properties)))
             stated = self.depends_on(logical_id)
             self._found[logical_id] = self._resources.keys() & referred.union(stated)
         return self._found[logical_id] | self._added.get(logical_id, set())
@@ -82,20 +86,3 @@ def is_in(stack: Stack, element: CfnElement) -> bool:
     """Whether an element is of the template of a stack, and not of one that is nested in it."""
     # A stack that no Python code has made is another object each time.
     return element.stack is stack or element.stack.node.path == stack.node.path
-
-
-def _references(value: Any) -> Iterator[str]:
-    """The names that a resolved property refers to; those of parameters are among them."""
-    match value:
-        case {"Ref": str(name)} | {"Fn::GetAtt": [str(name), *_]}:
-            yield name
-        case {"Fn::GetAtt": str(name)}:
-            yield name.partition(".")[0]
-        case str():
-            yield from _REFERENCE_IN_TEXT.findall(value)
-        case dict():
-            for item in value.values():
-                yield from _references(item)
-        case list():
-            for item in value:
-                yield from _references(item)

@@ -13,6 +13,7 @@ from aws_cdk import CfnOutput, CfnResource, Stack
 from constructs import IConstruct, IValidation
 
 from hyperpod_node_removal._attributes import MAY_BE_EMPTY, RemovalAttributes
+from hyperpod_node_removal._declared import DeclaredRemoval
 from hyperpod_node_removal._dependencies import is_in
 from hyperpod_node_removal._warnings import warn_of_empty_value
 from hyperpod_node_removal_contract import Attribute
@@ -30,7 +31,7 @@ Sources = Mapping[Source, tuple[RemovalAttributes, Attribute]]
 class EmptyExports:
     """Warns of them. Validation comes when the CDK has made its exports."""
 
-    def __init__(self, stack: Stack, removals: Sequence[RemovalAttributes]) -> None:
+    def __init__(self, stack: Stack, removals: Sequence[DeclaredRemoval]) -> None:
         """`removals` is read when the app is synthesized, so it may still grow."""
         self._stack = stack
         self._removals = removals
@@ -43,7 +44,7 @@ class EmptyExports:
                 removal,
                 attribute,
             )
-            for removal in self._removals
+            for removal in (one.construct for one in self._removals)
             for attribute in MAY_BE_EMPTY
         }
         while stack is not None and sources:

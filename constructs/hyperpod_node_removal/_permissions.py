@@ -8,11 +8,11 @@ stack need not know who uses it. All removals of a stack share one policy for ea
 from typing import Final, Self
 
 from aws_cdk import Stack
-from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 from hyperpod_node_removal._cluster import NamedCluster
-from hyperpod_node_removal._provider import NodeRemovalProvider
+from hyperpod_node_removal._function_role import FunctionRole
+from hyperpod_node_removal._provider_interface import INodeRemovalProvider
 from hyperpod_node_removal._statements import (
     acknowledge_wildcard,
     cluster_statements,
@@ -30,19 +30,16 @@ _ANY_CLUSTER_REASON: Final = (
 class RemovalPermissions(Construct):
     """The policy that the removals of one stack share, for one provider."""
 
-    def __init__(self, scope: Construct, construct_id: str, provider: NodeRemovalProvider) -> None:
+    def __init__(self, scope: Construct, construct_id: str, role: FunctionRole) -> None:
         super().__init__(scope, construct_id)
         self._names_any_cluster = False
-        self._policy = iam.Policy(
-            self,
-            "Policy",
-            document=iam.PolicyDocument(minimize=True),
-            statements=[stack_statement(Stack.of(self).stack_id)],
-        )
-        provider.attach(self._policy)
+        self._role = role
+        self._policy = role.new_policy(self, "Policy", stack_statement(Stack.of(self).stack_id))
 
     @classmethod
-    def get_or_create(cls, scope: Construct, provider: NodeRemovalProvider) -> Self:
+    def get_or_create(
+        cls, scope: Construct, provider: INodeRemovalProvider, role: FunctionRole
+    ) -> Self:
         """The permissions of the stack that `scope` is in, made if there are none."""
         stack = Stack.of(scope)
         parent: Construct = provider
@@ -53,17 +50,18 @@ class RemovalPermissions(Construct):
             parent = stack
             construct_id = f"HyperPodNodeRemovalPermissions{provider.node.addr}{stack.node.addr}"
         found = parent.node.try_find_child(construct_id)
-        return found if isinstance(found, cls) else cls(parent, construct_id, provider)
-
-    def allow_signals(self) -> None:
-        """Allow to signal the stack's wait conditions."""
-        self._policy.add_statements(signal_statement(Stack.of(self).stack_id))
+        return found if isinstance(found, cls) else cls(parent, construct_id, role)
 
     def allow(
-        self, cluster: NamedCluster, eks_cluster_arn: str | None, before_removal_arn: str | None
+        self,
+        cluster: NamedCluster,
+        eks_cluster_arn: str | None,
+        before_removal_arn: str | None,
+        *,
+        signals: bool = False,
     ) -> None:
-        """Allow removals from `cluster`, the look at its EKS cluster that they depend on, and the
-        question to the function that is asked before them."""
+        """Allow removals from `cluster`, the look at its EKS cluster that they depend on, the
+        question to the function that is asked before them, and `signals` to the stack."""
         arn = cluster.arn
         if arn is None:
             stack = Stack.of(self)
@@ -71,6 +69,9 @@ class RemovalPermissions(Construct):
             if not self._names_any_cluster:
                 acknowledge_wildcard(self._policy, arn, _ANY_CLUSTER_REASON)
             self._names_any_cluster = True
-        self._policy.add_statements(*cluster_statements(arn, eks_cluster_arn))
+        statements = cluster_statements(arn, eks_cluster_arn)
         if before_removal_arn is not None:
-            self._policy.add_statements(function_statement(before_removal_arn))
+            statements.append(function_statement(before_removal_arn))
+        if signals:
+            statements.append(signal_statement(Stack.of(self).stack_id))
+        self._role.add(self._policy, *statements)

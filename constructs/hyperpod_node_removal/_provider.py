@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, Self
 
-from aws_cdk import Duration, RemovalPolicy, Stack
+from aws_cdk import Duration, Stack
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 import hyperpod_node_removal_contract as contract
-from hyperpod_node_removal._asset import HANDLER_PACKAGE, staged_code
+from hyperpod_node_removal._asset import staged_code
 from hyperpod_node_removal._errors import NodeRemovalError
-from hyperpod_node_removal._finished_events import (
-    Detail,
-    EventMethods,
-    RuleOptions,
-    check_event_bus,
-    event_variables,
-    finished_rule,
+from hyperpod_node_removal._finished_events import check_event_bus, event_variables
+from hyperpod_node_removal._function import (
+    acknowledge_any_resource,
+    function_statements,
+    new_function,
+    new_log_group,
+    new_role,
 )
+from hyperpod_node_removal._function_role import FunctionRole
 from hyperpod_node_removal._metrics import metric_variables
-from hyperpod_node_removal._role_size import RoleSize
+from hyperpod_node_removal._provider_interface import INodeRemovalProvider, ProviderElsewhere
+from hyperpod_node_removal._provider_options import (
+    check_log_group,
+    check_network,
+    check_reserved,
+    check_role,
+)
+from hyperpod_node_removal._provider_use import ProviderUse
 from hyperpod_node_removal._statements import (
     acknowledge_wildcard,
     cluster_statements,
@@ -39,19 +48,16 @@ from hyperpod_node_removal._validation import (
 )
 
 if TYPE_CHECKING:
+    from aws_cdk import aws_ec2 as ec2
     from aws_cdk import aws_events as events
+    from aws_cdk import aws_kms as kms
 
-FUNCTION_TIMEOUT_SECONDS: Final = 900
-"""The longest a Lambda function can run."""
-MEMORY_MEGABYTES: Final = 512
-"""3,000 nodes take a tenth of it (docs/benchmarks.md). The rest is for CPU, which comes with
-memory: a start, mostly imports, takes a third of a second of a whole core (docs/adr/0015)."""
 _ANY_STACK_ID_REASON: Final = (
     "The ARN of a stack ends in an id that is not known before the stack is created."
 )
 
 
-class NodeRemovalProvider(EventMethods, Construct):
+class NodeRemovalProvider(INodeRemovalProvider):
     """The function that removes nodes, with its role and its log group. One per stack.
 
     A removal makes it when its stack has none yet. Made by hand it can be configured, and shared
@@ -74,11 +80,22 @@ class NodeRemovalProvider(EventMethods, Construct):
         construct_id: str = DEFAULT_ID,
         *,
         code: lambda_.Code | None = None,
-        log_retention: logs.RetentionDays = logs.RetentionDays.ONE_YEAR,
+        log_retention: logs.RetentionDays | None = None,
         metrics: bool = False,
         event_bus: events.IEventBus | None = None,
+        role: iam.IRole | None = None,
+        permissions_boundary: iam.IManagedPolicy | None = None,
+        vpc: ec2.IVpc | None = None,
+        vpc_subnets: ec2.SubnetSelection | None = None,
+        security_groups: Sequence[ec2.ISecurityGroup] = (),
+        log_group: logs.ILogGroup | None = None,
+        encryption_key: kms.IKey | None = None,
+        reserved_concurrent_executions: int | None = None,
+        architecture: lambda_.Architecture | None = None,
+        tracing: lambda_.Tracing | None = None,
     ) -> None:
-        """Make the function, its role and its log group.
+        """Make the function, its role and its log group. docs/locked-down.md has more about roles,
+        networks and keys.
 
         Args:
             scope: the stack, or a construct in it.
@@ -90,43 +107,74 @@ class NodeRemovalProvider(EventMethods, Construct):
             metrics: whether the function writes metrics of each removal, which are custom metrics
                 and cost accordingly (docs/observability.md). Default: it does not.
             event_bus: where the function sends an event when a removal has ended. Default: nowhere.
+            role: the role of the function, which Lambda must be able to assume. It is given the
+                permissions that are needed, unless it is immutable: then it must have them
+                (docs/iam/function-role.json). Default: a role with those permissions and no others.
+            permissions_boundary: of the role that is made. Default: none, or that of the app.
+            vpc: where the function runs. It has to reach SageMaker, CloudFormation, Lambda and S3
+                from there. Default: in no VPC of yours.
+            vpc_subnets: subnets of `vpc`, which must not be public. Default: private ones, as of
+                `aws_cdk.aws_lambda.Function`.
+            security_groups: of the function in `vpc`. Default: one that allows all connections to
+                the outside.
+            log_group: a log group of yours in place of the one that is made. Default: one that
+                stays.
+            encryption_key: for the log group that is made and for the function's environment. The
+                key's policy gets a statement for CloudWatch Logs, unless the key is imported: then
+                it must have one. Default: keys of AWS.
+            reserved_concurrent_executions: how many removals can run at once, 1 or more. A request
+                that finds all of them taken waits, and Lambda drops it after 60 s. Default: as many
+                as the account allows.
+            architecture: of the processor. Default: ARM_64.
+            tracing: whether X-Ray traces the function. Default: it does not.
 
         Raises:
-            InvalidPropertyError: `metrics` is neither True nor False, `event_bus` no event bus.
+            InvalidPropertyError: the text names the argument, its value and what is allowed.
+            NodeRemovalError: the stack has this provider already, for a removal for one.
         """
         path = f"{scope.node.path}/{construct_id}".lstrip("/")
         check_flag(path, "metrics", metrics)
         check_event_bus(path, event_bus)
+        check_role(path, role, Stack.of(scope), permissions_boundary)
+        check_log_group(path, log_group, log_retention)
+        check_network(path, vpc, vpc_subnets, security_groups)
+        check_reserved(path, reserved_concurrent_executions)
+        _check_not_made(scope, construct_id)
         if code is None:
             code = lambda_.Code.from_asset(str(staged_code()))
-        super().__init__(scope, construct_id)
-        self._writes_metrics = metrics
-        self._event_bus = event_bus
-        self._log_group = logs.LogGroup(
-            self, "LogGroup", retention=log_retention, removal_policy=RemovalPolicy.RETAIN
+        super().__init__(scope, construct_id, metrics=metrics, event_bus=event_bus)
+        self._made_for: str | None = None
+        self._log_group = log_group or new_log_group(self, log_retention, encryption_key)
+        statements = function_statements(
+            self._log_group,
+            in_vpc=vpc is not None,
+            traced=tracing not in {None, lambda_.Tracing.DISABLED},
         )
-        self._role = iam.Role(
+        self._permissions = self._function_role = FunctionRole(
             self,
-            "Role",
-            assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"),
-            description=f"Role of the function behind {contract.RESOURCE_TYPE}",
-            inline_policies={"Logs": self._log_permissions()},
+            role or new_role(self, statements, permissions_boundary),
+            is_given=role is not None,
         )
-        self._function = lambda_.Function(
+        before = [] if role is None else [self._policy("FunctionPermissions", *statements.values())]
+        if len(statements) > 1:
+            holder = before[0] if before else self._permissions.role.node.default_child
+            acknowledge_any_resource(holder)
+        self._function = new_function(
             self,
-            "Function",
-            description=f"Removes nodes from SageMaker HyperPod ({contract.RESOURCE_TYPE})",
-            runtime=lambda_.Runtime.PYTHON_3_14,
-            architecture=lambda_.Architecture.ARM_64,
             code=code,
-            handler=f"{HANDLER_PACKAGE}.entry.handler",
             environment={**metric_variables(metrics), **event_variables(event_bus)},
-            role=self._role,
-            timeout=Duration.seconds(FUNCTION_TIMEOUT_SECONDS),
-            memory_size=MEMORY_MEGABYTES,
+            environment_encryption=encryption_key,
+            role=self._permissions.role,
+            vpc=vpc,
+            vpc_subnets=vpc_subnets,
+            security_groups=list(security_groups) or None,
+            reserved_concurrent_executions=reserved_concurrent_executions,
+            architecture=architecture or lambda_.Architecture.ARM_64,
+            tracing=tracing,
             log_group=self._log_group,
-            logging_format=lambda_.LoggingFormat.JSON,
         )
+        # Lambda looks whether the role can attach a function to a VPC when it makes the function.
+        self._function.node.add_dependency(*before)
         # CloudFormation invokes asynchronously. By default Lambda would run a request that crashed
         # twice more, and keep one that is throttled for six hours: it would remove nodes long after
         # CloudFormation has given up. Dropped within the shortest patience there is, none does.
@@ -138,26 +186,55 @@ class NodeRemovalProvider(EventMethods, Construct):
             max_event_age=Duration.seconds(contract.SERVICE_TIMEOUT_MIN),
         )
         # In a policy of its own: a role whose own policy names the function would wait for the
-        # function, which waits for the role.
-        self._self_invocation = iam.Policy(
-            self,
-            "SelfInvocation",
-            roles=[self._role],
-            statements=[
-                iam.PolicyStatement(
-                    # A removal longer than one invocation is handed over to the next (ADR 5).
-                    actions=["lambda:InvokeFunction"],
-                    resources=[self._function.function_arn],
-                )
-            ],
-        )
-        self._elsewhere: iam.Policy | None = None
-        self._policies: list[iam.Policy] = [self._self_invocation]
+        # function, which waits for the role. A removal longer than one invocation is handed over
+        # to the next (ADR 5).
+        own = [self._policy("SelfInvocation", function_statement(self._function.function_arn))]
         if event_bus is not None:
-            statements = [event_bus_statement(event_bus.event_bus_arn)]
-            self.attach(iam.Policy(self, "FinishedEvents", statements=statements))
-        self._own_policies = tuple(self._policies)
-        self.node.add_validation(RoleSize(self, self._policies))
+            own.append(self._policy("FinishedEvents", event_bus_statement(event_bus.event_bus_arn)))
+        self._own_policies = (*before, *own)
+        self._elsewhere: iam.Policy | None = None
+        self._stacks_elsewhere: set[str] = set()
+        use = ProviderUse(self, reserved_concurrent_executions, self._stacks_elsewhere)
+        self.node.add_validation(use)
+
+    @classmethod
+    def from_service_token(
+        cls,
+        scope: Construct,
+        construct_id: str,
+        service_token: str,
+        *,
+        role: iam.IRole | None = None,
+        log_group: logs.ILogGroup | None = None,
+        metrics: bool = False,
+        event_bus: events.IEventBus | None = None,
+    ) -> INodeRemovalProvider:
+        """Use a provider that a template or another app has made.
+
+        Args:
+            scope: the stack of the removals, or a construct in it.
+            construct_id: unique within `scope`.
+            service_token: ARN of the function, in the account and region of the stack. It may be a
+                token, as in `Fn.import_value("HyperPodNodeRemovalServiceToken")`.
+            role: the function's role, to which each removal then adds what it needs. Default:
+                nothing is added, and the provider must allow removals of this stack: see
+                `allow_removals`, or the parameters of the template.
+            log_group: the function's log group, for a dashboard. Default: it is not known.
+            metrics: whether the function writes metrics. Default: it does not.
+            event_bus: where the function sends its events. Default: nowhere.
+
+        Raises:
+            InvalidPropertyError: the text names the argument, its value and what is allowed.
+        """
+        return ProviderElsewhere(
+            scope,
+            construct_id,
+            service_token,
+            role=role,
+            log_group=log_group,
+            metrics=metrics,
+            event_bus=event_bus,
+        )
 
     @classmethod
     def get_or_create(cls, scope: Construct) -> Self:
@@ -169,7 +246,9 @@ class NodeRemovalProvider(EventMethods, Construct):
         stack = Stack.of(scope)
         found = stack.node.try_find_child(cls.DEFAULT_ID)
         if found is None:
-            return cls(stack)
+            made = cls(stack)
+            made._made_for = scope.node.path
+            return made
         if not isinstance(found, cls):
             raise NodeRemovalError(
                 f"{found.node.path} is not a {cls.__name__}; give it another construct id,"
@@ -188,36 +267,9 @@ class NodeRemovalProvider(EventMethods, Construct):
         return self._function
 
     @property
-    def role(self) -> iam.Role:
-        """The role of the function. It may write its logs; each removal adds what it needs."""
-        return self._role
-
-    @property
-    def log_group(self) -> logs.LogGroup:
-        """The log group in which the function records what happened to each node."""
-        return self._log_group
-
-    @property
-    def event_bus(self) -> events.IEventBus:
-        """Where the function sends the event that ends a removal.
-
-        Raises:
-            NodeRemovalError: it sends none.
-        """
-        if self._event_bus is None:
-            raise NodeRemovalError(
-                f"{self.node.path} sends no events; give {type(self).__name__} an event_bus, such"
-                " as EventBus.from_event_bus_name(stack, 'Bus', 'default')"
-            )
-        return self._event_bus
-
-    def require_metrics(self) -> None:
-        """Raise `NodeRemovalError` if the function writes no metrics: a graph of them would stay
-        empty, and an alarm silent."""
-        if self._writes_metrics is False:
-            raise NodeRemovalError(
-                f"{self.node.path} writes no metrics; give {type(self).__name__} metrics=True"
-            )
+    def made_for(self) -> str | None:
+        """Path of the removal that made this provider, None if it was made by hand."""
+        return self._made_for
 
     def allow_removals(
         self,
@@ -251,38 +303,38 @@ class NodeRemovalProvider(EventMethods, Construct):
             problem = contract.function_arn_problem
             check_text(path, "before_removal_arn", before_removal_arn, problem)
         if self._elsewhere is None:
-            document = iam.PolicyDocument(minimize=True)
-            self._elsewhere = iam.Policy(self, "RemovalsElsewhere", document=document)
-            self.attach(self._elsewhere)
-        self._elsewhere.add_statements(
-            stack_statement(stack_arn), *cluster_statements(cluster_arn, eks_cluster_arn)
-        )
+            self._elsewhere = self._policy("RemovalsElsewhere", stack_statement(stack_arn))
+        statements = [
+            stack_statement(stack_arn),
+            *cluster_statements(cluster_arn, eks_cluster_arn),
+        ]
         if before_removal_arn is not None:
-            self._elsewhere.add_statements(function_statement(before_removal_arn))
+            statements.append(function_statement(before_removal_arn))
         if verdict_events:
-            self._elsewhere.add_statements(signal_statement(stack_arn))
+            statements.append(signal_statement(stack_arn))
+        self._permissions.add(self._elsewhere, *statements)
+        self._stacks_elsewhere.add(stack_arn)
         if "*" in stack_arn and not is_token(stack_arn):
             acknowledge_wildcard(self._elsewhere, stack_arn, _ANY_STACK_ID_REASON)
 
     def attach(self, policy: iam.Policy) -> None:
         """Give the function the rights of a policy, which may be in another stack."""
-        policy.attach_to_role(self._role)
-        self._policies.append(policy)
+        self._permissions.attach(policy)
 
     def run_before(self, resource: Construct) -> None:
         """Have everything about the function in place before `resource` invokes it."""
         resource.node.add_dependency(self._invocation, *self._own_policies)
 
-    def _add_rule(self, construct_id: str, detail: Detail, options: RuleOptions) -> events.Rule:
-        return finished_rule(self, construct_id, self.event_bus, detail, options)
+    def _policy(self, construct_id: str, *statements: iam.PolicyStatement) -> iam.Policy:
+        return self._permissions.new_policy(self, construct_id, *statements)
 
-    def _log_permissions(self) -> iam.PolicyDocument:
-        return iam.PolicyDocument(
-            statements=[
-                iam.PolicyStatement(
-                    actions=["logs:CreateLogStream", "logs:PutLogEvents"],
-                    # Ends in ":*", the streams of this group.
-                    resources=[self._log_group.log_group_arn],
-                )
-            ]
+
+def _check_not_made(scope: Construct, construct_id: str) -> None:
+    """Raise `NodeRemovalError` if a provider with this id is there, and say since when."""
+    found = scope.node.try_find_child(construct_id)
+    if isinstance(found, NodeRemovalProvider):
+        origin = f"for {found.made_for}, which came first" if found.made_for else "before"
+        raise NodeRemovalError(
+            f"{found.node.path} was made {origin}; make the provider before the first removal of"
+            " the stack, or give it another id and pass it to the removals as provider"
         )

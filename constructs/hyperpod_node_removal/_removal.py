@@ -12,6 +12,7 @@ from constructs import Construct
 import hyperpod_node_removal_contract as contract
 from hyperpod_node_removal._attributes import RemovalAttributes
 from hyperpod_node_removal._cluster import named_cluster
+from hyperpod_node_removal._declared import DeclaredRemoval
 from hyperpod_node_removal._finished_events import (
     Detail,
     EventMethods,
@@ -21,6 +22,7 @@ from hyperpod_node_removal._finished_events import (
 from hyperpod_node_removal._metrics import MetricMethods, failure_alarm
 from hyperpod_node_removal._permissions import RemovalPermissions
 from hyperpod_node_removal._provider import NodeRemovalProvider
+from hyperpod_node_removal._provider_interface import INodeRemovalProvider, check_provider
 from hyperpod_node_removal._stack_removals import StackRemovals
 from hyperpod_node_removal._validation import check_size, checked_properties, function_arn
 from hyperpod_node_removal._verdict_event import verdict_condition
@@ -73,7 +75,7 @@ class NodeRemoval(EventMethods, MetricMethods, RemovalAttributes):
         verdict_event: bool = False,
         timeout: Duration | None = None,
         eks_cluster_arn: str | None = None,
-        provider: NodeRemovalProvider | None = None,
+        provider: INodeRemovalProvider | None = None,
     ) -> None:
         """Name the cluster in exactly one way, and the nodes.
 
@@ -119,7 +121,8 @@ class NodeRemoval(EventMethods, MetricMethods, RemovalAttributes):
                 function hands over to itself. Default: 30 minutes.
             eks_cluster_arn: the EKS cluster that orchestrates this one, if any: the service checks
                 that the caller may describe it. Default: a cluster without EKS.
-            provider: the function. Default: one that all removals of the stack share.
+            provider: the function, in the account and region of the stack. Default: one that all
+                removals of the stack share.
 
         Raises:
             InvalidPropertyError: the text names the property, its value and what is allowed.
@@ -132,6 +135,7 @@ class NodeRemoval(EventMethods, MetricMethods, RemovalAttributes):
             cluster_arn=cluster_arn,
             cluster_name=cluster_name,
         )
+        check_provider(path, Stack.of(scope), provider)
         if timeout is None:
             timeout = Duration.seconds(contract.REMOVAL_TIMEOUT_DEFAULT)
         before_removal_arn = function_arn(path, "before_removal", before_removal)
@@ -175,29 +179,38 @@ class NodeRemoval(EventMethods, MetricMethods, RemovalAttributes):
             service_timeout=timeout,
             properties=properties,
         )
-        permissions = RemovalPermissions.get_or_create(self, self._provider)
-        permissions.allow(named, eks_cluster_arn, before_removal_arn)
-        if condition:
-            permissions.allow_signals()
+        if condition is not None:
             condition.node.add_dependency(self._resource)
-        self._resource.node.add_dependency(permissions)
+        role = self._provider.function_role
+        if role is not None:
+            permissions = RemovalPermissions.get_or_create(self, self._provider, role)
+            permissions.allow(
+                named, eks_cluster_arn, before_removal_arn, signals=condition is not None
+            )
+            self._resource.node.add_dependency(permissions)
         if before_removal is not None:
             # With all that stands in its scope: it may need its own permissions to answer.
             self._resource.node.add_dependency(before_removal)
         self._provider.run_before(self._resource)
         if named.managed is not None:
             named.managed.node.add_dependency(self)
-        StackRemovals.get_or_create(self).add(self, named.name)
-        warn(
+        declared = DeclaredRemoval(
             self,
             named,
+            self._provider,
             may_remove=bool(ids or logical_ids) and dry_run is not True,
+        )
+        StackRemovals.get_or_create(self).add(declared)
+        self._provider.removals.append(declared)
+        warn(
+            declared,
+            has_permissions=role is not None,
             has_instance_ids=bool(ids),
             may_be_missing=missing_nodes != MissingNodes.FAIL,
         )
 
     @property
-    def provider(self) -> NodeRemovalProvider:
+    def provider(self) -> INodeRemovalProvider:
         """The function that does the removal, with its role and log group."""
         return self._provider
 

@@ -1,7 +1,7 @@
 """Whether the policies of a role fit into it, as far as can be told at synth."""
 
 import json
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import jsii
 from aws_cdk import Stack
@@ -27,7 +27,9 @@ class RoleSize:
     def validate(self) -> list[str]:
         """The sentences CDK shows, none if the policies fit."""
         size = sum(
-            least_size(Stack.of(policy).resolve(policy.document)) for policy in self._policies
+            least_size(Stack.of(policy).resolve(policy.document))
+            for policy in self._policies
+            if is_in_template(policy)
         )
         if size <= INLINE_POLICIES_MAX:
             return []
@@ -38,6 +40,12 @@ class RoleSize:
             " instead of cluster_arn."
         )
         return [sentence]
+
+
+def is_in_template(policy: iam.Policy) -> bool:
+    """Whether a policy with statements is a resource: its role has attached it."""
+    resource = cast("iam.CfnPolicy", policy.node.default_child)
+    return resource._should_synthesize()  # noqa: SLF001
 
 
 def least_size(document: Any) -> int:

@@ -10,10 +10,11 @@ import jsii
 from aws_cdk import CfnResource, IAnyProducer, IResolveContext, Lazy, Stack
 from constructs import Construct
 
-from hyperpod_node_removal._attributes import RemovalAttributes
 from hyperpod_node_removal._cluster import may_be_the_same
+from hyperpod_node_removal._declared import DeclaredRemoval
 from hyperpod_node_removal._dependencies import StackDependencies
 from hyperpod_node_removal._exports import EmptyExports
+from hyperpod_node_removal._own_clusters import OwnClusters
 from hyperpod_node_removal._warnings import warn_of_order
 
 
@@ -25,11 +26,11 @@ class StackRemovals(Construct):
     def __init__(self, stack: Stack) -> None:
         super().__init__(stack, self._ID)
         self._stack = stack
-        self._removals: list[RemovalAttributes] = []
-        self._clusters: list[str] = []
-        """Name or ARN of the cluster of each. May be a token."""
+        self.declared: list[DeclaredRemoval] = []
+        """In the order of their declaration."""
         self._ordered: StackDependencies | None = None
-        self.node.add_validation(EmptyExports(stack, self._removals))
+        self.node.add_validation(EmptyExports(stack, self.declared))
+        self.node.add_validation(OwnClusters(stack, self.declared))
 
     @classmethod
     def get_or_create(cls, scope: Construct) -> Self:
@@ -38,17 +39,16 @@ class StackRemovals(Construct):
         found = stack.node.try_find_child(cls._ID)
         return found if isinstance(found, cls) else cls(stack)
 
-    def add(self, removal: RemovalAttributes, cluster: str) -> None:
+    def add(self, removal: DeclaredRemoval) -> None:
         """Have a removal wait for those that were declared before it, unless they are of another
         cluster."""
-        if any(may_be_the_same(cluster, earlier) for earlier in self._clusters):
+        if any(_may_share_a_cluster(removal, earlier) for earlier in self.declared):
             # What it waits for is decided when the template is written, and not by an aspect: a
             # dependency that the app has not added yet, or that a nested stack brings, could make
             # it circular. By then only an override still gets into the template.
             resource = _element(removal)
             resource.add_override("DependsOn", Lazy.uncached_any(_DependsOn(self, resource)))
-        self._removals.append(removal)
-        self._clusters.append(cluster)
+        self.declared.append(removal)
 
     def forget_order(self) -> None:
         """Decide the order anew when the template is written next."""
@@ -63,17 +63,17 @@ class StackRemovals(Construct):
     def _put_in_order(self) -> StackDependencies:
         """The dependencies of the stack, with those between removals."""
         dependencies = StackDependencies(self._stack)
-        elements = [_element(removal) for removal in self._removals]
+        elements = [_element(removal) for removal in self.declared]
         ids = [dependencies.logical_id(element) for element in elements]
         # With a condition a resource may be missing, and then it keeps no order between others.
         certain = [element.cfn_options.condition is None for element in elements]
         keeping_order = {name for name, is_certain in zip(ids, certain, strict=True) if is_certain}
         ended_before: list[set[int]] = []
-        for later, removal in enumerate(self._removals):
+        for later, removal in enumerate(self.declared):
             ended_before.append(set())
             for earlier in reversed(range(later)):
-                if earlier in ended_before[later] or not may_be_the_same(
-                    self._clusters[earlier], self._clusters[later]
+                if earlier in ended_before[later] or not _may_share_a_cluster(
+                    self.declared[earlier], removal
                 ):
                     continue
                 way = dependencies.way(ids[earlier], ids[later])
@@ -84,7 +84,7 @@ class StackRemovals(Construct):
                         ended_before[later] |= ended_before[earlier]
                 elif not keeping_order.issuperset(way[:-1]):
                     between = [dependencies.path(name) for name in way[:-1]]
-                    warn_of_order(removal, self._removals[earlier], between)
+                    warn_of_order(removal.construct, self.declared[earlier].construct, between)
         return dependencies
 
 
@@ -104,5 +104,9 @@ class _DependsOn:
         return self._removals.depends_on(self._resource)
 
 
-def _element(removal: RemovalAttributes) -> CfnResource:
-    return cast("CfnResource", removal.resource.node.default_child)
+def _may_share_a_cluster(one: DeclaredRemoval, other: DeclaredRemoval) -> bool:
+    return may_be_the_same(one.cluster.name, other.cluster.name)
+
+
+def _element(removal: DeclaredRemoval) -> CfnResource:
+    return cast("CfnResource", removal.construct.resource.node.default_child)

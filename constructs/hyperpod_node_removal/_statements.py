@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from aws_cdk import Acknowledgment, Stack, Validations
+from aws_cdk import Acknowledgment, ArnFormat, Stack, Validations
 from aws_cdk import aws_iam as iam
 
 CLUSTER_ACTIONS: Final = (
@@ -11,6 +11,17 @@ CLUSTER_ACTIONS: Final = (
     "sagemaker:DescribeClusterNode",
     "sagemaker:ListClusterNodes",
 )
+
+NETWORK_ACTIONS: Final = (
+    "ec2:AssignPrivateIpAddresses",
+    "ec2:CreateNetworkInterface",
+    "ec2:DeleteNetworkInterface",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeSubnets",
+    "ec2:UnassignPrivateIpAddresses",
+)
+"""What Lambda does with the function's role (Developer Guide, "Giving Lambda functions access to
+resources in an Amazon VPC")."""
 
 
 def stack_statement(stack_arn: str) -> iam.PolicyStatement:
@@ -46,6 +57,44 @@ def eks_cluster_statement(eks_cluster_arn: str) -> iam.PolicyStatement:
 def function_statement(function_arn: str) -> iam.PolicyStatement:
     """To ask a function before nodes are removed: this one, or this version or alias of it."""
     return _allowed(("lambda:InvokeFunction",), function_arn)
+
+
+def log_statement(log_group_arn: str) -> iam.PolicyStatement:
+    """To write the log. The ARN ends in ":*", the streams of the group."""
+    return _allowed(("logs:CreateLogStream", "logs:PutLogEvents"), log_group_arn)
+
+
+def network_statement() -> iam.PolicyStatement:
+    """To be attached to a VPC."""
+    return _allowed(NETWORK_ACTIONS, "*")
+
+
+def tracing_statement() -> iam.PolicyStatement:
+    """To send traces to X-Ray, which has no resources."""
+    return _allowed(("xray:PutTelemetryRecords", "xray:PutTraceSegments"), "*")
+
+
+def key_statement(stack: Stack) -> iam.PolicyStatement:
+    """To encrypt logs of the account: for the policy of a key (CloudWatch Logs User Guide, "Encrypt
+    log data using AWS KMS"). Not for one log group, whose name is made after the key."""
+    log_groups = stack.format_arn(
+        service="logs",
+        resource="log-group",
+        resource_name="*",
+        arn_format=ArnFormat.COLON_RESOURCE_NAME,
+    )
+    return iam.PolicyStatement(
+        principals=[iam.ServicePrincipal(f"logs.{stack.region}.{stack.url_suffix}")],
+        actions=[
+            "kms:Encrypt*",
+            "kms:Decrypt*",
+            "kms:ReEncrypt*",
+            "kms:GenerateDataKey*",
+            "kms:Describe*",
+        ],
+        resources=["*"],
+        conditions={"ArnLike": {"kms:EncryptionContext:aws:logs:arn": log_groups}},
+    )
 
 
 def acknowledge_wildcard(policy: iam.Policy, arn: str, reason: str) -> None:

@@ -16,7 +16,8 @@ from enum import StrEnum
 from aws_cdk import Annotations
 from constructs import IConstruct
 
-from hyperpod_node_removal._cluster import NamedCluster
+import hyperpod_node_removal_contract as contract
+from hyperpod_node_removal._declared import DeclaredRemoval
 from hyperpod_node_removal_contract import Attribute
 
 
@@ -28,7 +29,8 @@ class RemovalWarning(StrEnum):
     INSTANCE_COUNT_DRIFT = "hyperpod-node-removal:InstanceCountDrift"
     """The cluster's template keeps its old counts. For a cluster of the same app."""
     CLUSTER_CHANGES_FIRST = "hyperpod-node-removal:ClusterChangesFirst"
-    """The removal refers to the cluster's resource, which is therefore changed before it."""
+    """The cluster's resource may be changed before the removal, which does not get the construct
+    as `cluster` but refers to it, or has its literal name."""
     ANY_CLUSTER_ALLOWED = "hyperpod-node-removal:AnyClusterAllowed"
     """Without the cluster's ARN, the permissions are for every cluster of account and region."""
     STALE_INSTANCE_IDS = "hyperpod-node-removal:StaleInstanceIds"
@@ -37,24 +39,27 @@ class RemovalWarning(StrEnum):
     """A removal does not wait for an earlier one of the same cluster, which depends on it."""
     EMPTY_EXPORT = "hyperpod-node-removal:EmptyExport"
     """An attribute that may be empty is exported to another stack, or kept as an SSM parameter."""
+    PROVIDER_NOT_USED = "hyperpod-node-removal:ProviderNotUsed"
+    """A provider was made, but the removals of its stack use another function."""
+    RESERVED_CONCURRENCY = "hyperpod-node-removal:ReservedConcurrency"
+    """Fewer executions are reserved for the function than removals may run at once."""
 
 
 def warn(
-    removal: IConstruct,
-    cluster: NamedCluster,
+    declared: DeclaredRemoval,
     *,
-    may_remove: bool,
+    has_permissions: bool,
     has_instance_ids: bool,
     may_be_missing: bool,
 ) -> None:
     """Give the warnings that apply to a removal.
 
     Args:
-        may_remove: whether it can remove a node, as far as is known at synth.
+        has_permissions: whether it gives the function the permissions that it needs.
         has_instance_ids: whether it names nodes by instance id.
         may_be_missing: whether a node that is not in the cluster counts as removed.
     """
-    own = cluster.managed or cluster.referred
+    removal, cluster, may_remove = declared.construct, declared.cluster, declared.may_remove
     found = {}
     if may_remove:
         found[RemovalWarning.DATA_LOSS] = (
@@ -62,21 +67,9 @@ def warn(
             " rolls back. Save it to S3 or FSx for Lustre, and move the jobs to other nodes, before"
             " you deploy."
         )
-    if may_remove and own is not None:
-        found[RemovalWarning.INSTANCE_COUNT_DRIFT] = (
-            f"Removing nodes lowers the counts of the instance groups of {own.node.path}, but"
-            " its template keeps the old InstanceCount, so the next update of the cluster would"
-            " replace the removed nodes. After the removal, update the template with the counts in"
-            " instance_group_target_counts."
-        )
-    if cluster.referred is not None:
-        found[RemovalWarning.CLUSTER_CHANGES_FIRST] = (
-            f"cluster_arn or cluster_name refers to {cluster.referred.node.path}, so CloudFormation"
-            " updates the cluster before the removal, and if InstanceCount is lower, the service"
-            " chooses which nodes to remove. Pass the construct as cluster to run the removal"
-            " first."
-        )
-    if cluster.arn is None:
+    if may_remove and cluster.managed is not None:
+        warn_of_drift(removal, cluster.managed.node.path)
+    if cluster.arn is None and has_permissions:
         remedy = (
             "The ARN is not known before the cluster is created."
             if cluster.managed is not None
@@ -95,6 +88,55 @@ def warn(
         )
     for warning, text in found.items():
         Annotations.of(removal).add_warning_v2(warning.value, text)
+
+
+def warn_of_drift(removal: IConstruct, cluster: str) -> None:
+    """Say that the template of the cluster with this path keeps its old counts."""
+    Annotations.of(removal).add_warning_v2(
+        RemovalWarning.INSTANCE_COUNT_DRIFT.value,
+        f"Removing nodes lowers the counts of the instance groups of {cluster}, but"
+        " its template keeps the old InstanceCount, so the next update of the cluster would"
+        " replace the removed nodes. After the removal, update the template with the counts in"
+        " instance_group_target_counts.",
+    )
+
+
+def warn_of_cluster_first(removal: IConstruct, cluster: str, *, is_first: bool) -> None:
+    """Say that the cluster with this path is updated before the removal, or may be."""
+    what = (
+        f"cluster_arn or cluster_name refers to {cluster}, so CloudFormation updates the cluster"
+        " before the removal"
+        if is_first
+        else f"cluster_name is the name of {cluster}, which does not wait for the removal, so"
+        " CloudFormation may update the cluster before it"
+    )
+    Annotations.of(removal).add_warning_v2(
+        RemovalWarning.CLUSTER_CHANGES_FIRST.value,
+        f"{what}, and if InstanceCount is lower, the service chooses which nodes to remove. Pass"
+        " the construct as cluster to run the removal first.",
+    )
+
+
+def warn_of_idle_provider(provider: IConstruct, removal: IConstruct, used: IConstruct) -> None:
+    """Say that no removal uses a provider, while one in its stack uses another."""
+    Annotations.of(provider).add_warning_v2(
+        RemovalWarning.PROVIDER_NOT_USED.value,
+        f"No removal uses {provider.node.path}: {removal.node.path} uses {used.node.path}. The"
+        f" template has both functions. Pass the provider to the removals as provider, or delete"
+        " it if nothing outside of the app uses it.",
+    )
+
+
+def warn_of_reserved(provider: IConstruct, reserved: int, at_once: int) -> None:
+    """Say that fewer executions are reserved than removals may run at once."""
+    Annotations.of(provider).add_warning_v2(
+        RemovalWarning.RESERVED_CONCURRENCY.value,
+        f"{reserved} concurrent executions are reserved for {provider.node.path}, but {at_once}"
+        " removals may run at once. Lambda drops a request that has waited for"
+        f" {contract.SERVICE_TIMEOUT_MIN} s (the function's MaximumEventAge), and the stack then"
+        f" waits until the removal's timeout and fails. Reserve at least {at_once}, or deploy the"
+        " stacks one after the other.",
+    )
 
 
 def warn_of_order(later: IConstruct, earlier: IConstruct, between: Sequence[str]) -> None:

@@ -74,7 +74,9 @@ def test_the_rule_pack_is_awake() -> None:
     Validations.of(app).add_plugins(AwsSolutionsChecks(app))
     stack = Stack(app, "Stack")
     removal = NodeRemoval(stack, "Removal", cluster_arn=arn(1))
-    removal.provider.role.add_to_policy(PolicyStatement(actions=["s3:*"], resources=["*"]))
+    removal.provider.role.add_to_principal_policy(
+        PolicyStatement(actions=["s3:*"], resources=["*"])
+    )
     with pytest.raises(RuntimeError, match=r"AwsSolutions-IAM5\[Action::s3:\*\]"):
         app.synth()
 

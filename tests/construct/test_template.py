@@ -125,6 +125,16 @@ def synthesized() -> Synthesized:
     return Synthesized()
 
 
+def test_the_template_without_options_stays_as_it_was_but_for_the_code() -> None:
+    """What users have deployed is updated by a release only where it has to be. Alone in its app,
+    so that nothing of another stack is in it."""
+    stack = Stack(App(analytics_reporting=False), "Plain")
+    NodeRemoval(stack, "Removal", cluster_name="ml-cluster")
+    text = json.dumps(Template.from_stack(stack).to_json(), indent=2)
+    text = re.sub(r"[0-9a-f]{64}\.zip", "code.zip", text)
+    assert text == (Path(__file__).parent / "default_template.json").read_text().rstrip()
+
+
 def test_what_is_left_out_is_left_to_the_function_except_the_choices(
     synthesized: Synthesized,
 ) -> None:

@@ -140,7 +140,9 @@ def test_ids_are_a_public_contract() -> None:
         "hyperpod-node-removal:DataLoss",
         "hyperpod-node-removal:EmptyExport",
         "hyperpod-node-removal:InstanceCountDrift",
+        "hyperpod-node-removal:ProviderNotUsed",
         "hyperpod-node-removal:RemovalsNotOrdered",
+        "hyperpod-node-removal:ReservedConcurrency",
         "hyperpod-node-removal:StaleInstanceIds",
     }
 

@@ -159,9 +159,7 @@ class Stage:
                 identifiers = (*request.get("NodeIds", ()), *request.get("NodeLogicalIds", ()))
                 about = self.cloudformation.request_of(invocation.event["ResponseURL"])
                 is_over = not (about.stack.condition and about is about.stack.request)
-                is_late = (
-                    began > about.closed_at + FRESHNESS and is_over and not about.stack.forced
-                )
+                is_late = began > about.closed_at + FRESHNESS and is_over and not about.stack.forced
                 self.deletions.append(
                     Deletion(invocation, began, number, identifiers, about, is_late, done)
                 )

@@ -1,5 +1,6 @@
 """The provider's template is the construct's provider, and is one that anybody can deploy."""
 
+import json
 import re
 from copy import deepcopy
 from pathlib import Path
@@ -7,7 +8,11 @@ from typing import Any
 
 import pytest
 from aws_cdk import App, Stack
+from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_events as events
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_lambda as lambda_
 from aws_cdk.assertions import Template
 from awscli.customizations.cloudformation.yamlhelper import yaml_parse
 
@@ -16,6 +21,7 @@ from release.artifacts import PACKAGEABLE, PROVIDER
 from release.provider_parameters import EXPORT_NAME, LOG_RETENTION_DAYS
 from release.provider_template import packageable_template, provider_template
 from release.template_text import template_text
+from tests.release.evaluation import evaluated
 from tests.release.linting import cfn_lint
 
 pytestmark = pytest.mark.xdist_group("release")
@@ -24,6 +30,9 @@ CLUSTER_ARN = "arn:aws:sagemaker:us-west-2:111122223333:cluster/a1b2c3d4e5f6"
 EKS_CLUSTER_ARN = "arn:aws:eks:us-west-2:111122223333:cluster/ml"
 EVENT_BUS_ARN = "arn:aws:events:us-west-2:111122223333:event-bus/operations"
 HOOK_ARN = "arn:aws:lambda:us-west-2:111122223333:function:drain"
+BOUNDARY_ARN = "arn:aws:iam::111122223333:policy/boundary"
+KEY_ARN = "arn:aws:kms:us-west-2:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+ROLE_ARN = "arn:aws:iam::111122223333:role/ml/node-removal"
 STACK_ARN = "arn:aws:cloudformation:us-west-2:111122223333:stack/maintenance/*"
 
 
@@ -37,12 +46,35 @@ def template(synthesized: dict[str, Any]) -> dict[str, Any]:
     return deepcopy(synthesized)
 
 
-@pytest.fixture(scope="module")
-def construct() -> dict[str, Any]:
+GIVEN = {
+    "Metrics": "true",
+    "EventBusArn": EVENT_BUS_ARN,
+    "EksClusterArn": EKS_CLUSTER_ARN,
+    "BeforeRemovalArn": HOOK_ARN,
+    "VerdictEvents": "true",
+}
+REQUIRED: dict[str, Any] = {
+    "PermissionsBoundaryArn": BOUNDARY_ARN,
+    "SubnetIds": ["subnet-1"],
+    "SecurityGroupIds": ["sg-1"],
+    "KmsKeyArn": KEY_ARN,
+    "Architecture": "x86_64",
+}
+
+
+@pytest.fixture
+def usual(template: dict[str, Any]) -> dict[str, Any]:
+    """What is deployed if nothing is required."""
+    return evaluated(template, **GIVEN)
+
+
+def of_an_app(**options: Any) -> dict[str, Any]:
     """What an app makes of a provider that does the same."""
     stack = Stack(App(analytics_reporting=False), "Stack")
     bus = events.EventBus.from_event_bus_arn(stack, "Bus", EVENT_BUS_ARN)
-    NodeRemovalProvider(stack, metrics=True, event_bus=bus).allow_removals(
+    made = {name: make(stack) for name, make in options.items()}
+    provider = NodeRemovalProvider(stack, metrics=True, event_bus=bus, **made)
+    provider.allow_removals(
         stack_arn=STACK_ARN,
         cluster_arn=CLUSTER_ARN,
         eks_cluster_arn=EKS_CLUSTER_ARN,
@@ -50,6 +82,34 @@ def construct() -> dict[str, Any]:
         verdict_events=True,
     )
     return dict(Template.from_stack(stack).to_json())
+
+
+@pytest.fixture(scope="module")
+def construct() -> dict[str, Any]:
+    return of_an_app()
+
+
+@pytest.fixture(scope="module")
+def restricted() -> dict[str, Any]:
+    """The same in an organization with rules."""
+    return of_an_app(
+        vpc=lambda stack: ec2.Vpc.from_vpc_attributes(
+            stack,
+            "Vpc",
+            vpc_id="vpc-1",
+            availability_zones=["us-west-2a"],
+            private_subnet_ids=["subnet-1"],
+            private_subnet_route_table_ids=["rtb-1"],
+        ),
+        security_groups=lambda stack: [
+            ec2.SecurityGroup.from_security_group_id(stack, "Group", "sg-1")
+        ],
+        permissions_boundary=lambda stack: iam.ManagedPolicy.from_managed_policy_arn(
+            stack, "Boundary", BOUNDARY_ARN
+        ),
+        encryption_key=lambda stack: kms.Key.from_key_arn(stack, "Key", KEY_ARN),
+        architecture=lambda stack: lambda_.Architecture.X86_64,
+    )
 
 
 def statements(template: dict[str, Any]) -> list[tuple[str, str]]:
@@ -79,36 +139,66 @@ def of_type(template: dict[str, Any], resource_type: str) -> list[dict[str, Any]
 
 
 def test_it_makes_the_resources_of_the_construct(
-    template: dict[str, Any], construct: dict[str, Any]
+    usual: dict[str, Any], construct: dict[str, Any]
 ) -> None:
     def counted(given: dict[str, Any]) -> list[str]:
         return sorted(one["Type"] for one in given["Resources"].values())
 
     # what concerns EKS, a hook, and signals is there on a condition
     separate = ["AWS::IAM::Policy"] * 3
-    assert counted(template) == sorted([*counted(construct), *separate])
+    assert counted(usual) == sorted([*counted(construct), *separate])
 
 
 def test_the_function_may_do_what_that_of_the_construct_may(
-    template: dict[str, Any], construct: dict[str, Any]
+    template: dict[str, Any], construct: dict[str, Any], restricted: dict[str, Any]
 ) -> None:
-    assert statements(template) == statements(construct)
+    assert statements(evaluated(template, **GIVEN)) == statements(construct)
+    assert statements(evaluated(template, **GIVEN, **REQUIRED)) == statements(restricted)
 
 
-@pytest.mark.parametrize("kind", ["AWS::Lambda::Function", "AWS::Lambda::EventInvokeConfig"])
-def test_the_function_runs_as_that_of_the_construct(
-    kind: str, template: dict[str, Any], construct: dict[str, Any]
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "AWS::IAM::Role",
+        "AWS::Lambda::EventInvokeConfig",
+        "AWS::Lambda::Function",
+        "AWS::Logs::LogGroup",
+    ],
+)
+def test_resources_are_those_of_the_construct(
+    kind: str,
+    template: dict[str, Any],
+    construct: dict[str, Any],
+    restricted: dict[str, Any],
 ) -> None:
-    here, there = (of_type(given, kind)[0]["Properties"] for given in (template, construct))
-    assert here.keys() == there.keys()
-    literal = {key for key, value in here.items() if not isinstance(value, dict)}
-    variables, expected = (
-        given.get("Environment", {"Variables": {}})["Variables"] for given in (here, there)
+    assert template["Parameters"]["Architecture"]["Default"] == "arm64"
+    for given, there in ((GIVEN, construct), ({**GIVEN, **REQUIRED}, restricted)):
+        (one,), (other,) = (of_type(it, kind) for it in (evaluated(template, **given), there))
+        here, expected = one["Properties"], other["Properties"]
+        assert here.keys() == expected.keys()
+        variables = [props.get("Environment", {}).get("Variables") for props in (here, expected)]
+        assert variables[0] == variables[1] or variables[0].keys() == variables[1].keys()
+        literal = {key for key, value in here.items() if isinstance(value, str | int)}
+        assert literal or kind == "AWS::Logs::LogGroup"
+        assert {key: here[key] for key in literal} == {key: expected[key] for key in literal}
+
+
+def test_a_given_role_is_the_functions_and_the_template_makes_none(
+    template: dict[str, Any],
+) -> None:
+    made = evaluated(template, **GIVEN, **REQUIRED, RoleArn=ROLE_ARN)
+    assert not [key for key, one in made["Resources"].items() if "IAM" in one["Type"]]
+    (function,) = of_type(made, "AWS::Lambda::Function")
+    assert function["Properties"]["Role"] == {"Ref": "RoleArn"}
+    assert '"Role"' not in json.dumps(
+        [one for one in made["Resources"].values() if "Lambda::Function" not in one["Type"]]
     )
-    assert variables.keys() == expected.keys()
-    assert {key: here[key] for key in literal & here.keys()} == {
-        key: there[key] for key in literal & here.keys()
-    }
+
+
+def test_groups_without_subnets_are_left_to_lambda_to_refuse(template: dict[str, Any]) -> None:
+    """They would otherwise be ignored, and the function would be in no VPC."""
+    made = evaluated(template, SecurityGroupIds=["sg-1"])
+    assert "VpcConfig" in of_type(made, "AWS::Lambda::Function")[0]["Properties"]
 
 
 def test_metrics_and_events_are_off_unless_parameters_say_otherwise(
@@ -118,7 +208,8 @@ def test_metrics_and_events_are_off_unless_parameters_say_otherwise(
     nothing = {"Ref": "AWS::NoValue"}
     assert variables["METRICS"] == {"Fn::If": ["WritesMetrics", "true", nothing]}
     assert variables["EVENT_BUS"] == {"Fn::If": ["HasEventBus", {"Ref": "EventBusArn"}, nothing]}
-    assert template["Resources"]["FinishedEvents"]["Condition"] == "HasEventBus"
+    assert "FinishedEvents" not in evaluated(template)["Resources"]
+    assert "FinishedEvents" in evaluated(template, EventBusArn=EVENT_BUS_ARN)["Resources"]
     defaults = {key: one.get("Default") for key, one in template["Parameters"].items()}
     assert (defaults["Metrics"], defaults["EventBusArn"]) == ("false", "")
 
@@ -149,6 +240,9 @@ def test_cfn_lint_has_nothing_to_say(templates: Path) -> None:
         ("EventBusArn", ["", EVENT_BUS_ARN], ["operations", STACK_ARN, f"{EVENT_BUS_ARN} "]),
         ("StackName", ["maintenance", "maintenance-*", "*"], ["", "a/b", "-a", STACK_ARN]),
         ("BeforeRemovalArn", ["", HOOK_ARN, f"{HOOK_ARN}:live"], ["*", "drain"]),
+        ("PermissionsBoundaryArn", ["", BOUNDARY_ARN], ["boundary", ROLE_ARN]),
+        ("RoleArn", ["", ROLE_ARN], ["node-removal", BOUNDARY_ARN]),
+        ("KmsKeyArn", ["", KEY_ARN], ["alias/key", KEY_ARN.replace("key/", "alias/")]),
         ("ExportName", [EXPORT_NAME, "a:b"], ["", "a b", "a" * 256]),
     ],
 )

@@ -1,0 +1,197 @@
+"""What a removal needs of a function, wherever that function is made."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, cast
+
+import jsii
+from aws_cdk import Stack
+from aws_cdk import aws_iam as iam
+from constructs import Construct
+
+import hyperpod_node_removal_contract as contract
+from hyperpod_node_removal._declared import DeclaredRemoval
+from hyperpod_node_removal._errors import InvalidPropertyError, NodeRemovalError
+from hyperpod_node_removal._finished_events import (
+    Detail,
+    EventMethods,
+    RuleOptions,
+    check_event_bus,
+    finished_rule,
+)
+from hyperpod_node_removal._function_role import FunctionRole
+from hyperpod_node_removal._place import Place, check_arn_place, check_place
+from hyperpod_node_removal._provider_options import check_role
+from hyperpod_node_removal._validation import check_flag, check_text, is_token
+
+if TYPE_CHECKING:
+    from aws_cdk import aws_events as events
+    from aws_cdk import aws_logs as logs
+
+_ALLOWED: Final = (
+    "a function in the stack's account and region, where it looks for the stack and the cluster"
+)
+
+
+@jsii.implements(iam.IGrantable)
+class INodeRemovalProvider(EventMethods, Construct):
+    """The function that removes nodes: a `NodeRemovalProvider`, or one that is made elsewhere, by
+    `NodeRemovalProvider.from_service_token`."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        metrics: bool,
+        event_bus: events.IEventBus | None,
+    ) -> None:
+        super().__init__(scope, construct_id)
+        self._writes_metrics = metrics
+        self._event_bus = event_bus
+        self._function_role: FunctionRole | None = None
+        self._log_group: logs.ILogGroup | None = None
+        self.removals: list[DeclaredRemoval] = []
+        """Those of this app that use the function."""
+
+    @property
+    def service_token(self) -> str:
+        """ARN of the function. May be a token."""
+        raise NotImplementedError
+
+    @property
+    def place(self) -> Place:
+        """Where the function is, as far as is known at synth."""
+        return Place.of_stack(Stack.of(self))
+
+    @property
+    def grant_principal(self) -> iam.IPrincipal:
+        """Who gets a permission that is granted to the provider: the role of the function, as in
+        `topic.grant_publish(provider)`. Nobody if the role is not known."""
+        if self._function_role is None:
+            return cast("iam.IPrincipal", iam.UnknownPrincipal(resource=self))
+        return self._function_role.role
+
+    @property
+    def function_role(self) -> FunctionRole | None:
+        """The role to which removals add what they need. None: whoever made the function allows
+        removals."""
+        return self._function_role
+
+    @property
+    def role(self) -> iam.IRole:
+        """The role of the function. It may write its logs; each removal adds what it needs.
+
+        Raises:
+            NodeRemovalError: it is not known.
+        """
+        if self._function_role is None:
+            raise NodeRemovalError(
+                f"the role of {self.node.path} is not known; give from_service_token a role, such"
+                " as Role.from_role_name(stack, 'Role', 'name')"
+            )
+        return self._function_role.role
+
+    @property
+    def log_group(self) -> logs.ILogGroup:
+        """The log group in which the function records what happened to each node.
+
+        Raises:
+            NodeRemovalError: it is not known.
+        """
+        if self._log_group is None:
+            raise NodeRemovalError(
+                f"the log group of {self.node.path} is not known; give from_service_token a"
+                " log_group, such as LogGroup.from_log_group_name(stack, 'Log', 'name')"
+            )
+        return self._log_group
+
+    @property
+    def event_bus(self) -> events.IEventBus:
+        """Where the function sends the event that ends a removal.
+
+        Raises:
+            NodeRemovalError: it sends none.
+        """
+        if self._event_bus is None:
+            raise NodeRemovalError(
+                f"{self.node.path} sends no events; give {self._made_by} an event_bus, such"
+                " as EventBus.from_event_bus_name(stack, 'Bus', 'default')"
+            )
+        return self._event_bus
+
+    def require_metrics(self) -> None:
+        """Raise `NodeRemovalError` if the function writes no metrics: a graph of them would stay
+        empty, and an alarm silent."""
+        if self._writes_metrics is False:
+            raise NodeRemovalError(
+                f"{self.node.path} writes no metrics; give {self._made_by} metrics=True"
+            )
+
+    def run_before(self, resource: Construct) -> None:
+        """Have everything about the function in place before `resource` invokes it."""
+
+    @property
+    def _made_by(self) -> str:
+        """What to call with other arguments."""
+        return type(self).__name__
+
+    def _add_rule(self, construct_id: str, detail: Detail, options: RuleOptions) -> events.Rule:
+        return finished_rule(self, construct_id, self.event_bus, detail, options)
+
+
+class ProviderElsewhere(INodeRemovalProvider):
+    """A function that another app or a template has made; see `from_service_token`."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        service_token: str,
+        *,
+        role: iam.IRole | None,
+        log_group: logs.ILogGroup | None,
+        metrics: bool,
+        event_bus: events.IEventBus | None,
+    ) -> None:
+        path = f"{scope.node.path}/{construct_id}".lstrip("/")
+        check_text(path, "service_token", service_token, contract.function_arn_problem)
+        check_arn_place(path, "service_token", service_token, Stack.of(scope), _ALLOWED)
+        check_role(path, role, Stack.of(scope))
+        check_flag(path, "metrics", metrics)
+        check_event_bus(path, event_bus)
+        super().__init__(scope, construct_id, metrics=metrics, event_bus=event_bus)
+        self._service_token = service_token
+        self._log_group = log_group
+        if role is not None:
+            self._function_role = FunctionRole(self, role, is_given=True)
+
+    @property
+    def service_token(self) -> str:
+        """ARN of the function. May be a token."""
+        return self._service_token
+
+    @property
+    def place(self) -> Place:
+        """Where the function is: the place of its stack, if the ARN is a token."""
+        return super().place if is_token(self._service_token) else Place.of_arn(self._service_token)
+
+    @property
+    def _made_by(self) -> str:
+        return "from_service_token"
+
+
+def check_provider(path: str, stack: Stack, provider: object) -> None:
+    """Raise `InvalidPropertyError` unless it is a provider that removals of a stack can use, or
+    None."""
+    if provider is None:
+        return
+    if not isinstance(provider, INodeRemovalProvider):
+        shown = contract.quoted(f"{provider} ({type(provider).__name__})")
+        raise InvalidPropertyError(
+            path,
+            "provider",
+            f"{shown} is not a provider; allowed: a NodeRemovalProvider, or for the ARN of a"
+            " function NodeRemovalProvider.from_service_token(...)",
+        )
+    check_place(path, "provider", (provider.node.path, provider.place), stack, _ALLOWED)

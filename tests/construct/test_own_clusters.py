@@ -1,0 +1,194 @@
+"""Clusters of the app that a removal names in another way than as the construct."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jsii
+import pytest
+from aws_cdk import (
+    App,
+    CfnCondition,
+    CfnParameter,
+    CfnResource,
+    Fn,
+    IStableStringProducer,
+    Lazy,
+    NestedStack,
+    Stack,
+    Token,
+)
+from aws_cdk import aws_ssm as ssm
+from aws_cdk.assertions import Annotations, Match, Template
+from aws_cdk.aws_sagemaker import CfnCluster
+from constructs import Construct
+
+from hyperpod_node_removal import NodeRemoval, RemovalWarning
+from hyperpod_node_removal_contract import RESOURCE_TYPE
+
+pytestmark = pytest.mark.xdist_group("construct-own-clusters")
+
+FIRST, DRIFT = RemovalWarning.CLUSTER_CHANGES_FIRST, RemovalWarning.INSTANCE_COUNT_DRIFT
+NODES = ["i-0123456789abcdef0"]
+
+
+@pytest.fixture
+def stack() -> Stack:
+    return Stack(App(analytics_reporting=False), "Stack")
+
+
+def warnings(stack: Stack) -> dict[str, str]:
+    """The warnings of the kind, by id."""
+    found = Annotations.from_stack(stack).find_warning("*", Match.any_value())
+    pairs = (str(one.entry.data).rsplit(" [ack: ", 1) for one in found)
+    ids = {warning.rstrip("]"): text for text, warning in pairs}
+    return {warning: text for warning, text in ids.items() if warning in {FIRST, DRIFT}}
+
+
+@jsii.implements(IStableStringProducer)
+class Produced:
+    """What a lazy value is in the end."""
+
+    def __init__(self, value: str) -> None:
+        self.value = value
+
+    def produce(self) -> str:
+        return self.value
+
+
+def condition(scope: Construct) -> CfnCondition:
+    return CfnCondition(scope, "Condition", expression=Fn.condition_equals("a", "b"))
+
+
+REFERENCES: dict[str, Callable[[CfnCluster], str]] = {
+    "ref": lambda cluster: cluster.ref,
+    "attribute": lambda cluster: cluster.attr_cluster_arn,
+    "in text": lambda cluster: f"arn:x:{cluster.ref}",
+    "Fn::Sub": lambda cluster: Fn.sub("${Cluster.ClusterArn}"),
+    "Fn::Sub with values": lambda cluster: Fn.sub("${Arn}", {"Arn": cluster.attr_cluster_arn}),
+    "Fn::GetAtt by id": lambda cluster: Fn.get_att("Cluster", "ClusterArn").to_string(),
+    "Ref by id": lambda cluster: Fn.ref("Cluster"),
+    "raw": lambda cluster: Token.as_string({"Fn::GetAtt": "Cluster.ClusterArn"}),
+    "Fn::Select": lambda cluster: Fn.select(1, Fn.split("/", cluster.attr_cluster_arn)),
+    "Fn::Join": lambda cluster: Fn.join("-", ["a", Fn.select(0, [cluster.ref])]),
+    "Fn::If": lambda cluster: Fn.condition_if(
+        condition(Stack.of(cluster)).logical_id, cluster.ref, "ml"
+    ).to_string(),
+    "lazy": lambda cluster: Lazy.string(Produced(cluster.ref)),
+    "by way of a resource": lambda cluster: (
+        ssm.StringParameter(
+            Stack.of(cluster), "Parameter", string_value=cluster.attr_cluster_arn
+        ).string_value
+    ),
+}
+
+
+@pytest.mark.parametrize("reference", REFERENCES)
+def test_whatever_a_value_refers_to_is_seen(stack: Stack, reference: str) -> None:
+    cluster = CfnCluster(stack, "Cluster")
+    name = REFERENCES[reference](cluster)
+    NodeRemoval(stack, "Removal", cluster_name=name, node_ids=NODES)
+    found = warnings(stack)
+    assert found.keys() == {FIRST, DRIFT}
+    assert "refers to Stack/Cluster, so CloudFormation updates the cluster before" in found[FIRST]
+    assert "instance groups of Stack/Cluster" in found[DRIFT]
+
+
+def test_an_id_may_refer_to_what_is_declared_later(stack: Stack) -> None:
+    NodeRemoval(stack, "Removal", cluster_name=Fn.ref("Cluster"), node_ids=NODES)
+    CfnCluster(stack, "Cluster")
+    assert warnings(stack).keys() == {FIRST, DRIFT}
+
+
+def test_a_cluster_of_another_stack_is_told_from_one_with_the_same_id(stack: Stack) -> None:
+    app: Any = stack.node.root
+    other = CfnCluster(Stack(app, "Other"), "Cluster")
+    CfnCluster(stack, "Cluster")
+    NodeRemoval(stack, "Removal", cluster_arn=other.attr_cluster_arn, node_ids=NODES)
+    found = warnings(stack)
+    assert "refers to Other/Cluster" in found[FIRST]
+
+
+@pytest.mark.parametrize("passed", [True, False])
+def test_a_nested_stack_sees_the_cluster_of_the_stack_around_it(stack: Stack, passed: bool) -> None:
+    """By a parameter that the app passes, or by one that the CDK makes of a reference."""
+    cluster = CfnCluster(stack, "Cluster")
+    if passed:
+        nested = NestedStack(stack, "Nested", parameters={"Name": cluster.ref})
+        name = CfnParameter(nested, "Name").value_as_string
+    else:
+        nested = NestedStack(stack, "Nested")
+        name = cluster.ref
+    NodeRemoval(nested, "Removal", cluster_name=name, node_ids=NODES)
+    found = warnings(stack)
+    assert "refers to Stack/Cluster" in found[FIRST]
+
+
+def literal(stack: Stack) -> str:
+    CfnCluster(stack, "Cluster", cluster_name="ml-cluster")
+    return "ml-cluster"
+
+
+def raw(stack: Stack) -> str:
+    CfnResource(
+        stack,
+        "Cluster",
+        type="AWS::SageMaker::Cluster",
+        properties={"ClusterName": "ml-cluster"},
+    )
+    return "ml-cluster"
+
+
+def parameter(stack: Stack) -> str:
+    name = CfnParameter(stack, "Name").value_as_string
+    CfnCluster(stack, "Cluster", cluster_name=name)
+    return name
+
+
+@pytest.mark.parametrize("name", [literal, raw, parameter])
+def test_a_name_that_a_cluster_of_the_stack_has_is_seen(
+    stack: Stack, name: Callable[[Stack], str]
+) -> None:
+    NodeRemoval(stack, "Removal", cluster_name=name(stack), node_ids=NODES)
+    found = warnings(stack)
+    assert found.keys() == {FIRST, DRIFT}
+    assert "Pass the construct as cluster to run the removal first" in found[FIRST]
+
+
+def test_a_warning_adds_no_dependency(stack: Stack) -> None:
+    """When the stack is created, the removal could not come first."""
+    NodeRemoval(stack, "Removal", cluster_name=literal(stack), node_ids=NODES)
+    resources = Template.from_stack(stack).to_json()["Resources"]
+    assert "DependsOn" not in resources["Cluster"]
+    (removal,) = (one for one in resources.values() if one["Type"] == RESOURCE_TYPE)
+    assert "Cluster" not in removal["DependsOn"]
+
+
+def test_a_cluster_that_waits_for_the_removal_drifts_only(stack: Stack) -> None:
+    cluster = CfnCluster(stack, "Cluster", cluster_name="ml-cluster")
+    between = CfnResource(stack, "Between", type="Test::Be::Between")
+    removal = NodeRemoval(stack, "Removal", cluster_name="ml-cluster", node_ids=NODES)
+    between.node.add_dependency(removal)
+    cluster.node.add_dependency(between)
+    assert warnings(stack).keys() == {DRIFT}
+
+
+def test_a_dry_run_drifts_nothing(stack: Stack) -> None:
+    NodeRemoval(stack, "Removal", cluster_name=literal(stack), node_ids=NODES, dry_run=True)
+    assert warnings(stack).keys() == {FIRST}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        lambda stack: "another",
+        lambda stack: CfnParameter(stack, "Name").value_as_string,
+        lambda stack: Fn.import_value("Cluster"),
+        lambda stack: f"ml-{stack.region}",
+        lambda stack: CfnResource(stack, "Any", type="Test::Be::Any").ref,
+    ],
+)
+def test_another_cluster_is_left_alone(stack: Stack, name: Callable[[Stack], str]) -> None:
+    CfnCluster(stack, "Cluster", cluster_name="ml-cluster")
+    CfnCluster(stack, "Unnamed")
+    NodeRemoval(stack, "Removal", cluster_name=name(stack), node_ids=NODES)
+    assert warnings(stack) == {}

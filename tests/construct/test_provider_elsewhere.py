@@ -1,0 +1,218 @@
+"""A provider that a template or another app has made, and providers in the wrong place."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from aws_cdk import App, Environment, Fn, Stack
+from aws_cdk import aws_events as events
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_logs as logs
+from aws_cdk import aws_sns as sns
+from aws_cdk.assertions import Annotations, Match, Template
+from aws_cdk.aws_sagemaker import CfnCluster
+
+from hyperpod_node_removal import (
+    InvalidPropertyError,
+    NodeRemoval,
+    NodeRemovalDashboard,
+    NodeRemovalError,
+    NodeRemovalProvider,
+    RemovalWarning,
+)
+from hyperpod_node_removal_contract import RESOURCE_TYPE
+
+pytestmark = pytest.mark.xdist_group("construct-provider-elsewhere")
+
+TOKEN = "arn:aws:lambda:us-west-2:111122223333:function:node-removal"
+CLUSTER_ARN = "arn:aws:sagemaker:us-west-2:111122223333:cluster/a1b2c3d4e5f6"
+HERE = Environment(account="111122223333", region="us-west-2")
+
+
+@pytest.fixture
+def stack() -> Stack:
+    return Stack(App(analytics_reporting=False), "Stack", env=HERE)
+
+
+def types(stack: Stack) -> list[str]:
+    resources = Template.from_stack(stack).to_json()["Resources"].values()
+    return sorted(one["Type"] for one in resources)
+
+
+@pytest.mark.parametrize(
+    "token", [TOKEN, Fn.import_value("HyperPodNodeRemovalServiceToken")], ids=["literal", "import"]
+)
+def test_a_removal_uses_it_and_adds_nothing(stack: Stack, token: str) -> None:
+    provider = NodeRemovalProvider.from_service_token(stack, "Provider", token)
+    NodeRemoval(stack, "Removal", cluster_name="ml-cluster", provider=provider)
+    assert types(stack) == [RESOURCE_TYPE]
+    (removal,) = Template.from_stack(stack).find_resources(RESOURCE_TYPE).values()
+    assert removal["Properties"]["ServiceToken"] == stack.resolve(token)
+    warnings = Annotations.from_stack(stack).find_warning("*", Match.any_value())
+    assert RemovalWarning.ANY_CLUSTER_ALLOWED not in str([one.entry.data for one in warnings])
+
+
+def test_a_removal_adds_what_it_needs_to_a_role_that_is_given(stack: Stack) -> None:
+    role = iam.Role.from_role_name(stack, "Role", "node-removal")
+    provider = NodeRemovalProvider.from_service_token(stack, "Provider", TOKEN, role=role)
+    NodeRemoval(stack, "Removal", cluster_arn=CLUSTER_ARN, provider=provider)
+    sns.Topic(stack, "Topic").grant_publish(provider)
+    policies = Template.from_stack(stack).find_resources("AWS::IAM::Policy")
+    assert all(one["Properties"]["Roles"] == ["node-removal"] for one in policies.values())
+    text = json.dumps(dict(policies))
+    assert "sagemaker:BatchDeleteClusterNodes" in text
+    assert "sns:Publish" in text
+    (removal,) = Template.from_stack(stack).find_resources(RESOURCE_TYPE).values()
+    assert any("Permissions" in one for one in removal["DependsOn"])
+
+
+def test_its_signals_are_available_if_they_are_known(stack: Stack) -> None:
+    provider = NodeRemovalProvider.from_service_token(
+        stack,
+        "Provider",
+        TOKEN,
+        log_group=logs.LogGroup.from_log_group_name(stack, "Log", "removals"),
+        metrics=True,
+        event_bus=events.EventBus.from_event_bus_name(stack, "Bus", "default"),
+    )
+    removal = NodeRemoval(stack, "Removal", cluster_name="ml-cluster", provider=provider)
+    removal.alarm_on_failures()
+    removal.on_failed("Failed")
+    provider.on_finished("Finished")
+    NodeRemovalDashboard(stack, "Dashboard", provider=provider)
+    assert {"AWS::CloudWatch::Alarm", "AWS::CloudWatch::Dashboard", "AWS::Events::Rule"} <= set(
+        types(stack)
+    )
+
+
+def test_what_is_not_known_is_said(stack: Stack) -> None:
+    provider = NodeRemovalProvider.from_service_token(stack, "Provider", TOKEN)
+    with pytest.raises(NodeRemovalError, match="writes no metrics; give from_service_token metr"):
+        provider.require_metrics()
+    with pytest.raises(NodeRemovalError, match="sends no events; give from_service_token an even"):
+        provider.on_finished("Finished")
+    with pytest.raises(NodeRemovalError, match="log group of Stack/Provider is not known; give"):
+        _ = provider.log_group
+    with pytest.raises(NodeRemovalError, match="the role of Stack/Provider is not known; give fro"):
+        _ = provider.role
+
+
+def elsewhere(stack: Stack, environment: Environment) -> Any:
+    """A provider of another stack of the same app."""
+    return NodeRemovalProvider(Stack(stack.node.root, "Other", env=environment))  # type: ignore[arg-type]
+
+
+def managed(stack: Stack, environment: Environment) -> Any:
+    """A cluster of another stack of the same app."""
+    other = Stack(stack.node.root, "Other", env=environment)  # type: ignore[arg-type]
+    return CfnCluster(other, "Cluster", cluster_name="ml-cluster")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (
+            lambda stack: {"cluster_arn": CLUSTER_ARN.replace("1111", "9999")},
+            (
+                f"cluster_arn: '{CLUSTER_ARN.replace('1111', '9999')}' is in account 999922223333,"
+                " but the stack is in account 111122223333; allowed: a cluster in the stack's"
+                " account and region, where the function looks for it"
+            ),
+        ),
+        (
+            lambda stack: {"cluster_arn": CLUSTER_ARN.replace("arn:aws:", "arn:aws-cn:")},
+            (
+                f"cluster_arn: '{CLUSTER_ARN.replace('arn:aws:', 'arn:aws-cn:')}' is in the"
+                " partition aws-cn, but the stack is in the partition aws; allowed: a cluster"
+            ),
+        ),
+        (
+            lambda stack: {"cluster": managed(stack, Environment(region="eu-west-1"))},
+            "cluster: Other/Cluster is in eu-west-1, but the stack is in us-west-2; allowed: a clu",
+        ),
+        (
+            lambda stack: {"provider": elsewhere(stack, Environment(region="eu-west-1"))},
+            (
+                "provider: Other/HyperPodNodeRemovalProvider is in eu-west-1, but the stack is in"
+                " us-west-2; allowed: a function in the stack's account and region, where it looks"
+                " for the stack and the cluster"
+            ),
+        ),
+        (
+            lambda stack: {"provider": elsewhere(stack, Environment(account="999922223333"))},
+            "provider: Other/HyperPodNodeRemovalProvider is in account 999922223333, but the stack",
+        ),
+        (
+            lambda stack: {"provider": TOKEN},
+            (
+                f"provider: '{TOKEN} (str)' is not a provider; allowed: a NodeRemovalProvider, or"
+                " for the ARN of a function NodeRemovalProvider.from_service_token(...)"
+            ),
+        ),
+    ],
+)
+def test_a_removal_works_in_one_place(
+    stack: Stack, arguments: Callable[[Stack], dict[str, Any]], sentence: str
+) -> None:
+    given = arguments(stack)
+    if "provider" in given:
+        given["cluster_arn"] = CLUSTER_ARN
+    with pytest.raises(InvalidPropertyError) as caught:
+        NodeRemoval(stack, "Removal", **given)
+    assert str(caught.value).startswith(f"Stack/Removal: {sentence}")
+    assert stack.node.try_find_child("Removal") is None, "refused, yet there"
+
+
+@pytest.mark.parametrize(
+    ("token", "sentence"),
+    [
+        ("node-removal", "service_token: 'node-removal' is not the ARN of a function; allowed:"),
+        (TOKEN.replace("us-west-2", "eu-west-1"), f"service_token: '{TOKEN[:15]}eu-west-1"),
+        (TOKEN.replace("1111", "9999"), f"service_token: '{TOKEN[:25]}9999"),
+    ],
+)
+def test_a_service_token_is_of_a_function_in_the_stacks_place(
+    stack: Stack, token: str, sentence: str
+) -> None:
+    with pytest.raises(InvalidPropertyError) as caught:
+        NodeRemovalProvider.from_service_token(stack, "Provider", token)
+    assert str(caught.value).startswith(f"Stack/Provider: {sentence}")
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda stack, role: NodeRemovalProvider(stack, "Provider", role=role),
+        lambda stack, role: NodeRemovalProvider.from_service_token(
+            stack, "Provider", TOKEN, role=role
+        ),
+    ],
+    ids=["made", "elsewhere"],
+)
+def test_a_role_is_of_the_account_of_the_function(
+    stack: Stack, make: Callable[[Stack, iam.IRole], Any]
+) -> None:
+    role = iam.Role.from_role_arn(stack, "Role", "arn:aws:iam::999922223333:role/node-removal")
+    with pytest.raises(InvalidPropertyError) as caught:
+        make(stack, role)
+    assert str(caught.value) == (
+        "Stack/Provider: role: 'arn:aws:iam::999922223333:role/node-removal' is in account"
+        " 999922223333, but the stack is in account 111122223333; allowed: a role of the stack's"
+        " account, as Lambda requires"
+    )
+
+
+def test_a_place_that_is_not_known_may_be_the_right_one() -> None:
+    app = App(analytics_reporting=False)
+    stack, here = Stack(app, "Anywhere"), Stack(app, "Here", env=HERE)
+    provider = NodeRemovalProvider.from_service_token(stack, "Provider", TOKEN)
+    NodeRemoval(stack, "Removal", cluster_arn=CLUSTER_ARN, provider=provider)
+    NodeRemoval(here, "Removal", cluster_arn=CLUSTER_ARN, provider=provider)
+    with pytest.raises(InvalidPropertyError, match="is in us-west-2, but the stack is in eu-west"):
+        NodeRemoval(
+            Stack(app, "There", env=Environment(region="eu-west-1")),
+            "Removal",
+            cluster_name="ml-cluster",
+            provider=provider,
+        )

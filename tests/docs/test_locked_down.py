@@ -1,0 +1,96 @@
+"""What a role of somebody else must have is what the function is given otherwise."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any, Final
+
+import cfnlint  # type: ignore[import-untyped]
+import pytest
+from aws_cdk import App, Stack
+from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk.assertions import Template
+from aws_cdk.aws_events import EventBus
+
+from hyperpod_node_removal import NodeRemoval, NodeRemovalProvider, PartialFailure
+from tests.docs.code_blocks import DOCS
+from tests.docs.policy import Policy, as_list
+
+pytestmark = pytest.mark.xdist_group("docs")
+
+ROLE: Final = Policy.of_file("function-role.json")
+PLACE: Final = "us-west-2:111122223333"
+EKS_CLUSTER_ARN: Final = f"arn:aws:eks:{PLACE}:cluster/ml"
+HOOK_ARN: Final = f"arn:aws:lambda:{PLACE}:function:drain"
+
+
+@pytest.fixture(scope="module")
+def statements() -> list[dict[str, Any]]:
+    """All that a role gets when every option is used."""
+    stack = Stack(App(analytics_reporting=False), "hyperpod-node-removal-ml-cluster")
+    NodeRemovalProvider(
+        stack,
+        role=iam.Role.from_role_name(stack, "Role", "node-removal"),
+        event_bus=EventBus.from_event_bus_name(stack, "Bus", "default"),
+        tracing=lambda_.Tracing.ACTIVE,
+        vpc=ec2.Vpc.from_vpc_attributes(
+            stack,
+            "Vpc",
+            vpc_id="vpc-01234567",
+            availability_zones=["us-west-2a"],
+            private_subnet_ids=["subnet-01234567"],
+            private_subnet_route_table_ids=["rtb-01234567"],
+        ),
+    )
+    NodeRemoval(
+        stack,
+        "Removal",
+        cluster_name="ml-cluster",
+        eks_cluster_arn=EKS_CLUSTER_ARN,
+        before_removal=lambda_.Function.from_function_arn(stack, "Hook", HOOK_ARN),
+        on_partial_failure=PartialFailure.REPORT,
+        verdict_event=True,
+    )
+    policies = Template.from_stack(stack).find_resources("AWS::IAM::Policy").values()
+    return [
+        statement
+        for policy in policies
+        for statement in policy["Properties"]["PolicyDocument"]["Statement"]
+    ]
+
+
+def test_the_list_has_every_action_and_no_other(statements: list[dict[str, Any]]) -> None:
+    needed = {action for one in statements for action in as_list(one["Action"])}
+    assert needed == ROLE.actions
+
+
+def test_each_resource_that_is_known_is_in_the_list(statements: list[dict[str, Any]]) -> None:
+    literal = [
+        (action, resource)
+        for one in statements
+        for action in as_list(one["Action"])
+        for resource in as_list(one["Resource"])
+        if isinstance(resource, str)
+    ]
+    assert {resource for _, resource in literal} == {EKS_CLUSTER_ARN, HOOK_ARN, "*"}
+    for action, resource in literal:
+        assert ROLE.allows(action, resource), (action, resource)
+
+
+def test_only_what_has_no_narrower_resource_is_for_any() -> None:
+    wide = {action.partition(":")[0] for action, resource in ROLE.resources if resource == "*"}
+    assert wide == {"ec2", "xray"}
+
+
+def test_the_actions_of_a_deployment_are_those_of_the_resource_schema() -> None:
+    """The schema, as cfn-lint has it, lists what CloudFormation calls to create a function."""
+    folder = Path(cfnlint.__file__).parent / "data" / "schemas" / "resources"
+    schemas = (json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("*.json"))
+    (schema,) = (one for one in schemas if one.get("typeName") == "AWS::Lambda::Function")
+    page = (DOCS / "locked-down.md").read_text(encoding="utf-8")
+    _, table = page.split("| option | additional actions |\n", 1)
+    shown = set(re.findall(r"`([a-z0-9]+:[A-Za-z]+)`", table.partition("\n\n")[0]))
+    assert len(shown) == 11
+    assert shown <= set(schema["handlers"]["create"]["permissions"])
