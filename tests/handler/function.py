@@ -42,6 +42,8 @@ class Lambda:
         """Seconds for which the hook's answer would have been waited for, each time."""
         self.hook: Callable[[dict[str, Any]], Any] = lambda event: {"Decision": "PROCEED"}
         self.hook_errors: list[Exception] = []
+        self.released: list[dict[str, Any]] = []
+        self.release_errors: list[Exception] = []
 
     def answer(self, sent: Sent) -> Answer:
         request = sent.parameters
@@ -49,6 +51,12 @@ class Lambda:
             self.waits.append(sent.timeout)
             return self._ask(request)
         assert request["InvocationType"] == "Event"
+        if request["FunctionName"] == HOOK:
+            if self.release_errors:
+                raise self.release_errors.pop(0)
+            assert len(request["Payload"]) <= 256 * 1024
+            self.released.append(json.loads(request["Payload"]))
+            return {"StatusCode": 202}
         assert request["FunctionName"] == Context.invoked_function_arn
         if self.errors:
             raise self.errors.pop(0)
