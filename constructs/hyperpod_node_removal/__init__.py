@@ -22,6 +22,7 @@ from hyperpod_node_removal._errors import AssetError, InvalidPropertyError, Node
 from hyperpod_node_removal._metrics import ClusterMetrics
 from hyperpod_node_removal._provider import NodeRemovalProvider
 from hyperpod_node_removal._removal import NodeRemoval
+from hyperpod_node_removal._slurm_drain import SlurmDrain, SlurmJobs
 from hyperpod_node_removal._warnings import RemovalWarning
 from hyperpod_node_removal_contract import (
     MissingNodes,
@@ -48,4 +49,6 @@ __all__ = [
     "PartialFailure",
     "RemovalStage",
     "RemovalWarning",
+    "SlurmDrain",
+    "SlurmJobs",
 ]

@@ -90,7 +90,11 @@ def test_a_node_that_leaves_while_the_hook_waits_is_not_a_typing_error(
 ) -> None:
     first, second, *_ = cluster.node_ids("workers")
     function.aws_lambda.hook = until(world, 1000, first, pause=60)
-    world.clock.timer(500, lambda: world.remove([second]))
+
+    def leave() -> None:
+        world.remove([second])
+
+    world.clock.timer(500, leave)
     answer = function.send(
         "Create",
         NodeIds=[first, second],

@@ -1,0 +1,154 @@
+"""The drains: what they are allowed, what cdk-nag says, and how a removal takes them."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aws_cdk import App, Duration, Stack, Validations
+from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_secretsmanager as secretsmanager
+from aws_cdk.assertions import Match, Template
+from cdk_nag import AwsSolutionsChecks
+
+from hyperpod_node_removal import InvalidPropertyError, NodeRemoval, SlurmDrain, SlurmJobs
+from hyperpod_node_removal._drain import Drain
+
+pytestmark = pytest.mark.xdist_group("construct-drain")
+
+CLUSTER = "arn:aws:sagemaker:us-west-2:111122223333:cluster/a1b2c3d4e5f6"
+SECRET = "arn:aws:secretsmanager:us-west-2:111122223333:secret:slurm-token-a1b2c3"
+
+NETWORK = {
+    "ec2:AssignPrivateIpAddresses",
+    "ec2:CreateNetworkInterface",
+    "ec2:DeleteNetworkInterface",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeSubnets",
+    "ec2:UnassignPrivateIpAddresses",
+}
+
+
+def network(stack: Stack) -> ec2.IVpc:
+    return ec2.Vpc.from_vpc_attributes(
+        stack,
+        "Vpc",
+        vpc_id="vpc-0123456789abcdef0",
+        availability_zones=["us-west-2a"],
+        private_subnet_ids=["subnet-0123456789abcdef0"],
+    )
+
+
+def slurm_drain(stack: Stack, **more: Any) -> Drain:
+    given: dict[str, Any] = {
+        "rest_api": "http://10.1.0.10:6820",
+        "token": secretsmanager.Secret.from_secret_complete_arn(stack, "Token", SECRET),
+        "vpc": network(stack),
+        **more,
+    }
+    return SlurmDrain(stack, "Drain", **given)
+
+
+DRAINS: tuple[Callable[[Stack], Drain], ...] = (slurm_drain,)
+
+
+def allowed(template: Template) -> dict[str, set[str]]:
+    """Actions that the drain's policies allow, by their policy."""
+    found: dict[str, set[str]] = {}
+    for name, policy in template.find_resources("AWS::IAM::Policy").items():
+        if name.startswith("Drain"):
+            for statement in policy["Properties"]["PolicyDocument"]["Statement"]:
+                actions = statement["Action"]
+                if statement["Effect"] == "Allow":
+                    found.setdefault(name, set()).update(
+                        [actions] if isinstance(actions, str) else actions
+                    )
+    return found
+
+
+@pytest.mark.parametrize("drain", DRAINS)
+def test_a_removal_takes_a_drain_and_waits_for_all_of_it(drain: Callable[[Stack], Drain]) -> None:
+    stack = Stack(App(), "Stack")
+    NodeRemoval(
+        stack,
+        "Removal",
+        cluster_arn=CLUSTER,
+        node_ids=["i-01234567"],
+        before_removal=drain(stack),
+    )
+    template = Template.from_stack(stack)
+    (removal,) = template.find_resources("Custom::HyperPodNodeRemoval").values()
+    function = removal["Properties"]["BeforeRemoval"]["Fn::GetAtt"][0]
+    assert function in template.find_resources("AWS::Lambda::Function")
+    own = {
+        name
+        for name, one in template.to_json()["Resources"].items()
+        if name.startswith("Drain") and "Role" not in name
+    }
+    assert own <= set(removal["DependsOn"])
+    invoke = {"Action": "lambda:InvokeFunction", "Resource": {"Fn::GetAtt": [function, "Arn"]}}
+    statements = Match.array_with([Match.object_like(invoke)])
+    policy = {"PolicyDocument": {"Statement": statements}}
+    template.has_resource_properties("AWS::IAM::Policy", Match.object_like(policy))
+
+
+@pytest.mark.parametrize("drain", DRAINS)
+def test_cdk_nag_finds_the_acknowledged_wildcard_of_the_network_only(
+    drain: Callable[[Stack], Drain],
+) -> None:
+    app = App(analytics_reporting=False)
+    Validations.of(app).add_plugins(AwsSolutionsChecks(app))
+    drain(Stack(app, "Stack"))
+    assembly = app.synth()  # fails if a finding is not acknowledged
+    report = json.loads(Path(assembly.directory, "validation-report.json").read_text())
+    plugins = report["pluginReports"]
+    assert [found for plugin in plugins for found in plugin["violations"]] == []
+    suppressed = [one for plugin in plugins for one in plugin.get("suppressedViolations", ())]
+    assert {one["ruleName"] for one in suppressed} == {"AwsSolutions-IAM5[Resource::*]"}
+
+
+@pytest.mark.parametrize("drain", DRAINS)
+def test_a_release_is_tried_again_for_a_minute_at_most(drain: Callable[[Stack], Drain]) -> None:
+    stack = Stack(App(), "Stack")
+    drain(stack)
+    Template.from_stack(stack).has_resource_properties(
+        "AWS::Lambda::EventInvokeConfig",
+        {"MaximumEventAgeInSeconds": 60, "MaximumRetryAttempts": 2},
+    )
+
+
+def test_the_slurm_drain_may_read_its_secret_and_write_its_log_and_no_more() -> None:
+    stack = Stack(App(), "Stack")
+    slurm_drain(stack)
+    template = Template.from_stack(stack)
+    logging = {"logs:CreateLogStream", "logs:PutLogEvents"}
+    secret = {"secretsmanager:GetSecretValue", "secretsmanager:DescribeSecret"}
+    assert sorted(map(sorted, allowed(template).values())) == sorted(
+        map(sorted, [NETWORK, logging, secret])
+    )
+    (function,) = template.find_resources("AWS::Lambda::Function").values()
+    assert function["Properties"]["Environment"]["Variables"] == {
+        "REST_API": "http://10.1.0.10:6820",
+        "TOKEN": SECRET,
+        "USER_NAME": "root",
+        "JOBS": "WAIT",
+        "GRACE": "300",
+    }
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"rest_api": "10.1.0.10:6820"}, "rest_api: '10.1.0.10:6820' is not a URL; allowed: http"),
+        ({"grace": Duration.minutes(1)}, r"grace: is for jobs=SlurmJobs\.CANCEL only"),
+        (
+            {"grace": Duration.minutes(1), "jobs": SlurmJobs.REQUEUE},
+            r"grace: is for jobs=SlurmJobs\.CANCEL only",
+        ),
+        ({"jobs": "KILL"}, "jobs: 'KILL' is not one of WAIT, REQUEUE, CANCEL"),
+    ],
+)
+def test_what_a_slurm_drain_does_not_take(given: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(InvalidPropertyError, match=sentence):
+        slurm_drain(Stack(App(), "Stack"), **given)
