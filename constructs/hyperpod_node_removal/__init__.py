@@ -18,6 +18,7 @@
 """
 
 from hyperpod_node_removal._dashboard import NodeRemovalDashboard
+from hyperpod_node_removal._eks_drain import EksDrain
 from hyperpod_node_removal._errors import AssetError, InvalidPropertyError, NodeRemovalError
 from hyperpod_node_removal._metrics import ClusterMetrics
 from hyperpod_node_removal._provider import NodeRemovalProvider
@@ -39,6 +40,7 @@ if __name__ != "hyperpod_node_removal":
 __all__ = [
     "AssetError",
     "ClusterMetrics",
+    "EksDrain",
     "InvalidPropertyError",
     "MissingNodes",
     "NodeRemoval",

@@ -25,6 +25,11 @@ class Node:
     hostname: str
     """`PrivateDnsHostname`. Empty: not known."""
 
+    @property
+    def kubernetes_name(self) -> str:
+        """Its name in an EKS cluster (Amazon SageMaker Developer Guide, HyperPod on EKS)."""
+        return f"hyperpod-{self.node_id}"
+
 
 @dataclass(frozen=True, slots=True)
 class Question:

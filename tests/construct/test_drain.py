@@ -12,7 +12,13 @@ from aws_cdk import aws_secretsmanager as secretsmanager
 from aws_cdk.assertions import Match, Template
 from cdk_nag import AwsSolutionsChecks
 
-from hyperpod_node_removal import InvalidPropertyError, NodeRemoval, SlurmDrain, SlurmJobs
+from hyperpod_node_removal import (
+    EksDrain,
+    InvalidPropertyError,
+    NodeRemoval,
+    SlurmDrain,
+    SlurmJobs,
+)
 from hyperpod_node_removal._drain import Drain
 
 pytestmark = pytest.mark.xdist_group("construct-drain")
@@ -50,7 +56,12 @@ def slurm_drain(stack: Stack, **more: Any) -> Drain:
     return SlurmDrain(stack, "Drain", **given)
 
 
-DRAINS: tuple[Callable[[Stack], Drain], ...] = (slurm_drain,)
+def eks_drain(stack: Stack, **more: Any) -> Drain:
+    given: dict[str, Any] = {"cluster": "training", "vpc": network(stack), **more}
+    return EksDrain(stack, "Drain", **given)
+
+
+DRAINS: tuple[Callable[[Stack], Drain], ...] = (eks_drain, slurm_drain)
 
 
 def allowed(template: Template) -> dict[str, set[str]]:
@@ -152,3 +163,26 @@ def test_the_slurm_drain_may_read_its_secret_and_write_its_log_and_no_more() -> 
 def test_what_a_slurm_drain_does_not_take(given: dict[str, Any], sentence: str) -> None:
     with pytest.raises(InvalidPropertyError, match=sentence):
         slurm_drain(Stack(App(), "Stack"), **given)
+
+
+def test_the_eks_drain_may_look_at_its_cluster_and_write_its_log_and_no_more() -> None:
+    stack = Stack(App(), "Stack")
+    eks_drain(stack, vpc=None)
+    template = Template.from_stack(stack)
+    (actions,) = allowed(template).values()
+    assert actions == {"logs:CreateLogStream", "logs:PutLogEvents", "eks:DescribeCluster"}
+    template.has_resource_properties(
+        "AWS::EKS::AccessEntry",
+        {"ClusterName": "training", "KubernetesGroups": ["hyperpod-node-drain"]},
+    )
+
+
+def test_an_access_entry_can_be_left_to_others() -> None:
+    stack = Stack(App(), "Stack")
+    eks_drain(stack, access_entry=False)
+    Template.from_stack(stack).resource_count_is("AWS::EKS::AccessEntry", 0)
+
+
+def test_a_cluster_is_named_by_its_name() -> None:
+    with pytest.raises(InvalidPropertyError, match="is not the name of an EKS cluster"):
+        eks_drain(Stack(App(), "Stack"), cluster="arn:aws:eks:us-west-2:111122223333:cluster/a")
