@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import partial
 from typing import Any, Final
 
 from botocore.client import BaseClient
@@ -132,8 +133,13 @@ class Hook:
         _log.info("It responded after %d s: %s", took, printable(_decoded(answer), _LOGGED))
         return verdict(answer, nodes)
 
-    def release(self, description: ClusterDescription, nodes: Sequence[Node]) -> None:
-        """Notify the function that `nodes` stay in the cluster. Nothing waits for what it does.
+    def release(
+        self, description: ClusterDescription, nodes: Sequence[Node], *, until: float
+    ) -> None:
+        """Notify the function that `nodes` stay in the cluster.
+
+        It is waited for until a moment of the clock, since a rollback may delete it once
+        CloudFormation has a reply. What is not confirmed by then is left to Lambda to deliver.
 
         Raises:
             aws.AwsError: it was not notified of all of them, or that is not known.
@@ -143,14 +149,24 @@ class Hook:
             batch = nodes[start : start + RELEASE_NODES]
             asked = event(self.envelope, description, batch, now + RELEASE_MAX_AGE)
             payload = _packed({**asked, "Version": VERSION_2, "Action": "RELEASE"})
-            call_with_retry(
-                lambda payload=payload: self._notified(payload),  # type: ignore[misc]
-                clock=self.clock,
-                until=now + RELEASE_RETRY,
-                denied_until=now,
-            )
+            if not self._is_released(payload, until - self.clock.now()):
+                call_with_retry(
+                    partial(self._queue, payload),
+                    clock=self.clock,
+                    until=self.clock.now() + RELEASE_RETRY,
+                    denied_until=now,
+                )
 
-    def _notified(self, payload: bytes) -> None:
+    def _is_released(self, payload: bytes, seconds: float) -> bool:
+        try:
+            if seconds >= 1:
+                self._invoked(payload, seconds)
+        except (HookError, aws.AwsError) as error:
+            _log.warning("%s did not confirm a release: it %s", self.name, error)
+            return False
+        return seconds >= 1
+
+    def _queue(self, payload: bytes) -> None:
         with aws.translated("Invoke"):
             self.client(RELEASE_RETRY).invoke(
                 FunctionName=self.function, InvocationType="Event", Payload=payload

@@ -358,8 +358,11 @@ class Reconciler:
         if not nodes or self._hook is None:
             return
         names = ", ".join(node.name for node in nodes)
+        most, past = timing.RELEASE
+        until = min(self._clock.now() + most, self._deadlines.deadline + past)
         try:
-            self._hook.release(self._description or self._cluster.describe(), nodes)
+            description = self._description or self._cluster.describe()
+            self._hook.release(description, nodes, until=until)
         except aws.AwsError as error:
             _log.warning(
                 "%s was not notified that nodes stay: %s (%s)", self._hook.name, names, error

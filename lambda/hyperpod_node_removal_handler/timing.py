@@ -99,8 +99,11 @@ HOOK_RESERVE: Final = 30.0
 LAST_QUESTION: Final = 60.0
 """A hook that is not ready is asked for the last time so long before it must have answered, and
 not at all in the last seconds of an invocation."""
-RELEASE_RETRY: Final = 5.0
-"""A release that fails is retried for this long: the reply to CloudFormation waits for it."""
+RELEASE: Final = (20.0, 5.0)
+"""A release is waited for so long, and until this much past the deadline, since the reply to
+CloudFormation waits with it."""
+RELEASE_RETRY: Final = 2.0
+"""A release that is not confirmed, and cannot be queued either, is retried for this long."""
 RELEASE_MAX_AGE: Final = 60.0
 """A release is to be ignored after this long: the next deployment may have drained anew."""
 

@@ -125,10 +125,10 @@ class Stage:
     def _answer(self, sent: Sent) -> Answer:
         invocation = self._running()
         request = sent.parameters
+        if b'"Action":"RELEASE"' in request.get("Payload", b""):
+            return self._release(sent, invocation)
         if request.get("InvocationType") == "RequestResponse":
             return self._ask(sent, invocation)
-        if request.get("FunctionName") == HOOK:
-            return self._release(sent, invocation)
         began, number, done = self.timeline.now(), len(self.outside.calls), False
 
         def work() -> Answer:
@@ -181,8 +181,8 @@ class Stage:
         return answer
 
     def _release(self, sent: Sent, invocation: Invocation) -> Answer:
+        assert sent.parameters["FunctionName"] == HOOK
         event = json.loads(sent.parameters["Payload"])
-        assert event["Action"] == "RELEASE"
         nodes = frozenset(node["NodeId"] for node in event["Nodes"])
 
         def work() -> Answer:
@@ -194,7 +194,8 @@ class Stage:
                 if node.status == "ShuttingDown"
             }
             assert not nodes & leaving, "I8: a node that is leaving was released"
-            return {"StatusCode": 202}
+            is_queued = sent.parameters["InvocationType"] == "Event"
+            return {"StatusCode": 202} if is_queued else {"StatusCode": 200, "Payload": b"{}"}
 
         return self.outside.call(RELEASE, sent.parameters, invocation, sent.timeout, work)
 

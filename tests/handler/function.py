@@ -44,24 +44,30 @@ class Lambda:
         self.hook_errors: list[Exception] = []
         self.released: list[dict[str, Any]] = []
         self.release_errors: list[Exception] = []
+        """They come first, one for each time it is told, and waited for or not."""
 
     def answer(self, sent: Sent) -> Answer:
         request = sent.parameters
+        if b'"Action":"RELEASE"' in request["Payload"]:
+            return self._release(request)
         if request["InvocationType"] == "RequestResponse":
             self.waits.append(sent.timeout)
             return self._ask(request)
         assert request["InvocationType"] == "Event"
-        if request["FunctionName"] == HOOK:
-            if self.release_errors:
-                raise self.release_errors.pop(0)
-            assert len(request["Payload"]) <= 256 * 1024
-            self.released.append(json.loads(request["Payload"]))
-            return {"StatusCode": 202}
         assert request["FunctionName"] == Context.invoked_function_arn
         if self.errors:
             raise self.errors.pop(0)
         self.queue.append(request["Payload"])
         return {"StatusCode": 202}
+
+    def _release(self, request: Parameters) -> Answer:
+        assert request["FunctionName"] == HOOK
+        assert len(request["Payload"]) <= 256 * 1024
+        if self.release_errors:
+            raise self.release_errors.pop(0)
+        self.released.append(json.loads(request["Payload"]))
+        is_queued = request["InvocationType"] == "Event"
+        return {"StatusCode": 202} if is_queued else {"StatusCode": 200, "Payload": b"{}"}
 
     def _ask(self, request: Parameters) -> Answer:
         assert request["FunctionName"] == HOOK

@@ -247,23 +247,25 @@ def test_a_hook_of_version_1_is_not_released(
 
 
 @pytest.mark.parametrize(
-    ("error", "is_lost"),
+    ("errors", "is_lost"),
     [
-        (ServiceError("TooManyRequestsException", "slow", 429), False),
-        (ConnectionClosedError(endpoint_url="https://lambda"), False),
-        (ServiceError("ResourceNotFoundException", "Function not found", 404), True),
+        ([ServiceError("TooManyRequestsException", "slow", 429)] * 2, False),
+        ([ConnectionClosedError(endpoint_url="https://lambda")], False),
+        ([ServiceError("ServiceException", status=500)] * 2, False),
+        ([ServiceError("TooManyRequestsException", "slow", 429)] * 99, True),
+        ([ServiceError("ResourceNotFoundException", "Function not found", 404)] * 2, True),
     ],
 )
 def test_a_release_that_fails_changes_no_result(
     function: Function,
     cluster: Cluster,
-    error: Exception,
+    errors: list[Exception],
     is_lost: bool,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     node = cluster.node_ids("workers")[0]
     function.aws_lambda.hook = lambda event: {"Version": "2", "Decision": "VETO", "Reason": "no"}
-    function.aws_lambda.release_errors = [error]
+    function.aws_lambda.release_errors = errors
     answer = function.send("Update", NodeIds=[node], BeforeRemoval=HOOK)
     assert 'vetoed the removal: "no"' in answer["Reason"]
     assert released(function) == ([] if is_lost else [node])
