@@ -5,7 +5,6 @@ closed. So they never outlive their parent, and all that they mount goes with th
 """
 
 import json
-import os
 import secrets
 import shutil
 import socket
@@ -76,6 +75,11 @@ class Slurm:
         """What the daemons say."""
         return ROOT / self._folder.relative_to("/") / "log"
 
+    @property
+    def prefix(self) -> str:
+        """What a shell needs before a command of Slurm's."""
+        return f"chroot {ROOT} env SLURM_CONF={self._folder}/slurm.conf"
+
     def token(self, user: str = "root") -> str:
         """Make a token for the REST API, for an hour."""
         return self.run("scontrol", "token", f"username={user}", "lifespan=3600").split("=")[1]
@@ -126,8 +130,7 @@ class Slurm:
     def run(self, *command: str) -> str:
         """Run a command of Slurm's. Returns what it prints."""
         return subprocess.run(
-            ["chroot", str(ROOT), *command],
-            env={**os.environ, "SLURM_CONF": f"{self._folder}/slurm.conf"},
+            [*self.prefix.split(), *command],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

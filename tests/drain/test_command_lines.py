@@ -15,7 +15,7 @@ from sandbox.aws import Sandbox
 from sandbox.eks import access_entries, eks_cluster
 from sandbox.hyperpod import Cluster
 from sandbox.kubernetes import Budget, ClusterState, KubernetesApi, Node, Pod
-from tests.drain.test_eks_drain import rules
+from sandbox.schedulers import rules, slurm_names
 from tests.release.cli import Cli
 
 pytestmark = pytest.mark.xdist_group("drain-command-lines")
@@ -115,11 +115,7 @@ def test_slurm_by_the_cdk_and_from_the_release(alone: Sandbox, cli: Cli) -> None
         pytest.skip(sandbox_slurm.MISSING)
     name = f"slurm-{uuid4().hex[:8]}"
     cluster = alone.hyperpod.create_cluster(name, {"workers": 4}, shutdown_seconds=0.5)
-    listed = alone.client("sagemaker").list_cluster_nodes(ClusterName=name)
-    names = {
-        node["InstanceId"]: node["PrivateDnsHostname"].partition(".")[0]
-        for node in listed["ClusterNodeSummaries"]
-    }
+    names = slurm_names(alone, cluster)
     first, second, busy, _ = names
     with sandbox_slurm.slurm(list(names.values())) as slurm:
         secret = alone.client("secretsmanager").create_secret(Name=name, SecretString=slurm.token())

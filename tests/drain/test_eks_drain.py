@@ -8,28 +8,18 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
-import yaml
 from botocore.session import get_session
 
 from hyperpod_node_removal_eks_drain import index
 from hyperpod_node_removal_eks_drain.eks import token
 from hyperpod_node_removal_eks_drain.kubernetes import ApiError, Kubernetes
 from sandbox.kubernetes import Budget, ClusterState, KubernetesApi, Node, Pod
-from sandbox.kubernetes.api import Rules
-from sandbox.project import ROOT
+from sandbox.schedulers import rules
 
 FIRST, SECOND = "i-0123456789abcdef0", "i-0123456789abcdef1"
 NODE, OTHER = f"hyperpod-{FIRST}", f"hyperpod-{SECOND}"
 KEY = "hyperpod-node-removal/drained-by"
 MARK = "hyperpod-node-removal maintenance/FaultyNodes 6d1f0c2e"
-RBAC = ROOT / "lambda" / "hyperpod_node_removal_eks_drain" / "rbac.yaml"
-
-
-def rules() -> Rules:
-    """The rights that the ClusterRole gives."""
-    role, _ = yaml.safe_load_all(RBAC.read_text(encoding="utf-8"))
-    found: Rules = role["rules"]
-    return found
 
 
 class Context:

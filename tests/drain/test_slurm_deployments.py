@@ -18,6 +18,7 @@ from sandbox import slurm as sandbox_slurm
 from sandbox.assembly import read_assembly
 from sandbox.aws import Sandbox
 from sandbox.hyperpod import Cluster
+from sandbox.schedulers import slurm_names
 from sandbox.slurm import Slurm
 from sandbox.stacks import Deployment
 
@@ -108,11 +109,7 @@ def drained(sandbox: Sandbox, assembly: Path) -> Iterator[Drained]:
         pytest.skip(sandbox_slurm.MISSING)
     name = f"drained-{uuid4().hex[:8]}"
     cluster = sandbox.hyperpod.create_cluster(name, {"workers": 4}, shutdown_seconds=0.5)
-    listed = sandbox.client("sagemaker").list_cluster_nodes(ClusterName=name)
-    names = {
-        node["InstanceId"]: node["PrivateDnsHostname"].partition(".")[0]
-        for node in listed["ClusterNodeSummaries"]
-    }
+    names = slurm_names(sandbox, cluster)
     with sandbox_slurm.slurm(list(names.values())) as slurm:
         secret = sandbox.client("secretsmanager").create_secret(
             Name=name, SecretString=slurm.token()
