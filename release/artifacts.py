@@ -15,11 +15,11 @@ import zipfile
 from pathlib import Path
 from typing import Final
 
-from hyperpod_node_removal import _eks_drain, _slurm_drain
+from hyperpod_node_removal import _backup_marker, _eks_drain, _slurm_drain
 from hyperpod_node_removal._asset import package_folder, staged_code
-from hyperpod_node_removal._drain import HOOK_PACKAGE
+from hyperpod_node_removal._hook_function import HOOK_PACKAGE
 from release import property_schema
-from release.drain_templates import EKS_ZIP, SLURM_ZIP, drain_texts
+from release.drain_templates import EKS_ZIP, MARKER_ZIP, SLURM_ZIP, drain_texts
 from release.provider_template import (
     COMMENTS,
     HANDLER_ZIP,
@@ -70,7 +70,11 @@ def write_distribution(folder: Path) -> None:
 def write_templates(folder: Path) -> None:
     """Write what needs no build: the function's code, its templates, the schema for templates."""
     write_archive(staged_code(), folder / HANDLER_ZIP)
-    for package, archive in ((_slurm_drain.PACKAGE, SLURM_ZIP), (_eks_drain.PACKAGE, EKS_ZIP)):
+    for package, archive in (
+        (_slurm_drain.PACKAGE, SLURM_ZIP),
+        (_eks_drain.PACKAGE, EKS_ZIP),
+        (_backup_marker.PACKAGE, MARKER_ZIP),
+    ):
         write_archive(staged_code((package, HOOK_PACKAGE)), folder / archive)
     shutil.copyfile(package_folder(_eks_drain.PACKAGE) / RBAC, folder / RBAC)
     texts = {

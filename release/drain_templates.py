@@ -1,4 +1,4 @@
-"""The drains as templates that need neither Python nor a CDK bootstrap.
+"""The drains, and the backup marker, as templates that need neither Python nor a CDK bootstrap.
 
 They are synthesized from the constructs that an app uses: only what differs from cluster to cluster
 comes from parameters.
@@ -26,20 +26,23 @@ from aws_cdk import aws_logs as logs
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_secretsmanager as secretsmanager
 
-from hyperpod_node_removal import EksDrain, SlurmDrain
-from hyperpod_node_removal._drain import Drain
+from hyperpod_node_removal import BackupMarker, EksDrain, SlurmDrain
+from hyperpod_node_removal._backup_marker import PREFIX
+from hyperpod_node_removal._hook_function import HookFunction
 from release.provider_parameters import LOG_RETENTION_DAYS, LOG_RETENTION_DEFAULT
 from release.provider_template import name_resources
 from release.template_text import template_text
 
 SLURM_ZIP: Final = "slurm-drain.zip"
 EKS_ZIP: Final = "eks-drain.zip"
+MARKER_ZIP: Final = "backup-marker.zip"
 _DRAIN: Final = "Drain"
+_MARKER_HEAD: Final = "requires an object in S3 for every node before it is removed"
 
 _COMMENTS: Final = {
     "LogGroup": "How far each node is, at each question.",
     "Role": "It may do what the policies below say.",
-    "Policy": "To write its log and, on EKS, to look at the cluster.",
+    "Policy": "To write its log, and to look at what it is about.",
     "Network": (
         "Lambda makes network interfaces with this role. The function's own code is denied them."
     ),
@@ -59,17 +62,24 @@ def drain_texts() -> dict[str, str]:
         "hyperpod-node-removal-eks-drain.yaml": template_text(
             _synthesized(_eks), _head("Kubernetes", EKS_ZIP), _COMMENTS
         ),
+        "hyperpod-node-removal-backup-marker.yaml": template_text(
+            _synthesized(_marker), _head_of(_MARKER_HEAD, MARKER_ZIP), _COMMENTS
+        ),
     }
 
 
 def _head(where: str, archive: str) -> str:
+    return _head_of(f"drains HyperPod nodes in {where} before they are removed", archive)
+
+
+def _head_of(does: str, archive: str) -> str:
     return (
-        f"A function that drains HyperPod nodes in {where} before they are removed.\n\n"
+        f"A function that {does}.\n\n"
         f"First upload {archive}, which comes with this template, to a bucket in this region."
     )
 
 
-def _synthesized(fill: Callable[[Stack], Drain]) -> dict[str, Any]:
+def _synthesized(fill: Callable[[Stack], HookFunction]) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as directory:
         app = App(outdir=directory, analytics_reporting=False)
         stack = Stack(app, "HyperPodNodeDrain", synthesizer=BootstraplessSynthesizer())
@@ -89,7 +99,8 @@ def _synthesized(fill: Callable[[Stack], Drain]) -> dict[str, Any]:
         name_resources(stack, _DRAIN)
         template: dict[str, Any] = app.synth().get_stack_by_name(stack.stack_name).template
     # What the CDK cannot say otherwise: an order that a reference implies, and numbers as numbers.
-    template["Resources"]["Function"]["DependsOn"].remove("Role")
+    depends = template["Resources"]["Function"]["DependsOn"]
+    depends[:] = [name for name in depends if name != "Role"]
     retention = template["Parameters"]["LogRetentionDays"]
     retention["AllowedValues"] = list(LOG_RETENTION_DAYS)
     return template
@@ -121,7 +132,9 @@ def _network(stack: Stack) -> dict[str, Any]:
     return {"vpc": vpc, "security_groups": [group]}
 
 
-def _put_into(drain: Drain, subnets: Any, groups: Any, condition: CfnCondition | None) -> None:
+def _put_into(
+    drain: HookFunction, subnets: Any, groups: Any, condition: CfnCondition | None
+) -> None:
     config: Mapping[str, Any] = {"SubnetIds": subnets, "SecurityGroupIds": groups}
     function = drain.function.node.default_child
     assert isinstance(function, lambda_.CfnFunction)
@@ -141,7 +154,7 @@ def _put_into(drain: Drain, subnets: Any, groups: Any, condition: CfnCondition |
         )
 
 
-def _slurm(stack: Stack) -> Drain:
+def _slurm(stack: Stack) -> HookFunction:
     token = _text(stack, "TokenArn", "ARN of the secret whose text is the JWT.", r"arn:aws.*")
     subnets = CfnParameter(
         stack,
@@ -189,7 +202,7 @@ def _slurm(stack: Stack) -> Drain:
     return drain
 
 
-def _eks(stack: Stack) -> Drain:
+def _eks(stack: Stack) -> HookFunction:
     subnets = CfnParameter(
         stack,
         "SubnetIds",
@@ -224,3 +237,23 @@ def _eks(stack: Stack) -> Drain:
     has_network = CfnCondition(stack, "HasNetwork", expression=Fn.condition_not(empty))
     _put_into(drain, subnets, groups, has_network)
     return drain
+
+
+def _marker(stack: Stack) -> HookFunction:
+    bucket = _text(stack, "MarkerBucket", "Bucket with the markers.", r".{3,63}")
+    marker = BackupMarker(
+        stack,
+        _DRAIN,
+        bucket=s3.Bucket.from_bucket_name(stack, "Markers", bucket),
+        prefix=_text(stack, "Prefix", "What a key has before the node's id.", r".*", PREFIX),
+        code=_code(stack, MARKER_ZIP),
+    )
+    waits = CfnParameter(
+        stack,
+        "Waits",
+        description="Whether a missing marker is waited for until the removal's timeout.",
+        default="false",
+        allowed_values=["true", "false"],
+    )
+    marker.function.add_environment("WAITS", waits.value_as_string)
+    return marker

@@ -17,6 +17,7 @@
     app.synth()
 """
 
+from hyperpod_node_removal._backup_marker import BackupMarker
 from hyperpod_node_removal._dashboard import NodeRemovalDashboard
 from hyperpod_node_removal._eks_drain import EksDrain
 from hyperpod_node_removal._errors import AssetError, InvalidPropertyError, NodeRemovalError
@@ -39,6 +40,7 @@ if __name__ != "hyperpod_node_removal":
 
 __all__ = [
     "AssetError",
+    "BackupMarker",
     "ClusterMetrics",
     "EksDrain",
     "InvalidPropertyError",

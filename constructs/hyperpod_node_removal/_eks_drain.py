@@ -8,7 +8,7 @@ from aws_cdk import Stack
 from aws_cdk import aws_eks as eks
 from aws_cdk import aws_logs as logs
 
-from hyperpod_node_removal._drain import Drain
+from hyperpod_node_removal._hook_function import HookFunction
 from hyperpod_node_removal._statements import eks_cluster_statement
 from hyperpod_node_removal._validation import check_flag, check_text
 
@@ -24,7 +24,7 @@ GROUP: Final = "hyperpod-node-drain"
 """The Kubernetes group that rbac.yaml gives its rights to."""
 
 
-class EksDrain(Drain):
+class EksDrain(HookFunction):
     """Drains nodes in Kubernetes before they are removed.
 
     It cordons them and evicts their pods, and a node is not removed before it is empty. If it is
@@ -78,6 +78,7 @@ class EksDrain(Drain):
             scope,
             construct_id,
             package=PACKAGE,
+            description="Drains HyperPod nodes in Kubernetes before they are removed",
             environment={
                 "CLUSTER": cluster,
                 "DISRUPTS": "true" if disrupts_protected_pods else "false",

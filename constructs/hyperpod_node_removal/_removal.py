@@ -12,13 +12,13 @@ from constructs import Construct
 import hyperpod_node_removal_contract as contract
 from hyperpod_node_removal._attributes import RemovalAttributes
 from hyperpod_node_removal._cluster import named_cluster
-from hyperpod_node_removal._drain import Drain
 from hyperpod_node_removal._finished_events import (
     Detail,
     EventMethods,
     RuleOptions,
     finished_rule,
 )
+from hyperpod_node_removal._hook_function import HookFunction
 from hyperpod_node_removal._metrics import MetricMethods, failure_alarm
 from hyperpod_node_removal._permissions import RemovalPermissions
 from hyperpod_node_removal._provider import NodeRemovalProvider
@@ -67,7 +67,7 @@ class NodeRemoval(EventMethods, MetricMethods, RemovalAttributes):
         expected_groups: Sequence[str] = (),
         missing_nodes: MissingNodes = MissingNodes.ACCEPT,
         dry_run: bool = False,
-        before_removal: IFunction | Drain | None = None,
+        before_removal: IFunction | HookFunction | None = None,
         retry_for: Duration | None = None,
         retry_token: str | None = None,
         timeout: Duration | None = None,

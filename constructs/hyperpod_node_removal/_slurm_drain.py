@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 from aws_cdk import Duration
 from aws_cdk import aws_logs as logs
 
-from hyperpod_node_removal._drain import Drain
 from hyperpod_node_removal._errors import InvalidPropertyError
+from hyperpod_node_removal._hook_function import HookFunction
 from hyperpod_node_removal._validation import check_text
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class SlurmJobs(StrEnum):
     """They are canceled after a grace time, and lost."""
 
 
-class SlurmDrain(Drain):
+class SlurmDrain(HookFunction):
     """Drains nodes in Slurm before they are removed.
 
     No new job starts on a drained node, and it is not removed before no job is on it. If it is not
@@ -95,6 +95,7 @@ class SlurmDrain(Drain):
             scope,
             construct_id,
             package=PACKAGE,
+            description="Drains HyperPod nodes in Slurm before they are removed",
             environment={
                 "REST_API": rest_api,
                 "TOKEN": token.secret_arn,

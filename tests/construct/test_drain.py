@@ -8,18 +8,20 @@ from typing import Any
 import pytest
 from aws_cdk import App, Duration, Stack, Validations
 from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_secretsmanager as secretsmanager
 from aws_cdk.assertions import Match, Template
 from cdk_nag import AwsSolutionsChecks
 
 from hyperpod_node_removal import (
+    BackupMarker,
     EksDrain,
     InvalidPropertyError,
     NodeRemoval,
     SlurmDrain,
     SlurmJobs,
 )
-from hyperpod_node_removal._drain import Drain
+from hyperpod_node_removal._hook_function import HookFunction
 
 pytestmark = pytest.mark.xdist_group("construct-drain")
 
@@ -46,7 +48,7 @@ def network(stack: Stack) -> ec2.IVpc:
     )
 
 
-def slurm_drain(stack: Stack, **more: Any) -> Drain:
+def slurm_drain(stack: Stack, **more: Any) -> HookFunction:
     given: dict[str, Any] = {
         "rest_api": "http://10.1.0.10:6820",
         "token": secretsmanager.Secret.from_secret_complete_arn(stack, "Token", SECRET),
@@ -56,12 +58,16 @@ def slurm_drain(stack: Stack, **more: Any) -> Drain:
     return SlurmDrain(stack, "Drain", **given)
 
 
-def eks_drain(stack: Stack, **more: Any) -> Drain:
+def eks_drain(stack: Stack, **more: Any) -> HookFunction:
     given: dict[str, Any] = {"cluster": "training", "vpc": network(stack), **more}
     return EksDrain(stack, "Drain", **given)
 
 
-DRAINS: tuple[Callable[[Stack], Drain], ...] = (eks_drain, slurm_drain)
+def marker(stack: Stack) -> HookFunction:
+    return BackupMarker(stack, "Drain", bucket=s3.Bucket.from_bucket_name(stack, "B", "backups"))
+
+
+DRAINS: tuple[Callable[[Stack], HookFunction], ...] = (eks_drain, slurm_drain, marker)
 
 
 def allowed(template: Template) -> dict[str, set[str]]:
@@ -79,7 +85,9 @@ def allowed(template: Template) -> dict[str, set[str]]:
 
 
 @pytest.mark.parametrize("drain", DRAINS)
-def test_a_removal_takes_a_drain_and_waits_for_all_of_it(drain: Callable[[Stack], Drain]) -> None:
+def test_a_removal_takes_a_drain_and_waits_for_all_of_it(
+    drain: Callable[[Stack], HookFunction],
+) -> None:
     stack = Stack(App(), "Stack")
     NodeRemoval(
         stack,
@@ -106,7 +114,7 @@ def test_a_removal_takes_a_drain_and_waits_for_all_of_it(drain: Callable[[Stack]
 
 @pytest.mark.parametrize("drain", DRAINS)
 def test_cdk_nag_finds_the_acknowledged_wildcard_of_the_network_only(
-    drain: Callable[[Stack], Drain],
+    drain: Callable[[Stack], HookFunction],
 ) -> None:
     app = App(analytics_reporting=False)
     Validations.of(app).add_plugins(AwsSolutionsChecks(app))
@@ -116,11 +124,14 @@ def test_cdk_nag_finds_the_acknowledged_wildcard_of_the_network_only(
     plugins = report["pluginReports"]
     assert [found for plugin in plugins for found in plugin["violations"]] == []
     suppressed = [one for plugin in plugins for one in plugin.get("suppressedViolations", ())]
-    assert {one["ruleName"] for one in suppressed} == {"AwsSolutions-IAM5[Resource::*]"}
+    wildcards = set() if drain is marker else {"AwsSolutions-IAM5[Resource::*]"}
+    assert {one["ruleName"] for one in suppressed} == wildcards
 
 
 @pytest.mark.parametrize("drain", DRAINS)
-def test_a_release_is_tried_again_for_a_minute_at_most(drain: Callable[[Stack], Drain]) -> None:
+def test_a_release_is_tried_again_for_a_minute_at_most(
+    drain: Callable[[Stack], HookFunction],
+) -> None:
     stack = Stack(App(), "Stack")
     drain(stack)
     Template.from_stack(stack).has_resource_properties(
@@ -186,3 +197,14 @@ def test_an_access_entry_can_be_left_to_others() -> None:
 def test_a_cluster_is_named_by_its_name() -> None:
     with pytest.raises(InvalidPropertyError, match="is not the name of an EKS cluster"):
         eks_drain(Stack(App(), "Stack"), cluster="arn:aws:eks:us-west-2:111122223333:cluster/a")
+
+
+def test_the_backup_marker_may_list_below_its_prefix_and_write_its_log_and_no_more() -> None:
+    stack = Stack(App(), "Stack")
+    marker(stack)
+    template = Template.from_stack(stack)
+    (actions,) = allowed(template).values()
+    assert actions == {"logs:CreateLogStream", "logs:PutLogEvents", "s3:ListBucket"}
+    prefix = {"Condition": {"StringLike": {"s3:prefix": "hyperpod-backups/*"}}}
+    policy = {"PolicyDocument": {"Statement": Match.array_with([Match.object_like(prefix)])}}
+    template.has_resource_properties("AWS::IAM::Policy", Match.object_like(policy))

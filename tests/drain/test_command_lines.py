@@ -1,63 +1,22 @@
 """Both drains end to end: by the real CDK CLI, and from the release by the real AWS CLI."""
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
-from release.artifacts import write_templates
-from release.drain_templates import EKS_ZIP, SLURM_ZIP
-from release.provider_template import HANDLER_ZIP
 from sandbox import slurm as sandbox_slurm
 from sandbox.aws import Sandbox
 from sandbox.eks import access_entries, eks_cluster
-from sandbox.hyperpod import Cluster
 from sandbox.kubernetes import Budget, ClusterState, KubernetesApi, Node, Pod
 from sandbox.schedulers import rules, slurm_names
+from tests.drain.conftest import from_templates
 from tests.release.cli import Cli
 
 pytestmark = pytest.mark.xdist_group("drain-command-lines")
 
 APP = Path(__file__).with_name("drained_app.py")
-REMOVAL = """
-Parameters:
-  Cluster: {Type: String}
-  NodeIds: {Type: CommaDelimitedList}
-  Drain: {Type: String}
-  Seconds: {Type: Number}
-Resources:
-  Nodes:
-    Type: Custom::HyperPodNodeRemoval
-    Properties:
-      ServiceToken: !ImportValue HyperPodNodeRemovalServiceToken
-      ServiceTimeout: !Ref Seconds
-      ClusterName: !Ref Cluster
-      NodeIds: !Ref NodeIds
-      BeforeRemoval: !Ref Drain
-"""
-
-
-@pytest.fixture(scope="module")
-def alone() -> Iterator[Sandbox]:
-    """Stacks have fixed names."""
-    with Sandbox() as sandbox:
-        sandbox.bootstrap()
-        yield sandbox
-
-
-@pytest.fixture(scope="module")
-def cli(alone: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Cli:
-    """What a release has, in a bucket."""
-    folder = tmp_path_factory.mktemp("dist")
-    write_templates(folder)
-    (folder / "removal.yaml").write_text(REMOVAL, encoding="utf-8")
-    cli = Cli(alone, folder)
-    cli.aws("s3", "mb", f"s3://{Cli.BUCKET}")
-    for archive in (HANDLER_ZIP, SLURM_ZIP, EKS_ZIP):
-        cli.aws("s3", "cp", archive, f"s3://{Cli.BUCKET}/{archive}")
-    return cli
 
 
 def cdk_deploy(sandbox: Sandbox, **context: str) -> tuple[int, str]:
@@ -70,41 +29,6 @@ def cdk_deploy(sandbox: Sandbox, **context: str) -> tuple[int, str]:
         *("--output", str(sandbox.directory / "cdk.out")),
     )
     return done.returncode, done.stdout
-
-
-def from_templates(
-    cli: Cli, drain_template: str, cluster: Cluster, node_ids: str, seconds: int, **given: str
-) -> str:
-    """Deploy a drain, a provider that may ask it, and a removal. Returns the removal's end."""
-    name = cluster.name
-    drain = cli.deploy(
-        drain_template,
-        f"{name}-drain",
-        capabilities=("CAPABILITY_IAM",),
-        CodeBucket=Cli.BUCKET,
-        **given,
-    )["FunctionArn"]
-    cli.deploy(
-        "hyperpod-node-removal-provider.yaml",
-        "provider",
-        capabilities=("CAPABILITY_IAM",),
-        CodeBucket=Cli.BUCKET,
-        CodeKey=HANDLER_ZIP,
-        ClusterArn="*",
-        StackName="*",
-        BeforeRemovalArn=drain,
-    )
-    deployment = cli.deployment(
-        "removal.yaml",
-        f"{name}-removal",
-        Cluster=name,
-        NodeIds=node_ids,
-        Drain=drain,
-        Seconds=str(seconds),
-    )
-    done = cli.sandbox.aws(*deployment, cwd=cli.folder)
-    reasons = cli.reasons(f"{name}-removal")
-    return "COMPLETE" if done.returncode == 0 else " ".join(reasons)
 
 
 # Slurm ---------------------------------------------------------------------------------------

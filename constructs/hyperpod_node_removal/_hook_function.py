@@ -1,4 +1,4 @@
-"""What the functions have in common that drain nodes before they are removed."""
+"""What the functions have in common that are asked before nodes are removed."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ _NETWORK_REASON: Final = (
 )
 
 
-class Drain(Construct):
-    """A function that drains nodes before they are removed, with its role and its log group.
+class HookFunction(Construct):
+    """A function that is asked before nodes are removed, with its role and its log group.
 
-    Give it to `NodeRemoval` as `before_removal`. One drain serves any number of removals.
+    Give it to `NodeRemoval` as `before_removal`. One serves any number of removals.
     """
 
     def __init__(
@@ -50,12 +50,13 @@ class Drain(Construct):
         construct_id: str,
         *,
         package: str,
+        description: str,
         environment: Mapping[str, str],
         statements: Sequence[iam.PolicyStatement] = (),
         code: lambda_.Code | None,
-        vpc: ec2.IVpc | None,
-        vpc_subnets: ec2.SubnetSelection | None,
-        security_groups: Sequence[ec2.ISecurityGroup] | None,
+        vpc: ec2.IVpc | None = None,
+        vpc_subnets: ec2.SubnetSelection | None = None,
+        security_groups: Sequence[ec2.ISecurityGroup] | None = None,
         log_retention: logs.RetentionDays,
     ) -> None:
         """Make the function. `package` is the import package with its code."""
@@ -74,7 +75,7 @@ class Drain(Construct):
         self._function = lambda_.Function(
             self,
             "Function",
-            description="Drains HyperPod nodes before they are removed",
+            description=description,
             runtime=lambda_.Runtime.PYTHON_3_14,
             architecture=lambda_.Architecture.ARM_64,
             code=code,
