@@ -89,4 +89,4 @@ lock:
 	  --omit-lockfile-registry-resolved --no-audit --no-fund; done
 
 clean:
-	rm -rf $(VENV) node_modules bench/node_modules .bench build cdk.out dist .sandbox
+	rm -rf $(VENV) node_modules bench/node_modules .bench build cdk.out dist .sandbox .slurm

@@ -22,6 +22,8 @@ START_SECONDS: Final = 30
 _STARTED: Final = """\
 set -e
 mount -t proc proc /proc
+hostname localhost
+echo 127.0.0.1 localhost > /etc/hosts
 export SLURM_CONF={folder}/slurm.conf
 chown munge {folder} {folder}/munge.key
 as() {{ setpriv --reuid="$1" --regid="$2" --clear-groups "${{@:3}}"; }}
@@ -35,7 +37,7 @@ read -r _ || true
 """
 _CONFIGURATION: Final = """\
 ClusterName=sandbox
-SlurmctldHost={host}(127.0.0.1)
+SlurmctldHost=localhost(127.0.0.1)
 SlurmctldPort={controller}
 SlurmUser=root
 AuthType=auth/munge
@@ -47,6 +49,7 @@ ProctrackType=proctrack/pgid
 TaskPlugin=task/none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU
+CommunicationParameters=NoInAddrAny,NoCtldInAddrAny
 SchedulerParameters=sched_interval=1
 ReturnToService=1
 KillWait=1
@@ -159,7 +162,7 @@ def slurm(nodes: Sequence[str]) -> Iterator[Slurm]:
     with (inside / "log").open("wb") as log:
         process = subprocess.Popen(
             [
-                *("unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c"),
+                *("unshare", "--mount", "--uts", "--pid", "--fork", "--kill-child", "sh", "-c"),
                 f'mount --rbind /dev "$0/dev" && exec chroot "$0" bash {folder}/start.sh',
                 str(ROOT),
             ],
@@ -184,8 +187,7 @@ def _configure(inside: Path, folder: Path, nodes: dict[str, int], controller: in
         (inside / key).write_bytes(secrets.token_bytes(size))
         (inside / key).chmod(0o600)
     (inside / "cgroup.conf").write_text("CgroupPlugin=disabled\n", encoding="ascii")
-    host = socket.gethostname().partition(".")[0]
-    text = _CONFIGURATION.format(folder=folder, host=host, controller=controller)
+    text = _CONFIGURATION.format(folder=folder, controller=controller)
     for name, port in nodes.items():
         (inside / name).mkdir()
         text += f"NodeName={name} NodeAddr=127.0.0.1 Port={port} CPUs=2\n"
