@@ -223,7 +223,6 @@ SCENARIOS: tuple[Scenario, ...] = (
     an_update_that_is_refused,
     an_update_with_a_hook,
     a_drain_that_waits,
-    a_drain_that_vetoes_a_node,
     a_drain_that_outlasts_the_timeout,
     a_drain_that_is_canceled,
     an_acceptance,

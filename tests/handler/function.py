@@ -43,7 +43,7 @@ class Lambda:
         self.hook: Callable[[dict[str, Any]], Any] = lambda event: {"Decision": "PROCEED"}
         self.hook_errors: list[Exception] = []
         self.released: list[dict[str, Any]] = []
-        self.release_errors: list[Exception] = []
+        self.release_errors: list[Exception | Raised] = []
         """They come first, one for each time it is told, and waited for or not."""
 
     def answer(self, sent: Sent) -> Answer:
@@ -64,7 +64,10 @@ class Lambda:
         assert request["FunctionName"] == HOOK
         assert len(request["Payload"]) <= 256 * 1024
         if self.release_errors:
-            raise self.release_errors.pop(0)
+            error = self.release_errors.pop(0)
+            if isinstance(error, Raised):
+                return {"StatusCode": 200, "FunctionError": "Unhandled", "Payload": bytes(error)}
+            raise error
         self.released.append(json.loads(request["Payload"]))
         is_queued = request["InvocationType"] == "Event"
         return {"StatusCode": 202} if is_queued else {"StatusCode": 200, "Payload": b"{}"}

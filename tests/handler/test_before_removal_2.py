@@ -12,7 +12,7 @@ from hyperpod_node_removal_handler.before_removal import HookError, verdict
 from hyperpod_node_removal_handler.cluster import Node
 from sandbox.hyperpod import Cluster, ServiceError
 from tests.aws_transport import Parameters
-from tests.handler.function import HOOK, Function
+from tests.handler.function import HOOK, Function, Raised
 from tests.handler.world import World
 
 FIRST = Node("i-0123456789abcdef0", "", "workers", "Running")
@@ -252,6 +252,7 @@ def test_a_hook_of_version_1_is_not_released(
         ([ServiceError("TooManyRequestsException", "slow", 429)] * 2, False),
         ([ConnectionClosedError(endpoint_url="https://lambda")], False),
         ([ServiceError("ServiceException", status=500)] * 2, False),
+        ([Raised(b'{"errorMessage": "no", "errorType": "SlurmError"}')], False),
         ([ServiceError("TooManyRequestsException", "slow", 429)] * 99, True),
         ([ServiceError("ResourceNotFoundException", "Function not found", 404)] * 2, True),
     ],
@@ -259,7 +260,7 @@ def test_a_hook_of_version_1_is_not_released(
 def test_a_release_that_fails_changes_no_result(
     function: Function,
     cluster: Cluster,
-    errors: list[Exception],
+    errors: list[Any],
     is_lost: bool,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
