@@ -4,6 +4,7 @@
 # make test    everything that CI tests
 # make test-faults  the fault suite alone, with a table of faults tried and survived
 # make test-runtime  the deployed function on each Python that there is, from 3.11 to 3.14
+# make slurm   prepare a real Slurm for the sandbox and the tests; as root on Debian only
 # make docs    the documentation as a site, in build/site
 # make dist    the wheel, the function and its template, for users without Python, in dist/
 # make bench   the product side by side with its peers, into docs/benchmarks.md; BENCH=--quick is short
@@ -18,7 +19,7 @@ READY  := $(VENV)/.ready
 
 export PATH := $(abspath $(BIN)):$(abspath node_modules/.bin):$(PATH)
 
-.PHONY: bench check demo dist sandbox test test-faults test-runtime docs lint format lock ci clean
+.PHONY: bench check demo dist sandbox slurm test test-faults test-runtime docs lint format lock ci clean
 
 ci: lint test
 
@@ -27,6 +28,9 @@ demo: $(READY)
 
 sandbox: $(READY)
 	$(BIN)/python -m sandbox $(SANDBOX)
+
+slurm: $(READY)
+	$(BIN)/python -m sandbox.slurm
 
 dist: $(READY)
 	$(BIN)/python -m release.artifacts $@
@@ -85,4 +89,4 @@ lock:
 	  --omit-lockfile-registry-resolved --no-audit --no-fund; done
 
 clean:
-	rm -rf $(VENV) node_modules bench/node_modules .bench build cdk.out dist .sandbox
+	rm -rf $(VENV) node_modules bench/node_modules .bench build cdk.out dist .sandbox .slurm

@@ -15,8 +15,11 @@ import zipfile
 from pathlib import Path
 from typing import Final
 
-from hyperpod_node_removal._asset import staged_code
+from hyperpod_node_removal import _backup_marker, _eks_drain, _slurm_drain
+from hyperpod_node_removal._asset import package_folder, staged_code
+from hyperpod_node_removal._hook_function import HOOK_PACKAGE
 from release import property_schema
+from release.drain_templates import EKS_ZIP, MARKER_ZIP, SLURM_ZIP, drain_texts
 from release.provider_template import (
     COMMENTS,
     HANDLER_ZIP,
@@ -29,6 +32,8 @@ from release.template_text import template_text
 
 PROVIDER: Final = "hyperpod-node-removal-provider.yaml"
 PACKAGEABLE: Final = "hyperpod-node-removal-provider.packageable.yaml"
+RBAC: Final = "rbac.yaml"
+"""What EksDrain may do in a cluster, for kubectl."""
 CHECKSUMS: Final = "SHA256SUMS"
 
 _PROJECT: Final = Path(__file__).resolve().parent.parent
@@ -65,7 +70,15 @@ def write_distribution(folder: Path) -> None:
 def write_templates(folder: Path) -> None:
     """Write what needs no build: the function's code, its templates, the schema for templates."""
     write_archive(staged_code(), folder / HANDLER_ZIP)
+    for package, archive in (
+        (_slurm_drain.PACKAGE, SLURM_ZIP),
+        (_eks_drain.PACKAGE, EKS_ZIP),
+        (_backup_marker.PACKAGE, MARKER_ZIP),
+    ):
+        write_archive(staged_code((package, HOOK_PACKAGE)), folder / archive)
+    shutil.copyfile(package_folder(_eks_drain.PACKAGE) / RBAC, folder / RBAC)
     texts = {
+        **drain_texts(),
         PROVIDER: template_text(provider_template(), PROVIDER_HEAD, COMMENTS),
         **{path.name: text for path, text in property_schema.schema_texts().items()},
         PACKAGEABLE: template_text(packageable_template(), PACKAGEABLE_HEAD, COMMENTS),

@@ -173,7 +173,7 @@ def _fill(stack: Stack) -> None:
         description="The log of what happened to each node",
         value=provider.log_group.log_group_name,
     )
-    _name_resources(stack)
+    name_resources(stack, _PROVIDER)
 
 
 def _apply(given: ProviderParameters, provider: NodeRemovalProvider) -> None:
@@ -203,10 +203,13 @@ def _apply(given: ProviderParameters, provider: NodeRemovalProvider) -> None:
     log_group.retention_in_days = given.log_retention_days
 
 
-def _name_resources(stack: Stack) -> None:
-    """Name resources by the ids of their constructs, without the hash that an app needs."""
+def name_resources(stack: Stack, left_out: str) -> None:
+    """Name resources by the ids of their constructs, without the hash that an app needs.
+
+    The id `left_out` is that of the construct that everything is in.
+    """
     for element in stack.node.find_all():
         _, *names = element.node.path.split("/")
         if isinstance(element, CfnElement) and len(names) > 1:
-            readable = "".join(name for name in names if name not in {_PROVIDER, "Resource"})
+            readable = "".join(name for name in names if name not in {left_out, "Resource"})
             element.override_logical_id(readable)

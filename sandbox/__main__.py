@@ -6,12 +6,15 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from datetime import datetime
 from typing import Any, Final
 
+from sandbox import slurm
 from sandbox.aws import Sandbox
 from sandbox.hyperpod import Cluster, HyperPod
 from sandbox.process import SandboxError
+from sandbox.schedulers import KINDS, scheduler
 
 # Those of the README, so that its commands work as they stand.
 ACCOUNT: Final = "111122223333"
@@ -76,7 +79,14 @@ def arguments(words: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--lag", type=float, default=0.0, help="seconds that DescribeStacks is behind, to SDKs"
     )
+    parser.add_argument(
+        "--drain",
+        choices=KINDS,
+        help="run a scheduler, too: a real Slurm (`make slurm`), or a model of the Kubernetes API",
+    )
     given = parser.parse_args(words)
+    if given.drain == "slurm" and not slurm.is_prepared():
+        parser.error(slurm.MISSING)
     given.group = dict(given.group or GROUPS)
     if given.controller is None and "controller" in given.group:
         given.controller = "controller"
@@ -92,18 +102,26 @@ def main(words: list[str]) -> int:
     signal.signal(signal.SIGTERM, _interrupt)
     hyperpod = ShownHyperPod(_show, throttle=given.throttle, sleep=time.sleep)
     try:
-        with Sandbox(hyperpod, account=ACCOUNT, region=REGION) as sandbox:
+        with Sandbox(hyperpod, account=ACCOUNT, region=REGION) as sandbox, ExitStack() as stack:
             cluster = hyperpod.create_cluster(
-                given.cluster, given.group, given.controller, shutdown_seconds=(5.0, 20.0)
+                given.cluster,
+                given.group,
+                given.controller,
+                orchestrator="Eks" if given.drain == "eks" else "Slurm",
+                shutdown_seconds=(5.0, 20.0),
             )
             for group, count in given.busy:
                 for node_id in cluster.node_ids(group)[:count]:
                     cluster.refuse(node_id)
             print("Bootstrapping the account for the CDK ...", flush=True)
             sandbox.bootstrap()
+            more = []
+            if given.drain:
+                running = scheduler(given.drain, sandbox, cluster, _workers(given))
+                more = stack.enter_context(running)
             hyperpod.latency = given.latency
             with sandbox.settings(lag_forward=given.lag, lag_back=given.lag):
-                print("\n".join(_introduction(sandbox, cluster, given)), flush=True)
+                print("\n".join(_introduction(sandbox, cluster, given, more)), flush=True)
                 _show_requests(sandbox)
     except KeyboardInterrupt:
         print("\nThe sandbox has ended, and nothing of it is left.")
@@ -113,17 +131,25 @@ def main(words: list[str]) -> int:
     return 0
 
 
-def _introduction(sandbox: Sandbox, cluster: Cluster, given: argparse.Namespace) -> Iterator[str]:
+def _workers(given: argparse.Namespace) -> str:
+    """Return the first group that does not run the Slurm controller."""
+    groups: list[str] = [*given.group]
+    return next((name for name in groups if name != given.controller), groups[0])
+
+
+def _introduction(
+    sandbox: Sandbox, cluster: Cluster, given: argparse.Namespace, more: list[str]
+) -> Iterator[str]:
     yield "# Export this where you run the commands:"
     for name, value in sorted(sandbox.environment.items()):
         if name.startswith(TOLD):
             yield f"export {name}={value}"
-    workers = [name for name in given.group if name != given.controller] or [*given.group]
-    nodes = ",".join(cluster.node_ids(workers[0])[:2])
+    nodes = ",".join(cluster.node_ids(_workers(given))[:2])
     yield "# The first commands to try; the README's work, too:"
     yield f"aws sagemaker list-cluster-nodes --cluster-name {given.cluster}"
     yield f"cdk deploy -c cluster={given.cluster} -c node_ids={nodes}"
     yield "aws s3 mb s3://team-artifacts"
+    yield from more
     yield "# Calls as they come; Ctrl-C ends the sandbox:"
 
 

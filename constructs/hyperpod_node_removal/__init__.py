@@ -17,12 +17,15 @@
     app.synth()
 """
 
+from hyperpod_node_removal._backup_marker import BackupMarker
 from hyperpod_node_removal._dashboard import NodeRemovalDashboard
+from hyperpod_node_removal._eks_drain import EksDrain
 from hyperpod_node_removal._errors import AssetError, InvalidPropertyError, NodeRemovalError
 from hyperpod_node_removal._metrics import ClusterMetrics
 from hyperpod_node_removal._provider import NodeRemovalProvider
 from hyperpod_node_removal._provider_interface import INodeRemovalProvider
 from hyperpod_node_removal._removal import NodeRemoval
+from hyperpod_node_removal._slurm_drain import SlurmDrain, SlurmJobs
 from hyperpod_node_removal._warnings import RemovalWarning
 from hyperpod_node_removal_contract import (
     MissingNodes,
@@ -38,7 +41,9 @@ if __name__ != "hyperpod_node_removal":
 
 __all__ = [
     "AssetError",
+    "BackupMarker",
     "ClusterMetrics",
+    "EksDrain",
     "INodeRemovalProvider",
     "InvalidPropertyError",
     "MissingNodes",
@@ -50,4 +55,6 @@ __all__ = [
     "PartialFailure",
     "RemovalStage",
     "RemovalWarning",
+    "SlurmDrain",
+    "SlurmJobs",
 ]

@@ -28,8 +28,8 @@ _FOLDER_MODE: Final = 0o755
 
 
 @cache
-def staged_code() -> Path:
-    """Folder with the function's code, made once per process and removed when it exits.
+def staged_code(packages: tuple[str, ...] = PACKAGES) -> Path:
+    """Folder with a function's code, made once per process and removed when it exits.
 
     Raises:
         AssetError: a package is not installed as files.
@@ -38,7 +38,7 @@ def staged_code() -> Path:
     # The CDK copies an asset when the construct is made, so nothing reads the folder at exit.
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     folder.chmod(_FOLDER_MODE)
-    for name in PACKAGES:
+    for name in packages:
         _copy(package_folder(name), folder / name)
     return folder
 

@@ -19,6 +19,7 @@ from hyperpod_node_removal._finished_events import (
     RuleOptions,
     finished_rule,
 )
+from hyperpod_node_removal._hook_function import HookFunction
 from hyperpod_node_removal._metrics import MetricMethods, failure_alarm
 from hyperpod_node_removal._permissions import RemovalPermissions
 from hyperpod_node_removal._provider import NodeRemovalProvider
@@ -69,7 +70,7 @@ class NodeRemoval(EventMethods, MetricMethods, RemovalAttributes):
         expected_groups: Sequence[str] = (),
         missing_nodes: MissingNodes = MissingNodes.ACCEPT,
         dry_run: bool = False,
-        before_removal: IFunction | None = None,
+        before_removal: IFunction | HookFunction | None = None,
         retry_for: Duration | None = None,
         retry_token: str | None = None,
         verdict_event: bool = False,
@@ -105,9 +106,10 @@ class NodeRemoval(EventMethods, MetricMethods, RemovalAttributes):
                 guard, as a typing error should. Default: it counts as removed.
             dry_run: whether to find out only what would be removed and what a guard would refuse:
                 see `planned_nodes`. Default: nodes are removed.
-            before_removal: a function that is asked about the planned nodes before the first is
-                removed, and can veto all or some of them; see docs/before-removal.md. Whatever is
-                not a clear yes, a crash for one, means that nothing is removed. Default: none.
+            before_removal: `SlurmDrain(...)`, `EksDrain(...)`, or a function of your own that is
+                asked about the planned nodes before the first is removed, and can veto all or some
+                of them; see docs/before-removal.md. Any answer other than an explicit PROCEED, a
+                crash for one, counts as a veto. Default: none.
             retry_for: how long a node that is in use or changing is tried again, in whole seconds
                 up to an hour and as far as `timeout` allows. Default: 10 minutes.
             retry_token: any text of up to 1,024 characters; changing it runs the same set again.

@@ -1,7 +1,8 @@
 """The hook: a Lambda function that is asked before any node is, and may veto.
 
 What it is asked and what it may answer is a contract with people's own code, told in
-docs/before-removal.md. Whatever is not a clear yes is a no.
+docs/before-removal.md. Any answer other than an explicit PROCEED counts as a veto. A hook opts in
+to version 2 by its answers: it may then answer "not yet", and is notified of nodes that stay.
 """
 
 import json
@@ -10,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import partial
 from typing import Any, Final
 
 from botocore.client import BaseClient
@@ -18,12 +20,24 @@ from hyperpod_node_removal_contract import abbreviated, printable, quoted
 from hyperpod_node_removal_handler import aws
 from hyperpod_node_removal_handler.cluster import ClusterDescription, Node
 from hyperpod_node_removal_handler.envelope import Envelope
-from hyperpod_node_removal_handler.timing import OUTAGE, Clock, call_with_retry
+from hyperpod_node_removal_handler.timing import (
+    OUTAGE,
+    RELEASE_MAX_AGE,
+    RELEASE_RETRY,
+    Clock,
+    call_with_retry,
+)
 
 _log = logging.getLogger(__name__)
 
 VERSION: Final = "1"
 """Of the event. It changes when a key changes its meaning or goes, not when one is added."""
+VERSION_2: Final = "2"
+"""Of the answers of a hook that may answer WAIT, and of the release that it is sent."""
+RETRY_AFTER: Final = range(1, 301)
+"""Seconds after which a hook that answered WAIT may want to be asked again."""
+RELEASE_NODES: Final = 500
+"""Nodes in one release: an asynchronous invocation takes 256 KB at the least."""
 ANSWER_MAX: Final = 2 * 1024 * 1024
 """Bytes of an answer. A veto of 3,000 nodes with a reason of 300 characters each takes 1.1 MB."""
 _LOGGED: Final = 1000
@@ -37,6 +51,8 @@ class Decision(StrEnum):
     """Every node may be removed but those in `VetoedNodes`."""
     VETO = "VETO"
     """No node may be removed."""
+    WAIT = "WAIT"
+    """Version 2: the nodes in `WaitingNodes` are not ready yet."""
 
 
 class HookError(Exception):
@@ -51,11 +67,20 @@ class Verdict:
     reason: str = ""
     vetoed: Mapping[str, str] = field(default_factory=dict)
     """Reasons by the name of the node."""
+    waiting: Mapping[str, str] = field(default_factory=dict)
+    """What each node that is not ready waits for, by its name."""
+    retry_after: int = 0
+    """Seconds after which to ask again, if nodes are waiting."""
+    takes_releases: bool = False
+    """Whether the hook is to be notified of nodes that stay."""
 
     def veto_of(self, node: Node) -> str | None:
-        """Why the node must not be removed. None: it may be."""
+        """Why the node must not be removed, if this is the last answer. None: it may be."""
         if self.decision is Decision.VETO or node.name in self.vetoed:
             return self.vetoed.get(node.name) or self.reason or "no reason was given"
+        if node.name in self.waiting:
+            why = self.waiting[node.name] or self.reason or "no reason was given"
+            return abbreviated(f"not ready in time: {why}", aws.MESSAGE_MAX)
         return None
 
 
@@ -91,9 +116,7 @@ class Hook:
         seconds = deadline - self.clock.now()
         if seconds < 1:
             raise HookError("could not be invoked: no time was left for it")
-        payload = json.dumps(
-            event(self.envelope, description, nodes, deadline), separators=(",", ":")
-        ).encode("ascii")
+        payload = _packed(event(self.envelope, description, nodes, deadline))
         _log.info("Invoking %s for %d nodes, for up to %d s.", self.function, len(nodes), seconds)
         began = self.clock.now()
         try:
@@ -109,6 +132,45 @@ class Hook:
         took = self.clock.now() - began
         _log.info("It responded after %d s: %s", took, printable(_decoded(answer), _LOGGED))
         return verdict(answer, nodes)
+
+    def release(
+        self, description: ClusterDescription, nodes: Sequence[Node], *, until: float
+    ) -> None:
+        """Notify the function that `nodes` stay in the cluster.
+
+        It is waited for until a moment of the clock, since a rollback may delete it once
+        CloudFormation has a reply. What is not confirmed by then is left to Lambda to deliver.
+
+        Raises:
+            aws.AwsError: it was not notified of all of them, or that is not known.
+        """
+        now = self.clock.now()
+        for start in range(0, len(nodes), RELEASE_NODES):
+            batch = nodes[start : start + RELEASE_NODES]
+            asked = event(self.envelope, description, batch, now + RELEASE_MAX_AGE)
+            payload = _packed({**asked, "Version": VERSION_2, "Action": "RELEASE"})
+            if not self._is_released(payload, until - self.clock.now()):
+                call_with_retry(
+                    partial(self._queue, payload),
+                    clock=self.clock,
+                    until=self.clock.now() + RELEASE_RETRY,
+                    denied_until=now,
+                )
+
+    def _is_released(self, payload: bytes, seconds: float) -> bool:
+        try:
+            if seconds >= 1:
+                self._invoked(payload, seconds)
+        except (HookError, aws.AwsError) as error:
+            _log.warning("%s did not confirm a release: it %s", self.name, error)
+            return False
+        return seconds >= 1
+
+    def _queue(self, payload: bytes) -> None:
+        with aws.translated("Invoke"):
+            self.client(RELEASE_RETRY).invoke(
+                FunctionName=self.function, InvocationType="Event", Payload=payload
+            )
 
     def _invoked(self, payload: bytes, seconds: float) -> bytes:
         try:
@@ -171,16 +233,31 @@ def verdict(answer: bytes, nodes: Iterable[Node]) -> Verdict:
     if not given or not isinstance(given, dict):
         shown = quoted(_decoded(answer).strip() or "nothing")
         raise HookError(f'returned {shown}; allowed: {{"Decision": "PROCEED"}} or "VETO"')
-    _only(given, ("Decision", "Reason", "VetoedNodes"))
+    is_2 = given.get("Version") == VERSION_2
+    more = ("Version", "WaitingNodes", "RetryAfter") if is_2 else ()
+    _only(given, ("Decision", "Reason", "VetoedNodes", *more))
     decision = given.get("Decision")
-    if decision not in tuple(Decision):
-        raise HookError(f"returned Decision {quoted(decision)}; allowed: {' or '.join(Decision)}")
-    entries = given.get("VetoedNodes", [])
-    if not isinstance(entries, list):
-        raise HookError("returned VetoedNodes that is not a list")
+    allowed = [one for one in Decision if is_2 or one is not Decision.WAIT]
+    if decision not in allowed:
+        raise HookError(f"returned Decision {quoted(decision)}; allowed: {' or '.join(allowed)}")
     known = {("NodeId", node.instance_id): node for node in nodes if node.instance_id}
     known |= {("NodeLogicalId", node.logical_id): node for node in nodes if node.logical_id}
-    return Verdict(Decision(decision), _reason(given), dict(_veto(one, known) for one in entries))
+    retry_after = given.get("RetryAfter", 0)
+    waiting = _entries(given, "WaitingNodes", known)
+    if decision == Decision.WAIT:
+        if not waiting:
+            raise HookError("returned WAIT without WaitingNodes")
+        if type(retry_after) is not int or retry_after not in RETRY_AFTER:
+            most = f"a whole number of seconds from {RETRY_AFTER[0]} to {RETRY_AFTER[-1]}"
+            raise HookError(f"returned RetryAfter {quoted(retry_after)}; allowed: {most}")
+    elif waiting:
+        raise HookError(f"returned WaitingNodes with {decision}, which is for WAIT only")
+    vetoed = _entries(given, "VetoedNodes", known)
+    return Verdict(Decision(decision), _reason(given), vetoed, waiting, retry_after, is_2)
+
+
+def _packed(event: Mapping[str, Any]) -> bytes:
+    return json.dumps(event, separators=(",", ":")).encode("ascii")
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -193,16 +270,27 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return given
 
 
-def _veto(entry: object, known: Mapping[tuple[str, str], Node]) -> tuple[str, str]:
+def _entries(
+    given: Mapping[str, Any], key: str, known: Mapping[tuple[str, str], Node]
+) -> dict[str, str]:
+    """Return the reasons of a list of nodes, by the name of the node."""
+    entries = given.get(key, [])
+    if not isinstance(entries, list):
+        raise HookError(f"returned {key} that is not a list")
+    return dict(_entry(one, key, known) for one in entries)
+
+
+def _entry(entry: object, key: str, known: Mapping[tuple[str, str], Node]) -> tuple[str, str]:
     if not isinstance(entry, dict):
-        raise HookError(f"returned VetoedNodes with {quoted(entry)}, which is not an object")
+        raise HookError(f"returned {key} with {quoted(entry)}, which is not an object")
     _only(entry, ("NodeId", "NodeLogicalId", "Reason"))
     named = [(key, entry[key]) for key in ("NodeId", "NodeLogicalId") if entry.get(key)]
     found = {known.get((key, str(value))) for key, value in named}
     node = found.pop() if len(found) == 1 else None
     if node is None:
         ids = ", ".join(quoted(value) for _, value in named) or "no node"
-        raise HookError(f"vetoed {ids}, which is not a node that it was asked about")
+        did = "vetoed" if key == "VetoedNodes" else "waits for"
+        raise HookError(f"{did} {ids}, which is not a node that it was asked about")
     return node.name, _reason(entry)
 
 

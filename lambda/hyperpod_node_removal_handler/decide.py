@@ -97,6 +97,12 @@ def needs_listing(removal: Removal, now: float, listed_at: float) -> bool:
     return may_break and now - listed_at >= timing.LISTING_MAX_AGE
 
 
+def ask_again_at(now: float, pause: float, deadlines: timing.Deadlines) -> float | None:
+    """Return when a hook that is not ready is asked again. None: it was asked for the last time."""
+    last = deadlines.deadline - timing.HOOK_RESERVE - timing.LAST_QUESTION
+    return min(now + pause, last) if now < last else None
+
+
 def wake_at(removal: Removal, schedule: Schedule, now: float, *, pause: float) -> float:
     """Return when the next request is due, or it is time for a look: whichever is first.
 

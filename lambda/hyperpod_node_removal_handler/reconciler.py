@@ -23,7 +23,14 @@ from hyperpod_node_removal_handler import aws, log_lines, result, timing
 from hyperpod_node_removal_handler.before_removal import Decision, Hook, HookError
 from hyperpod_node_removal_handler.cluster import Cluster, ClusterDescription, Node, Refusal
 from hyperpod_node_removal_handler.cluster_watch import ClusterWatch
-from hyperpod_node_removal_handler.decide import Schedule, Step, decide, needs_listing, wake_at
+from hyperpod_node_removal_handler.decide import (
+    Schedule,
+    Step,
+    ask_again_at,
+    decide,
+    needs_listing,
+    wake_at,
+)
 from hyperpod_node_removal_handler.handover import Continuation
 from hyperpod_node_removal_handler.plan import Plan, make_plan
 from hyperpod_node_removal_handler.removal import DeleteRequest, Removal
@@ -129,6 +136,16 @@ class Reconciler:
             StackNotUpdatingError: the stack did not want it before anything was requested.
             RepliedError: CloudFormation was answered while a call was under way.
         """
+        try:
+            result = self._run_forward()
+        except (StackNotUpdatingError, RepliedError):
+            self._release(self.removal)
+            raise
+        if result:
+            self._release(result.removal)
+        return result
+
+    def _run_forward(self) -> Result | None:
         try:
             result = self._run()
             if result and self._stack.operation is None:
@@ -246,8 +263,9 @@ class Reconciler:
             _log.log(line.level, "%s", line.text, extra=dict(line.fields))
         self._warn()
         guards = self._guards
-        if self.removal.is_seen_under_way:
-            # Another copy of the request may have begun: a missing node is no typing error.
+        if self.removal.is_seen_under_way or self.removal.is_asked:
+            # Another copy of the request, or an invocation before, may have seen it: a missing node
+            # is no typing error.
             guards = replace(guards, missing_nodes=MissingNodes.ACCEPT)
         plan = self._checked(plan, guards)
         if self._hook and self._request.is_dry_run:
@@ -271,13 +289,15 @@ class Reconciler:
             self.removal = replace(self.removal, needs_approval=True)
             return self._deadlines.started
         self._require_forward()
-        deadline = self._hook_deadline()
         # These calls look at the stack themselves, so they are not made beside a timer that does.
-        nodes = self._watch.with_hostnames(plan.to_remove, deadline)
+        nodes = self._watch.with_hostnames(plan.to_remove, self._hook_deadline())
         refused: RefusedError | None = None
         try:
-            with self._stack.in_background():
-                self._ask_hook(self._hook, nodes, description, deadline)
+            while (again_at := self._ask_hook(self._hook, nodes, description)) is not None:
+                # No question is begun that this invocation may not hear the answer to.
+                last = self._deadlines.hand_over_at - timing.LAST_QUESTION
+                self._stack.sleep(min(again_at, last) - self._clock.now())
+                self._require_forward()
         except RefusedError as error:
             refused = error
         # It may turn out to be a request of the rollback, which must not fail for a veto.
@@ -293,31 +313,62 @@ class Reconciler:
         """Return when the hook must have answered."""
         now, hand_over_at = self._clock.now(), self._deadlines.hand_over_at
         wanted = min(now + BEFORE_REMOVAL_MAX, self._deadlines.deadline - timing.HOOK_RESERVE)
-        if hand_over_at - now < (min(wanted, hand_over_at) - self._began) / 2:
+        least = (min(wanted, hand_over_at) - self._began) / 2
+        if self.removal.is_asked:
+            least = timing.LAST_QUESTION  # It answers soon, if only "not yet".
+        if hand_over_at - now <= least:
             # Much of this invocation is over already, and one alone waits for the hook.
             raise timing.HandOverDue
         return min(wanted, hand_over_at)
 
     def _ask_hook(
-        self, hook: Hook, nodes: Sequence[Node], description: ClusterDescription, deadline: float
-    ) -> None:
+        self, hook: Hook, nodes: Sequence[Node], description: ClusterDescription
+    ) -> float | None:
+        """Return when the hook is to be asked again. None: it has decided.
+
+        Raises:
+            RefusedError: nothing may be removed.
+        """
+        deadline, denied_until = self._hook_deadline(), self._deadlines.denied_until
         try:
-            verdict = hook.ask(
-                description,
-                nodes,
-                deadline=deadline,
-                denied_until=self._deadlines.denied_until,
-            )
+            with self._stack.in_background():
+                verdict = hook.ask(description, nodes, deadline=deadline, denied_until=denied_until)
+                if verdict.takes_releases:
+                    self.removal = self.removal.mark_asked(nodes)
         except HookError as error:
             phrase = f"the hook {hook.name} {error}"
             _log.error("%s", phrase)
             raise RefusedError(phrase, code=FailureCode.HOOK_FAILED) from error
+        if verdict.waiting:
+            again_at = ask_again_at(self._clock.now(), verdict.retry_after, self._deadlines)
+            _log.info("%d of %d nodes are not ready.", len(verdict.waiting), len(nodes))
+            if again_at is not None:
+                return again_at
         self.removal = self.removal.apply_verdict(verdict.veto_of)
         if verdict.decision is Decision.VETO:
             reason = f': "{verdict.reason}"' if verdict.reason else ""
             raise RefusedError(
                 f"the hook {hook.name} vetoed the removal{reason}", code=FailureCode.VETOED
             )
+        return None
+
+    def _release(self, removal: Removal) -> None:
+        """Notify the hook of the nodes that stay. Whatever comes of it changes no result."""
+        nodes = removal.to_release
+        if not nodes or self._hook is None:
+            return
+        names = ", ".join(node.name for node in nodes)
+        most, past = timing.RELEASE
+        until = min(self._clock.now() + most, self._deadlines.deadline + past)
+        try:
+            description = self._description or self._cluster.describe()
+            self._hook.release(description, nodes, until=until)
+        except aws.AwsError as error:
+            _log.warning(
+                "%s was not notified that nodes stay: %s (%s)", self._hook.name, names, error
+            )
+        else:
+            _log.info("%s was notified that nodes stay: %s", self._hook.name, names)
 
     # Act -------------------------------------------------------------------------------------
 

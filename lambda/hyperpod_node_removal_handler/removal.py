@@ -123,6 +123,16 @@ class Removal:
         return any(node.is_leaving for node in self.nodes)
 
     @property
+    def is_asked(self) -> bool:
+        """Whether a hook that takes releases was asked about any node."""
+        return any(node.asked for node in self.nodes)
+
+    @property
+    def to_release(self) -> tuple[Node, ...]:
+        """The nodes that such a hook was asked about, and that stay in the cluster."""
+        return tuple(node.asked for node in self.nodes if node.asked and node.is_staying)
+
+    @property
     def lowered_by_group(self) -> Mapping[str, int]:
         """By how much this removal lowers the target count of each instance group."""
         return Counter(
@@ -273,6 +283,14 @@ class Removal:
     def refuse(self, refusal: Refusal) -> Self:
         """The whole set is refused: nothing of it will be requested."""
         return self._each({Phase.WAITING}, lambda node: node.fail(refusal))
+
+    def mark_asked(self, nodes: Iterable[Node]) -> Self:
+        """A hook that takes releases was asked about `nodes`."""
+        shown = {node.name: replace(node, message="") for node in nodes}
+        return self._each(
+            {Phase.WAITING},
+            lambda one: replace(one, asked=shown.get(one.node.name if one.node else "", one.asked)),
+        )
 
     def apply_verdict(self, veto_of: Callable[[Node], str | None]) -> Self:
         """The hook was asked about the waiting nodes: which of them it vetoed, and why."""

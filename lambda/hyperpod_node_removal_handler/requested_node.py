@@ -85,6 +85,8 @@ class RequestedNode:
     approved: str = ""
     """The node that the hook approved, by its instance id, or its logical id as long as it has no
     instance."""
+    asked: Node | None = None
+    """As a hook that takes releases was asked about it. None: it was not."""
 
     @property
     def name(self) -> str:
@@ -122,6 +124,14 @@ class RequestedNode:
     def is_leaving(self) -> bool:
         """Whether it was on its way out when it was last seen."""
         return self.is_accepted or self.was_seen_leaving
+
+    @property
+    def is_staying(self) -> bool:
+        """Whether it is certain that nothing is under way that removes it."""
+        if self.refusal and self.refusal.code == FailureCode.REMOVAL_FAILED:
+            return True
+        is_gone = self.phase in {Phase.ABSENT, Phase.REMOVED}
+        return not (is_gone or self.is_leaving or self.may_have_been_requested)
 
     @property
     def is_unsettled_look(self) -> bool:
@@ -262,6 +272,7 @@ class RequestedNode:
             logical_id=self.logical_id or other.logical_id,
             may_have_been_requested=self.may_have_been_requested or other.may_have_been_requested,
             approved=self.approved or other.approved,
+            asked=self.asked or other.asked,
         )
 
 

@@ -96,6 +96,16 @@ HAND_OVER_RETRY: Final = 30.0
 """A hand-over that fails is retried for this long."""
 HOOK_RESERVE: Final = 30.0
 """Kept from the hook before the deadline: its approval must not come too late to act on."""
+LAST_QUESTION: Final = 60.0
+"""A hook that is not ready is asked for the last time so long before it must have answered, and
+not at all in the last seconds of an invocation."""
+RELEASE: Final = (20.0, 5.0)
+"""A release is waited for so long, and until this much past the deadline, since the reply to
+CloudFormation waits with it."""
+RELEASE_RETRY: Final = 2.0
+"""A release that is not confirmed, and cannot be queued either, is retried for this long."""
+RELEASE_MAX_AGE: Final = 60.0
+"""A release is to be ignored after this long: the next deployment may have drained anew."""
 
 # The reply
 REPLY_PAUSES: Final = (1.0, 2.0, 30.0)

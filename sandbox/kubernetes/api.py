@@ -36,7 +36,7 @@ class KubernetesApi:
         self.calls: list[tuple[str, str]] = []
         """Verb and resource of each call that was authenticated."""
         self.failures: list[int] = []
-        """Statuses with which the next calls fail, one each."""
+        """Statuses with which the next calls fail, one each; 0 for one that does not."""
         self._rules = rules
         self._listed: dict[str, list[dict[str, Any]]] = {}
         self._authority = trustme.CA()
@@ -75,8 +75,8 @@ class KubernetesApi:
             return _status(
                 403, f'{resource} is forbidden: User cannot {verb} resource "{resource}"'
             )
-        if self.failures:
-            return _status(self.failures.pop(0), "the server was unable to return a response")
+        if self.failures and (failure := self.failures.pop(0)):
+            return _status(failure, "the server was unable to return a response")
         return self._done(verb, parts, parse_qs(url.query), body)
 
     def _done(
@@ -87,10 +87,8 @@ class KubernetesApi:
         body: Mapping[str, Any],
     ) -> Answer:
         match parts:
-            case ["api", "v1", "nodes", node] if verb == "patch":
-                if body != {"spec": {"unschedulable": True}}:
-                    return _status(422, "not modelled")
-                return (200, {}) if self.state.cordon(node) else _status(404, f"no node {node}")
+            case ["api", "v1", "nodes", name]:
+                return self._node(name, body)
             case ["api", "v1", "pods"] if verb == "list":
                 return self._list(query)
             case ["api", "v1", "namespaces", namespace, "pods", name, "eviction"]:
@@ -100,6 +98,15 @@ class KubernetesApi:
                 told = "Cannot evict pod as it would violate the pod's disruption budget."
                 return _status(status, told if message else "", [cause] if message else [])
         return _status(404, "the server could not find the requested resource")
+
+    def _node(self, name: str, patch: Mapping[str, Any]) -> Answer:
+        with self.state.lock:
+            node = self.state.nodes.get(name)
+            if node is None:
+                return _status(404, f'nodes "{name}" not found')
+            if patch and not node.patch(patch):
+                return _status(409, "the object has been modified")
+            return 200, node.shown(name)
 
     def _list(self, query: Mapping[str, list[str]]) -> Answer:
         (selector,) = query["fieldSelector"]

@@ -1,6 +1,7 @@
 """Nodes, pods and PodDisruptionBudgets, and what an eviction does to them."""
 
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +22,7 @@ class Pod:
     uid: str = ""
     lists_until_gone: int = 1
     is_leaving: bool = False
+    finalizers: list[str] = field(default_factory=list)
 
     def shown(self) -> dict[str, Any]:
         metadata: dict[str, Any] = {
@@ -32,6 +34,8 @@ class Pod:
             metadata["ownerReferences"] = [{"kind": self.controller, "controller": True}]
         if self.annotations:
             metadata["annotations"] = self.annotations
+        if self.finalizers:
+            metadata["finalizers"] = self.finalizers
         if self.is_leaving:
             metadata["deletionTimestamp"] = "2026-11-23T22:41:07Z"
         return {"metadata": metadata, "status": {"phase": self.phase}}
@@ -47,29 +51,56 @@ class Budget:
 
 
 @dataclass
+class Node:
+    """A node."""
+
+    is_cordoned: bool = False
+    annotations: dict[str, str] = field(default_factory=dict)
+    version: int = 1
+
+    def shown(self, name: str) -> dict[str, Any]:
+        return {
+            "metadata": {
+                "name": name,
+                "resourceVersion": str(self.version),
+                "annotations": self.annotations,
+            },
+            "spec": {"unschedulable": True} if self.is_cordoned else {},
+        }
+
+    def patch(self, patch: Mapping[str, Any]) -> bool:
+        """Merge a patch, unless it rests on another version."""
+        metadata = patch.get("metadata", {})
+        if metadata.get("resourceVersion", str(self.version)) != str(self.version):
+            return False
+        for key, value in metadata.get("annotations", {}).items():
+            if value is None:
+                self.annotations.pop(key, None)
+            else:
+                self.annotations[key] = value
+        self.is_cordoned = bool(patch.get("spec", {}).get("unschedulable", self.is_cordoned))
+        self.version += 1
+        return True
+
+
+@dataclass
 class ClusterState:
     """A cluster. Thread-safe as far as its methods go."""
 
-    nodes: dict[str, bool] = field(default_factory=dict)
-    """Whether each node takes pods."""
+    nodes: dict[str, Node] = field(default_factory=dict)
+    """By name."""
     pods: list[Pod] = field(default_factory=list)
     budgets: list[Budget] = field(default_factory=list)
     evicted: list[str] = field(default_factory=list)
     """Names of the pods whose eviction was granted, in order."""
     lock: threading.RLock = field(default_factory=threading.RLock)
 
-    def cordon(self, node: str) -> bool:
-        with self.lock:
-            if node not in self.nodes:
-                return False
-            self.nodes[node] = False
-            return True
-
     def pods_on(self, node: str) -> list[dict[str, Any]]:
         """The pods of a node. Those that are leaving are one step nearer to it."""
         with self.lock:
             shown = [pod.shown() for pod in self.pods if pod.node == node]
-            for pod in [pod for pod in self.pods if pod.node == node and pod.is_leaving]:
+            leaving = [pod for pod in self.pods if pod.node == node and pod.is_leaving]
+            for pod in [pod for pod in leaving if not pod.finalizers]:
                 pod.lists_until_gone -= 1
                 if pod.lists_until_gone <= 0:
                     self.pods.remove(pod)

@@ -46,11 +46,17 @@ def test_the_event_is_what_a_hook_is_asked() -> None:
 
 def test_the_answers_are_understood() -> None:
     node = Node(EVENT["Nodes"][0]["NodeId"], "", "workers", "Running")
-    yes, one_vetoed, no = (verdict(json.dumps(answer).encode(), [node]) for answer in ANSWERS)
+    yes, one_vetoed, no, not_yet = (
+        verdict(json.dumps(answer).encode(), [node]) for answer in ANSWERS
+    )
     assert yes.veto_of(node) is None
     assert one_vetoed.decision is Decision.PROCEED
     assert one_vetoed.veto_of(node) == "pod ml/trainer-0 cannot be evicted"
     assert no.decision is Decision.VETO
+    assert not_yet.decision is Decision.WAIT
+    assert not_yet.retry_after == 30
+    assert "not ready in time: job 17 is running" in PAGE
+    assert not_yet.veto_of(node) == "not ready in time: job 17 is running"
 
 
 def test_the_time_is_that_of_the_contract() -> None:

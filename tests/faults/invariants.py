@@ -1,4 +1,4 @@
-"""What holds whatever happens: I1 to I7. `check` is called at the end of every test of a fault.
+"""What holds whatever happens: I1 to I9. `check` is called at the end of every test of a fault.
 
 I1  Every request gets at least one reply that arrives; no invocation sends more than one that is
     acknowledged with a 2xx; and all replies to one request agree in PhysicalResourceId.
@@ -24,6 +24,8 @@ I6  The same event once more (tried after one fault in eight) asks for no node t
     mistyped name.
 I7  Where there is a hook, a node is asked for only after the hook was asked about it, by the same
     invocation or one that handed over to it, and its agreement was heard.
+I8  A node that the hook was told stays is not leaving then, and is asked for no more by the same
+    invocation or one that it hands over to.
 I9  A wait condition is signaled for the request whose reply it waited for, a success, with the
     counts of that reply.
 No process does anything after its end, and no invocation raises.
@@ -124,6 +126,9 @@ def _check_agreement(stage: Stage, deletion: Deletion) -> None:
         if invocation.number in deletion.invocation.ancestors:
             agreed |= identifiers
     assert set(deletion.identifiers) <= agreed, "I7: a delete that the hook did not agree to"
+    for invocation, time, nodes in stage.releases:
+        if invocation.number in deletion.invocation.ancestors and time <= deletion.time:
+            assert not nodes & set(deletion.identifiers), "I8: a delete of a released node"
 
 
 def _check_bystanders(stage: Stage) -> None:

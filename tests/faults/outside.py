@@ -19,6 +19,8 @@ PUT = "PUT"
 """The operation of a reply to CloudFormation."""
 ASK = "Invoke of the hook"
 """The operation of a question to the hook. `Invoke` is a hand-over."""
+RELEASE = "Release of nodes"
+"""The operation of telling the hook that nodes stay."""
 
 
 @dataclass(frozen=True)

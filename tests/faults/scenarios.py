@@ -105,6 +105,49 @@ def an_update_with_a_hook(stage: Stage) -> Stack:
     return stack
 
 
+def drained(stage: Stage, *, busy_for: float, vetoes: bool = False, timeout: str = "1800") -> Stack:
+    """An update of two nodes whose hook of version 2 has one that is busy for so many seconds."""
+    busy, other = stage.cluster(shutdown_seconds=45).node_ids("workers")[:2]
+    stack = stage.deployed({})
+    free_at = stage.timeline.now() + busy_for
+
+    def hook(event: dict[str, object]) -> bytes:
+        stage.timeline.sleep(2.0)
+        told = [{"NodeId": busy, "Reason": "job 17 is running"}]
+        answer: dict[str, object] = {"Version": "2", "Decision": "PROCEED"}
+        if stage.timeline.now() < free_at:
+            answer |= {"Decision": "WAIT", "WaitingNodes": told, "RetryAfter": 60}
+        elif vetoes:
+            answer |= {"VetoedNodes": told}
+        return json.dumps(answer).encode()
+
+    stage.hook = hook
+    stack.update(properties(NodeIds=[busy, other], BeforeRemoval=HOOK, ServiceTimeout=timeout))
+    return stack
+
+
+def a_drain_that_waits(stage: Stage) -> Stack:
+    """The second invocation hears that the nodes are free."""
+    stage.functions.seconds = 300.0
+    return drained(stage, busy_for=350.0)
+
+
+def a_drain_that_vetoes_a_node(stage: Stage) -> Stack:
+    return drained(stage, busy_for=100.0, vetoes=True)
+
+
+def a_drain_that_outlasts_the_timeout(stage: Stage) -> Stack:
+    return drained(stage, busy_for=1e6, timeout="400")
+
+
+def a_drain_that_is_canceled(stage: Stage) -> Stack:
+    """In its second invocation."""
+    stage.functions.seconds = 300.0
+    stack = drained(stage, busy_for=1e6)
+    stage.timeline.after(350.0, stack.cancel)
+    return stack
+
+
 def an_acceptance(stage: Stage) -> Stack:
     nodes = stage.cluster(shutdown_seconds=300).node_ids("workers")[:2]
     stack = stage.stack()
@@ -191,6 +234,9 @@ SCENARIOS: tuple[Scenario, ...] = (
     an_update_with_a_verdict,
     an_update_that_is_refused,
     an_update_with_a_hook,
+    a_drain_that_waits,
+    a_drain_that_outlasts_the_timeout,
+    a_drain_that_is_canceled,
     an_acceptance,
     a_deletion,
     a_busy_cluster,

@@ -16,7 +16,7 @@ from sandbox.hyperpod import Cluster, HyperPod, ServiceError
 from tests.aws_transport import Answer, RawAnswerError, Sent, answered_by
 from tests.faults.deployment import CloudFormation, Properties, Reply, Request, Stack, Truth, View
 from tests.faults.functions import Functions, Invocation, Process
-from tests.faults.outside import ASK, PUT, Outside
+from tests.faults.outside import ASK, PUT, RELEASE, Outside
 from tests.faults.timeline import Timeline
 from tests.handler.event_schema import checked
 from tests.handler.function import HOOK, Context
@@ -59,6 +59,8 @@ class Stage:
         self.hook: Callable[[dict[str, Any]], bytes] = lambda event: b'{"Decision": "PROCEED"}'
         self.agreements: list[tuple[Invocation, frozenset[str]]] = []
         """Who heard the hook agree, and about which identifiers it had been asked."""
+        self.releases: list[tuple[Invocation, float, frozenset[str]]] = []
+        """Who told the hook, and when, that which nodes stay."""
         self.events: list[dict[str, Any]] = []
         """Details of the events that reached the bus."""
         self._seed = seed
@@ -123,6 +125,8 @@ class Stage:
     def _answer(self, sent: Sent) -> Answer:
         invocation = self._running()
         request = sent.parameters
+        if b'"Action":"RELEASE"' in request.get("Payload", b""):
+            return self._release(sent, invocation)
         if request.get("InvocationType") == "RequestResponse":
             return self._ask(sent, invocation)
         began, number, done = self.timeline.now(), len(self.outside.calls), False
@@ -176,10 +180,30 @@ class Stage:
         answer = self.outside.call(ASK, sent.parameters, invocation, sent.timeout, work)
         shown = {node[key] for node in event["Nodes"] for key in ("NodeId", "NodeLogicalId")}
         given = json.loads(answer["Payload"])
-        if given["Decision"] == "PROCEED":
-            vetoed = {node["NodeId"] for node in given.get("VetoedNodes", ())}
-            self.agreements.append((invocation, frozenset(shown - vetoed)))
+        if given["Decision"] != "VETO":
+            entries = (*given.get("VetoedNodes", ()), *given.get("WaitingNodes", ()))
+            withheld = {node["NodeId"] for node in entries}
+            self.agreements.append((invocation, frozenset(shown - withheld)))
         return answer
+
+    def _release(self, sent: Sent, invocation: Invocation) -> Answer:
+        assert sent.parameters["FunctionName"] == HOOK
+        event = json.loads(sent.parameters["Payload"])
+        nodes = frozenset(node["NodeId"] for node in event["Nodes"])
+
+        def work() -> Answer:
+            self.releases.append((invocation, self.timeline.now(), nodes))
+            leaving = {
+                node.instance_id
+                for cluster in self.clusters
+                for node in cluster.nodes
+                if node.status == "ShuttingDown"
+            }
+            assert not nodes & leaving, "I8: a node that is leaving was released"
+            is_queued = sent.parameters["InvocationType"] == "Event"
+            return {"StatusCode": 202} if is_queued else {"StatusCode": 200, "Payload": b"{}"}
+
+        return self.outside.call(RELEASE, sent.parameters, invocation, sent.timeout, work)
 
     def _take(self, put: Put) -> bytes:
         invocation = self._running()

@@ -42,9 +42,14 @@ class Lambda:
         """Seconds for which the hook's answer would have been waited for, each time."""
         self.hook: Callable[[dict[str, Any]], Any] = lambda event: {"Decision": "PROCEED"}
         self.hook_errors: list[Exception] = []
+        self.released: list[dict[str, Any]] = []
+        self.release_errors: list[Exception | Raised] = []
+        """They come first, one for each time it is told, and waited for or not."""
 
     def answer(self, sent: Sent) -> Answer:
         request = sent.parameters
+        if b'"Action":"RELEASE"' in request["Payload"]:
+            return self._release(request)
         if request["InvocationType"] == "RequestResponse":
             self.waits.append(sent.timeout)
             return self._ask(request)
@@ -54,6 +59,18 @@ class Lambda:
             raise self.errors.pop(0)
         self.queue.append(request["Payload"])
         return {"StatusCode": 202}
+
+    def _release(self, request: Parameters) -> Answer:
+        assert request["FunctionName"] == HOOK
+        assert len(request["Payload"]) <= 256 * 1024
+        if self.release_errors:
+            error = self.release_errors.pop(0)
+            if isinstance(error, Raised):
+                return {"StatusCode": 200, "FunctionError": "Unhandled", "Payload": bytes(error)}
+            raise error
+        self.released.append(json.loads(request["Payload"]))
+        is_queued = request["InvocationType"] == "Event"
+        return {"StatusCode": 202} if is_queued else {"StatusCode": 200, "Payload": b"{}"}
 
     def _ask(self, request: Parameters) -> Answer:
         assert request["FunctionName"] == HOOK

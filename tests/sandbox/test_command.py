@@ -13,8 +13,10 @@ from pathlib import Path
 import pytest
 
 from release.artifacts import write_templates
+from sandbox import slurm
 from sandbox.__main__ import arguments
 from sandbox.project import PATH, ROOT
+from sandbox.schedulers import KINDS
 from tests.docs.code_blocks import code_blocks
 
 pytestmark = pytest.mark.xdist_group("sandbox-command")
@@ -92,6 +94,19 @@ def test_the_commands_of_the_readme_work_exactly_as_written(tmp_path: Path) -> N
             terminal.run(command)
         terminal.run(deploy)
         assert terminal.run(nodes).count("InstanceId") == 2
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_scheduler_is_there_for_a_drain(kind: str, tmp_path: Path) -> None:
+    if kind == "slurm" and not slurm.is_prepared():
+        pytest.skip(slurm.MISSING)
+    (tmp_path / "dist").mkdir()
+    write_templates(tmp_path / "dist")
+    with second_terminal("--group", "workers=2", "--drain", kind, home=tmp_path) as terminal:
+        *_, upload, deploy = terminal.first
+        terminal.run(upload, tmp_path)
+        terminal.run(deploy, tmp_path)
+        assert "FunctionArn" in terminal.run("aws cloudformation describe-stacks")
 
 
 def test_a_group_that_does_not_exist_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""The four calls of the Kubernetes API that a drain takes."""
+"""The calls of the Kubernetes API that a drain takes."""
 
 import http.client
 import json
@@ -15,6 +15,15 @@ _SECONDS: Final = 5
 _PAGE: Final = 500
 _MIRROR: Final = "kubernetes.io/config.mirror"
 """Annotation of a pod that the node itself runs from a file: nobody can evict it."""
+_MARK: Final = "hyperpod-node-removal/drained-by"
+"""Annotation of a node that a drain has cordoned."""
+_MUST_STAY: Final[Mapping[str, str]] = {
+    "karpenter.sh/do-not-disrupt": "true",
+    "karpenter.sh/do-not-evict": "true",
+    "cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
+}
+"""Annotations with which people ask that a pod or a node be left alone. The second is Karpenter's
+name of the first before its v0.32."""
 
 
 class ApiError(Exception):
@@ -22,8 +31,35 @@ class ApiError(Exception):
 
     def __init__(self, what: str, status: int, message: str) -> None:
         super().__init__(f"{what}: {status} {message}")
-        self.is_transient = status == 0 or status == 429 or status >= 500  # noqa: PLR1714, PLR2004
-        """Whether it may pass by itself. 0 is no answer at all."""
+        self.is_transient = status in {0, 409, 429} or status >= 500  # noqa: PLR2004
+        """Whether it may pass by itself. 0 is no answer at all, 409 that something has changed."""
+
+
+@dataclass(frozen=True)
+class KubernetesNode:
+    """A node as the API shows it."""
+
+    name: str
+    version: str
+    """Of what is shown: a change that rests on it is refused if there was another since."""
+    is_cordoned: bool
+    mark: str
+    """Which removal has cordoned it. Empty: none has."""
+    must_stay: str
+    """The annotation that asks for it to be left alone, if any."""
+
+    @classmethod
+    def of(cls, shown: Mapping[str, Any]) -> Self:
+        """Read it."""
+        metadata = shown["metadata"]
+        annotations = metadata.get("annotations") or {}
+        return cls(
+            name=metadata["name"],
+            version=metadata["resourceVersion"],
+            is_cordoned=bool(shown.get("spec", {}).get("unschedulable")),
+            mark=annotations.get(_MARK, ""),
+            must_stay=_must_stay(annotations),
+        )
 
 
 @dataclass(frozen=True)
@@ -38,20 +74,27 @@ class Pod:
     phase: str
     is_mirror: bool
     is_leaving: bool
+    must_stay: str
+    """The annotation that asks for it to be left alone, if any."""
+    finalizer: str
+    """What it waits for before it is gone, if anything."""
 
     @classmethod
     def of(cls, shown: Mapping[str, Any]) -> Self:
         """The pod as the API shows it."""
         metadata = shown["metadata"]
         owners = metadata.get("ownerReferences") or ()
+        annotations = metadata.get("annotations") or {}
         return cls(
             namespace=metadata["namespace"],
             name=metadata["name"],
             uid=metadata["uid"],
             controller=next((owner["kind"] for owner in owners if owner.get("controller")), ""),
             phase=shown.get("status", {}).get("phase", ""),
-            is_mirror=_MIRROR in (metadata.get("annotations") or {}),
+            is_mirror=_MIRROR in annotations,
             is_leaving="deletionTimestamp" in metadata,
+            must_stay=_must_stay(annotations),
+            finalizer=next(iter(metadata.get("finalizers") or ()), ""),
         )
 
     @property
@@ -77,18 +120,33 @@ class Kubernetes:
         self._trust = ssl.create_default_context(cadata=authority)
         self._token = token
 
-    def cordon(self, node: str) -> bool:
-        """Keep new pods from a node. False: Kubernetes does not know the node."""
+    def node(self, name: str) -> KubernetesNode | None:
+        """Return a node. None: Kubernetes does not know it."""
+        status, answer = self._call("GET", f"/api/v1/nodes/{quote(name)}")
+        if status == HTTPStatus.NOT_FOUND:
+            return None
+        _check(f"get node {name}", status, answer)
+        return KubernetesNode.of(answer)
+
+    def cordon(self, node: KubernetesNode, mark: str) -> None:
+        """Keep new pods from a node, and mark it."""
+        self._patch(node, is_cordoned=True, mark=mark)
+
+    def uncordon(self, node: KubernetesNode) -> None:
+        """Have a node take pods again, without its mark."""
+        self._patch(node, is_cordoned=False, mark=None)
+
+    def _patch(self, node: KubernetesNode, *, is_cordoned: bool, mark: str | None) -> None:
         status, answer = self._call(
             "PATCH",
-            f"/api/v1/nodes/{quote(node)}",
-            {"spec": {"unschedulable": True}},
+            f"/api/v1/nodes/{quote(node.name)}",
+            {
+                "metadata": {"resourceVersion": node.version, "annotations": {_MARK: mark}},
+                "spec": {"unschedulable": is_cordoned},
+            },
             "application/merge-patch+json",
         )
-        if status == HTTPStatus.NOT_FOUND:
-            return False
-        _check(f"cordon {node}", status, answer)
-        return True
+        _check(f"{'' if is_cordoned else 'un'}cordon {node.name}", status, answer)
 
     def pods(self, node: str) -> Iterator[Pod]:
         """All pods on a node."""
@@ -144,6 +202,11 @@ class Kubernetes:
             what = f"{method} {path.partition('?')[0]}"
             raise ApiError(what, 0, type(error).__name__) from error
         return response.status, answer if isinstance(answer, dict) else {}
+
+
+def _must_stay(annotations: Mapping[str, str]) -> str:
+    found = (f"{key}={value}" for key, value in _MUST_STAY.items() if annotations.get(key) == value)
+    return next(found, "")
 
 
 def _check(what: str, status: int, answer: Mapping[str, Any]) -> None:

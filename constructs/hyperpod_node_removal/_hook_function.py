@@ -1,0 +1,136 @@
+"""What the functions have in common that are asked before nodes are removed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from aws_cdk import Duration
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_logs as logs
+from constructs import Construct
+
+from hyperpod_node_removal._asset import staged_code
+from hyperpod_node_removal._statements import acknowledge_wildcard
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from aws_cdk import aws_ec2 as ec2
+
+HOOK_PACKAGE: Final = "hyperpod_node_removal_hook"
+TIMEOUT_SECONDS: Final = 120
+"""A drain that is not done says so and is asked again: one answer takes seconds."""
+MAX_RELEASE_AGE_SECONDS: Final = 60
+"""A release is void after this long: the next deployment may have drained the node anew."""
+_NETWORK_ACTIONS: Final = (
+    "ec2:AssignPrivateIpAddresses",
+    "ec2:CreateNetworkInterface",
+    "ec2:DeleteNetworkInterface",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeSubnets",
+    "ec2:UnassignPrivateIpAddresses",
+)
+"""Of the managed policy AWSLambdaVPCAccessExecutionRole, without what is for logs."""
+_NETWORK_REASON: Final = (
+    "Lambda makes network interfaces whose ids are not known before; the function itself is denied"
+    " these calls."
+)
+
+
+class HookFunction(Construct):
+    """A function that is asked before nodes are removed, with its role and its log group.
+
+    Give it to `NodeRemoval` as `before_removal`. One serves any number of removals.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        package: str,
+        description: str,
+        environment: Mapping[str, str],
+        statements: Sequence[iam.PolicyStatement] = (),
+        code: lambda_.Code | None,
+        vpc: ec2.IVpc | None = None,
+        vpc_subnets: ec2.SubnetSelection | None = None,
+        security_groups: Sequence[ec2.ISecurityGroup] | None = None,
+        log_retention: logs.RetentionDays,
+    ) -> None:
+        """Make the function. `package` is the import package with its code."""
+        if code is None:
+            code = lambda_.Code.from_asset(str(staged_code((package, HOOK_PACKAGE))))
+        super().__init__(scope, construct_id)
+        self._log_group = logs.LogGroup(self, "LogGroup", retention=log_retention)
+        self._role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
+        logging = iam.PolicyStatement(
+            actions=["logs:CreateLogStream", "logs:PutLogEvents"],
+            # Ends in ":*", the streams of this group.
+            resources=[self._log_group.log_group_arn],
+        )
+        own = iam.Policy(self, "Policy", roles=[self._role], statements=[logging, *statements])
+        policies = [own, *([_network_policy(self, self._role)] if vpc else [])]
+        self._function = lambda_.Function(
+            self,
+            "Function",
+            description=description,
+            runtime=lambda_.Runtime.PYTHON_3_14,
+            architecture=lambda_.Architecture.ARM_64,
+            code=code,
+            handler=f"{package}.index.handler",
+            environment=dict(environment),
+            role=self._role,
+            timeout=Duration.seconds(TIMEOUT_SECONDS),
+            memory_size=256,
+            log_group=self._log_group,
+            logging_format=lambda_.LoggingFormat.JSON,
+            vpc=vpc,
+            vpc_subnets=vpc_subnets,
+            security_groups=security_groups,
+            retry_attempts=2,
+            max_event_age=Duration.seconds(MAX_RELEASE_AGE_SECONDS),
+        )
+        # Lambda refuses a function in a VPC whose role may not make network interfaces yet.
+        self._function.node.add_dependency(*policies)
+
+    @property
+    def function(self) -> lambda_.Function:
+        """The function."""
+        return self._function
+
+    @property
+    def function_arn(self) -> str:
+        """ARN of the function. A token."""
+        return self._function.function_arn
+
+    @property
+    def role(self) -> iam.Role:
+        """The role of the function."""
+        return self._role
+
+    @property
+    def log_group(self) -> logs.LogGroup:
+        """The log group in which the function records how far each node is."""
+        return self._log_group
+
+
+def _network_policy(scope: Construct, role: iam.Role) -> iam.Policy:
+    policy = iam.Policy(
+        scope,
+        "Network",
+        roles=[role],
+        statements=[
+            iam.PolicyStatement(actions=list(_NETWORK_ACTIONS), resources=["*"]),
+            iam.PolicyStatement(
+                effect=iam.Effect.DENY,
+                actions=list(_NETWORK_ACTIONS),
+                resources=["*"],
+                # Present in what the function's own code calls, and only there.
+                conditions={"Null": {"lambda:SourceFunctionArn": "false"}},
+            ),
+        ],
+    )
+    acknowledge_wildcard(policy, "*", _NETWORK_REASON)
+    return policy

@@ -1,0 +1,130 @@
+"""Versions of slurmrestd that are not run here, by small documents, and Slurm's host lists."""
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from hyperpod_node_removal_slurm_drain.hostlist import contains
+from hyperpod_node_removal_slurm_drain.slurm import Slurm, SlurmError, version_of
+
+
+def document(*versions: int, methods: tuple[str, ...] = ("get", "post")) -> dict[str, Any]:
+    node: dict[str, Any] = {method: {} for method in methods}
+    return {"paths": {f"/slurm/v0.0.{v}/node/{{node_name}}": node for v in versions}}
+
+
+@pytest.mark.parametrize(
+    ("served", "used"),
+    [((39,), 39), ((38, 39, 40), 40), ((40, 41, 42), 42), ((41, 42, 43), 42), ((43, 44), 43)],
+)
+def test_the_newest_version_that_is_known_is_used(served: tuple[int, ...], used: int) -> None:
+    assert version_of(document(*served)) == f"v0.0.{used}"
+
+
+def test_a_daemon_that_cannot_change_a_node_is_a_clear_error() -> None:
+    old = document(37, 38, methods=("get",))
+    with pytest.raises(SlurmError, match=r"serves v0\.0\.37, v0\.0\.38 of its API, which cannot"):
+        version_of(old)
+    with pytest.raises(SlurmError, match="serves no version of its API"):
+        version_of({})
+
+
+@contextmanager
+def serving(answers: dict[str, Any]) -> Iterator[str]:
+    """Serve documents by method and path."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            status, answer = answers[f"{self.command} {self.path}"]
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(answer if isinstance(answer, bytes) else json.dumps(answer).encode())
+
+        do_POST = do_GET  # noqa: N815 (its name in the standard library)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+NODE_39 = {
+    "name": "ip-10-1-0-1",
+    "hostname": "ip-10-1-0-1",
+    "state": ["MIXED", "DRAIN"],
+    "reason": "bad DIMM",
+    "reason_changed_at": 1700000000,
+}
+JOB_39 = {
+    "job_id": 7,
+    "user_name": "ada",
+    "job_state": "RUNNING",
+    "nodes": "ip-10-1-0-[1-2]",
+    "requeue": True,
+}
+
+
+def test_the_shapes_of_v0_0_39_are_understood() -> None:
+    answers = {
+        "GET /openapi/v3": (200, document(39)),
+        "GET /slurm/v0.0.39/nodes/": (200, {"errors": [], "nodes": [NODE_39]}),
+        "GET /slurm/v0.0.39/jobs/": (
+            200,
+            {"jobs": [JOB_39, {**JOB_39, "job_id": 8, "job_state": "COMPLETED"}]},
+        ),
+    }
+    with serving(answers) as url:
+        slurm = Slurm(url, user="root", token="x")
+        (node,), (job,) = slurm.nodes(), slurm.jobs()
+    assert node.is_drained
+    assert not node.is_free
+    assert node.reason_since == 1700000000
+    assert str(job) == "job 7 of ada"
+    assert contains(job.nodes, node.name)
+
+
+@pytest.mark.parametrize(
+    ("answer", "sentence", "is_transient"),
+    [
+        ((500, b"oops"), "with HTTP 500", True),
+        ((404, b"Not found"), "with HTTP 404", False),
+        ((403, b""), "refuses the token", False),
+        ((200, b"[]"), "with no JSON object", False),
+        ((200, b"<html>"), "with no JSON object", False),
+        ((200, {"nodes": [], "errors": [{"error": "down", "error_number": 0}]}), "down", True),
+        ((500, {"errors": [{}]}), "does not list its nodes", True),
+    ],
+)
+def test_whatever_is_no_list_is_an_error(answer: Any, sentence: str, is_transient: bool) -> None:
+    answers = {"GET /openapi/v3": (200, document(42)), "GET /slurm/v0.0.42/nodes/": answer}
+    with serving(answers) as url:
+        slurm = Slurm(url, user="root", token="x")
+        with pytest.raises(SlurmError, match=sentence) as error:
+            slurm.nodes()
+    assert error.value.is_transient is is_transient
+
+
+@pytest.mark.parametrize(
+    ("hostlist", "inside", "outside"),
+    [
+        ("ip-10-1-0-1", ["ip-10-1-0-1"], ["ip-10-1-0-11", "ip-10-1-0-"]),
+        ("ip-10-1-0-[1-3,7]", ["ip-10-1-0-2", "ip-10-1-0-7"], ["ip-10-1-0-4", "ip-10-1-0-02"]),
+        ("a[1,3],b-[2-4],c", ["a3", "b-4", "c"], ["a2", "b-1", "c1", "a1,3"]),
+        ("ip-10-[1-2]-0-[8-11]", ["ip-10-1-0-10", "ip-10-2-0-8"], ["ip-10-3-0-8"]),
+        ("n[008-011]", ["n008", "n010"], ["n8", "n10", "n012"]),
+        ("n[0-2]", ["n0", "n2"], ["n3", "n00"]),
+        ("", [], [""]),
+    ],
+)
+def test_host_lists(hostlist: str, inside: list[str], outside: list[str]) -> None:
+    assert [name for name in inside if not contains(hostlist, name)] == []
+    assert [name for name in outside if contains(hostlist, name)] == []
