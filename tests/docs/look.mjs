@@ -1,0 +1,59 @@
+// Look at pages in a real browser: `node look.mjs BROWSER WIDTH SCHEME [FOLDER] < PAGES`, where
+// PAGES is a JSON list of file URLs. Prints a JSON list with what was found on each page. With
+// FOLDER, also takes a screenshot of each page.
+import { readFileSync } from "node:fs";
+import { basename } from "node:path";
+import { chromium } from "playwright-core";
+
+const [browserPath, width, scheme, folder] = process.argv.slice(2);
+const browser = await chromium.launch({ executablePath: browserPath, args: ["--no-sandbox"] });
+const context = await browser.newContext({
+  viewport: { width: Number(width), height: 900 },
+  colorScheme: scheme,
+});
+// What the copy button would put on the clipboard. The event is the browser's own.
+await context.addInitScript(() => {
+  document.addEventListener("copy", (event) => (window.copied = event.target.value));
+});
+
+function found() {
+  const page = document.scrollingElement;
+  const text = (element) => element.textContent.trim();
+  return {
+    background: getComputedStyle(document.body).backgroundColor,
+    wider: page.scrollWidth - window.innerWidth,
+    cut: [...document.querySelectorAll(".md-content pre > code")]
+      .filter((code) => code.scrollWidth > code.clientWidth)
+      .map((code) => text(code).split("\n")[0]),
+    broken: [...document.querySelectorAll(".md-content td code")]
+      .filter((code) => code.getClientRects().length > 1)
+      .map(text),
+    columns: Math.max(
+      0,
+      ...[...document.querySelectorAll(".md-content pre > code")].flatMap((code) =>
+        code.textContent.split("\n").map((line) => line.length),
+      ),
+    ),
+  };
+}
+
+const pages = [];
+for (const url of JSON.parse(readFileSync(0, "utf-8"))) {
+  const page = await context.newPage();
+  await page.goto(url);
+  await page.waitForLoadState("networkidle");
+  const copied = [];
+  for (const button of await page.locator(".md-code__button[data-clipboard-target]").all()) {
+    await button.click({ force: true });
+    copied.push(await page.evaluate(() => window.copied));
+  }
+  pages.push({ url, copied, ...(await page.evaluate(found)) });
+  if (folder) {
+    await page.evaluate(() => window.scrollTo(0, 0));
+    const name = `${basename(url, ".html")}-${width}-${scheme}.png`;
+    await page.screenshot({ path: `${folder}/${name}`, fullPage: process.env.FULL === "1" });
+  }
+  await page.close();
+}
+await browser.close();
+console.log(JSON.stringify(pages));
