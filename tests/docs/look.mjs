@@ -1,5 +1,5 @@
 // Look at pages in a real browser: `node look.mjs BROWSER WIDTH SCHEME [FOLDER] < PAGES`, where
-// PAGES is a JSON list of file URLs. Prints a JSON list with what was found on each page. With
+// PAGES is a JSON list of URLs. Prints a JSON list with what was found on each page. With
 // FOLDER, also takes a screenshot of each page.
 import { readFileSync } from "node:fs";
 import { basename } from "node:path";
@@ -41,7 +41,10 @@ const pages = [];
 for (const url of JSON.parse(readFileSync(0, "utf-8"))) {
   const page = await context.newPage();
   await page.goto(url);
-  await page.waitForLoadState("networkidle");
+  await page.waitForFunction(() => {
+    const count = (selector) => document.querySelectorAll(selector).length;
+    return count(".md-code__button") === count(".md-content pre > code");
+  });
   const copied = [];
   for (const button of await page.locator(".md-code__button[data-clipboard-target]").all()) {
     await button.click({ force: true });
@@ -49,9 +52,8 @@ for (const url of JSON.parse(readFileSync(0, "utf-8"))) {
   }
   pages.push({ url, copied, ...(await page.evaluate(found)) });
   if (folder) {
-    await page.evaluate(() => window.scrollTo(0, 0));
     const name = `${basename(url, ".html")}-${width}-${scheme}.png`;
-    await page.screenshot({ path: `${folder}/${name}`, fullPage: process.env.FULL === "1" });
+    await page.screenshot({ path: `${folder}/${name}`, fullPage: true });
   }
   await page.close();
 }
