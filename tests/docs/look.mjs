@@ -28,12 +28,6 @@ function found() {
     broken: [...document.querySelectorAll(".md-content td code")]
       .filter((code) => code.getClientRects().length > 1)
       .map(text),
-    columns: Math.max(
-      0,
-      ...[...document.querySelectorAll(".md-content pre > code")].flatMap((code) =>
-        code.textContent.split("\n").map((line) => line.length),
-      ),
-    ),
   };
 }
 
