@@ -115,7 +115,7 @@ def evaluated(
                 return {name: value(one) for name, one in given.items() if name != "__is_block__"}
             case list():
                 return [value(one) for one in given]
-        if found := re.fullmatch(r'\$\{file\("\$\{path\.module}/(.*)"\)}', given):
+        if found := re.fullmatch(r'\$\{file\("(.*)"\)}', given):
             return (checkout / found[1]).read_text(encoding="utf-8")
         if found := re.fullmatch(r"\$\{aws_s3_object\.handler\.(\w+)}", given):
             return value(handler[found[1]])
