@@ -26,14 +26,20 @@ def test_the_demo_in_100_columns() -> None:
 
     story = " ".join(done.stdout.split())
     told = [
-        "CREATE_FAILED Custom::HyperPodNodeRemoval Received response status [FAILED]",
+        "CREATE_FAILED Removal1BFB0048 Custom::HyperPodNodeRemoval"
+        " Received response status [FAILED]",
         "2 of 5 nodes not removed from ml-cluster (3 removed).",
-        "ROLLBACK_COMPLETE AWS::CloudFormation::Stack",
+        "ROLLBACK_COMPLETE hyperpod-node-removal-ml-cluster AWS::CloudFormation::Stack",
         "prints the end of the function's log: INFO",
         "✔ the stack was rolled back",
         "Outcome COMPLETE",
         "✔ exactly the five nodes are gone",
         "✔ no other node was ever asked for",
+        "$ hyperpod-node-removal plan --cluster ml-cluster --node-ids i-",
+        "1 node of ml-cluster would be removed, 1 refused.",
+        "$ hyperpod-node-removal explain hyperpod-node-removal-ml-cluster",
+        "1 of 2 nodes not removed from ml-cluster (1 removed).",
+        "✔ nobody ever asked the service to remove the controller",
     ]
     places = [story.find(text) for text in told]
     assert -1 not in places, dict(zip(told, places, strict=True))
