@@ -12,6 +12,14 @@ from mkdocs.structure.pages import Page
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 DECISIONS: Final = "adr"
+WIDE: Final = {
+    "index.md": ["navigation", "toc"],
+    "assumptions.md": ["toc"],
+    "benchmarks.md": ["toc"],
+    "comparison.md": ["toc"],
+}
+"""Pages whose cards and tables get the room of a sidebar. Said here, not in front matter, which the
+repository would show."""
 _LINK_OUTSIDE: Final = re.compile(r"\[([^\]]+)\]\(((?:\.\./)+[^)#\s]*)(#[^)\s]*)?\)")
 
 
@@ -41,11 +49,13 @@ def on_files(files: Files, *, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001
-    """Link files of the repository that the site lacks, or name them while it has no address.
+    """Give wide pages their room, and link files of the repository that the site lacks, or name
+    them while the repository has no address.
 
     Raises:
         PluginError: there is no such file.
     """
+    page.meta.setdefault("hide", WIDE.get(page.file.src_uri, []))
     if page.file.abs_src_path is None:
         return markdown
     docs = Path(config.docs_dir).resolve()

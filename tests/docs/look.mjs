@@ -19,12 +19,16 @@ await context.addInitScript(() => {
 function found() {
   const page = document.scrollingElement;
   const text = (element) => element.textContent.trim();
+  const cutOff = (selector) =>
+    [...document.querySelectorAll(selector)]
+      .filter((element) => element.scrollWidth > element.clientWidth + 1)
+      .map((element) => text(element).split("\n")[0]);
   return {
+    width: window.innerWidth,
     background: getComputedStyle(document.body).backgroundColor,
     wider: page.scrollWidth - window.innerWidth,
-    cut: [...document.querySelectorAll(".md-content pre > code")]
-      .filter((code) => code.scrollWidth > code.clientWidth)
-      .map((code) => text(code).split("\n")[0]),
+    cut: cutOff(".md-content pre > code"),
+    scrolled: cutOff(".md-typeset__scrollwrap"), // tables
     broken: [...document.querySelectorAll(".md-content td code")]
       .filter((code) => code.getClientRects().length > 1)
       .map(text),
@@ -32,8 +36,8 @@ function found() {
 }
 
 const pages = [];
+const page = await context.newPage();
 for (const url of JSON.parse(readFileSync(0, "utf-8"))) {
-  const page = await context.newPage();
   await page.goto(url);
   await page.waitForFunction(() => {
     const count = (selector) => document.querySelectorAll(selector).length;
@@ -49,7 +53,6 @@ for (const url of JSON.parse(readFileSync(0, "utf-8"))) {
     const name = `${basename(url, ".html")}-${width}-${scheme}.png`;
     await page.screenshot({ path: `${folder}/${name}`, fullPage: true });
   }
-  await page.close();
 }
 await browser.close();
 console.log(JSON.stringify(pages));

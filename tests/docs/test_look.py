@@ -22,6 +22,8 @@ from tests.docs.code_blocks import all_code_blocks
 pytestmark = pytest.mark.xdist_group("docs")
 
 COLUMNS: Final = 80
+LAPTOP: Final = 1280
+PHONE: Final = 390
 BROWSERS: Final = ("chromium-headless-shell", "chromium", "google-chrome", "chrome")
 BROWSER: Final = next(filter(None, map(shutil.which, BROWSERS)), None)
 LOOK: Final = Path(__file__).with_name("look.mjs")
@@ -52,7 +54,7 @@ def address(site: Path) -> Iterator[str]:
 
 @pytest.fixture(
     scope="module",
-    params=[(width, scheme) for width in (1280, 390) for scheme in ("light", "dark")],
+    params=[(width, scheme) for width in (LAPTOP, PHONE) for scheme in ("light", "dark")],
     ids=lambda param: f"{param[0]}px-{param[1]}",
 )
 def looked(request: pytest.FixtureRequest, site: Path, address: str) -> list[Page]:
@@ -96,6 +98,12 @@ def test_no_code_is_cut(looked: list[Page]) -> None:
 
 def is_pending(place: str) -> bool:
     return any(f"/{name}." in place for name in PENDING)
+
+
+def test_no_table_is_wider_than_a_laptop(looked: list[Page]) -> None:
+    """On a phone a table may be: it scrolls by itself, and its identifiers stay whole."""
+    on_laptop = [page for page in looked if page["width"] == LAPTOP]
+    assert {page["url"]: page["scrolled"] for page in on_laptop if page["scrolled"]} == {}
 
 
 def test_no_identifier_in_a_table_is_broken(looked: list[Page]) -> None:
