@@ -28,6 +28,11 @@ function found() {
     background: getComputedStyle(document.body).backgroundColor,
     wider: page.scrollWidth - window.innerWidth,
     cut: cutOff(".md-content pre > code"),
+    decisions: [...document.querySelectorAll(".md-sidebar--primary a")].filter(
+      (link) =>
+        link.href.includes("/adr/") &&
+        link.checkVisibility({ opacityProperty: true, visibilityProperty: true }),
+    ).length,
     scrolled: cutOff(".md-typeset__scrollwrap"), // tables
     broken: [...document.querySelectorAll(".md-content td code")]
       .filter((code) => code.getClientRects().length > 1)

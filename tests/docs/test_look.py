@@ -110,6 +110,12 @@ def test_no_identifier_in_a_table_is_broken(looked: list[Page]) -> None:
     assert {page["url"]: page["broken"] for page in looked if page["broken"]} == {}
 
 
+def test_decision_records_are_folded_until_one_is_open(looked: list[Page]) -> None:
+    unfolded = {page["url"] for page in looked if page["decisions"]}
+    if looked[0]["width"] == LAPTOP:  # a phone has the navigation in a drawer
+        assert unfolded == {page["url"] for page in looked if "/adr/" in page["url"]}
+
+
 def test_what_the_copy_button_copies_can_be_pasted_into_a_shell(looked: list[Page]) -> None:
     copied = [text for page in looked for text in page["copied"]]
     assert len(copied) > 50

@@ -99,18 +99,6 @@ def test_every_decision_record_is_in_the_navigation(pages: dict[Path, Elements])
     assert records <= set(home.links)
 
 
-def test_decision_records_are_folded_until_one_is_open(site: Path) -> None:
-    for page, is_open in (
-        ("architecture.html", False),
-        ("adr/0001-rollback-leaves-the-cluster-alone.html", True),
-    ):
-        text = (site / page).read_text(encoding="utf-8")
-        section = next(re.finditer(r">\s*Decisions\s*<", text)).start()
-        toggle = text[text.rindex("<input", 0, section) : section].partition(">")[0]
-        assert "md-nav__toggle" in toggle
-        assert (" checked" in toggle) is is_open, page
-
-
 def test_the_icon_is_our_own_and_small(site: Path, pages: dict[Path, Elements]) -> None:
     icon = site / "assets" / "favicon.svg"
     assert icon.stat().st_size < 1_000
