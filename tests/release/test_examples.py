@@ -108,7 +108,7 @@ def test_guards_and_a_dry_run_on_any_cluster(cli: Cli) -> None:
         {"NodeIds": nodes[1], "ExpectedGroups": "gpu-b"},
         {"NodeIds": nodes[1], "ProtectedGroups": "gpu-b,gpu-a", "ExpectedGroups": ""},
     ):
-        cli.refused(*cli.deployment("guarded.yaml", name, **given))
+        cli.refused(*cli.deployment("guarded.yaml", name, capabilities=(), **given))
     reasons = "\n".join(cli.reasons(name))
     assert all(guard in reasons for guard in ("MaxRemovals", "ExpectedGroups", "ProtectedGroups"))
     assert cluster.present == set(nodes[1:]) | set(cluster.node_ids("gpu-b"))

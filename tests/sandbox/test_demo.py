@@ -37,7 +37,7 @@ def test_the_demo_in_100_columns() -> None:
         "$ hyperpod-node-removal plan --cluster ml-cluster --node-ids i-",
         "1 node of ml-cluster would be removed, 1 refused.",
         "$ hyperpod-node-removal explain hyperpod-node-removal-ml-cluster",
-        "1 of 2 nodes not removed from ml-cluster (1 removed).",
+        "hyperpod-node-removal-ml-cluster: 1 of 2 nodes not removed from ml-cluster (1 removed).",
         "✔ nobody ever asked the service to remove the controller",
     ]
     places = [story.find(text) for text in told]
