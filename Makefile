@@ -9,8 +9,8 @@
 # make dist    the wheel, the function and its template, for users without Python, in dist/
 # make bench   the product side by side with its peers, into docs/benchmarks.md; BENCH=--quick is short
 # make lint    everything that CI lints
-# make format  what lint would complain about, mended
-# make lock    resolve requirements.lock and package-lock.json anew
+# make format  fix what lint complains about, where a tool can
+# make lock    update requirements.lock and the package-lock.json files
 
 PYTHON ?= python3.11
 VENV   := .venv

@@ -95,7 +95,7 @@ class _Story:
     def _deploy_and_fail(self) -> None:
         self.screen.heading("Deploy the removal: two nodes cannot go")
         self.screen.say(
-            f"Busy nodes are tried again for {RETRY_SECONDS} seconds (by default for ten minutes)."
+            f"Busy nodes are retried for {RETRY_SECONDS} seconds (by default, ten minutes)."
         )
         code, output = self._cdk("deploy", *self._context(), *UNATTENDED)
         failed = [e for e in self._all_events() if e.status == "CREATE_FAILED"]
@@ -118,7 +118,7 @@ class _Story:
             "the stack was rolled back", self.sandbox.status(STACK_NAME) == "ROLLBACK_COMPLETE"
         )
         self._expect(
-            "the other three nodes are gone for good; a rollback brings none back",
+            "the other three nodes are gone for good; a rollback does not bring them back",
             self.cluster.present == self.everyone - set(self.easy),
         )
 
@@ -126,7 +126,7 @@ class _Story:
         self.screen.heading("The two nodes become free")
         self.cluster.set_node_status(self.patched, NodeStatus.RUNNING)
         self.cluster.allow(self.used)
-        self.screen.say("The patching ends, and so does the other operation. The same command now:")
+        self.screen.say("The patching and the other operation end. Now run the same command:")
 
     def _deploy_again(self) -> None:
         code, output = self._cdk("deploy", *self._context(), *UNATTENDED)
@@ -140,7 +140,7 @@ class _Story:
         self.screen.say("")
         self._expect("the removal is complete", outputs.get("Outcome") == "COMPLETE")
         self._expect(
-            "two nodes were removed now, three were found gone",
+            "two nodes were removed now; three were already gone",
             (outputs.get("RemovedCount"), outputs.get("AlreadyAbsentCount")) == ("2", "3"),
         )
         self._expect(
@@ -155,13 +155,13 @@ class _Story:
         code, output = self._cdk("destroy", *self._context(), "--force")
         self.screen.say("")
         self._expect("the stack is gone", code == 0 and self._status_is_gone(), output)
-        self._expect("the service was not asked for anything", self._requests() == asked)
+        self._expect("the service received no request", self._requests() == asked)
         self._expect(
             "the other six nodes are all there",
             self.cluster.present == self.everyone - set(self.chosen),
         )
         self._expect(
-            "no other node was ever asked for",
+            "no other node was ever requested",
             self.sandbox.hyperpod.requested_nodes == set(self.chosen),
         )
 
@@ -185,7 +185,7 @@ class _Story:
         self._expect(
             "the command explains the failure", code == 1 and "ControllerNode" in output, output
         )
-        self._expect("nobody ever asked the service to remove the controller", self._is_spared())
+        self._expect("the removal of the controller was never requested", self._is_spared())
 
     def _command(self, *args: str) -> tuple[int, str]:
         """Run the project's command and show what it prints. Returns its exit code and that."""
