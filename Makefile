@@ -1,4 +1,5 @@
-# make demo    watch a removal on this machine, no AWS account needed
+# make demo    watch a removal on this machine, no AWS account needed; with another Python than
+#              python3.11: make demo PYTHON=python3.13, also for every other target
 # make sandbox an AWS with a HyperPod cluster on this machine, for a second terminal
 # make check   for every save: linters, types, and the tests that need no AWS and no CDK CLI
 # make test    everything that CI tests
@@ -9,8 +10,8 @@
 # make dist    the wheel, the function and its template, for users without Python, in dist/
 # make bench   the product side by side with its peers, into docs/benchmarks.md; BENCH=--quick is short
 # make lint    everything that CI lints
-# make format  what lint would complain about, mended
-# make lock    resolve requirements.lock and package-lock.json anew
+# make format  fix what lint complains about, where a tool can
+# make lock    update requirements.lock and the package-lock.json files
 
 PYTHON ?= python3.11
 VENV   := .venv
@@ -73,9 +74,14 @@ format: $(READY)
 # One environment for everything: Python packages by hash, Node.js from a wheel, the CDK CLI by
 # npm's lock file. The project itself is installed in place, so the source roots are importable.
 $(READY): requirements.lock package-lock.json pyproject.toml
+	@command -v $(PYTHON) >/dev/null || test -x $(BIN)/python || { echo "There is no $(PYTHON) on the \
+	PATH. Install it, or name another Python from 3.11 on: make $(MAKECMDGOALS) PYTHON=python3.13" >&2; exit 1; }
+	@echo "Installing into $(VENV) and node_modules, once. It takes a few minutes:"
+	@echo "  1 of 2: Python packages, among them Node.js and the AWS CLI"
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@echo "  2 of 2: npm packages, among them the CDK CLI"
 	npm ci --silent --no-audit --no-fund
 	touch $@
 

@@ -105,7 +105,7 @@ def _codes() -> Iterable[Sequence[str]]:
 
 def _warnings() -> Iterable[Sequence[str]]:
     for name, text in documented(inspect.getsource(RemovalWarning)).items():
-        yield f"`{RemovalWarning[name]}`", f"`RemovalWarning.{name}`", text
+        yield f"`{RemovalWarning[name]}`", f"`{name}`", text
 
 
 def _limits() -> Iterable[Sequence[str]]:
@@ -179,7 +179,7 @@ TABLES: Final[Mapping[str, Callable[[], str]]] = {
     "attributes": lambda: _table(["attribute", "in Python", "value"], _attributes()),
     "outcomes": lambda: _table(["outcome", "meaning"], _members(Outcome)),
     "codes": lambda: _table(["code", "what happened", "what to do"], _codes()),
-    "warnings": lambda: _table(["id", "in Python", "what it says"], _warnings()),
+    "warnings": lambda: _table(["id", "`RemovalWarning`", "what it says"], _warnings()),
     "limits": lambda: _table(["limit", "value", "meaning"], _limits()),
     "classes": lambda: "\n\n".join(_classes()),
     "keys": lambda: _table(["key", "meaning"], _keys()),

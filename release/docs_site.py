@@ -1,8 +1,9 @@
 """How mkdocs builds the site of this repository: it calls the `on_*` functions (see mkdocs.yml)."""
 
 import re
+import tomllib
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
@@ -11,6 +12,14 @@ from mkdocs.structure.pages import Page
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 DECISIONS: Final = "adr"
+WIDE: Final = {
+    "index.md": ["navigation", "toc"],
+    "assumptions.md": ["toc"],
+    "benchmarks.md": ["toc"],
+    "comparison.md": ["toc"],
+}
+"""Pages whose cards and tables get the room of a sidebar. Said here, not in front matter, which the
+repository would show."""
 _LINK_OUTSIDE: Final = re.compile(r"\[([^\]]+)\]\(((?:\.\./)+[^)#\s]*)(#[^)\s]*)?\)")
 
 
@@ -18,13 +27,18 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """List the decision records, so that a new one needs no line in mkdocs.yml."""
     folder = Path(config.docs_dir, DECISIONS)
     records = [f"{DECISIONS}/{record.name}" for record in sorted(folder.glob("*.md"))]
-    config.nav = [
-        {title: records if target == DECISIONS else target for title, target in entry.items()}
-        if isinstance(entry, dict)
-        else entry
-        for entry in config.nav or []
-    ]
+    config.nav = [_listed(entry, records) for entry in config.nav or []]
     return config
+
+
+def _listed(entry: Any, records: list[str]) -> Any:
+    """Put the records where an entry of the navigation, at any depth, names their folder."""
+    match entry:
+        case dict():
+            return {title: _listed(target, records) for title, target in entry.items()}
+        case list():
+            return [_listed(one, records) for one in entry]
+    return records if entry == DECISIONS else entry
 
 
 def on_files(files: Files, *, config: MkDocsConfig) -> Files:
@@ -35,23 +49,34 @@ def on_files(files: Files, *, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001
-    """Name files of the repository that a page links but the site lacks.
+    """Give wide pages their room, and link files of the repository that the site lacks, or name
+    them while the repository has no address.
 
     Raises:
         PluginError: there is no such file.
     """
+    page.meta.setdefault("hide", WIDE.get(page.file.src_uri, []))
     if page.file.abs_src_path is None:
         return markdown
     docs = Path(config.docs_dir).resolve()
     folder = Path(page.file.abs_src_path).resolve().parent
+    repository = repository_address((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
-    def named(link: re.Match[str]) -> str:
+    def outside(link: re.Match[str]) -> str:
         label, target = link[1], (folder / link[2]).resolve()
         if target.is_relative_to(docs):
             return link[0]
         if not target.is_relative_to(ROOT) or not target.exists():
             raise PluginError(f"{page.file.src_uri}: {link[2]} is not a file of the repository")
-        path = f"`{target.relative_to(ROOT).as_posix()}`"
-        return path if label.strip("`") == path.strip("`") else f"{label} ({path})"
+        path = target.relative_to(ROOT).as_posix()
+        if repository:
+            return f"[{label}]({repository}/blob/HEAD/{path}{link[3] or ''})"
+        return f"`{path}`" if label.strip("`") == path else f"{label} (`{path}`)"
 
-    return _LINK_OUTSIDE.sub(named, markdown)
+    return _LINK_OUTSIDE.sub(outside, markdown)
+
+
+def repository_address(pyproject: str) -> str:
+    """The address of the repository in the project's metadata, or nothing while it has none."""
+    urls: dict[str, str] = tomllib.loads(pyproject)["project"].get("urls", {})
+    return urls.get("Repository", "").rstrip("/")

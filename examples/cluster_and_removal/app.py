@@ -14,7 +14,7 @@ LIFE_CYCLE_SCRIPTS = "s3://sagemaker-team-scripts/hyperpod"
 
 
 class ClusterStack(Stack):
-    """The team's cluster, and the nodes that shall leave it."""
+    """The team's cluster, and the nodes to remove from it."""
 
     def __init__(
         self, scope: Construct, construct_id: str, *, worker_count: int, faulty: list[str]

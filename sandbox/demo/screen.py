@@ -15,6 +15,7 @@ from sandbox.hyperpod import NodeStatus, NodeView
 from sandbox.stacks import StackEvent
 
 WIDTH: Final = 100
+_OUTPUT_INDENT: Final = 2
 STACK: Final = "AWS::CloudFormation::Stack"
 
 _STATUS_STYLES: Final[Mapping[str, str]] = {
@@ -55,9 +56,22 @@ class Screen:
         return self._console.status(text)
 
     def lines(self, lines: Iterable[str]) -> None:
-        """Output of another program."""
+        """Log lines of another program."""
         for line in lines:
             self._console.print(_indented(Text(line.strip(), style="dim"), 4))
+
+    def output(self, text: str) -> None:
+        """Output of another program that was made for a terminal."""
+        self._console.print(_indented(Text.from_ansi(text.rstrip()), _OUTPUT_INDENT))
+
+    @property
+    def as_terminal(self) -> Mapping[str, str]:
+        """Environment variables by which a program that uses rich takes this for its terminal."""
+        return {
+            "COLUMNS": str(self._console.width - _OUTPUT_INDENT),
+            "TERM": "xterm",
+            "TTY_COMPATIBLE": "1",
+        }
 
     def event(self, event: StackEvent) -> None:
         """One stack event; its reason goes below it when it has one."""
@@ -68,10 +82,13 @@ class Screen:
         elif "ROLLBACK" in status or status == "DELETE_SKIPPED":
             style = "yellow"
         row = Table.grid(padding=(0, 2))
-        for width in (8, 28, 34):
+        for width in (8, 20, None):
             row.add_column(width=width, no_wrap=True)
-        kind = Text(event.resource_type, style="bold" if event.resource_type == STACK else "")
-        row.add_row(Text(f"{event.time:%H:%M:%S}", style="dim"), Text(status, style=style), kind)
+        what = Text.assemble(
+            (event.logical_id, "bold" if event.resource_type == STACK else ""),
+            (f"  {event.resource_type}", "dim"),
+        )
+        row.add_row(Text(f"{event.time:%H:%M:%S}", style="dim"), Text(status, style=style), what)
         self._console.print(_indented(row, 2))
         if event.reason and "FAILED" in status:
             self._console.print(_indented(Text(event.reason, style="red"), 12))

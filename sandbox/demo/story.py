@@ -1,8 +1,10 @@
-"""The story: a set of nodes of which two cannot go yet, a rollback, a second try, a clean-up.
+"""The story: a set of nodes of which two cannot go yet, a rollback, a second try, a clean-up,
+and a set that `plan` warns of and `explain` explains.
 
 Everything that is told is checked as well.
 """
 
+import subprocess
 import time
 from contextlib import ExitStack
 from typing import Final
@@ -17,6 +19,8 @@ CLUSTER: Final = "ml-cluster"
 STACK_NAME: Final = "hyperpod-node-removal-ml-cluster"
 RESOURCE: Final = "Custom::HyperPodNodeRemoval"
 RETRY_SECONDS: Final = 3
+COMMAND: Final = "hyperpod-node-removal"
+UNATTENDED: Final = ("--require-approval", "never")
 
 
 class Unexpected(Exception):  # noqa: N818 - what the reader is told
@@ -57,6 +61,7 @@ class _Story:
         self.patched, self.used = training[2], inference[3]
         self.easy = (*training[:2], inference[0])
         self.chosen = (*training[:3], inference[0], inference[3])
+        self.refused = (*cluster.node_ids("controller"), training[3])
         self.everyone = cluster.present
         self.watch = StackWatch(sandbox, STACK_NAME)
 
@@ -67,6 +72,7 @@ class _Story:
         self._free_the_nodes()
         self._deploy_again()
         self._destroy()
+        self._ask()
 
     def _show_cluster(self) -> None:
         self.cluster.set_node_status(self.patched, NodeStatus.SYSTEM_UPDATING)
@@ -89,9 +95,9 @@ class _Story:
     def _deploy_and_fail(self) -> None:
         self.screen.heading("Deploy the removal: two nodes cannot go")
         self.screen.say(
-            f"Busy nodes are tried again for {RETRY_SECONDS} seconds (by default for ten minutes)."
+            f"Busy nodes are retried for {RETRY_SECONDS} seconds (by default, ten minutes)."
         )
-        code, output = self._cdk("deploy", *self._context(), "--require-approval", "never")
+        code, output = self._cdk("deploy", *self._context(), *UNATTENDED)
         failed = [e for e in self._all_events() if e.status == "CREATE_FAILED"]
         reason = failed[0].reason if failed else ""
         log = output.partition("Logs from ")[2].partition("Logs: ")[0].strip().splitlines()[1:]
@@ -112,7 +118,7 @@ class _Story:
             "the stack was rolled back", self.sandbox.status(STACK_NAME) == "ROLLBACK_COMPLETE"
         )
         self._expect(
-            "the other three nodes are gone for good; a rollback brings none back",
+            "the other three nodes are gone for good; a rollback does not bring them back",
             self.cluster.present == self.everyone - set(self.easy),
         )
 
@@ -120,10 +126,10 @@ class _Story:
         self.screen.heading("The two nodes become free")
         self.cluster.set_node_status(self.patched, NodeStatus.RUNNING)
         self.cluster.allow(self.used)
-        self.screen.say("The patching ends, and so does the other operation. The same command now:")
+        self.screen.say("The patching and the other operation end. Now run the same command:")
 
     def _deploy_again(self) -> None:
-        code, output = self._cdk("deploy", *self._context(), "--require-approval", "never")
+        code, output = self._cdk("deploy", *self._context(), *UNATTENDED)
         outputs = self.sandbox.outputs(STACK_NAME)
         self.screen.say("")
         self._expect("the command succeeded", code == 0, output)
@@ -134,7 +140,7 @@ class _Story:
         self.screen.say("")
         self._expect("the removal is complete", outputs.get("Outcome") == "COMPLETE")
         self._expect(
-            "two nodes were removed now, three were found gone",
+            "two nodes were removed now; three were already gone",
             (outputs.get("RemovedCount"), outputs.get("AlreadyAbsentCount")) == ("2", "3"),
         )
         self._expect(
@@ -149,19 +155,57 @@ class _Story:
         code, output = self._cdk("destroy", *self._context(), "--force")
         self.screen.say("")
         self._expect("the stack is gone", code == 0 and self._status_is_gone(), output)
-        self._expect("the service was not asked for anything", self._requests() == asked)
+        self._expect("the service received no request", self._requests() == asked)
         self._expect(
             "the other six nodes are all there",
             self.cluster.present == self.everyone - set(self.chosen),
         )
         self._expect(
-            "no other node was ever asked for, the controller least of all",
+            "no other node was ever requested",
             self.sandbox.hyperpod.requested_nodes == set(self.chosen),
         )
 
-    def _context(self) -> tuple[str, ...]:
-        nodes = ",".join(self.chosen)
-        values = (f"cluster={CLUSTER}", f"node_ids={nodes}", f"retry_for={RETRY_SECONDS}")
+    def _ask(self) -> None:
+        self.screen.heading("Ask first, and ask afterward")
+        self.screen.say(
+            "A removal of the controller as well. What would happen? `plan` needs no deployment:"
+        )
+        code, output = self._command("plan", "--cluster", CLUSTER, "--node-ids", *self.refused)
+        self._expect(
+            "the controller would be refused, which a pipeline sees by the exit code",
+            code == 1 and "ControllerNode" in output,
+            output,
+        )
+        self.screen.say("\nDeployed all the same, it fails:")
+        code, output = self._cdk("deploy", *self._context(self.refused), *UNATTENDED)
+        self.screen.say("")
+        self._expect("the deployment failed", code != 0, output)
+        self.screen.say("\nWhich nodes failed, why, and what to do next:")
+        code, output = self._command("explain", STACK_NAME)
+        self._expect(
+            "the command explains the failure", code == 1 and "ControllerNode" in output, output
+        )
+        self._expect("the removal of the controller was never requested", self._is_spared())
+
+    def _command(self, *args: str) -> tuple[int, str]:
+        """Run the project's command and show what it prints. Returns its exit code and that."""
+        self.screen.command(f"{COMMAND} {' '.join(args)}")
+        done = subprocess.run(
+            [COMMAND, *args],
+            env={**self.sandbox.environment, **self.screen.as_terminal},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            check=False,
+        )
+        self.screen.output(done.stdout)
+        self.screen.say("")
+        return done.returncode, done.stdout
+
+    def _context(self, nodes: tuple[str, ...] = ()) -> tuple[str, ...]:
+        ids = ",".join(nodes or self.chosen)
+        values = (f"cluster={CLUSTER}", f"node_ids={ids}", f"retry_for={RETRY_SECONDS}")
         return tuple(word for value in values for word in ("-c", value))
 
     def _cdk(self, *args: str) -> tuple[int, str]:
@@ -174,8 +218,8 @@ class _Story:
         return done.returncode, done.stdout
 
     def _show_event(self, event: StackEvent) -> None:
-        """Of the resources around the removal, only how they ended."""
-        if event.resource_type in (RESOURCE, STACK) or not event.status.endswith("_IN_PROGRESS"):
+        """Leave out the resources around the removal: the function, its role, its log group."""
+        if event.resource_type in (RESOURCE, STACK):
             self.screen.event(event)
 
     def _all_events(self) -> list[StackEvent]:
@@ -183,6 +227,9 @@ class _Story:
 
     def _status_is_gone(self) -> bool:
         return self.sandbox.status(STACK_NAME) is None
+
+    def _is_spared(self) -> bool:
+        return self.sandbox.hyperpod.requested_nodes.isdisjoint(self.cluster.node_ids("controller"))
 
     def _requests(self) -> int:
         return len(self.sandbox.hyperpod.delete_requests)

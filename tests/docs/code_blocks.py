@@ -18,7 +18,6 @@ DOCS: Final = ROOT / "docs"
 PAGES: Final = (ROOT / "README.md", *sorted(DOCS.rglob("*.md")))
 
 _BLOCK: Final = re.compile(r"^( *)```(\w+)[^\n]*\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
-_SNIPPET: Final = re.compile(r'^--8<-- "(.*)"$', re.MULTILINE)
 _COMMAND: Final = re.compile(r"^\$ (.*(?:(?<=\\)\n.*)*)$", re.MULTILINE)
 
 
@@ -60,11 +59,7 @@ def all_code_blocks(*languages: str) -> list[CodeBlock]:
 def _blocks(page: Path, markdown: str) -> Iterator[CodeBlock]:
     for found in _BLOCK.finditer(markdown):
         line = markdown.count("\n", 0, found.start(3)) + 1
-        text = _SNIPPET.sub(
-            lambda snippet: (DOCS / snippet[1]).read_text(encoding="utf-8").rstrip("\n"),
-            textwrap.dedent(found[3]),
-        )
-        yield CodeBlock(page, line, found[2], text)
+        yield CodeBlock(page, line, found[2], textwrap.dedent(found[3]))
 
 
 def run_app(block: CodeBlock) -> tuple[App, dict[str, Any]]:

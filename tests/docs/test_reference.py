@@ -103,6 +103,17 @@ def test_every_public_class_is_there_with_its_arguments_and_methods() -> None:
         assert f"| `{method}()` | " in removal.partition("\n### ")[0]
 
 
+def test_every_metric_and_event_method_of_every_class_is_there() -> None:
+    shown = 0
+    for name in hyperpod_node_removal.__all__:
+        _, _, section = PAGE.partition(f"### `{name}`\n")
+        for method in dir(getattr(hyperpod_node_removal, name)):
+            if method.startswith(("metric", "on_", "alarm_")):
+                assert f"| `{method}()` | " in section.partition("\n### ")[0], f"{name}.{method}"
+                shown += 1
+    assert shown >= 15
+
+
 def test_a_string_belongs_to_the_name_before_it() -> None:
     source = 'A = 1\n"""About\n  A."""\nB: int = 2\nprint()\n"""About nothing."""\n'
     assert documented(source) == {"A": "About A.", "B": ""}

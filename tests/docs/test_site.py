@@ -6,7 +6,12 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
+from mkdocs.config import load_config
+from mkdocs.exceptions import PluginError
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
 
+from release import docs_site
 from sandbox.project import ROOT
 
 pytestmark = pytest.mark.xdist_group("docs")
@@ -92,3 +97,38 @@ def test_every_decision_record_is_in_the_navigation(pages: dict[Path, Elements])
     records = {f"adr/{record.stem}.html" for record in (ROOT / "docs" / "adr").glob("*.md")}
     assert records
     assert records <= set(home.links)
+
+
+def test_the_icon_is_our_own_and_small(site: Path, pages: dict[Path, Elements]) -> None:
+    icon = site / "assets" / "favicon.svg"
+    assert icon.stat().st_size < 1_000
+    for path, page in pages.items():
+        if path.name != "404.html":
+            assert any((path.parent / url).resolve() == icon for url in page.loaded), path
+
+
+def test_files_outside_the_site_are_linked_once_the_repository_has_an_address(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given = "[`examples/hooks`](../examples/hooks), [the app](../app.py), [here](start.md#x)"
+    address = docs_site.repository_address
+    assert not address('[project]\nname = "a"\n')
+    assert linked(given) == "`examples/hooks`, the app (`app.py`), [here](start.md#x)"
+
+    repository = "https://git.example.com/team/removal"
+    pyproject = f'[project]\n[project.urls]\nRepository = "{repository}/"\n'
+    monkeypatch.setattr(docs_site, "repository_address", lambda _: address(pyproject))
+    assert linked(given) == (
+        f"[`examples/hooks`]({repository}/blob/HEAD/examples/hooks),"
+        f" [the app]({repository}/blob/HEAD/app.py), [here](start.md#x)"
+    )
+    with pytest.raises(PluginError, match="no_such_file is not a file of the repository"):
+        linked("[a](../no_such_file)")
+
+
+def linked(markdown: str) -> str:
+    """A page of `docs/`, as the site has it."""
+    config = load_config(str(ROOT / "mkdocs.yml"))
+    file = File("index.md", config.docs_dir, config.site_dir, use_directory_urls=False)
+    page = Page(None, file, config)
+    return docs_site.on_page_markdown(markdown, page=page, config=config, files=Files([file]))

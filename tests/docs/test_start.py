@@ -37,18 +37,22 @@ def replaced(text: str, real: Mapping[str, str]) -> str:
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A folder with the `cdk.json` of the page."""
-    (text,) = [block.text for block in code_blocks(START, "json") if '"app"' in block.text]
+    """A folder with the `cdk.json` of the project."""
+    write_settings(tmp_path, (ROOT / "cdk.json").read_text(encoding="utf-8"))
+    return tmp_path
+
+
+def write_settings(folder: Path, text: str) -> None:
     settings = json.loads(text)
     assert settings["app"] == json.loads((ROOT / "cdk.json").read_text("utf-8"))["app"]
     settings["app"] = f"{sys.executable} {ROOT / 'app.py'}"
-    (tmp_path / "cdk.json").write_text(json.dumps(settings), encoding="utf-8")
-    return tmp_path
+    (folder / "cdk.json").write_text(json.dumps(settings), encoding="utf-8")
 
 
 def test_the_commands_of_the_page_lead_to_a_removal(
     checkout: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
+    (restricted,) = [block.text for block in code_blocks(START, "json") if '"app"' in block.text]
     outcomes = []
     with Sandbox(HyperPod(account=ACCOUNT, region=REGION)) as sandbox:
         cluster = sandbox.hyperpod.create_cluster(
@@ -64,6 +68,8 @@ def test_the_commands_of_the_page_lead_to_a_removal(
                 case ["cdk", "bootstrap"]:
                     done = sandbox.cdk(*words[1:], cwd=tmp_path_factory.mktemp("empty"))
                     assert done.returncode == 0, done.stdout
+                    if "hpnr" in words:
+                        write_settings(checkout, restricted)
                 case ["cdk", "deploy"]:
                     done = sandbox.cdk(*words[1:], "--require-approval", "never", cwd=checkout)
                     assert done.returncode == 0, done.stdout
@@ -71,4 +77,15 @@ def test_the_commands_of_the_page_lead_to_a_removal(
                     outcomes.append((outputs["Outcome"], len(cluster.present)))
                 case _:
                     pytest.fail(f"unknown command: {words}")
-    assert outcomes == [("PLANNED", 4), ("COMPLETE", 2)]
+        deployed = sandbox.client("cloudformation").get_template(
+            StackName="hyperpod-node-removal-ml-cluster"
+        )["TemplateBody"]
+    assert outcomes == [("PLANNED", 4), ("COMPLETE", 2), ("COMPLETE", 2)]
+    assert "policy/hyperpod-node-removal-boundary" in json.dumps(deployed)
+    assert "cdk-hpnr-assets" in json.dumps(deployed)
+
+
+def test_the_first_deployment_stands_before_everything_else() -> None:
+    page = START.read_text(encoding="utf-8")
+    assert page[: page.index("$ cdk deploy")].count("\n") <= 15
+    assert '"Statement"' not in page  # policies are files

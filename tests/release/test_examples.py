@@ -121,16 +121,25 @@ def test_a_verdict_in_the_events_of_each_deployment(
     assert signals()[0] == "1 of 1 removed"
 
 
-def test_guards_and_a_dry_run(cli: Cli, cluster: Cluster) -> None:
-    workers = cluster.node_ids("workers")
-    planned = cli.deploy("guarded.yaml", cluster.name, ClusterName=cluster.name, NodeIds=workers[0])
-    assert (planned["Outcome"], planned["PlannedNodes"]) == ("PLANNED", workers[0])
-    assert workers[0] in cluster.present
-    assert cli.deploy("guarded.yaml", cluster.name, DryRun="false")["RemovedNodes"] == workers[0]
-    too_many = cli.deployment("guarded.yaml", cluster.name, NodeIds=",".join(workers[1:5]))
-    cli.refused(*too_many)
-    assert any("fewer than 4 (MinRemaining)" in reason for reason in cli.reasons(cluster.name))
-    assert cluster.present >= set(workers[1:])
+def test_guards_and_a_dry_run_on_any_cluster(cli: Cli) -> None:
+    name = f"example-{uuid4().hex[:8]}"
+    cluster = cli.sandbox.hyperpod.create_cluster(
+        name, {"gpu-a": 6, "gpu-b": 2}, shutdown_seconds=0.5
+    )
+    nodes = cluster.node_ids("gpu-a")
+    planned = cli.deploy("guarded.yaml", name, ClusterName=name, NodeIds=nodes[0])
+    assert (planned["Outcome"], planned["PlannedNodes"]) == ("PLANNED", nodes[0])
+    assert nodes[0] in cluster.present
+    assert cli.deploy("guarded.yaml", name, DryRun="false")["RemovedNodes"] == nodes[0]
+    for given in (
+        {"NodeIds": ",".join(nodes[1:6])},  # more than four
+        {"NodeIds": nodes[1], "ExpectedGroups": "gpu-b"},
+        {"NodeIds": nodes[1], "ProtectedGroups": "gpu-b,gpu-a", "ExpectedGroups": ""},
+    ):
+        cli.refused(*cli.deployment("guarded.yaml", name, capabilities=(), **given))
+    reasons = "\n".join(cli.reasons(name))
+    assert all(guard in reasons for guard in ("MaxRemovals", "ExpectedGroups", "ProtectedGroups"))
+    assert cluster.present == set(nodes[1:]) | set(cluster.node_ids("gpu-b"))
 
 
 def test_a_cluster_and_a_removal_in_the_safe_order(cli: Cli) -> None:

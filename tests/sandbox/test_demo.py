@@ -1,15 +1,17 @@
 """The demo tells a true story, and says so when it would not."""
 
 import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sandbox.demo.screen import Screen
 from sandbox.demo.story import Unexpected, tell
-from sandbox.project import ROOT
+from sandbox.project import PATH, ROOT
 
 
 def test_the_demo_in_100_columns() -> None:
@@ -26,18 +28,58 @@ def test_the_demo_in_100_columns() -> None:
 
     story = " ".join(done.stdout.split())
     told = [
-        "CREATE_FAILED Custom::HyperPodNodeRemoval Received response status [FAILED]",
+        "CREATE_FAILED Removal1BFB0048 Custom::HyperPodNodeRemoval Received response status",
         "2 of 5 nodes not removed from ml-cluster (3 removed).",
-        "ROLLBACK_COMPLETE AWS::CloudFormation::Stack",
+        "ROLLBACK_COMPLETE hyperpod-node-removal-ml-cluster AWS::CloudFormation::Stack",
         "prints the end of the function's log: INFO",
         "✔ the stack was rolled back",
         "Outcome COMPLETE",
         "✔ exactly the five nodes are gone",
-        "✔ no other node was ever asked for",
+        "✔ no other node was ever requested",
+        "$ hyperpod-node-removal plan --cluster ml-cluster --node-ids i-",
+        "1 node of ml-cluster would be removed, 1 refused.",
+        "$ hyperpod-node-removal explain hyperpod-node-removal-ml-cluster",
+        "hyperpod-node-removal-ml-cluster: 1 of 2 nodes not removed from ml-cluster (1 removed).",
+        "✔ the removal of the controller was never requested",
     ]
     places = [story.find(text) for text in told]
     assert -1 not in places, dict(zip(told, places, strict=True))
     assert places == sorted(places)
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A checkout in which nothing is installed."""
+    for name in ("Makefile", "package-lock.json", "pyproject.toml", "requirements.lock"):
+        shutil.copy(ROOT / name, tmp_path)
+    return tmp_path
+
+
+def make(checkout: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["make", *words],
+        cwd=checkout,
+        env={"PATH": PATH},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_make_says_what_the_first_minutes_are_for(checkout: Path) -> None:
+    steps = make(checkout, "-n", "demo").stdout
+    told = ["It takes a few minutes", "Python packages", "pip install", "npm packages", "npm ci"]
+    places = [steps.find(text) for text in told]
+    assert -1 not in places
+    assert places == sorted(places)
+
+
+def test_make_names_the_python_that_is_missing(checkout: Path) -> None:
+    done = make(checkout, "demo", "PYTHON=python3.99")
+    assert done.returncode != 0
+    assert "There is no python3.99 on the PATH" in done.stderr
+    assert "make demo PYTHON=python3.13" in done.stderr
+    assert not (checkout / ".venv").exists()
 
 
 def test_the_demo_says_when_something_is_not_as_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,38 @@
+"""Whoever follows the examples inside a checkout has a clean `git status` afterward."""
+
+import subprocess
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+from sandbox.project import ROOT
+from tests.docs.code_blocks import DOCS, code_blocks
+
+TEMPLATES = ROOT / "examples" / "cloudformation" / "README.md"
+
+
+def generated() -> Iterator[Path]:
+    """What the CDK CLI leaves beside an app, and the AWS CLI where a page's command says."""
+    for settings in (ROOT / "cdk.json", *ROOT.glob("examples/**/cdk.json")):
+        if "node_modules" not in settings.parts:
+            yield settings.parent / "cdk.context.json"
+            yield settings.parent / "cdk.out" / "manifest.json"
+    for page, folder in ((DOCS / "cloudformation.md", ROOT), (TEMPLATES, TEMPLATES.parent)):
+        for block in code_blocks(page, "console"):
+            for words in block.commands:
+                for option, value in pairwise(words):
+                    if option == "--output-template-file":
+                        yield folder / value
+
+
+def test_git_ignores_what_the_commands_of_the_docs_generate() -> None:
+    paths = list(generated())
+    assert len(paths) >= 8
+    done = subprocess.run(
+        ["git", "check-ignore", "--no-index", *paths],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert set(done.stdout.split()) == {str(path) for path in paths}

@@ -1,0 +1,132 @@
+"""How the site looks in a real browser: on a laptop and on a phone, light and dark.
+
+Needs Chromium (on Debian: `apt-get install chromium-headless-shell`). Without one, only what the
+HTML alone shows is tested, and the skipped tests say why.
+"""
+
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any, Final
+
+import pytest
+
+from sandbox.project import PATH
+from tests.docs.code_blocks import all_code_blocks
+
+pytestmark = pytest.mark.xdist_group("docs")
+
+COLUMNS: Final = 80
+LAPTOP: Final = 1280
+PHONE: Final = 390
+BROWSERS: Final = ("chromium-headless-shell", "chromium", "google-chrome", "chrome")
+BROWSER: Final = next(filter(None, map(shutil.which, BROWSERS)), None)
+LOOK: Final = Path(__file__).with_name("look.mjs")
+
+PENDING: Final = ("command", "pipelines")
+"""Pages that are being rewritten, and are wider until then."""
+
+Page = Mapping[str, Any]
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    """Serves files and says nothing of it."""
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+        """Keep the test's output to what failed."""
+
+
+@pytest.fixture(scope="module")
+def address(site: Path) -> Iterator[str]:
+    """The site on this machine, served as a host would."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(site))) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(
+    scope="module",
+    params=[(width, scheme) for width in (LAPTOP, PHONE) for scheme in ("light", "dark")],
+    ids=lambda param: f"{param[0]}px-{param[1]}",
+)
+def looked(request: pytest.FixtureRequest, site: Path, address: str) -> list[Page]:
+    """What the browser found on each page."""
+    if BROWSER is None:
+        pytest.skip(
+            "NOBODY LOOKED AT THE SITE: no Chromium on the PATH."
+            " On Debian: apt-get install chromium-headless-shell"
+        )
+    width, scheme = request.param
+    urls = [f"{address}/{path.relative_to(site)}" for path in sorted(site.rglob("*.html"))]
+    done = subprocess.run(
+        ["node", LOOK, BROWSER, str(width), scheme],
+        input=json.dumps(urls),
+        env={"PATH": PATH, "HOME": "/nonexistent"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    pages: list[Page] = json.loads(done.stdout)
+    assert [page["url"] for page in pages] == urls
+    is_dark = scheme == "dark"
+    assert all((brightness(page["background"]) < 128) is is_dark for page in pages)
+    return pages
+
+
+def brightness(color: str) -> float:
+    """Of a color as the browser tells it: `rgb(30, 33, 41)`."""
+    return sum(map(int, color.removeprefix("rgb(").rstrip(")").split(","))) / 3
+
+
+def test_no_page_scrolls_sideways(looked: list[Page]) -> None:
+    assert [page["url"] for page in looked if page["wider"] > 0] == []
+
+
+def test_no_code_is_cut(looked: list[Page]) -> None:
+    cut = {page["url"]: page["cut"] for page in looked if page["cut"]}
+    assert {url: code for url, code in cut.items() if not is_pending(url)} == {}
+
+
+def is_pending(place: str) -> bool:
+    return any(f"/{name}." in place for name in PENDING)
+
+
+def test_no_table_is_wider_than_a_laptop(looked: list[Page]) -> None:
+    """On a phone a table may be: it scrolls by itself, and its identifiers stay whole."""
+    on_laptop = [page for page in looked if page["width"] == LAPTOP]
+    assert {page["url"]: page["scrolled"] for page in on_laptop if page["scrolled"]} == {}
+
+
+def test_no_identifier_in_a_table_is_broken(looked: list[Page]) -> None:
+    assert {page["url"]: page["broken"] for page in looked if page["broken"]} == {}
+
+
+def test_decision_records_are_folded_until_one_is_open(looked: list[Page]) -> None:
+    unfolded = {page["url"] for page in looked if page["decisions"]}
+    if looked[0]["width"] == LAPTOP:  # a phone has the navigation in a drawer
+        assert unfolded == {page["url"] for page in looked if "/adr/" in page["url"]}
+
+
+def test_what_the_copy_button_copies_can_be_pasted_into_a_shell(looked: list[Page]) -> None:
+    copied = [text for page in looked for text in page["copied"]]
+    assert len(copied) > 50
+    assert [text for text in copied if not text or text.startswith("$ ") or "\n$ " in text] == []
+    assert any(text.startswith("cdk deploy -c cluster=ml-cluster \\\n") for text in copied)
+
+
+def test_code_is_at_most_80_columns_wide() -> None:
+    wide = [
+        block.place
+        for block in all_code_blocks()
+        if any(len(line) > COLUMNS for line in block.text.splitlines())
+    ]
+    assert [place for place in wide if not is_pending(place)] == []
