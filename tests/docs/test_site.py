@@ -110,7 +110,9 @@ def test_the_icon_is_our_own_and_small(site: Path, pages: dict[Path, Elements]) 
 def test_files_outside_the_site_are_linked_once_the_repository_has_an_address(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    given = "[`examples/pipelines`](../examples/pipelines), [the app](../app.py), [here](start.md#x)"
+    given = (
+        "[`examples/pipelines`](../examples/pipelines), [the app](../app.py), [here](start.md#x)"
+    )
     address = docs_site.repository_address
     assert not address('[project]\nname = "a"\n')
     assert linked(given) == "`examples/pipelines`, the app (`app.py`), [here](start.md#x)"
