@@ -20,6 +20,7 @@ WIDE: Final = {
 }
 """Pages whose cards and tables get the room of a sidebar. Said here, not in front matter, which the
 repository would show."""
+_WHOLE: Final = re.compile(r"<code>(?=[^<\s]+</code>|[^<]{1,40}</code>)")
 _LINK_OUTSIDE: Final = re.compile(r"\[([^\]]+)\]\(((?:\.\./)+[^)#\s]*)(#[^)\s]*)?\)")
 
 
@@ -74,6 +75,11 @@ def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: 
         return f"`{path}`" if label.strip("`") == path else f"{label} (`{path}`)"
 
     return _LINK_OUTSIDE.sub(outside, markdown)
+
+
+def on_page_content(html: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001
+    """Mark the code that a table must not break: identifiers, and anything short."""
+    return _WHOLE.sub('<code class="whole">', html)
 
 
 def repository_address(pyproject: str) -> str:

@@ -35,7 +35,7 @@ function found() {
     ).length,
     scrolled: cutOff(".md-typeset__scrollwrap"), // tables
     broken: [...document.querySelectorAll(".md-content td code")]
-      .filter((code) => code.getClientRects().length > 1)
+      .filter((code) => /^\S+$/.test(text(code)) && code.getClientRects().length > 1)
       .map(text),
   };
 }

@@ -109,7 +109,7 @@ def test_commands_exist_and_have_their_options(block: CodeBlock) -> None:
             case "hyperpod-node-removal":
                 assert parser().parse_args(words[1:])
             case _:
-                assert words[0] in {"aws", "pip", "git", "gh"}
+                assert words[0] in {"aws", "gh", "git", "pip", "scontrol", "sinfo"}
 
 
 @cache

@@ -110,16 +110,18 @@ def test_the_icon_is_our_own_and_small(site: Path, pages: dict[Path, Elements]) 
 def test_files_outside_the_site_are_linked_once_the_repository_has_an_address(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    given = "[`examples/hooks`](../examples/hooks), [the app](../app.py), [here](start.md#x)"
+    given = (
+        "[`examples/pipelines`](../examples/pipelines), [the app](../app.py), [here](start.md#x)"
+    )
     address = docs_site.repository_address
     assert not address('[project]\nname = "a"\n')
-    assert linked(given) == "`examples/hooks`, the app (`app.py`), [here](start.md#x)"
+    assert linked(given) == "`examples/pipelines`, the app (`app.py`), [here](start.md#x)"
 
     repository = "https://git.example.com/team/removal"
     pyproject = f'[project]\n[project.urls]\nRepository = "{repository}/"\n'
     monkeypatch.setattr(docs_site, "repository_address", lambda _: address(pyproject))
     assert linked(given) == (
-        f"[`examples/hooks`]({repository}/blob/HEAD/examples/hooks),"
+        f"[`examples/pipelines`]({repository}/blob/HEAD/examples/pipelines),"
         f" [the app]({repository}/blob/HEAD/app.py), [here](start.md#x)"
     )
     with pytest.raises(PluginError, match="no_such_file is not a file of the repository"):
