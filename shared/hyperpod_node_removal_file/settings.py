@@ -11,7 +11,6 @@ from hyperpod_node_removal_contract import MissingNodes, PartialFailure, Removal
 from hyperpod_node_removal_contract.properties import BY_KEY
 from hyperpod_node_removal_file.values import READERS, SettingsError, SourceValue, raise_all
 
-
 _MEANT: Final = {
     **{key: key for key in BY_KEY},
     "nodes": "node_ids",

@@ -308,7 +308,9 @@ def test_a_stack_that_failed_as_a_whole_shows_its_own_reason() -> None:
 
 
 NO_EXPORT = "No export named -SubnetAPublic found. Rollback requested by user."
-FAILED_TO_CREATE = "The following resource(s) failed to create: [Role]. . Rollback requested by user."
+FAILED_TO_CREATE = (
+    "The following resource(s) failed to create: [Role]. . Rollback requested by user."
+)
 TOKEN = "The security token included in the request is invalid (Service: AmazonIdentityManagement)"
 
 
