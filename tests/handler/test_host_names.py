@@ -39,7 +39,8 @@ def test_the_instances_of_the_hosts_are_named(
     one, two = cluster.node_ids("workers")[1], cluster.node_ids("workers")[-1]
     full, other = hosts(world, one, two)
     short = other.partition(".")[0]
-    answer = function.send(request_type, **{name: [full, short, "ip-10-99-99-99"]})
+    properties: dict[str, Any] = {name: [full, short, "ip-10-99-99-99"]}
+    answer = function.send(request_type, **properties)
     assert answer["Status"] == "FAILED"
     assert answer["Reason"].startswith(f"{name}: '{full}' {REFUSED}")
     label = full.partition(".")[0]
