@@ -31,29 +31,26 @@ PARAMETERS: Final = {
 
 
 def resolved(value: Any, parameters: Mapping[str, str]) -> Any:
-    """A part of a template with Ref and Sub evaluated."""
-    if isinstance(value, list):
-        return [resolved(item, parameters) for item in value]
-    if not isinstance(value, dict):
-        return value
-    if "Ref" in value:
-        return parameters[value["Ref"]]
-    if "Fn::Select" in value:
-        index, values = resolved(value["Fn::Select"], parameters)
-        return values[index]
-    if "Fn::Split" in value:
-        separator, text = resolved(value["Fn::Split"], parameters)
-        return text.split(separator)
-    if "Fn::Sub" in value:
-        text = value["Fn::Sub"]
-        if isinstance(text, list):
-            text, more = text
-            parameters = {**parameters, **resolved(more, parameters)}
-        for name, given in parameters.items():
-            text = text.replace(f"${{{name}}}", given)
-        assert "${" not in text
-        return text
-    return {key: resolved(item, parameters) for key, item in value.items()}
+    """A part of a template with its functions evaluated."""
+    match value:
+        case list():
+            return [resolved(item, parameters) for item in value]
+        case {"Ref": name}:
+            return parameters[name]
+        case {"Fn::Select": [index, values]}:
+            return resolved(values, parameters)[index]
+        case {"Fn::Split": [separator, text]}:
+            return resolved(text, parameters).split(separator)
+        case {"Fn::Sub": [text, more]}:
+            return resolved({"Fn::Sub": text}, {**parameters, **resolved(more, parameters)})
+        case {"Fn::Sub": text}:
+            for name, given in parameters.items():
+                text = text.replace(f"${{{name}}}", given)
+            assert "${" not in text
+            return text
+        case dict():
+            return {key: resolved(item, parameters) for key, item in value.items()}
+    return value
 
 
 class _Template(yaml.SafeLoader):
