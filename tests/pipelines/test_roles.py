@@ -9,6 +9,8 @@ import pytest
 import yaml
 from ministack.core.iam_evaluator import EvalContext, evaluate_trust_policy
 
+from sandbox.aws import Sandbox
+from tests.docs.code_blocks import DOCS, code_blocks
 from tests.docs.policy import Policy, as_list
 from tests.pipelines.team import EXAMPLE
 
@@ -30,7 +32,7 @@ PARAMETERS: Final = {
 }
 
 
-def resolved(value: Any, parameters: Mapping[str, str]) -> Any:
+def resolved(value: Any, parameters: Mapping[str, str]) -> Any:  # noqa: PLR0911 - a case each
     """A part of a template with its functions evaluated."""
     match value:
         case list():
@@ -199,3 +201,23 @@ def test_the_role_that_deploys_is_that_of_the_documentation(roles: Roles) -> Non
     assert as_list(statement["Action"]) == ["sts:AssumeRole"]
     resources = [resource.replace("hnb659fds", "hpnr") for resource in statement["Resource"]]
     assert resources == [resource for _, resource in shown.resources]
+
+
+def test_the_command_of_the_page_makes_the_roles(sandbox: Sandbox) -> None:
+    (command,) = (
+        command
+        for block in code_blocks(DOCS / "pipelines.md", "console")
+        for command in block.commands
+        if "roles/github.yaml" in command
+    )
+    sandbox.aws(*command[1:], cwd=EXAMPLE)
+    outputs = sandbox.outputs("removal-pipeline-roles")
+    assert set(outputs) == {"ReadRoleArn", "DeployRoleArn"}
+    name = outputs["DeployRoleArn"].rpartition("/")[2]
+    shown = json.loads(sandbox.aws("iam", "get-role", "--role-name", name, cwd=EXAMPLE).stdout)
+    (statement,) = shown["Role"]["AssumeRolePolicyDocument"]["Statement"]
+    host = HOSTS["github"][0]
+    assert statement["Condition"]["StringEquals"] == {
+        f"{host}:aud": "sts.amazonaws.com",
+        f"{host}:sub": "repo:team/removals:environment:removals",
+    }
