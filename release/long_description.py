@@ -1,8 +1,7 @@
 """The long description of the package: README.md, with links that work outside the repository.
 
-hatchling calls it for the wheel and the sdist (`[tool.hatch.metadata.hooks.custom]`). The address is
-that of `[project.urls]`, `Repository`, as for the site (`release/docs_site.py`). While it is not set,
-the text stays as it is.
+hatchling calls it for the wheel and the sdist (`[tool.hatch.metadata.hooks.custom]`). The address
+is the `Repository` of `[project.urls]`. While it is not set, the text stays as it is.
 """
 
 import re

@@ -5,8 +5,8 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
 OLDEST: Final = (2, 269)
-"""Version. Those before have no `Validations.acknowledge` (up to 2.251), or refuse the ids of cdk-nag's
-findings on `Resource::arn:...` there: "The '::' delimiter is reserved"."""
+"""Version. Those before have no `Validations.acknowledge` (up to 2.251), or refuse the ids of
+cdk-nag's findings on `Resource::arn:...` there: "The '::' delimiter is reserved"."""
 
 
 def _check() -> None:

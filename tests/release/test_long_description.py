@@ -1,4 +1,4 @@
-"""What an index shows of the package: README.md, whose links work there once there is an address."""
+"""What an index shows of the package: README.md, with links that work once there is an address."""
 
 import email
 import re
