@@ -96,10 +96,12 @@ class _Explanation:
         failed = [event for event in self._events if event.is_failure]
         is_unexplained = not failed and not any(event.is_reason_of_stack for event in self._events)
         notes = [_nested(event) for event in failed if event.is_nested_stack]
+        others_failed = "The removal did not fail, but other resources did."
         if not self._removals and not state.is_in_progress and self._has_no_removal():
             if is_unexplained:
                 return replace(unknown(subject, self._no_removal()), stack=state.report())
             # What failed may have kept the removal from being made at all.
+            others_failed = "Resources of the stack failed."
             notes.append(f"No removal (a {RESOURCE_TYPE} resource) is in the stack so far.")
         attributes: dict[str, str] = {}
         if failed:
@@ -119,7 +121,7 @@ class _Explanation:
         return Report(
             subject=subject,
             conclusion=Conclusion.PROBLEMS if nodes or problems else Conclusion.FINE,
-            headline=" ".join(headlines) or "The removal did not fail, but other resources did.",
+            headline=" ".join(headlines) or others_failed,
             cluster=next((one.cluster for one in found if one.cluster), ""),
             problems=problems,
             nodes=nodes,
