@@ -86,7 +86,7 @@ $(READY): requirements.lock package-lock.json pyproject.toml
 	touch $@
 
 lock:
-	$(BIN)/uv pip compile pyproject.toml --group dev --extra app --extra cli --universal --python-version 3.11 \
+	$(BIN)/uv pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.11 \
 	  --generate-hashes --no-header --no-emit-index-url --upgrade --quiet -o requirements.lock
 	$(BIN)/uv pip compile pyproject.toml examples/pipelines/requirements.in --extra app --extra cli \
 	  --constraint requirements.lock --universal --python-version 3.11 --generate-hashes --no-header \

@@ -97,7 +97,13 @@ def _pattern(form: str) -> Schema:
 
 
 def _names(row: Row) -> Schema:
-    """Describe a list of names or comma-joined names; blanks and empty entries do not count."""
+    """Describe a list of names, or a text of names; blanks and empty entries do not count."""
+    if row.is_pasted:
+        between = contract.SEPARATOR_FORM
+        names = f"{between}*(?:{row.form}(?:{between}+{row.form})*{between}*)?"
+        first, last = contract.LIST_BRACKETS
+        text = {"type": "string", "pattern": rf"^(?:{names}|\s*{first}{names}{last}\s*)$"}
+        return {"anyOf": [{"type": "array", "items": text}, text]}
     name = rf"\s*(?:{row.form}\s*)?"
     return {
         "anyOf": [

@@ -14,12 +14,49 @@ POLL_DEFAULT: Final = 5.0
 POLL_MIN: Final = 0.1
 SECONDS_MAX: Final = 86_400
 
+SHELLS: Final = ("bash", "zsh", "fish")
+_FILES: Final = {
+    "bash": "_shtab_compgen_files",
+    "zsh": "_files",
+    "fish": "(__fish_complete_path (commandline -ct))",
+}
+"""How each shell completes the name of a file, in shtab's words (its `FILE`)."""
+
 _EXIT_CODES: Final = """\
 exit codes:
   0  no problems found
-  1  a file is invalid, a guard is violated, a node would be refused, or a removal failed
-  2  unknown: wrong usage, no credentials or permissions, or no such cluster or stack
+  1  a file is invalid, a guard is violated, a node would be refused,
+     or a removal failed
+  2  unknown: wrong usage, no credentials or permissions,
+     or no such cluster or stack
 """
+
+
+_EXAMPLES: Final = {
+    "validate": """\
+  %(prog)s removals.yaml
+  %(prog)s removals/*.yaml --junit results.xml
+  generate-removals | %(prog)s -
+""",
+    "plan": """\
+  %(prog)s removals.yaml
+  %(prog)s --cluster ml-cluster --node-ids i-0123456789abcdef0
+  %(prog)s removals.yaml --markdown > comment.md
+""",
+    "explain": """\
+  %(prog)s hyperpod-node-removal-ml-cluster
+  %(prog)s hyperpod-node-removal-ml-cluster --json
+""",
+    "watch": """\
+  %(prog)s hyperpod-node-removal-ml-cluster
+  %(prog)s hyperpod-node-removal-ml-cluster --wait 60
+""",
+    "completion": """\
+  source <(%(prog)s bash)
+  %(prog)s zsh > ~/.zfunc/_hyperpod-node-removal
+  %(prog)s fish | source
+""",
+}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -47,7 +84,7 @@ def parser() -> argparse.ArgumentParser:
             name,
             help=what,
             description=f"{what[0].upper()}{what[1:]}.",
-            epilog=_EXIT_CODES,
+            epilog=f"examples:\n{_EXAMPLES[name]}\n{_EXIT_CODES}",
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )
@@ -87,19 +124,25 @@ def parser() -> argparse.ArgumentParser:
         default=POLL_DEFAULT,
         help="how often to check the stack (default: %(default)g)",
     )
+
+    completion = add("completion", "print what makes a shell complete this command")
+    completion.add_argument("shell", metavar="SHELL", choices=SHELLS, help=", ".join(SHELLS))
     return top
+
+
+def _completes_files(action: argparse.Action) -> None:
+    action.complete = _FILES  # type: ignore[attr-defined]  # shtab looks for it
 
 
 def _add_files(command: argparse.ArgumentParser, number: str) -> None:
     text = "removal file in YAML or JSON; - for standard input"
-    command.add_argument("files", metavar="FILE", nargs=number, help=text)
+    _completes_files(command.add_argument("files", metavar="FILE", nargs=number, help=text))
 
 
 def _add_stack(command: argparse.ArgumentParser) -> None:
     command.add_argument("stack", metavar="STACK", help="name or ARN of the stack")
-    command.add_argument(
-        "--file", metavar="FILE", help="removal file in which annotations mark the failed nodes"
-    )
+    text = "removal file in which annotations mark the failed nodes"
+    _completes_files(command.add_argument("--file", metavar="FILE", help=text))
     _add_formats(command, markdown=True)
     _add_connection(command)
 
@@ -112,10 +155,11 @@ def _add_formats(command: argparse.ArgumentParser, *, markdown: bool = False) ->
         formats.add_argument(
             "--markdown", action="store_true", help="print Markdown for a pull request comment"
         )
-    group.add_argument("--junit", metavar="FILE", help="also write the results as JUnit XML")
-    group.add_argument(
-        "--code-quality", metavar="FILE", help="also write a GitLab code quality report"
-    )
+    for option, text in (
+        ("--junit", "also write the results as JUnit XML"),
+        ("--code-quality", "also write a GitLab code quality report"),
+    ):
+        _completes_files(group.add_argument(option, metavar="FILE", help=text))
     group.add_argument(
         "--annotations",
         choices=["github"],

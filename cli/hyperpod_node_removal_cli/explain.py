@@ -94,12 +94,15 @@ class _Explanation:
     def report(self, subject: str) -> Report:
         state = self._state
         failed = [event for event in self._events if event.is_failure]
-        if not self._removals and self._has_no_removal():
-            return unknown(
-                subject,
-                f"The stack has no removal (a {RESOURCE_TYPE} resource); specify the stack that"
-                " declares it, by its ARN if it was deleted or is nested.",
-            )
+        is_unexplained = not failed and not any(event.is_reason_of_stack for event in self._events)
+        notes = [_nested(event) for event in failed if event.is_nested_stack]
+        others_failed = "The removal did not fail, but other resources did."
+        if not self._removals and not state.is_in_progress and self._has_no_removal():
+            if is_unexplained:
+                return replace(unknown(subject, self._no_removal()), stack=state.report())
+            # What failed may have kept the removal from being made at all.
+            others_failed = "Resources of the stack failed."
+            notes.append(f"No removal (a {RESOURCE_TYPE} resource) is in the stack so far.")
         attributes: dict[str, str] = {}
         if failed:
             found = [self._failed_removal(event) for event in failed if event.is_removal]
@@ -118,13 +121,21 @@ class _Explanation:
         return Report(
             subject=subject,
             conclusion=Conclusion.PROBLEMS if nodes or problems else Conclusion.FINE,
-            headline=" ".join(headlines) or "The removal did not fail, but other resources did.",
+            headline=" ".join(headlines) or others_failed,
             cluster=next((one.cluster for one in found if one.cluster), ""),
             problems=problems,
             nodes=nodes,
-            notes=tuple(dict.fromkeys(note for one in found for note in one.notes)),
+            notes=tuple(dict.fromkeys((*(note for one in found for note in one.notes), *notes))),
             stack=state.report(),
             attributes=attributes,
+        )
+
+    def _no_removal(self) -> str:
+        if self._state.is_under_review:
+            return "Nothing was deployed: no change set of the stack has been executed."
+        return (
+            f"The stack has no removal (a {RESOURCE_TYPE} resource); specify the stack that"
+            " declares it, by its ARN if it was deleted or is nested."
         )
 
     def _has_no_removal(self) -> bool:
@@ -151,11 +162,7 @@ class _Explanation:
 
     def _failed_as_a_whole(self) -> _Found:
         """Explain an operation that no resource failed: its own reason, or a cancellation."""
-        own = tuple(
-            Problem(event.text)
-            for event in self._events[1:]
-            if event.is_stack and event.reason and not event.status.endswith("_COMPLETE")
-        )
+        own = tuple(Problem(event.text) for event in self._events if event.is_reason_of_stack)
         if own:
             return _Found("The operation failed as a whole; no single resource failed.", own)
         if self._state.is_deleted:
@@ -229,6 +236,11 @@ class _Explanation:
             return [output]
         resources = self._stacks.resources(self._state.stack_id)
         return [name for kind, name in resources if kind == LOG_GROUP and name]
+
+
+def _nested(event: StackEvent) -> str:
+    stack = event.physical_id
+    return f"Why the nested stack failed: hyperpod-node-removal explain {stack}" if stack else ""
 
 
 def _nodes(logged: LoggedRemoval) -> tuple[NodeReport, ...]:

@@ -19,7 +19,14 @@ from hyperpod_node_removal_cli.validate import open_file, validate_file
 if TYPE_CHECKING:
     from hyperpod_node_removal_cli.connection import Connection
 
-_LIBRARIES: Final = frozenset({"boto3", "botocore", "rich", "yaml"})
+_EXTRAS: Final = {
+    "boto3": "cli",
+    "botocore": "cli",
+    "rich": "cli",
+    "yaml": "cli",
+    "shtab": "completion",
+}
+"""What installs a library, by its name."""
 _INTERRUPTED: Final = 130
 """Exit code after Ctrl-C, as shells have it: 128 and the number of SIGINT."""
 
@@ -33,12 +40,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.command == "plan" and bool(options.files) == bool(options.cluster):
         command_line.error("plan: give FILE..., or --cluster NAME with --node-ids ID...")
     try:
+        if options.command == "completion":
+            import shtab  # noqa: PLC0415
+
+            print(shtab.complete(command_line, shell=options.shell))
+            return int(Conclusion.FINE)
         findings = Findings(options.command, tuple(_reports(options)))
         _show(findings, options)
     except ModuleNotFoundError as error:
-        if str(error.name).partition(".")[0] not in _LIBRARIES:
+        extra = _EXTRAS.get(str(error.name).partition(".")[0])
+        if extra is None:
             raise
-        return _cannot(f"{error.name} is not installed; pip install 'hyperpod-node-removal[cli]'")
+        wanted = f"hyperpod-node-removal[{extra}]"
+        return _cannot(f"{error.name} is not installed; pip install '{wanted}'")
     except BrokenPipeError:
         # Whoever reads has seen enough. Nothing more may be written, not even at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

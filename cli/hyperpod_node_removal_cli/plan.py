@@ -6,6 +6,7 @@ The plan is made by the function's own code, so what it says here is what the fu
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 from hyperpod_node_removal_cli.connection import Connection, UnknownError
 from hyperpod_node_removal_cli.report import (
@@ -79,6 +80,8 @@ def _report(file: RemovalFile, plan: Plan, description: ClusterDescription) -> R
     settings = file.settings
     nodes = tuple(_node(row, node, file) for row, node in zip(plan.rows(), plan.nodes, strict=True))
     broken = plan.broken(_guards(settings))
+    if broken:
+        nodes = tuple(map(_guarded, nodes))
     is_refused = any(node.is_wrong for node in nodes)
     return Report(
         subject=file.name,
@@ -121,6 +124,12 @@ def _node(row: PlanRow, node: RequestedNode, file: RemovalFile) -> NodeReport:
         file=file.name,
         line=file.node_lines.get(row.node),
     )
+
+
+def _guarded(node: NodeReport) -> NodeReport:
+    """Return the node as the set is refused: what would be removed is not."""
+    is_going = node.outcome is NodeOutcome.REMOVE
+    return replace(node, outcome=NodeOutcome.GUARDED) if is_going else node
 
 
 def _headline(nodes: tuple[NodeReport, ...], description: ClusterDescription) -> str:

@@ -28,6 +28,8 @@ class NodeOutcome(StrEnum):
     ALREADY_LEAVING = "already leaving"
     ALREADY_ABSENT = "already absent"
     REFUSED = "refused"
+    GUARDED = "guarded"
+    """It would be removed, but a guard refuses the whole set."""
     UNKNOWN = "unknown"
     """It was there, and was not a moment later: the next listing would tell."""
     FAILED = "failed"
@@ -111,8 +113,9 @@ class GroupChange:
 
     @property
     def text(self) -> str:
-        """The line to change in the template."""
-        return f"{self.name}: InstanceCount {self.before} -> {self.after}"
+        """The line to change in the template. A group that loses its last node is marked."""
+        mark = "" if self.after else " (no nodes remain)"
+        return f"{self.name}: InstanceCount {self.before} -> {self.after}{mark}"
 
 
 @dataclass(frozen=True, kw_only=True)

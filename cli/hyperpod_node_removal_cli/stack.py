@@ -22,6 +22,7 @@ _PHYSICAL_ID_PREFIX: Final = "hyperpod-node-removal/"
 _BEGINNINGS: Final = frozenset({"CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "IMPORT_IN_PROGRESS"})
 _DELETION: Final = "DELETE_IN_PROGRESS"
 _CANCELLED: Final = ("Resource creation cancelled", "Resource update cancelled")
+_BY_USER: Final = "User Initiated"
 
 _REDEPLOY: Final = (
     "Redeploy the same set; nodes that have left in the meantime count as done. Or roll back:"
@@ -68,9 +69,20 @@ STATUSES: Final[Mapping[str, tuple[str, str]]] = {
             " --stack-name {name} --retain-resources LOGICAL_ID"
         ),
     ),
+    "IMPORT_ROLLBACK_COMPLETE": (
+        "an import of resources failed and was rolled back.",
+        "The stack is as it was before the import and can be deployed again.",
+    ),
+    "IMPORT_ROLLBACK_FAILED": (
+        "an import of resources failed, and so did its rollback: the stack is stuck.",
+        "Fix what failed in the rollback, then import again.",
+    ),
     "REVIEW_IN_PROGRESS": (
         "a change set has yet to be executed; nothing was deployed.",
-        "Execute the change set, or delete it.",
+        (
+            "Execute the change set, or delete it. If its creation failed, see why: aws"
+            " cloudformation describe-events --stack-name {name}"
+        ),
     ),
 }
 
@@ -85,7 +97,10 @@ class StackEvent:
     physical_id: str
     resource_type: str
     status: str
+    """Of the resource, or of a hook that failed, such as `HOOK_COMPLETE_FAILED`."""
     reason: str
+    stack_id: str
+    """The stack whose events have it."""
 
     @property
     def is_removal(self) -> bool:
@@ -103,8 +118,22 @@ class StackEvent:
 
     @property
     def is_stack(self) -> bool:
-        """Whether it is about a stack as a whole."""
-        return self.resource_type == _STACK
+        """Whether it is about the stack as a whole, and not about one that is nested in it."""
+        return self.resource_type == _STACK and self.physical_id == self.stack_id
+
+    @property
+    def is_nested_stack(self) -> bool:
+        """Whether it is about a stack that is nested in this one."""
+        return self.resource_type == _STACK and not self.is_stack
+
+    @property
+    def is_reason_of_stack(self) -> bool:
+        """Whether it says why the operation as a whole did not succeed."""
+        return (
+            self.is_stack
+            and self.reason not in {"", _BY_USER}
+            and not self.status.endswith("_COMPLETE")
+        )
 
     @property
     def is_failure(self) -> bool:
@@ -144,7 +173,12 @@ class StackState:
     @property
     def is_in_progress(self) -> bool:
         """Whether an operation is under way. A stack under review has not begun."""
-        return self.status.endswith("_IN_PROGRESS") and self.status != "REVIEW_IN_PROGRESS"
+        return self.status.endswith("_IN_PROGRESS") and not self.is_under_review
+
+    @property
+    def is_under_review(self) -> bool:
+        """Whether it has but change sets so far, none of which was executed."""
+        return self.status == "REVIEW_IN_PROGRESS"
 
     def with_end(self, events: Sequence[StackEvent]) -> Self:
         """Return the stack as its newest event shows it, if that is the end of the operation.
@@ -225,16 +259,28 @@ class Stacks:
         with aws.translated("DescribeStackEvents"):
             pages = self._client.get_paginator("describe_stack_events")
             for page in pages.paginate(StackName=stack_id):
-                yield from map(_event, page.get("StackEvents") or ())
+                for event in page.get("StackEvents") or ():
+                    if "HookStatus" not in event or _is_failed_hook(event):
+                        yield _event(event)
+
+
+def _is_failed_hook(event: Mapping[str, Any]) -> bool:
+    """Whether a hook refuses the resource. One that passes, or only warns, is of no interest."""
+    has_failed = str(event.get("HookStatus", "")).endswith("_FAILED")
+    return has_failed and event.get("HookFailureMode") != "WARN"
 
 
 def _event(event: Mapping[str, Any]) -> StackEvent:
+    hook = f"{event.get('HookType', '')}: {event.get('HookStatusReason', '')}"
     return StackEvent(
         event_id=str(event["EventId"]),
         time=event["Timestamp"],
         logical_id=str(event.get("LogicalResourceId", "")),
         physical_id=str(event.get("PhysicalResourceId", "")),
         resource_type=str(event.get("ResourceType", "")),
-        status=str(event.get("ResourceStatus", "")),
-        reason=printable(str(event.get("ResourceStatusReason", ""))),
+        status=str(event.get("HookStatus") or event.get("ResourceStatus", "")),
+        reason=printable(
+            hook if "HookStatus" in event else str(event.get("ResourceStatusReason", ""))
+        ),
+        stack_id=str(event["StackId"]),
     )

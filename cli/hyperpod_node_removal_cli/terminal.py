@@ -45,6 +45,7 @@ _STYLES: Final = {
 _OUTCOMES: Final = {
     NodeOutcome.REMOVE: "cyan",
     NodeOutcome.REFUSED: "red",
+    NodeOutcome.GUARDED: "red",
     NodeOutcome.FAILED: "red",
 }
 

@@ -157,7 +157,8 @@ def _of_event(event: StackEvent) -> Progress | None:
         return Progress(event.time, event.verdict)
     if not (event.is_removal or event.is_stack) and event.status.endswith("_IN_PROGRESS"):
         return None
-    reason = f": {event.reason}" if event.is_failure and event.reason else ""
+    has_reason = event.reason and (event.is_failure or event.is_reason_of_stack)
+    reason = f": {event.reason}" if has_reason else ""
     return Progress(
         event.time,
         f"{event.status} {event.logical_id} ({event.resource_type}){reason}",

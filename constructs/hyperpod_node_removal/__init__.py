@@ -17,6 +17,7 @@
     app.synth()
 """
 
+import hyperpod_node_removal._aws_cdk_lib  # noqa: F401  # first, since it says what is too old
 from hyperpod_node_removal._backup_marker import BackupMarker
 from hyperpod_node_removal._dashboard import NodeRemovalDashboard
 from hyperpod_node_removal._eks_drain import EksDrain

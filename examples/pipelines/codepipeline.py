@@ -42,7 +42,7 @@ CONNECTION = (
 )
 """A connection of the account to the repository's host, instead of a key."""
 
-CHECK = ("ci/install.sh", "ci/report.sh validate removals/*", "ci/synth.sh")
+CHECK = ("ci/install.sh", "ci/report-all.sh validate", "ci/synth.sh")
 CLI_VERSION = json.loads(Path("package.json").read_text("utf-8"))["devDependencies"]["aws-cdk"]
 BUILDS = BuildEnvironment(build_image=LinuxBuildImage.STANDARD_7_0)
 
@@ -90,7 +90,7 @@ class NodeRemovalPipeline(Stack):
             "Plan",
             input=source,
             # For whoever approves. A set that breaks a guard is refused by the function as well.
-            commands=["ci/install.sh", "ci/report.sh plan removals/* || true"],
+            commands=["ci/install.sh", "ci/report-all.sh plan || true"],
             partial_build_spec=build_spec(()),
             role_policy_statements=[
                 self._reading("sagemaker", "cluster/*", "DescribeCluster", "ListClusterNodes")
@@ -127,7 +127,7 @@ class NodeRemovalPipeline(Stack):
 
     def _explainer(self) -> Project:
         """Tells what came of each stack's last operation, node by node."""
-        others = [".git", "cdk.out", "node_modules", "results"]
+        others = [".git", ".venv", "cdk.out", "node_modules", "results"]
         files = Asset(self, "Files", path=".", exclude=others)
         project = Project(
             self,
@@ -138,8 +138,14 @@ class NodeRemovalPipeline(Stack):
         )
         stacks, logs = "stack/hyperpod-node-removal-*", "log-group:hyperpod-node-removal-*"
         for statement in (
-            self._reading("cloudformation", stacks, "DescribeStacks", "DescribeStackEvents"),
-            self._reading("logs", logs, "FilterLogEvents", "GetLogEvents"),
+            self._reading(
+                "cloudformation",
+                stacks,
+                "DescribeStacks",
+                "DescribeStackEvents",
+                "DescribeStackResources",
+            ),
+            self._reading("logs", logs, "FilterLogEvents"),
         ):
             project.add_to_role_policy(statement)
         return project
@@ -155,8 +161,10 @@ class NodeRemovalPipeline(Stack):
 def main() -> None:
     """Synthesize the pipeline, or say what is wrong with the files."""
     app = App()
+    folder = Path("removals")
+    folder.mkdir(exist_ok=True)  # Git keeps no empty folder
     try:
-        removals = read_removal_folder(Path("removals"), "removals")
+        removals = read_removal_folder(folder, "removals")
     except SettingsError as error:
         sys.exit("\n".join(f"error: {problem}" for problem in error.every))
     stages = [NodeRemovalStage(app, one.stack_name, removal=one) for one in removals]

@@ -23,6 +23,7 @@ from hyperpod_node_removal_handler.custom_resource import (
 )
 from hyperpod_node_removal_handler.envelope import Envelope
 from hyperpod_node_removal_handler.handover import Continuation
+from hyperpod_node_removal_handler.host_names import instances_of
 from hyperpod_node_removal_handler.reconciler import Reconciler
 from hyperpod_node_removal_handler.removal import Removal
 from hyperpod_node_removal_handler.reply import RepliedError
@@ -250,6 +251,9 @@ def _refused(event: Mapping[str, Any], context: LambdaContext, error: RequestErr
             except StackNotUpdatingError as not_updating:
                 if not_updating.is_rolling_back:
                     return _not_updating(event, context, not_updating)
-    return report.failure(
-        cluster_of(event["ResourceProperties"]), f"{error} {untouched}", log_place(context)
-    )
+    cluster = cluster_of(event["ResourceProperties"])
+    sentence = f"{error} {untouched}"
+    handler.unfinished = lambda _: report.failure(cluster, sentence, log_place(context))
+    if instances := instances_of(error.host_names, cluster):
+        sentence = f"{error} {instances} {untouched}"
+    return report.failure(cluster, sentence, log_place(context))

@@ -20,6 +20,11 @@ from hyperpod_node_removal_contract.properties import BY_NAME, FLAGS, WHOLE_NUMB
 class RequestError(ValueError):
     """The properties do not describe a removal. Its text is a sentence for the stack event."""
 
+    def __init__(self, text: str, host_names: tuple[str, ...] = ()) -> None:
+        super().__init__(text)
+        self.host_names = host_names
+        """Host names that stand where ids belong."""
+
 
 # Values as CloudFormation sends them: every scalar as a string. A list may be one comma-joined
 # string, and an empty CommaDelimitedList parameter is a list of one empty string.
@@ -83,17 +88,22 @@ def _number(row: Row, value: object) -> int:
 
 def _names(row: Row, value: object) -> tuple[str, ...]:
     """A list, each name once, in order. Blanks do not count."""
-    items = value.split(",") if isinstance(value, str) else value
-    if not isinstance(items, list | tuple):
+    if not isinstance(value, str | list | tuple):
         raise RequestError(f"{row.name}: {quoted(value)} is not a list.")
-    names: dict[str, None] = {}
-    for item in items:
+    for item in value:
         if not isinstance(item, str):
             raise RequestError(f"{row.name}: {quoted(item)} is not text.")
-        if name := item.strip():
-            _refuse(row, row.problem(name))
-            names[name] = None
-    return tuple(names)
+    names = tuple(dict.fromkeys(row.names_in(_joined(value))))
+    for name in names:
+        if problem := row.problem(name):
+            hosts = tuple(filter(contract.is_host_name, names))
+            raise RequestError(f"{row.name}: {problem}.", hosts)
+    return names
+
+
+def _joined(value: object) -> str:
+    """Return a list as one text: it may be the parts of a text that was pasted into a parameter."""
+    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def _counts(row: Row, value: object) -> dict[str, int]:
@@ -257,9 +267,7 @@ def _target(properties: Mapping[str, Any]) -> tuple[object, ...]:
     """What properties say about what to remove. Old ones need not be valid for this version."""
 
     def names(name: Property) -> frozenset[str]:
-        value = properties.get(name) or ()
-        items = value if isinstance(value, list | tuple) else str(value).split(",")
-        return frozenset(str(item).strip() for item in items) - {""}
+        return frozenset(BY_NAME[name].names_in(_joined(properties.get(name) or ())))
 
     return (
         str(properties.get(Property.CLUSTER_NAME, "")).strip(),

@@ -180,7 +180,18 @@ FUNCTION_ARN_FORM: Final = (
     r"(?::(?:\$LATEST|[a-zA-Z0-9_-]{1,128}))?"
 )
 
+SEPARATOR_FORM: Final = r"[\s,;|\"'`]"
+"""What ids are separated by where they stand in one text."""
+LIST_BRACKETS: Final = (r"[\[({]", r"[\])}]")
+"""What a whole text may begin and end with, as a list of JSON or Python does."""
+
+_PASTED: Final = re.compile(rf"(?:\[[0-9,-]+\]|(?!{SEPARATOR_FORM}).)+")
+"""A piece of a text. Slurm's host lists have commas in them: `ip-10-1-2-[3,5-7]`."""
+_IN_BRACKETS: Final = re.compile(r"\s*{}(.*){}\s*".format(*LIST_BRACKETS), re.DOTALL)
+_WITHIN: Final = re.compile(rf"(?<![a-z0-9]){NODE_ID_FORM}(?![a-z0-9])")
 _KUBERNETES_NODE_NAME_FORM = f"hyperpod-({NODE_ID_FORM})"
+_HOST_NUMBER = r"(?:[0-9]{1,3}|\[[0-9,-]+\])"
+_HOSTS = rf"ip-{_HOST_NUMBER}(?:-{_HOST_NUMBER}){{3}}(?![a-zA-Z0-9-])"
 _QUOTED_MAX: Final = 80
 _CUT: Final = " [...] "
 
@@ -222,18 +233,43 @@ def several(names: Sequence[str], shown: int = 10) -> str:
     return ", ".join(names[:shown]) + more
 
 
+def pasted_ids(text: str) -> tuple[str, ...]:
+    """Return the ids in a text as people paste it, in order.
+
+    They may be separated by commas, semicolons, bars, blanks, or lines, quoted, and written as a
+    list of JSON or Python. What else stands with an id, such as the name of a tool, stays there for
+    the rule about the id to refuse: it may say that another thing is meant.
+    """
+    whole = _IN_BRACKETS.fullmatch(text)
+    return tuple(_PASTED.findall(whole[1] if whole else text))
+
+
 def _problem(form: str, value: str, what: str) -> str | None:
     return None if re.fullmatch(form, value) else f"{quoted(value)} is not {what}"
 
 
+def is_host_name(value: str) -> bool:
+    """Whether a text is the name of a host as EC2 gives it, with or without a domain.
+
+    Taken for a logical id it would name no node, and count as removed. Slurm's lists of such names
+    (`ip-10-1-2-[3-5]`) are among them.
+    """
+    return re.match(_HOSTS, value.strip()) is not None
+
+
 def _host_name_problem(value: str) -> str | None:
-    """A host name taken for a logical id would name no node, and count as removed."""
-    if not re.match(rf"{HOST_NAME_FORM}(?![a-zA-Z0-9-])", value.strip()):
+    if not is_host_name(value):
         return None
+    what = "a list of host names" if "[" in value else "a host name"
     return (
-        f"{quoted(value)} is a host name; use the node's instance id, which aws sagemaker"
+        f"{quoted(value)} is {what}; use the node's instance id, which aws sagemaker"
         " list-cluster-nodes shows next to its PrivateDnsHostname"
     )
+
+
+def _with_instance_ids(value: str) -> tuple[str, ...]:
+    """Return the instance ids that stand in a text with something else."""
+    return tuple(dict.fromkeys(_WITHIN.findall(value.lower())))
 
 
 def node_id_problem(value: str) -> str | None:
@@ -243,19 +279,23 @@ def node_id_problem(value: str) -> str | None:
     if kubernetes := re.fullmatch(_KUBERNETES_NODE_NAME_FORM, value.strip()):
         name = quoted(value)
         return f"{name} is the Kubernetes name of a node; use its instance id, {kubernetes[1]}"
-    return _problem(
-        NODE_ID_FORM, value, "an instance id; allowed: i- and 8 or 17 of the digits 0-9 a-f"
-    )
+    if re.fullmatch(NODE_ID_FORM, value):
+        return None
+    if ids := _with_instance_ids(value):
+        return f"{quoted(value)} is not an instance id alone; use {several(ids)}"
+    return f"{quoted(value)} is not an instance id; allowed: i- and 8 or 17 of the digits 0-9 a-f"
 
 
 def node_logical_id_problem(value: str) -> str | None:
     """A logical id: 2 to 128 letters, digits and hyphens, no hyphen at either end [model]."""
     if problem := _host_name_problem(value):
         return problem
-    if re.fullmatch(_KUBERNETES_NODE_NAME_FORM, value) or re.fullmatch(NODE_ID_FORM, value):
-        instance_id = value.removeprefix("hyperpod-")
+    is_logical = re.fullmatch(NODE_LOGICAL_ID_FORM, value)
+    is_instance = re.fullmatch(rf"(?:hyperpod-)?{NODE_ID_FORM}", value)
+    if (is_instance or not is_logical) and (ids := _with_instance_ids(value)):
         return (
-            f"{quoted(value)} names an instance; put {instance_id} into {Property.NODE_IDS} instead"
+            f"{quoted(value)} names an instance; put {several(ids)} into {Property.NODE_IDS}"
+            " instead"
         )
     return _problem(
         NODE_LOGICAL_ID_FORM,

@@ -56,8 +56,16 @@ class Row:
     """Least and greatest number, both allowed; of a text without a form, its length."""
     form: str = ""
     """Regular expression of a text or a name, for schemas. Empty: any."""
+    is_pasted: bool = False
+    """Whether its names are ids, which people paste in many forms. Else commas separate them."""
     meaning: str
     """A sentence for the docs and the schemas."""
+
+    def names_in(self, text: str) -> tuple[str, ...]:
+        """Return the names in a text, in order. Blanks and empty entries do not count."""
+        if self.is_pasted:
+            return contract.pasted_ids(text)
+        return tuple(filter(None, (name.strip() for name in text.split(","))))
 
     def number_problem(self, value: int) -> str | None:
         """Say what is wrong with a number, or return None."""
@@ -100,6 +108,7 @@ ROWS: Final = (
         kind=Kind.NAMES,
         default=(),
         problem=contract.node_id_problem,
+        is_pasted=True,
         form=contract.NODE_ID_FORM,
         meaning="Instance ids to remove.",
     ),
@@ -109,6 +118,7 @@ ROWS: Final = (
         kind=Kind.NAMES,
         default=(),
         problem=contract.node_logical_id_problem,
+        is_pasted=True,
         form=rf"(?!(?:(?:hyperpod-)?{contract.NODE_ID_FORM}|{contract.HOST_NAME_FORM})(?![a-zA-Z0-9-]))"
         rf"{contract.NODE_LOGICAL_ID_FORM}",
         meaning="Logical ids to remove, in a cluster with continuous provisioning.",

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import hyperpod_node_removal_contract as contract
+from hyperpod_node_removal_contract.properties import BY_KEY
 from hyperpod_node_removal_file.settings import Settings, default_stack_name, settings_from
 from hyperpod_node_removal_file.values import (
     SettingsError,
@@ -149,7 +150,7 @@ def _node_lines(given: Mapping[str, SourceValue]) -> Iterator[tuple[str, int]]:
         if value := given.get(key):
             for item in value.items or (value,):
                 if item.line is not None:
-                    yield from ((name.strip(), item.line) for name in item.text.split(","))
+                    yield from ((name, item.line) for name in contract.pasted_ids(item.text))
 
 
 def _from_json(text: str, name: str) -> dict[str, SourceValue]:
@@ -196,12 +197,17 @@ def _from_yaml(text: str, name: str) -> dict[str, SourceValue]:
         return {}
     if not isinstance(root, yaml.MappingNode):
         raise _not_a_mapping(name)
-    given = {key: _from_node(node, name, key) for key, node in _pairs(root, name)}
+    given = {
+        str(key.value): _from_node(
+            value, name, key.value, line=None if key.value in BY_KEY else _line(key)
+        )
+        for key, value in _pairs(root, name)
+    }
     return {key: value for key, value in given.items() if value.kind is not SourceKind.NOTHING}
 
 
-def _pairs(mapping: Any, name: str) -> Iterator[tuple[str, Any]]:
-    """Return the keys of a mapping, each once, and the nodes of its values."""
+def _pairs(mapping: Any, name: str) -> Iterator[tuple[Any, Any]]:
+    """Return the nodes of the keys of a mapping, each once, and of its values."""
     keys = set()
     for key, value in mapping.value:
         place = f"{name}, line {_line(key)}"
@@ -210,11 +216,16 @@ def _pairs(mapping: Any, name: str) -> Iterator[tuple[str, Any]]:
         if key.value in keys:
             raise _given_twice(place, key.value, _line(key))
         keys.add(key.value)
-        yield str(key.value), value
+        yield key, value
 
 
-def _from_node(node: Any, name: str, key: str, *, is_part: bool = False) -> SourceValue:
-    """Read a value. Nothing is looked at within a part: aliases can nest lists without end."""
+def _from_node(
+    node: Any, name: str, key: str, *, line: int | None = None, is_part: bool = False
+) -> SourceValue:
+    """Read a value. Nothing is looked at within a part: aliases can nest lists without end.
+
+    `line` is where errors point to. Default: where the value begins, which may be under its key.
+    """
     kind, text = SourceKind.LIST, ""
     items: tuple[SourceValue, ...] = ()
     entries: tuple[tuple[str, SourceValue], ...] = ()
@@ -223,14 +234,18 @@ def _from_node(node: Any, name: str, key: str, *, is_part: bool = False) -> Sour
     elif node.id == "mapping":
         kind = SourceKind.MAPPING
         entries = tuple(
-            (word, _from_node(value, name, f"{key}[{contract.quoted(word)}]", is_part=True))
+            (
+                str(word.value),
+                _from_node(value, name, f"{key}[{contract.quoted(word.value)}]", is_part=True),
+            )
             for word, value in (() if is_part else _pairs(node, name))
         )
     elif not is_part:
         parts = (_from_node(item, name, key, is_part=True) for item in node.value)
         items = tuple(item for item in parts if item.kind is not SourceKind.NOTHING)
-    where = f"{name}, line {_line(node)}: {contract.printable(key, 80)}"
-    return SourceValue(where, kind, text, items, entries, _line(node))
+    line = line or _line(node)
+    where = f"{name}, line {line}: {contract.printable(key, 80)}"
+    return SourceValue(where, kind, text, items, entries, line)
 
 
 def _line(node: Any) -> int:

@@ -1,13 +1,24 @@
 """What a removal file, or the command line of `app.py`, asks to remove."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from difflib import get_close_matches
+from typing import Any, Final
 
 import hyperpod_node_removal_contract as contract
 from hyperpod_node_removal_contract import MissingNodes, PartialFailure, RemovalStage
 from hyperpod_node_removal_contract.properties import BY_KEY
 from hyperpod_node_removal_file.values import READERS, SettingsError, SourceValue, raise_all
+
+_MEANT: Final = {
+    **{key: key for key in BY_KEY},
+    "nodes": "node_ids",
+    "instance_ids": "node_ids",
+    "cluster_name": "cluster",
+    "service_timeout": "timeout",
+}
+"""Keys, and what people may write for them: words of the API and of templates among them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,24 +59,22 @@ def settings_from(given: Mapping[str, SourceValue], source: str) -> Settings:
     Raises:
         SettingsError: `cluster` is missing, a key is unknown or a value is not allowed. The text
             points at the value, or at `source` for a missing one, and is that of the first problem;
-            `every` has all.
+            `every` has all, in the order of the values.
     """
-    problems = [
-        value.error(f"unknown key; allowed: {', '.join(BY_KEY)}")
-        for key, value in given.items()
-        if key not in BY_KEY
-    ]
+    problems: list[SettingsError] = []
+    read: dict[str, Any] = {}
+    for key, value in given.items():
+        try:
+            if key not in BY_KEY:
+                raise value.error(_unknown(key))
+            row = BY_KEY[key]
+            read[key] = READERS[row.kind](row, value)
+        except SettingsError as error:
+            problems.append(error)
     if "cluster" not in given:
         problems.append(
             SettingsError(f"{source}: cluster is missing; allowed: the name or ARN of a cluster")
         )
-    read: dict[str, Any] = {}
-    for key, row in BY_KEY.items():
-        if key in given:
-            try:
-                read[key] = READERS[row.kind](row, given[key])
-            except SettingsError as error:
-                problems.append(error)
     nodes = len(read.get("node_ids", ())) + len(read.get("node_logical_ids", ()))
     if nodes > contract.MAX_NODES:
         problems.append(
@@ -75,6 +84,14 @@ def settings_from(given: Mapping[str, SourceValue], source: str) -> Settings:
         )
     raise_all(problems)
     return Settings(**{"stack_name": default_stack_name(read["cluster"]), **read})
+
+
+def _unknown(key: str) -> str:
+    """Say that there is no such key, and which one may be meant: people also write `nodeIds`."""
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])|-", "_", key).lower()
+    near = get_close_matches(words, _MEANT, n=1)
+    meant = f". Did you mean {_MEANT[near[0]]}?" if near else ""
+    return f"unknown key; allowed: {', '.join(BY_KEY)}{meant}"
 
 
 def default_stack_name(cluster: str) -> str:

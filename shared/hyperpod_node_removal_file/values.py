@@ -141,12 +141,12 @@ def _choice(row: Row, value: SourceValue) -> str:
 
 
 def _names(row: Row, value: SourceValue) -> tuple[str, ...]:
-    """Read ids or names, from a list or from text joined by commas. Blanks do not count."""
+    """Read ids or names, from a list or from text."""
     found: dict[str, None] = {}
     problems: list[SettingsError] = []
     for item in value.items if value.kind is SourceKind.LIST else (value,):
         try:
-            for name in _pieces(_text_of(item)):
+            for name in row.names_in(_text_of(item)):
                 if sentence := row.problem(name) or _twice(name, found):
                     # What the contract calls NodeIds is a key here.
                     problems.append(item.error(sentence.replace(Property.NODE_IDS, "node_ids")))
@@ -216,10 +216,6 @@ def _text_of(value: SourceValue) -> str:
     return value.text
 
 
-def _pieces(joined: str) -> Iterator[str]:
-    return filter(None, (piece.strip() for piece in joined.split(",")))
-
-
 def _twice(name: str, found: Container[str]) -> str | None:
     return f"{contract.quoted(name)} is listed twice; allowed: once each" if name in found else None
 
@@ -227,7 +223,7 @@ def _twice(name: str, found: Container[str]) -> str | None:
 def _assignments(value: SourceValue) -> Iterator[tuple[str, SourceValue]]:
     if value.kind is not SourceKind.TEXT:
         raise value.error(f"{value.shown} is given; allowed: a mapping, or GROUP=NODES,...")
-    for piece in _pieces(value.text):
+    for piece in filter(None, (piece.strip() for piece in value.text.split(","))):
         name, equals, number = (part.strip() for part in piece.partition("="))
         if not equals:
             raise value.error(f"{contract.quoted(piece)} has no number; allowed: GROUP=NODES,...")

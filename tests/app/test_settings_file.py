@@ -182,21 +182,42 @@ def test_where_json_is_wrong(folder: Folder, text: str, sentence: str) -> None:
 def test_every_problem_is_found_with_its_line(folder: Folder) -> None:
     path = folder.path / "set.yaml"
     path.write_text(
-        f"node_ids:\n- i-1\n- {ONE}\n- {ONE}\n- [a]\nnodes: 3\n"
+        f"node_ids:\n- i-1\n- {ONE}\n- {ONE}\n- [a]\nnodes:\n- {ONE}\n"
         "min_remaining:\n  workers: few\n  wor_kers: 1\nretry_for: 3601\n"
     )
     with pytest.raises(SettingsError) as caught:
         settings_from(read_settings_file(path, "set.yaml"), "set.yaml")
     assert [(problem.line, str(problem).split(": ")[1]) for problem in caught.value.every] == [
-        (6, "nodes"),
-        (None, "cluster is missing; allowed"),
         (2, "node_ids"),
         (4, "node_ids"),
         (5, "node_ids"),
-        (8, "min_remaining['workers']"),
-        (9, "min_remaining['wor_kers']"),
-        (10, "retry_for"),
+        (6, "nodes"),
+        (9, "min_remaining['workers']"),
+        (10, "min_remaining['wor_kers']"),
+        (11, "retry_for"),
+        (None, "cluster is missing; allowed"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("key", "meant"),
+    [
+        ("node_id", "node_ids"),
+        ("nodeIds", "node_ids"),
+        ("NodeIds", "node_ids"),
+        ("node-ids", "node_ids"),
+        ("nodes", "node_ids"),
+        ("ClusterName", "cluster"),
+        ("ServiceTimeout", "timeout"),
+        ("minimum_remaining", "min_remaining"),
+    ],
+)
+def test_an_unknown_key_that_is_nearly_one_names_it(folder: Folder, key: str, meant: str) -> None:
+    assert folder.refusal(f"{key}: a\n").endswith(f"stack_name. Did you mean {meant}?")
+
+
+def test_an_unknown_key_that_is_like_none_names_none(folder: Folder) -> None:
+    assert folder.refusal("owner: a\n").endswith("eks_cluster_arn, stack_name")
 
 
 def test_no_tag_makes_an_object(folder: Folder) -> None:

@@ -43,7 +43,7 @@ def test_no_file_is_no_removal(tmp_path: Path) -> None:
 
 
 def test_all_problems_of_all_files(tmp_path: Path) -> None:
-    unknown, bad, empty = refusals(
+    bad, unknown, empty = refusals(
         tmp_path, a="cluster: a\nnode_ids: [i-1]\nnodes: []\n", b="cluster: b\n", c="[]\n"
     )
     assert unknown.startswith("removals/a.yaml, line 3: nodes: unknown key; allowed: cluster, ")

@@ -60,6 +60,7 @@ class Paper:
         number = len(self.events)
         self.events.append(
             {
+                "StackId": STACK_ID,
                 "EventId": str(number),
                 "Timestamp": START + timedelta(seconds=number),
                 "LogicalResourceId": logical_id,

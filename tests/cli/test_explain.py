@@ -307,6 +307,101 @@ def test_a_stack_that_failed_as_a_whole_shows_its_own_reason() -> None:
     ]
 
 
+NO_EXPORT = "No export named -SubnetAPublic found. Rollback requested by user."
+FAILED_TO_CREATE = (
+    "The following resource(s) failed to create: [Role]. . Rollback requested by user."
+)
+TOKEN = "The security token included in the request is invalid (Service: AmazonIdentityManagement)"
+
+
+def test_a_creation_that_failed_before_the_removal_was_begun_is_explained() -> None:
+    """Public: widdix/aws-s3-virusscan #39, jenseickmeyer/github-commit-status-bot #3."""
+    whole = life("REVIEW_IN_PROGRESS", "CREATE_IN_PROGRESS", resources={})
+    whole.happen("ROLLBACK_IN_PROGRESS", why=NO_EXPORT)
+    whole.happen("ROLLBACK_COMPLETE")
+    single = life("REVIEW_IN_PROGRESS", "CREATE_IN_PROGRESS", resources={})
+    single.happen("CREATE_FAILED", "Role", "AWS::IAM::Role", TOKEN, "")
+    single.happen("ROLLBACK_IN_PROGRESS", why=FAILED_TO_CREATE)
+    single.happen("ROLLBACK_COMPLETE")
+    for paper, why in ((whole, NO_EXPORT), (single, TOKEN)):
+        report = explain(paper)
+        assert report.conclusion is Conclusion.PROBLEMS
+        (problem,) = report.problems
+        assert problem.text.endswith(why)
+        assert report.notes == (f"No removal (a {RESOURCE_TYPE} resource) is in the stack so far.",)
+
+
+def test_a_nested_stack_that_failed_is_named_to_be_explained() -> None:
+    """Public: aws-amplify/amplify-js #6367."""
+    nested = "arn:aws:cloudformation:eu-central-1:1:stack/main-Removals-1Q6D/a6158660"
+    why = f"Embedded stack {nested} was not successfully updated."
+    paper = life("UPDATE_IN_PROGRESS", resources={STACK: nested})
+    paper.happen("UPDATE_FAILED", "Removals", STACK, why, nested)
+    paper.happen("UPDATE_ROLLBACK_IN_PROGRESS", why="The following resource(s) failed to update:")
+    paper.happen("UPDATE_ROLLBACK_COMPLETE")
+    report = explain(paper)
+    assert report.conclusion is Conclusion.PROBLEMS
+    assert [problem.text for problem in report.problems] == [
+        f"Removals ({STACK}): UPDATE_FAILED: {why}"
+    ]
+    assert f"Why the nested stack failed: hyperpod-node-removal explain {nested}" in report.notes
+
+
+def test_a_hook_that_refused_says_why() -> None:
+    """Public: aws/aws-cdk #21674. The failure of the resource only names the hook."""
+    paper = life("CREATE_IN_PROGRESS")
+    for mode, said in (("WARN", "Tag it."), ("FAIL", "Encrypt it.")):
+        paper.happen("CREATE_IN_PROGRESS", "Bucket", "AWS::S3::Bucket", "", "")
+        paper.events[-1] |= {
+            "HookType": "Team::Rules::Hook",
+            "HookStatus": "HOOK_COMPLETE_FAILED",
+            "HookStatusReason": said,
+            "HookFailureMode": mode,
+        }
+    failed = "The following hook(s) failed: [Team::Rules::Hook]"
+    paper.happen("CREATE_FAILED", "Bucket", "AWS::S3::Bucket", failed, "")
+    paper.happen("ROLLBACK_COMPLETE")
+    assert [problem.text for problem in explain(paper).problems] == [
+        "Bucket (AWS::S3::Bucket): HOOK_COMPLETE_FAILED: Team::Rules::Hook: Encrypt it.",
+        f"Bucket (AWS::S3::Bucket): CREATE_FAILED: {failed}",
+    ]
+
+
+def test_a_stack_whose_first_change_set_failed_says_where_its_reason_is() -> None:
+    """Public: aws/aws-cdk-cli #1000, early validation. The stack's events do not have it."""
+    report = explain(life("REVIEW_IN_PROGRESS", resources={}))
+    assert report.conclusion is Conclusion.UNKNOWN
+    assert report.headline.startswith("Nothing was deployed")
+    assert report.stack
+    assert f"describe-events --stack-name {NAME}" in report.stack.next_step
+
+
+@pytest.mark.parametrize(
+    ("status", "why"),
+    [
+        ("ROLLBACK_FAILED", "Role arn:aws:iam::1:role/exec is invalid or cannot be assumed"),
+        ("DELETE_FAILED", "Role arn:aws:iam::1:role/exec is invalid or cannot be assumed"),
+        ("UPDATE_ROLLBACK_FAILED", "The following resource(s) failed to update: [Function]. "),
+    ],
+)
+def test_a_rollback_or_a_deletion_that_failed_as_a_whole(status: str, why: str) -> None:
+    """Public: aws-samples/aws-lex-web-ui #718, aws/aws-cdk #10116, convox/rack #2142."""
+    paper = life("CREATE_IN_PROGRESS", "CREATE_COMPLETE")
+    paper.happen("UPDATE_IN_PROGRESS", why="User Initiated")
+    paper.happen(status, why=why)
+    report = explain(paper)
+    assert report.conclusion is Conclusion.PROBLEMS
+    assert [problem.text for problem in report.problems] == [f"{NAME} ({STACK}): {status}: {why}"]
+
+
+def test_an_update_that_a_user_canceled_was_canceled() -> None:
+    """CancelUpdateStack. CloudFormation's own reason for it is no failure."""
+    paper = life("UPDATE_IN_PROGRESS")
+    paper.happen("UPDATE_ROLLBACK_IN_PROGRESS", why="User Initiated")
+    paper.happen("UPDATE_ROLLBACK_COMPLETE")
+    assert explain(paper).headline.startswith("The operation was canceled")
+
+
 def test_an_update_that_was_cancelled_is_no_success() -> None:
     cancelled = ("UPDATE_FAILED", "Resource update cancelled")
     paper = life("UPDATE_IN_PROGRESS", cancelled, "UPDATE_ROLLBACK_COMPLETE")

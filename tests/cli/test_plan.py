@@ -89,6 +89,28 @@ def test_a_broken_guard_is_1(command: Command, cluster: Cluster) -> None:
         " (MinRemaining)." in done.out
     )
     assert "InstanceCount" not in done.out
+    rows = [line.split() for line in done.out.splitlines()]
+    assert [row[:5] for row in rows if row and row[0] in nodes] == [
+        [node, "workers", "ml.p5.48xlarge", "Running", "guarded"] for node in nodes
+    ]
+
+
+def test_a_guard_refuses_nodes_that_would_be_removed_and_no_others(
+    command: Command, cluster: Cluster
+) -> None:
+    node, head = cluster.node_ids("workers")[0], cluster.node_ids("head")[0]
+    command.write(file(cluster, node, head, ABSENT, more="max_removals: 0\n"))
+    report = command("plan", "removals.yaml", "--json").report()
+    assert [one["outcome"] for one in report["nodes"]] == ["guarded", "refused", "already absent"]
+    assert report["groups"] == []
+
+
+def test_a_group_that_loses_its_last_node_is_marked(command: Command, cluster: Cluster) -> None:
+    command.write(file(cluster, *cluster.node_ids("workers")))
+    done = command("plan", "removals.yaml")
+    assert "  workers: InstanceCount 8 -> 0 (no nodes remain)\n" in done.out
+    (group,) = command("plan", "removals.yaml", "--json").report()["groups"]
+    assert group == {"name": "workers", "before": 8, "after": 0}
 
 
 def test_a_controller_is_refused_with_1_at_its_line(command: Command, cluster: Cluster) -> None:
@@ -342,7 +364,8 @@ def test_the_plan_is_that_of_the_function(tmp_path: Path, caplog: pytest.LogCapt
 
 def test_every_action_of_a_plan_has_an_outcome() -> None:
     actions = {*_WORDS.values(), _row(RequestedNode(node_id=ABSENT)).action}
-    assert actions == {str(outcome) for outcome in NodeOutcome} - {NodeOutcome.FAILED}
+    of_the_command = {NodeOutcome.FAILED, NodeOutcome.GUARDED}
+    assert actions == {str(outcome) for outcome in NodeOutcome} - of_the_command
 
 
 def test_the_guards_are_those_of_the_function(tmp_path: Path) -> None:

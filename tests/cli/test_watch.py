@@ -117,6 +117,28 @@ def test_a_success_is_0() -> None:
     assert story.watch().conclusion is Conclusion.FINE
 
 
+def test_a_stack_that_fails_as_a_whole_says_why_at_once() -> None:
+    """Public: aws-cloudformation/aws-cloudformation-templates #263. No resource has an event."""
+    paper = Paper(resources={})
+    paper.happen("CREATE_IN_PROGRESS", why="User Initiated")
+    why = "No export named production:ECSTaskExecutionRole found. Rollback requested by user."
+    story = Story(
+        paper,
+        [
+            lambda: None,
+            lambda: paper.happen("ROLLBACK_IN_PROGRESS", why=why),
+            lambda: paper.happen("ROLLBACK_COMPLETE"),
+        ],
+    )
+    report = story.watch()
+    assert report.conclusion is Conclusion.PROBLEMS
+    assert story.texts == [
+        "CREATE_IN_PROGRESS maintenance (AWS::CloudFormation::Stack)",
+        f"ROLLBACK_IN_PROGRESS maintenance (AWS::CloudFormation::Stack): {why}",
+        "ROLLBACK_COMPLETE maintenance (AWS::CloudFormation::Stack)",
+    ]
+
+
 def test_nothing_under_way_explains_what_was_last() -> None:
     paper = begun()
     paper.happen("UPDATE_COMPLETE")

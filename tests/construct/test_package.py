@@ -2,6 +2,8 @@
 
 import importlib
 import importlib.util
+import os
+import subprocess
 import sys
 import tomllib
 from importlib.resources import files
@@ -12,6 +14,7 @@ import pytest
 
 import hyperpod_node_removal
 import hyperpod_node_removal_contract as contract
+from hyperpod_node_removal._aws_cdk_lib import OLDEST
 
 PROJECT: Final = Path(__file__).resolve().parents[2]
 
@@ -29,6 +32,40 @@ def test_exported_members_are_sorted_and_complete() -> None:
 def test_enums_are_those_of_the_contract() -> None:
     assert hyperpod_node_removal.PartialFailure is contract.PartialFailure
     assert hyperpod_node_removal.Outcome is contract.Outcome
+
+
+def imported_with_aws_cdk_lib(version: str, folder: Path) -> str:
+    """How importing fails where that version of aws-cdk-lib is installed. Empty: it does not."""
+    info = folder / f"aws_cdk_lib-{version}.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Name: aws-cdk-lib\nVersion: {version}\n", encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-c", "import hyperpod_node_removal"],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(folder), *filter(None, sys.path)])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.stderr.splitlines()[-1] if done.returncode else ""
+
+
+def test_an_aws_cdk_lib_that_is_too_old_says_what_needs_which_version(tmp_path: Path) -> None:
+    error = imported_with_aws_cdk_lib("2.268.0", tmp_path)
+    assert error.startswith(
+        "ImportError: hyperpod-node-removal needs aws-cdk-lib 2.269 or newer; 2.268.0 is installed."
+    )
+    assert "Validations.acknowledge" in error
+
+
+@pytest.mark.parametrize("version", ["2.269.0", "2.300.1", "0.0.0", "2.x"])
+def test_any_other_aws_cdk_lib_is_not_objected_to(tmp_path: Path, version: str) -> None:
+    assert imported_with_aws_cdk_lib(version, tmp_path) == ""
+
+
+def test_the_oldest_aws_cdk_lib_is_that_of_the_metadata() -> None:
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    oldest = ".".join(map(str, OLDEST))
+    assert f"aws-cdk-lib>={oldest},<3" in project["dependencies"]
 
 
 def test_the_package_is_typed() -> None:

@@ -133,6 +133,20 @@ def test_a_pull_request_without_removal_files(team: Team, cluster: Cluster) -> N
     assert not (team.kept / "body").exists()
 
 
+def test_a_repository_without_removal_files_passes(team: Team) -> None:
+    """As Git has it after the last file is gone: without the folder."""
+    before = team.commit({"removals/a.yaml": "cluster: a\n"})
+    team.pull_request({"removals/a.yaml": None})
+    assert not (team.folder / "removals").exists()
+    given = {"CI_MERGE_REQUEST_DIFF_BASE_SHA": before, "AWS_ROLE_ARN": ROLE_ARN.format("read")}
+    for script in (f"{VALIDATE}\n{SYNTHESIZE}", PLAN, gitlab("validate"), gitlab("plan")):
+        done = team.run(script, **GITLAB, **REGION, **given)
+        assert done.code == 0, done.log
+        assert re.search(r"There is no removal file|No removal file is changed", done.log)
+    done = team.run("ci/report-all.sh plan\nci/explain-all.sh\npython3 app.py", **ROLE, **REGION)
+    assert done.code == 0, done.log
+
+
 @pytest.mark.parametrize(
     "name", ["a b.yaml", "$(touch pwned).yaml", "a\n::error::b.yaml", "more/c.yaml", "d.yml"]
 )

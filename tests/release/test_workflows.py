@@ -1,6 +1,7 @@
 """Workflows are right as far as can be told without running them on GitHub."""
 
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,23 @@ def test_they_hold_nothing_but_calls_of_scripts(workflow: Path) -> None:
     if workflow == RELEASE:  # the job that may write a release checks nothing out
         (others,) = ([line for line in others if not line.startswith("gh release create ")],)
     assert others == []
+
+
+def test_no_file_names_the_host_of_a_package_index() -> None:
+    """Whoever installs and publishes has an index of their own choice."""
+    hosts = ("pypi" + ".org", "python" + "hosted.org", "npm" + "js.org")
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True)
+    files = [ROOT / name.decode() for name in listed.stdout.split(b"\0") if name]
+    texts = {path: path.read_bytes() for path in files if path.is_file()}
+    found = [path for path, text in texts.items() for host in hosts if host.encode() in text]
+    assert len(texts) > 100
+    assert found == []
+    assert "url" not in loaded(RELEASE)["jobs"]["pypi"]["environment"]
+
+
+def test_scripts_of_the_example_stand_in_one_folder() -> None:
+    scripts = {path for path in EXAMPLE.rglob("*.sh") if "node_modules" not in path.parts}
+    assert {path.parent for path in scripts} == {EXAMPLE / "ci"}
 
 
 def test_forks_get_no_credentials_and_what_may_comment_runs_no_code_of_a_pull_request() -> None:

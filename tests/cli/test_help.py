@@ -1,0 +1,100 @@
+"""Help and completion, as a shell shows them."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hyperpod_node_removal_cli.arguments import SHELLS, parser
+from tests.cli.command import Command
+
+COMMANDS = ("validate", "plan", "explain", "watch", "completion")
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> Command:
+    return Command(tmp_path, {"PATH": os.environ["PATH"], "COLUMNS": "80"})
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_help_of_each_command_has_examples_that_it_takes(command: Command, name: str) -> None:
+    done = command(name, "--help")
+    assert done.code == 0
+    assert max(map(len, done.out.splitlines())) <= 80
+    _, examples = done.out.split("examples:\n", 1)
+    lines = examples.partition("\n\n")[0].splitlines()
+    assert len(lines) >= 2
+    for line in lines:
+        words = shlex.split(re.split(r" [|>] ?", line.removeprefix("  source <(").rstrip(")"))[0])
+        if words[0] != "hyperpod-node-removal":  # what it reads comes from another program
+            words = shlex.split(line.partition(" | ")[2])
+        assert words[:2] == ["hyperpod-node-removal", name]
+        parser().parse_args(words[1:])
+
+
+def completed(script: str, folder: Path, line: str) -> set[str]:
+    """What bash offers for the last word of a line."""
+    words = shlex.join(line.split(" "))
+    asked = (
+        f"{script}\n"
+        f"COMP_WORDS=({words}) COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)) COMP_LINE={line!r}\n"
+        "COMP_POINT=${#COMP_LINE}\n"
+        "function=$(complete -p hyperpod-node-removal | sed 's/.*-F \\([^ ]*\\).*/\\1/')\n"
+        '"$function" hyperpod-node-removal "${COMP_WORDS[COMP_CWORD]}" ""\n'
+        'printf "%s\\n" "${COMPREPLY[@]}"\n'
+    )
+    done = subprocess.run(
+        ["bash", "--noprofile", "--norc", "-c", asked],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return set(filter(None, map(str.strip, done.stdout.splitlines())))
+
+
+def test_bash_completes_commands_options_and_files(command: Command) -> None:
+    script = command("completion", "bash").out
+    (command.folder / "removals.yaml").touch()
+    assert completed(script, command.folder, "hyperpod-node-removal ") >= set(COMMANDS)
+    assert completed(script, command.folder, "hyperpod-node-removal ex") == {"explain"}
+    options = completed(script, command.folder, "hyperpod-node-removal plan --")
+    assert options >= {"--cluster", "--node-ids", "--markdown", "--profile"}
+    assert completed(script, command.folder, "hyperpod-node-removal plan rem") == {"removals.yaml"}
+    file = "hyperpod-node-removal explain --file rem"
+    assert completed(script, command.folder, file) == {"removals.yaml"}
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_each_shell_gets_a_script_of_its_own(command: Command, shell: str) -> None:
+    done = command("completion", shell)
+    assert (done.code, done.err) == (0, "")
+    assert all(name in done.out for name in COMMANDS)
+
+
+def test_another_shell_is_2_with_those_that_are_known(command: Command) -> None:
+    done = command("completion", "tcsh")
+    assert done.code == 2
+    assert "(choose from" in done.err
+
+
+def test_without_its_extra_it_says_what_to_install(command: Command) -> None:
+    code = (
+        "import sys\n"
+        "sys.modules['shtab'] = None\n"
+        "from hyperpod_node_removal_cli.main import main\n"
+        "sys.exit(main(['completion', 'bash']))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert "pip install 'hyperpod-node-removal[completion]'" in done.stderr
