@@ -28,9 +28,6 @@ BROWSERS: Final = ("chromium-headless-shell", "chromium", "google-chrome", "chro
 BROWSER: Final = next(filter(None, map(shutil.which, BROWSERS)), None)
 LOOK: Final = Path(__file__).with_name("look.mjs")
 
-PENDING: Final = ("command", "pipelines")
-"""Pages that are being rewritten, and are wider until then."""
-
 Page = Mapping[str, Any]
 
 
@@ -93,11 +90,7 @@ def test_no_page_scrolls_sideways(looked: list[Page]) -> None:
 
 def test_no_code_is_cut(looked: list[Page]) -> None:
     cut = {page["url"]: page["cut"] for page in looked if page["cut"]}
-    assert {url: code for url, code in cut.items() if not is_pending(url)} == {}
-
-
-def is_pending(place: str) -> bool:
-    return any(f"/{name}." in place for name in PENDING)
+    assert cut == {}
 
 
 def test_no_table_is_wider_than_a_laptop(looked: list[Page]) -> None:
@@ -129,4 +122,4 @@ def test_code_is_at_most_80_columns_wide() -> None:
         for block in all_code_blocks()
         if any(len(line) > COLUMNS for line in block.text.splitlines())
     ]
-    assert [place for place in wide if not is_pending(place)] == []
+    assert wide == []
