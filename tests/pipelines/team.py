@@ -1,7 +1,7 @@
 """The example as a team has it: a Git repository of its own, whose scripts run on this machine.
 
 The sandbox is their AWS. Of everything else that they reach, only `gh` is a stand-in. What
-`ci/install.sh` installs is there already, so no test runs it.
+`ci/install.sh` installs is there already; `test_page` alone runs it.
 """
 
 import json
