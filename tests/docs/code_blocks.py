@@ -39,7 +39,7 @@ class CodeBlock:
     @property
     def commands(self) -> list[list[str]]:
         """The words of each command of a `console` block."""
-        commands = (command.replace("\\\n", " ") for command in _COMMAND.findall(self.text))
+        commands = (command.replace("\\\n", "") for command in _COMMAND.findall(self.text))
         return [shlex.split(command, comments=True) for command in commands]
 
 
