@@ -108,7 +108,8 @@ class _Explanation:
             found = [self._failed_removal(event) for event in failed if event.is_removal]
         elif state.is_in_progress:
             found = [_Found("The operation is in progress. Nothing has failed so far.")]
-        elif state.has_failed:
+        elif state.has_failed or (self._events and self._events[-1].is_reason_of_stack):
+            # A success has no reason: a deletion that was refused ends in the status before it.
             found = [self._failed_as_a_whole()]
         else:
             known = frozenset(map(str, Attribute))
@@ -117,7 +118,7 @@ class _Explanation:
         others = tuple(Problem(event.text) for event in failed if not event.is_removal)
         nodes = tuple(node for one in found for node in one.nodes)
         problems = tuple(problem for one in found for problem in one.problems) + others
-        headlines = [one.headline for one in found]
+        headlines = dict.fromkeys(one.headline for one in found)
         return Report(
             subject=subject,
             conclusion=Conclusion.PROBLEMS if nodes or problems else Conclusion.FINE,

@@ -129,11 +129,7 @@ class StackEvent:
     @property
     def is_reason_of_stack(self) -> bool:
         """Whether it says why the operation as a whole did not succeed."""
-        return (
-            self.is_stack
-            and self.reason not in {"", _BY_USER}
-            and not self.status.endswith("_COMPLETE")
-        )
+        return self.is_stack and self.reason not in {"", _BY_USER}
 
     @property
     def is_failure(self) -> bool:

@@ -165,7 +165,7 @@ PHYSICAL_RESOURCE_ID_MAX: Final = 1024
 NODE_ID_FORM: Final = r"i-[a-f0-9]{8}(?:[a-f0-9]{9})?"
 NODE_LOGICAL_ID_FORM: Final = r"[a-zA-Z0-9][a-zA-Z0-9-]{0,126}[a-zA-Z0-9]"
 """An instance id, `hyperpod-` with one, and a host name have this form too, and are refused."""
-HOST_NAME_FORM: Final = r"ip-[0-9]{1,3}(?:-[0-9]{1,3}){3}"
+HOST_NAME_FORM: Final = r"[iI][pP]-[0-9]{1,3}(?:-[0-9]{1,3}){3}"
 """The first label of the private host name that EC2 gives an instance."""
 CLUSTER_NAME_FORM: Final = r"(?![a-zA-Z0-9-]{64})[a-zA-Z0-9](?:-*[a-zA-Z0-9])*"
 INSTANCE_GROUP_FORM: Final = CLUSTER_NAME_FORM
@@ -191,7 +191,7 @@ _IN_BRACKETS: Final = re.compile(r"\s*{}(.*){}\s*".format(*LIST_BRACKETS), re.DO
 _WITHIN: Final = re.compile(rf"(?<![a-z0-9]){NODE_ID_FORM}(?![a-z0-9])")
 _KUBERNETES_NODE_NAME_FORM = f"hyperpod-({NODE_ID_FORM})"
 _HOST_NUMBER = r"(?:[0-9]{1,3}|\[[0-9,-]+\])"
-_HOSTS = rf"ip-{_HOST_NUMBER}(?:-{_HOST_NUMBER}){{3}}(?![a-zA-Z0-9-])"
+_HOSTS = rf"[iI][pP]-{_HOST_NUMBER}(?:-{_HOST_NUMBER}){{3}}(?![a-zA-Z0-9-])"
 _QUOTED_MAX: Final = 80
 _CUT: Final = " [...] "
 

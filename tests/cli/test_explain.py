@@ -425,6 +425,18 @@ def test_a_stack_that_was_deleted() -> None:
     assert report.headline == "The stack was deleted, which does not change the cluster."
 
 
+def test_a_deletion_that_was_refused_is_no_success() -> None:
+    """The export of a stack is in use: it goes back to the status that it had."""
+    paper = life("CREATE_IN_PROGRESS", ("CREATE_COMPLETE", ""), "CREATE_COMPLETE")
+    paper.outputs = {"Outcome": "COMPLETE", "ClusterName": "ml-cluster"}
+    paper.happen("DELETE_IN_PROGRESS", why="User Initiated")
+    why = "Export MaintenanceToken cannot be deleted as it is in use by fleet"
+    paper.happen("CREATE_COMPLETE", why=why)
+    report = explain(paper)
+    assert report.conclusion is Conclusion.PROBLEMS
+    assert why in report.problems[0].text
+
+
 def test_a_stack_that_was_deleted_because_its_creation_failed() -> None:
     paper = life("CREATE_IN_PROGRESS", ("CREATE_FAILED", replied(REASON)))
     paper.happen("DELETE_IN_PROGRESS", why="The following resource(s) failed to create: [Removal].")

@@ -64,7 +64,9 @@ def test_logical_ids_are_those_of_the_service_but_for_instance_names(value: str)
     assert allowed == (len(value) <= 128 and not is_another)
 
 
-@pytest.mark.parametrize("value", ["ip-10-0-1-7", "ip-10-0-1-7.us-west-2.compute.internal"])
+@pytest.mark.parametrize(
+    "value", ["ip-10-0-1-7", "IP-10-0-1-7", "ip-10-0-1-7.us-west-2.compute.internal"]
+)
 @pytest.mark.parametrize("problem", [contract.node_id_problem, contract.node_logical_id_problem])
 def test_a_host_name_is_never_taken_for_a_node(problem: Any, value: str) -> None:
     """As a logical id it would name no node: complete, with nothing removed."""
