@@ -1,7 +1,7 @@
 """The long description of the package: README.md, with links that work outside the repository.
 
 hatchling calls it for the wheel and the sdist (`[tool.hatch.metadata.hooks.custom]`). The address
-is the `Repository` of `[project.urls]`. While it is not set, the text stays as it is.
+is the `Repository` of `[project.urls]`. While it is not set, such links are plain text.
 """
 
 import re
@@ -10,7 +10,11 @@ from typing import Any, Final
 
 from hatchling.metadata.plugin.interface import MetadataHookInterface
 
-_LINK: Final = re.compile(r"(\[[^\]]+\])\((?![a-z]+:|#)([^)\s]+)\)")
+_LINK: Final = re.compile(
+    r"(?P<code>^```.*?^```|`[^`\n]+`)|\[(?P<label>[^\]]+)\]\((?![a-z]+:|#)(?P<path>[^)\s]+)\)",
+    re.MULTILINE | re.DOTALL,
+)
+"""Code, in which nothing is a link, or a link to a file of the repository."""
 
 
 class LongDescription(MetadataHookInterface):
@@ -27,7 +31,13 @@ class LongDescription(MetadataHookInterface):
 
 
 def with_links(markdown: str, repository: str) -> str:
-    """Return the text with its relative links leading to files of the repository, if it has one."""
-    if not repository:
-        return markdown
-    return _LINK.sub(rf"\1({repository.rstrip('/')}/blob/HEAD/\2)", markdown)
+    """Return the text with its relative links leading to the repository, or plain without one."""
+
+    def outside(found: re.Match[str]) -> str:
+        if found["code"]:
+            return found[0]
+        if not repository:
+            return found["label"]
+        return f"[{found['label']}]({repository.rstrip('/')}/blob/HEAD/{found['path']})"
+
+    return _LINK.sub(outside, markdown)

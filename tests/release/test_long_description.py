@@ -85,16 +85,20 @@ def test_the_wheel_names_its_versions_of_python_and_has_the_readme(
     }
     assert named == {"3.11", "3.12", "3.13", "3.14"}
     assert metadata["Description-Content-Type"] == "text/markdown"
+    text = str(metadata.get_payload())
+    assert text.startswith(README.partition("\n")[0])
     if "urls" not in PROJECT:
-        assert str(metadata.get_payload()).strip() == README.strip()
+        assert "[How it compares" not in text
+        assert "How it compares with other tools" in text
+        assert all(link.startswith(("https://", "#")) for link in LINK.findall(text))
 
 
 def test_only_links_within_the_repository_are_changed() -> None:
-    text = "[a](docs/a.md#b), [c](https://c.example/d), [e](#f), `x[0](y)`"
-    assert with_links(text, f"{ADDRESS}/").startswith(
-        f"[a]({ADDRESS}/blob/HEAD/docs/a.md#b), [c](https://c.example/d), [e](#f)"
+    others = "[c](https://c.example/d), [e](#f), `x[0](y)`\n```\nz[0](y)\n```\n"
+    assert with_links(f"[`a`](docs/a.md#b), {others}", f"{ADDRESS}/") == (
+        f"[`a`]({ADDRESS}/blob/HEAD/docs/a.md#b), {others}"
     )
-    assert with_links(text, "") == text
+    assert with_links(f"[`a`](docs/a.md#b), {others}", "") == f"`a`, {others}"
 
 
 @pytest.mark.parametrize("link", sorted(set(LINK.findall(README))))
