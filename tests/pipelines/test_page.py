@@ -136,7 +136,7 @@ def run(desk: Path, *lines: str, **environment: str) -> "subprocess.CompletedPro
 
 def test_without_a_pinned_wheel_it_says_so_before_it_installs_anything(desk: Path) -> None:
     shutil.copy(EXAMPLE / "requirements.txt", desk / "copy")
-    sentence = "error: there is no wheel of hyperpod-node-removal here, or requirements.txt lacks"
+    sentence = "error: there is no wheel of hyperpod-node-removal 0.1.0 here, or requirements.txt"
     nothing = run(desk, "rm -f *.whl", "ci/install.sh", PIP_NO_INDEX="1")
     assert nothing.returncode == 1
     assert nothing.stdout.startswith(sentence)
@@ -144,6 +144,17 @@ def test_without_a_pinned_wheel_it_says_so_before_it_installs_anything(desk: Pat
     wheel(desk / "copy", "not pinned")
     assert run(desk, "ci/install.sh").stdout.startswith(sentence)
     assert not (desk / "copy" / "node_modules").exists()
+
+
+def test_a_wheel_of_another_version_is_none(desk: Path, tmp_path: Path) -> None:
+    pinned = wheel(tmp_path, "ours", "0.3.0")
+    lines = (
+        f"ci/pin-package.sh {pinned}",
+        "mv hyperpod_node_removal-{0.3.0,0.4.0}-py3-none-any.whl",
+    )
+    done = run(desk, *lines, "ci/install.sh")
+    assert done.returncode == 1
+    assert "there is no wheel of hyperpod-node-removal 0.3.0 here" in done.stdout
 
 
 def test_a_wheel_that_is_not_the_pinned_one_is_never_installed(desk: Path, tmp_path: Path) -> None:
@@ -160,6 +171,7 @@ def test_a_wheel_that_is_not_the_pinned_one_is_never_installed(desk: Path, tmp_p
     done = run(desk, "ci/install.sh", **places)
     assert done.returncode != 0
     assert "THESE PACKAGES DO NOT MATCH THE HASHES" in done.stdout
+    assert not (desk / "copy" / "node_modules").exists()
     assert run(desk, "python3 -m which_wheel").stdout == "ours\n"
 
 

@@ -143,7 +143,9 @@ def test_a_repository_without_removal_files_passes(team: Team) -> None:
         done = team.run(script, **GITLAB, **REGION, **given)
         assert done.code == 0, done.log
         assert re.search(r"There is no removal file|No removal file is changed", done.log)
-    done = team.run("ci/report-all.sh plan\nci/explain-all.sh\npython3 app.py", **ROLE, **REGION)
+    synth = "ci/synth.sh --app 'python3 codepipeline.py'"
+    script = f"ci/report-all.sh plan\nci/explain-all.sh\npython3 app.py\n{synth}"
+    done = team.run(script, **ROLE, **REGION)
     assert done.code == 0, done.log
 
 

@@ -4,14 +4,15 @@
 # newer; Node.js comes along.
 set -euo pipefail
 
-shopt -s nullglob
-wheels=(hyperpod_node_removal-*.whl)
-if ((${#wheels[@]} == 0)) || ! grep -q -e '--hash=sha256:' requirements.txt; then
-  echo "error: there is no wheel of hyperpod-node-removal here, or requirements.txt lacks its hash." \
-    "Run ci/pin-package.sh WHEEL; the wheel is in a release, and make dist makes it." >&2
+version=$(sed -n 's/^hyperpod-node-removal==\([^ ;]*\).*/\1/p' requirements.txt)
+if [[ ! -f hyperpod_node_removal-$version-py3-none-any.whl ]] ||
+  ! grep -q -e '--hash=sha256:' requirements.txt; then
+  echo "error: there is no wheel of hyperpod-node-removal $version here, or requirements.txt lacks" \
+    "its hash. Run ci/pin-package.sh WHEEL; the wheel is in a release, and make dist makes it." >&2
   exit 1
 fi
 install=(python3 -m pip install --quiet --disable-pip-version-check --require-hashes)
-"${install[@]}" -r requirements.lock
+# First, so that a wheel whose hash is another one fails before anything is downloaded.
 "${install[@]}" --no-deps --no-index --find-links . --force-reinstall -r requirements.txt
+"${install[@]}" -r requirements.lock
 npm ci --no-audit --no-fund
