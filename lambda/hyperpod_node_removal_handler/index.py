@@ -139,7 +139,7 @@ def _reconcile(work: Continuation, event: Mapping[str, Any], context: LambdaCont
             return handler.respond(report.of_result(result, request, log))
         if work.invocation >= handover.MAX_INVOCATIONS:
             limit = f"The removal reached the limit of {work.invocation - 1} hand-overs."
-            return handler.respond(report_so_far(limit))
+            return handler.respond(report.of_result(reconciler.end(limit), request, log))
         return handler.hand_over(lambda: _hand_over(reconciler.continuation, event, context))
     except StackNotUpdatingError as error:
         return handler.respond(_not_updating(event, context, error))
@@ -148,9 +148,8 @@ def _reconcile(work: Continuation, event: Mapping[str, Any], context: LambdaCont
         return handler.stay_silent()
     except aws.AwsError as error:
         _log.error("%s", error)
-        return handler.respond(
-            report_so_far(f"The removal could not be handed over to a fresh invocation ({error}).")
-        )
+        why = f"The removal could not be handed over to a fresh invocation ({error})."
+        return handler.respond(report.of_result(reconciler.end(why), request, log))
 
 
 def _on_success(
