@@ -192,6 +192,9 @@ def _signal(work: Continuation, event: Mapping[str, Any], context: LambdaContext
 
 def _hand_over(successor: Continuation, event: Mapping[str, Any], context: LambdaContext) -> None:
     _log.info("Handing over to invocation %d of this removal.", successor.invocation)
+    # After a reply at the last moment, the rest is for the event that announces the end.
+    left = context.get_remaining_time_in_millis() / 1000
+    until = clock.now() + min(timing.HAND_OVER_RETRY, left / 2)
     timing.call_with_retry(
         lambda: handover.hand_over(
             aws.client("lambda"),
@@ -200,8 +203,8 @@ def _hand_over(successor: Continuation, event: Mapping[str, Any], context: Lambd
             successor,
         ),
         clock=clock,
-        until=clock.now() + timing.HAND_OVER_RETRY,
-        denied_until=clock.now() + timing.HAND_OVER_RETRY,
+        until=until,
+        denied_until=until,
     )
 
 
