@@ -326,6 +326,15 @@ def test_a_release_that_is_not_carried_out_raises_so_that_lambda_tries_again(
         drained.release()
 
 
+def test_a_node_that_is_not_released_keeps_no_other_cordoned(drained: Drained) -> None:
+    drained.ask()
+    drained.api.failures = [403]
+    with pytest.raises(ApiError):
+        drained.release()
+    assert drained.state.nodes[NODE].is_cordoned
+    assert not drained.state.nodes[OTHER].is_cordoned
+
+
 def test_an_authority_without_a_key_identifier_is_believed(
     drained: Drained, monkeypatch: pytest.MonkeyPatch
 ) -> None:
