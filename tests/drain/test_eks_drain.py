@@ -335,6 +335,15 @@ def test_a_node_that_is_not_released_keeps_no_other_cordoned(drained: Drained) -
     assert not drained.state.nodes[OTHER].is_cordoned
 
 
+def test_no_log_level_shows_what_a_token_is_made_of(
+    drained: Drained, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    drained.ask()
+    assert NODE in caplog.text
+    assert "Signature" not in caplog.text
+
+
 def test_an_authority_without_a_key_identifier_is_believed(
     drained: Drained, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,5 +1,6 @@
 """The drain on Slurm, against a real one: what its nodes and jobs come to."""
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -274,6 +275,15 @@ def test_a_secret_that_is_not_a_token_alone_is_a_veto_that_does_not_tell_it(
     assert answer["Decision"] == "VETO"
     assert answer["Reason"].startswith("the secret is not a JWT")
     assert slurm.token() not in answer["Reason"]
+
+
+def test_no_log_level_shows_the_token(
+    ask: Drain, secret: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    ask(FIRST)
+    assert FIRST in caplog.text
+    assert secret["SecretString"].strip() not in caplog.text
 
 
 def test_a_secret_that_cannot_be_read_is_a_veto(ask: Drain, secret: dict[str, str]) -> None:
