@@ -266,7 +266,9 @@ def test_a_token_that_is_refused_is_a_veto(ask: Drain, secret: dict[str, str], t
     assert "slurmrestd refuses the token" in answer["Reason"]
 
 
-@pytest.mark.parametrize("secret_text", ["SLURM_JWT={0}\n{0}", '{{\n"token": "{0}"\n}}', "{0}\u2026"])
+@pytest.mark.parametrize(
+    "secret_text", ["SLURM_JWT={0}\n{0}", '{{\n"token": "{0}"\n}}', "{0}\u2026"]
+)
 def test_a_secret_that_is_not_a_token_alone_is_a_veto_that_does_not_tell_it(
     slurm: Slurm, ask: Drain, secret: dict[str, str], secret_text: str
 ) -> None:

@@ -118,18 +118,17 @@ def test_whatever_is_no_list_is_an_error(answer: Any, sentence: str, is_transien
 
 
 def test_a_gateways_error_is_no_word_of_slurms() -> None:
-    with serving({"GET /openapi/v3": (503, {"message": "Service Unavailable"})}) as url:
-        with pytest.raises(SlurmError, match="with HTTP 503") as error:
-            Slurm(url, user="root", token="x")
+    answers = {"GET /openapi/v3": (503, {"message": "Service Unavailable"})}
+    with serving(answers) as url, pytest.raises(SlurmError, match="with HTTP 503") as error:
+        Slurm(url, user="root", token="x")
     assert error.value.is_transient
 
 
 def test_a_redirect_is_not_followed_since_the_token_is_for_one_place() -> None:
     with serving({"GET /openapi/v3": (200, document(42))}) as other:
-        moved = (302, {}, {"Location": f"{other}/openapi/v3"})
-        with serving({"GET /openapi/v3": moved}) as url:
-            with pytest.raises(SlurmError, match="with HTTP 302"):
-                Slurm(url, user="root", token="x")
+        moved: Any = (302, {}, {"Location": f"{other}/openapi/v3"})
+        with serving({"GET /openapi/v3": moved}) as url, pytest.raises(SlurmError, match="302"):
+            Slurm(url, user="root", token="x")
 
 
 @pytest.mark.parametrize(
