@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
@@ -83,6 +84,7 @@ class SlurmDrain(HookFunction):
         """
         path = f"{scope.node.path}/{construct_id}".lstrip("/")
         check_text(path, "rest_api", rest_api, _url_problem)
+        check_text(path, "user", user, _user_problem)
         if jobs not in tuple(SlurmJobs):
             allowed = ", ".join(SlurmJobs)
             raise InvalidPropertyError(path, "jobs", f"'{jobs}' is not one of {allowed}")
@@ -113,6 +115,12 @@ class SlurmDrain(HookFunction):
 
 
 def _url_problem(value: str) -> str | None:
-    if value.startswith(("http://", "https://")):
+    if re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#]*)?", value):
         return None
     return f"'{value}' is not a URL; allowed: http:// or https://, host and port"
+
+
+def _user_problem(value: str) -> str | None:
+    if re.fullmatch(r"[\w.-]+", value, re.ASCII):
+        return None
+    return f"'{value}' is not the name of a user"

@@ -59,16 +59,23 @@ def release(api: Kubernetes, question: Question) -> None:
     """Have the nodes take pods again that this removal has cordoned, and no others.
 
     Raises:
-        ApiError: the API did not carry out a call.
+        ApiError: the API did not carry out a call. The other nodes are released all the same.
     """
+    failed: ApiError | None = None
     for node in question.nodes:
         name = node.kubernetes_name
-        shown = api.node(name) if node.node_id else None
-        if shown and shown.mark == question.mark:
-            api.uncordon(shown)
-            _log.info("%s: uncordoned", name)
-        elif shown:
-            _log.info("%s: left as it is", name)
+        try:
+            shown = api.node(name) if node.node_id else None
+            if shown and shown.mark == question.mark:
+                api.uncordon(shown)
+                _log.info("%s: uncordoned", name)
+            elif shown:
+                _log.info("%s: left as it is", name)
+        except ApiError as error:
+            _log.error("%s", error)
+            failed = error
+    if failed:
+        raise failed
 
 
 def _step(api: Kubernetes, node: Node, mark: str, *, disrupts: bool) -> str:

@@ -16,6 +16,8 @@ _MARGIN: Final = 15.0
 
 _log = logging.getLogger(__name__)
 logging.getLogger("hyperpod_node_removal_eks_drain").setLevel(logging.INFO)
+# At DEBUG, which an ApplicationLogLevel may ask for, it logs what a token is made of.
+logging.getLogger("botocore").setLevel(logging.INFO)
 
 
 def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:

@@ -31,8 +31,9 @@ class ApiError(Exception):
 
     def __init__(self, what: str, status: int, message: str) -> None:
         super().__init__(f"{what}: {status} {message}")
-        self.is_transient = status in {0, 409, 429} or status >= 500  # noqa: PLR2004
-        """Whether it may pass by itself. 0 is no answer at all, 409 that something has changed."""
+        self.is_transient = status in {0, 409, 410, 429} or status >= 500  # noqa: PLR2004
+        """Whether it may pass by itself. 0 is no answer at all, 409 that something has changed, 410
+        that a listing took too long between two pages."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,9 @@ class Kubernetes:
         parts = urlsplit(endpoint)
         self._host, self._base = parts.netloc, parts.path.rstrip("/")
         self._trust = ssl.create_default_context(cadata=authority)
+        # Authorities of EKS have no key identifier, without which Python 3.13 and later believe
+        # no certificate of theirs (awslabs/mcp #3791).
+        self._trust.verify_flags &= ~ssl.VERIFY_X509_STRICT
         self._token = token
 
     def node(self, name: str) -> KubernetesNode | None:
@@ -210,5 +214,5 @@ def _must_stay(annotations: Mapping[str, str]) -> str:
 
 
 def _check(what: str, status: int, answer: Mapping[str, Any]) -> None:
-    if status >= HTTPStatus.BAD_REQUEST:
+    if status >= HTTPStatus.MULTIPLE_CHOICES:
         raise ApiError(what, status, str(answer.get("message", "")))

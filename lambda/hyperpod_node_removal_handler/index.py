@@ -140,7 +140,7 @@ def _reconcile(work: Continuation, event: Mapping[str, Any], context: LambdaCont
             return handler.respond(report.of_result(result, request, log))
         if work.invocation >= handover.MAX_INVOCATIONS:
             limit = f"The removal reached the limit of {work.invocation - 1} hand-overs."
-            return handler.respond(report_so_far(limit))
+            return handler.respond(report.of_result(reconciler.end(limit), request, log))
         return handler.hand_over(lambda: _hand_over(reconciler.continuation, event, context))
     except StackNotUpdatingError as error:
         return handler.respond(_not_updating(event, context, error))
@@ -149,9 +149,8 @@ def _reconcile(work: Continuation, event: Mapping[str, Any], context: LambdaCont
         return handler.stay_silent()
     except aws.AwsError as error:
         _log.error("%s", error)
-        return handler.respond(
-            report_so_far(f"The removal could not be handed over to a fresh invocation ({error}).")
-        )
+        why = f"The removal could not be handed over to a fresh invocation ({error})."
+        return handler.respond(report.of_result(reconciler.end(why), request, log))
 
 
 def _on_success(
@@ -194,6 +193,9 @@ def _signal(work: Continuation, event: Mapping[str, Any], context: LambdaContext
 
 def _hand_over(successor: Continuation, event: Mapping[str, Any], context: LambdaContext) -> None:
     _log.info("Handing over to invocation %d of this removal.", successor.invocation)
+    # After a reply at the last moment, the rest is for the event that announces the end.
+    left = context.get_remaining_time_in_millis() / 1000
+    until = clock.now() + min(timing.HAND_OVER_RETRY, left / 2)
     timing.call_with_retry(
         lambda: handover.hand_over(
             aws.client("lambda"),
@@ -202,8 +204,8 @@ def _hand_over(successor: Continuation, event: Mapping[str, Any], context: Lambd
             successor,
         ),
         clock=clock,
-        until=clock.now() + timing.HAND_OVER_RETRY,
-        denied_until=clock.now() + timing.HAND_OVER_RETRY,
+        until=until,
+        denied_until=until,
     )
 
 

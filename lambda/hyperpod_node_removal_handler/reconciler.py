@@ -145,6 +145,12 @@ class Reconciler:
             self._release(result.removal)
         return result
 
+    def end(self, why: str) -> Result:
+        """End a removal that `run` did not bring to its end and nobody goes on with."""
+        result = self.result_so_far(why)
+        self._release(result.removal)
+        return result
+
     def _run_forward(self) -> Result | None:
         try:
             result = self._run()

@@ -1,7 +1,7 @@
 """Draining: no new jobs, then wait for those that run; and the way back. All state is in Slurm.
 
-A node that somebody else has drained counts as drained and is left as it is, by a drain and by a
-release: its jobs are waited for, and neither requeued nor canceled.
+A node that somebody else has drained, or set down, counts as drained and is left as it is, by a
+drain and by a release: its jobs are waited for, and neither requeued nor canceled.
 """
 
 import logging
@@ -54,11 +54,11 @@ def drain(slurm: Slurm, question: Question, policy: Policy, *, now: float) -> An
     jobs = slurm.jobs()
     for asked, before in named.items():
         node = seen.get(before.name, before)
+        running = on_node(jobs, node.name)
         if not node.is_drained:
             why = told.get(node.name) or "no reason was given"
             answer.vetoed[asked] = f"Slurm does not drain {node.name}: {why}"
-        elif not node.is_free:
-            running = on_node(jobs, node.name)
+        elif running or not node.is_free:  # A suspended job leaves its node idle.
             answer.waiting[asked] = _told(node, running)
             if node.reason == question.mark:
                 _hurry(slurm, node, running, policy, now=now)

@@ -18,10 +18,10 @@ def _matches(pattern: str, name: str) -> bool:
 
 
 def _is_in(number: str, ranges: str) -> bool:
-    """Whether a number is in `1-3,7`. Where a range is padded with zeros, so is the number."""
+    """Whether a number is in `1-3,7`. It is padded with zeros to the width of a range's first."""
     for one in ranges.split(","):
         first, _, last = one.partition("-")
-        is_padded = len(number) == len(first) if first.startswith("0") else number[0] != "0"
-        if (is_padded or number == first) and int(first) <= int(number) <= int(last or first):
+        is_padded = number == str(int(number)).zfill(len(first))
+        if is_padded and int(first) <= int(number) <= int(last or first):
             return True
     return False

@@ -15,6 +15,8 @@ from hyperpod_node_removal_slurm_drain.slurm import Slurm, SlurmError
 
 _log = logging.getLogger(__name__)
 logging.getLogger("hyperpod_node_removal_slurm_drain").setLevel(logging.INFO)
+# At DEBUG, which an ApplicationLogLevel may ask for, it logs the secret.
+logging.getLogger("botocore").setLevel(logging.INFO)
 
 
 def handler(event: Mapping[str, Any], context: object) -> dict[str, Any]:  # noqa: ARG001

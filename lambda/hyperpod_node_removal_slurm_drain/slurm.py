@@ -8,10 +8,10 @@ that does not exist answers with error_number 0.
 import http.client
 import json
 import re
-import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any, Final, Self
 from urllib.parse import quote
 
@@ -22,6 +22,7 @@ _SECONDS: Final = 10
 _OLDEST, _NEWEST = 39, 42
 """Versions of the API whose shapes are known: v0.0.39 to v0.0.42."""
 _BUSY: Final = frozenset({"ALLOCATED", "MIXED", "COMPLETING"})
+_CLOSED: Final = frozenset({"DOWN", "DRAIN", "FAIL"})
 _UNCLEAR: Final = frozenset({"ERROR", "INVALID", "UNKNOWN"})
 _ON_NODE: Final = frozenset(
     {
@@ -36,6 +37,18 @@ _ON_NODE: Final = frozenset(
     }
 )
 """States of a job that holds its nodes."""
+
+
+class _AsItCame(urllib.request.HTTPErrorProcessor):
+    """Answers of any status. Above all, no redirect is followed: the token is for one place."""
+
+    def http_response(self, request: object, response: Any) -> Any:  # noqa: ARG002
+        return response
+
+    https_response = http_response
+
+
+_OPENER: Final = urllib.request.build_opener(_AsItCame)
 
 
 class SlurmError(Exception):
@@ -71,7 +84,7 @@ class SlurmNode:
     @property
     def is_drained(self) -> bool:
         """Whether no new job starts on it."""
-        return "DRAIN" in self.states
+        return bool(self.states & _CLOSED)
 
     @property
     def is_free(self) -> bool:
@@ -104,6 +117,9 @@ class Slurm:
             user: the user whose token it is: root, SlurmUser, or an operator.
             token: the JWT.
         """
+        if not token or not token.isascii() or not token.isprintable():
+            # http.client would refuse it, too, in an error that shows it.
+            raise SlurmError("the secret is not a JWT: its text must be the token alone, in a line")
         self._url = url.rstrip("/")
         self._headers = {"X-SLURM-USER-NAME": user, "X-SLURM-USER-TOKEN": token}
         self.version = version_of(self._call("GET", "/openapi/v3"))
@@ -147,29 +163,29 @@ class Slurm:
             method=method,
         )
         try:
-            with urllib.request.urlopen(request, timeout=_SECONDS) as response:  # noqa: S310
-                text = response.read()
-        except urllib.error.HTTPError as error:
-            text = error.read()
-            if error.code in {401, 403, 511}:
-                raise SlurmError(
-                    f"slurmrestd refuses the token (HTTP {error.code}); renew the token in the"
-                    " secret, for a user who may change nodes"
-                ) from error
-            if not text.lstrip().startswith(b"{"):
-                raise SlurmError(
-                    f"slurmrestd answered {method} {path} with HTTP {error.code}",
-                    is_transient=error.code >= 500,  # noqa: PLR2004
-                ) from error
+            with _OPENER.open(request, timeout=_SECONDS) as response:
+                status, text = response.status, response.read()
         except (OSError, http.client.HTTPException) as error:
             why = getattr(error, "reason", "") or error or type(error).__name__
             raise SlurmError(f"slurmrestd does not answer: {why}", is_transient=True) from error
+        if status in {401, 403, 511}:
+            raise SlurmError(
+                f"slurmrestd refuses the token (HTTP {status}); renew the token in the secret, for"
+                " a user who may change nodes"
+            )
         try:
             answer = json.loads(text)
         except ValueError:
             answer = None
-        if not isinstance(answer, dict):
-            raise SlurmError(f"slurmrestd answered {method} {path} with no JSON object")
+        is_refused = status >= HTTPStatus.MULTIPLE_CHOICES
+        # Slurm's own refusals have errors; a gateway's do not.
+        if not isinstance(answer, dict) or (is_refused and "errors" not in answer):
+            what = f"HTTP {status}" if is_refused else "no JSON object"
+            raise SlurmError(
+                f"slurmrestd answered {method} {path} with {what}",
+                is_transient=status == HTTPStatus.TOO_MANY_REQUESTS
+                or status >= HTTPStatus.INTERNAL_SERVER_ERROR,
+            )
         return answer
 
 

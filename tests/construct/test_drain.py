@@ -163,6 +163,10 @@ def test_the_slurm_drain_may_read_its_secret_and_write_its_log_and_no_more() -> 
     ("given", "sentence"),
     [
         ({"rest_api": "10.1.0.10:6820"}, "rest_api: '10.1.0.10:6820' is not a URL; allowed: http"),
+        ({"rest_api": "http://"}, "rest_api: 'http://' is not a URL"),
+        ({"rest_api": "http://root:jwt@10.1.0.10"}, "is not a URL"),
+        ({"user": "root\n"}, "is not the name of a user"),
+        ({"user": 5}, r"user: '5' \(int\) is not a string"),
         ({"grace": Duration.minutes(1)}, r"grace: is for jobs=SlurmJobs\.CANCEL only"),
         (
             {"grace": Duration.minutes(1), "jobs": SlurmJobs.REQUEUE},

@@ -1,6 +1,7 @@
 """The drain on EKS, step by step against a model of the Kubernetes API."""
 
 import logging
+import ssl
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -258,7 +259,7 @@ def test_a_node_that_kubernetes_does_not_know_is_not_taken_for_empty(drained: Dr
     }
 
 
-@pytest.mark.parametrize("status", [409, 429, 500, 503])
+@pytest.mark.parametrize("status", [409, 410, 429, 500, 503])
 def test_an_outage_is_waited_out(drained: Drained, status: int) -> None:
     drained.state.pods = [Pod("ml", "web-0", NODE)]
     for calls_before, call in enumerate(("get", "patch", "list", "create")):
@@ -283,6 +284,13 @@ def test_a_missing_right_is_a_veto(drained: Drained) -> None:
     answer = drained.ask()
     assert answer["Decision"] == "VETO"
     assert "403 nodes is forbidden" in answer["Reason"]
+
+
+def test_a_redirect_is_no_answer(drained: Drained) -> None:
+    drained.api.failures = [302]
+    answer = drained.ask()
+    assert answer["Decision"] == "VETO"
+    assert f"get node {NODE}: 302" in answer["Reason"]
 
 
 def test_no_right_is_given_that_is_not_used(drained: Drained) -> None:
@@ -316,6 +324,40 @@ def test_a_release_that_is_not_carried_out_raises_so_that_lambda_tries_again(
     drained.api.failures = [503]
     with pytest.raises(ApiError):
         drained.release()
+
+
+def test_a_node_that_is_not_released_keeps_no_other_cordoned(drained: Drained) -> None:
+    drained.ask()
+    drained.api.failures = [403]
+    with pytest.raises(ApiError):
+        drained.release()
+    assert drained.state.nodes[NODE].is_cordoned
+    assert not drained.state.nodes[OTHER].is_cordoned
+
+
+def test_no_log_level_shows_what_a_token_is_made_of(
+    drained: Drained, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    drained.ask()
+    assert NODE in caplog.text
+    assert "Signature" not in caplog.text
+
+
+def test_an_authority_without_a_key_identifier_is_believed(
+    drained: Drained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of EKS have none (awslabs/mcp #3791), and Python 3.13 and later are strict."""
+    made = ssl.create_default_context
+
+    def strict(**given: Any) -> ssl.SSLContext:
+        context = made(**given)
+        context.verify_flags |= ssl.VERIFY_X509_STRICT
+        return context
+
+    monkeypatch.setattr(ssl, "create_default_context", strict)
+    client = Kubernetes("https://x", authority=drained.api.authority, token=lambda: "")
+    assert not client._trust.verify_flags & ssl.VERIFY_X509_STRICT
 
 
 def test_a_server_with_another_certificate_is_not_believed(

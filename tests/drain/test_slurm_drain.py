@@ -1,5 +1,6 @@
 """The drain on Slurm, against a real one: what its nodes and jobs come to."""
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -111,6 +112,13 @@ def test_a_job_is_waited_for_and_named(slurm: Slurm, ask: Drain) -> None:
     slurm.wait(lambda: ask(FIRST, SECOND)["Decision"] == "PROCEED", "it does not become free")
 
 
+def test_a_suspended_job_is_waited_for_though_its_node_is_idle(slurm: Slurm, ask: Drain) -> None:
+    job = slurm.submit(FIRST)
+    slurm.run("scontrol", "suspend", str(job))
+    slurm.wait(lambda: slurm.states(FIRST) == {"IDLE"}, "it is not suspended")
+    assert reasons(ask(FIRST), "WaitingNodes") == {FIRST: f"job {job} of root is on {FIRST}"}
+
+
 def test_a_job_of_several_nodes_and_many_jobs_are_told_shortly(slurm: Slurm, ask: Drain) -> None:
     wide = slurm.submit(FIRST, SECOND)
     assert reasons(ask(SECOND), "WaitingNodes") == {
@@ -175,6 +183,17 @@ def test_a_node_that_was_drained_before_stays_as_it_was(
     slurm.wait(lambda: ask(FIRST)["Decision"] == "PROCEED", "it does not become free")
     release(FIRST)
     assert slurm.states(FIRST) == {"IDLE", "DRAIN"}
+    assert slurm.node(FIRST)["reason"] == "bad DIMM"
+
+
+@pytest.mark.parametrize("state", ["DOWN", "FAIL"])
+def test_a_node_that_was_taken_out_of_service_before_stays_so(
+    slurm: Slurm, ask: Drain, release: Drain, state: str
+) -> None:
+    slurm.update(FIRST, state=state.lower(), reason="bad DIMM")
+    assert ask(FIRST)["Decision"] == "PROCEED"
+    release(FIRST)
+    assert state in slurm.states(FIRST)
     assert slurm.node(FIRST)["reason"] == "bad DIMM"
 
 
@@ -245,6 +264,28 @@ def test_a_token_that_is_refused_is_a_veto(ask: Drain, secret: dict[str, str], t
     answer = ask(FIRST)
     assert answer["Decision"] == "VETO"
     assert "slurmrestd refuses the token" in answer["Reason"]
+
+
+@pytest.mark.parametrize(
+    "secret_text", ["SLURM_JWT={0}\n{0}", '{{\n"token": "{0}"\n}}', "{0}\u2026"]
+)
+def test_a_secret_that_is_not_a_token_alone_is_a_veto_that_does_not_tell_it(
+    slurm: Slurm, ask: Drain, secret: dict[str, str], secret_text: str
+) -> None:
+    secret["SecretString"] = secret_text.format(slurm.token())
+    answer = ask(FIRST)
+    assert answer["Decision"] == "VETO"
+    assert answer["Reason"].startswith("the secret is not a JWT")
+    assert slurm.token() not in answer["Reason"]
+
+
+def test_no_log_level_shows_the_token(
+    ask: Drain, secret: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    ask(FIRST)
+    assert FIRST in caplog.text
+    assert secret["SecretString"].strip() not in caplog.text
 
 
 def test_a_secret_that_cannot_be_read_is_a_veto(ask: Drain, secret: dict[str, str]) -> None:

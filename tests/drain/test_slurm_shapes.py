@@ -41,8 +41,10 @@ def serving(answers: dict[str, Any]) -> Iterator[str]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            status, answer = answers[f"{self.command} {self.path}"]
+            status, answer, *headers = answers[f"{self.command} {self.path}"]
             self.send_response(status)
+            for name, value in (headers[0] if headers else {}).items():
+                self.send_header(name, value)
             self.end_headers()
             self.wfile.write(answer if isinstance(answer, bytes) else json.dumps(answer).encode())
 
@@ -96,6 +98,8 @@ def test_the_shapes_of_v0_0_39_are_understood() -> None:
     ("answer", "sentence", "is_transient"),
     [
         ((500, b"oops"), "with HTTP 500", True),
+        ((502, {"message": "Bad Gateway"}), "with HTTP 502", True),
+        ((429, b"slow down"), "with HTTP 429", True),
         ((404, b"Not found"), "with HTTP 404", False),
         ((403, b""), "refuses the token", False),
         ((200, b"[]"), "with no JSON object", False),
@@ -113,6 +117,20 @@ def test_whatever_is_no_list_is_an_error(answer: Any, sentence: str, is_transien
     assert error.value.is_transient is is_transient
 
 
+def test_a_gateways_error_is_no_word_of_slurms() -> None:
+    answers = {"GET /openapi/v3": (503, {"message": "Service Unavailable"})}
+    with serving(answers) as url, pytest.raises(SlurmError, match="with HTTP 503") as error:
+        Slurm(url, user="root", token="x")
+    assert error.value.is_transient
+
+
+def test_a_redirect_is_not_followed_since_the_token_is_for_one_place() -> None:
+    with serving({"GET /openapi/v3": (200, document(42))}) as other:
+        moved: Any = (302, {}, {"Location": f"{other}/openapi/v3"})
+        with serving({"GET /openapi/v3": moved}) as url, pytest.raises(SlurmError, match="302"):
+            Slurm(url, user="root", token="x")
+
+
 @pytest.mark.parametrize(
     ("hostlist", "inside", "outside"),
     [
@@ -122,6 +140,8 @@ def test_whatever_is_no_list_is_an_error(answer: Any, sentence: str, is_transien
         ("ip-10-[1-2]-0-[8-11]", ["ip-10-1-0-10", "ip-10-2-0-8"], ["ip-10-3-0-8"]),
         ("n[008-011]", ["n008", "n010"], ["n8", "n10", "n012"]),
         ("n[0-2]", ["n0", "n2"], ["n3", "n00"]),
+        ("n[0-11]", ["n0", "n10"], ["n12", "n05"]),
+        ("n[01-100]", ["n01", "n100"], ["n1", "n001"]),
         ("", [], [""]),
     ],
 )

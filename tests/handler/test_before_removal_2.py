@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ConnectionClosedError
 
+from hyperpod_node_removal_handler import handover
 from hyperpod_node_removal_handler.before_removal import HookError, verdict
 from hyperpod_node_removal_handler.cluster import Node
 from sandbox.hyperpod import Cluster, ServiceError
@@ -231,6 +232,26 @@ def test_a_hook_that_fails_after_it_had_drained_is_released(
     function.aws_lambda.hook = lambda event: answers.pop(0)
     answer = function.send("Update", NodeIds=[node], BeforeRemoval=HOOK)
     assert "HookFailed" in answer["Reason"]
+    assert released(function) == [node]
+
+
+@pytest.mark.parametrize(("errors", "most"), [(99, 10), (0, 1)])
+def test_a_removal_that_cannot_be_handed_over_is_released(
+    function: Function,
+    world: World,
+    cluster: Cluster,
+    monkeypatch: pytest.MonkeyPatch,
+    errors: int,
+    most: int,
+) -> None:
+    monkeypatch.setattr(handover, "MAX_INVOCATIONS", most)
+    function.aws_lambda.errors = [
+        ServiceError("AccessDeniedException", "no", status=403) for _ in range(errors)
+    ]
+    node = cluster.node_ids("workers")[0]
+    function.aws_lambda.hook = lambda event: waiting(node, seconds=300)
+    answer = function.send("Update", NodeIds=[node], BeforeRemoval=HOOK, ServiceTimeout="3600")
+    assert "hand" in answer["Reason"]
     assert released(function) == [node]
 
 

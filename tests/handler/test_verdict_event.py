@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hyperpod_node_removal_contract.signals import EVENT_BUS_VARIABLE
 from hyperpod_node_removal_handler import index
 from hyperpod_node_removal_handler.cluster import Refusal
 from hyperpod_node_removal_handler.reason import signal_id
 from hyperpod_node_removal_handler.requested_node import RequestedNode
 from sandbox.hyperpod import Cluster, ServiceError
-from tests.aws_transport import Answer, Sent
+from tests.aws_transport import Answer, Parameters, Sent
 from tests.handler.function import Context, Function
 from tests.handler.world import STACK_ID, Shown, World
 
@@ -311,3 +312,41 @@ def test_a_hand_over_that_fails_is_logged(
     send(function, list(cluster.node_ids("workers")[:1]), seconds=59.0, ServiceTimeout="60")
     assert condition.attempts == 0
     assert any(CONDITION in r.getMessage() for r in caplog.records if r.levelname == "ERROR")
+
+
+def test_a_hand_over_that_fails_after_a_reply_at_the_last_moment_leaves_time_for_the_event(
+    world: World,
+    function: Function,
+    condition: Condition,
+    cluster: Cluster,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv(EVENT_BUS_VARIABLE, "default")
+    node, busy, *_ = cluster.node_ids("workers")
+    cluster.refuse(busy)
+    function.aws_lambda.errors = [
+        ServiceError("TooManyRequestsException", "no", status=429) for _ in range(99)
+    ]
+    end = world.clock.now() + 40.0
+    context = Context()
+    remaining = lambda: int(1000 * (end - world.clock.now()))  # noqa: E731
+    monkeypatch.setattr(context, "get_remaining_time_in_millis", remaining)
+
+    def hang(_: Parameters) -> None:
+        while world.deletes and not function.endpoint.requests:
+            world.clock.sleep(1.0)
+
+    world.before("ListClusterNodes", hang)
+    world.before("DescribeClusterNode", hang)
+    announced_at: list[float] = []
+    function.event_bus.on_call = lambda: announced_at.append(world.clock.now())
+    properties = {
+        "ClusterName": "ml-cluster",
+        "NodeIds": [node, busy],
+        "OnPartialFailure": "REPORT",
+        "WaitFor": "ACCEPTED",
+        "VerdictCondition": CONDITION,
+    }
+    index.handler(function.event("Create", properties), context)
+    assert condition.attempts == 0
+    assert [at < end for at in announced_at] == [True]
