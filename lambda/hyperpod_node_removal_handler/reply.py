@@ -16,7 +16,14 @@ from hyperpod_node_removal_contract import printable, signals
 from hyperpod_node_removal_handler import removal_event
 from hyperpod_node_removal_handler.envelope import Envelope
 from hyperpod_node_removal_handler.report import Report
-from hyperpod_node_removal_handler.timing import REPLY_PAUSES, REPLY_TIMEOUT, Backoff, Clock
+from hyperpod_node_removal_handler.timing import (
+    EVENT_RETRY,
+    REPLY_PAUSES,
+    REPLY_TIMEOUT,
+    SIGNAL_RESERVE,
+    Backoff,
+    Clock,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -62,18 +69,27 @@ class Exchange:
             return
         try:
             is_delivered = self._log_and_deliver(report)
+            # A stack waits for the signal, so it comes first where there is little time. Otherwise
+            # the event does not wait until the stack takes the signal.
+            is_late = self._ends_at - self._clock.now() < SIGNAL_RESERVE + EVENT_RETRY
+            if not is_late:
+                self._announce(report)
             if is_delivered and report.signal_id and self.after_success:
                 self.after_success(report.signal_id)
-            if report.finished and (bus := signals.event_bus()):
-                removal_event.announce(
-                    report.finished,
-                    self.envelope,
-                    bus=bus,
-                    clock=self._clock,
-                    expires_at=self._ends_at,
-                )
+            if is_late:
+                self._announce(report)
         finally:
             self._is_over = True
+
+    def _announce(self, report: Report) -> None:
+        if report.finished and (bus := signals.event_bus()):
+            removal_event.announce(
+                report.finished,
+                self.envelope,
+                bus=bus,
+                clock=self._clock,
+                expires_at=self._ends_at,
+            )
 
     def wait(self) -> None:
         """Wait until the reply that somebody else has begun to send is delivered.

@@ -350,3 +350,18 @@ def test_a_hand_over_that_fails_after_a_reply_at_the_last_moment_leaves_time_for
     index.handler(function.event("Create", properties), context)
     assert condition.attempts == 0
     assert [at < end for at in announced_at] == [True]
+
+
+def test_the_finished_event_does_not_wait_for_a_stack_that_takes_no_signal(
+    world: World,
+    function: Function,
+    condition: Condition,
+    cluster: Cluster,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv(EVENT_BUS_VARIABLE, "default")
+    condition.waits_after = 10_000
+    attempts: list[int] = []
+    function.event_bus.on_call = lambda: attempts.append(condition.attempts)
+    send(function, list(cluster.node_ids("workers")[:1]))
+    assert (attempts, condition.attempts > 10) == ([0], True)
