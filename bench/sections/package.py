@@ -16,7 +16,7 @@ from cdk_nag import AwsSolutionsChecks
 from bench.reporting import Chapter, Verdict, table
 from hyperpod_node_removal import NodeRemoval
 
-GOAL: Final = 100_000
+GOAL: Final = 110_000
 """Bytes of the zipped asset, which is the source as it was reviewed (ADR 15)."""
 
 
