@@ -59,7 +59,7 @@ class HookError(Exception):
     """No answer, or none that is understood. Its text goes on from "the hook <name> "."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Verdict:
     """What the hook answered."""
 
@@ -84,7 +84,7 @@ class Verdict:
         return None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Hook:
     """The hook of one removal."""
 

@@ -69,7 +69,7 @@ class Node:
         return self.status == "Failure"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Listing:
     """The nodes of a cluster."""
 
@@ -78,7 +78,7 @@ class Listing:
     """Calls that it took."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class InstanceGroup:
     """An instance group as DescribeCluster shows it."""
 
@@ -88,7 +88,7 @@ class InstanceGroup:
     is_controller: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ClusterDescription:
     """A cluster as DescribeCluster shows it."""
 
@@ -132,7 +132,7 @@ class Refusal:
         return cls(error.code, abbreviated(error.message, aws.MESSAGE_MAX))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class DeleteReply:
     """What BatchDeleteClusterNodes answered, by identifier (instance id or logical id)."""
 

@@ -1,6 +1,7 @@
 """What a removal does next. Pure: the reconciler is the only caller, and does what it is told."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
@@ -48,12 +49,12 @@ class Schedule:
     """Whether the cluster was seen out of transition after that."""
     next_request_at: float = -math.inf
     was_last_request: bool = False
-    retries: timing.Backoff = field(default_factory=lambda: timing.Backoff(*timing.RETRY_PAUSES))
+    retries: Iterator[float] = field(default_factory=lambda: timing.pauses(*timing.RETRY_PAUSES))
 
     def requested(self, now: float) -> None:
         """Plan the next round of requests. The last one is at the very end of `RetryFor`."""
         self.was_last_request = now >= self.retry_until
-        pause = timing.LAST_LOOK if self.was_last_request else self.retries.pause()
+        pause = timing.LAST_LOOK if self.was_last_request else next(self.retries)
         self.next_request_at = now + pause
         if not self.was_last_request:
             self.next_request_at = min(self.next_request_at, self.retry_until)

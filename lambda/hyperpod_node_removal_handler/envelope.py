@@ -19,7 +19,7 @@ class EnvelopeError(ValueError):
     """The event lacks what is needed to answer it at all."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class Envelope:
     """What surrounds the properties: whom the reply goes to, and which resource it is about."""
 

@@ -49,7 +49,7 @@ _MAX_BYTES: Final = 16 * 1024 * 1024
 """Bytes a continuation may unfold to. 3,000 nodes take about 1 MB."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Continuation:
     """A removal between two invocations.
 

@@ -48,7 +48,7 @@ class GroupPlan(NamedTuple):
     remaining: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Plan:
     """What would happen to each requested node."""
 

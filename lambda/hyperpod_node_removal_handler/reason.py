@@ -22,7 +22,7 @@ _GUARDS_MAX: Final = 480
 _OUR_CODES: Final = frozenset(str(code) for code in FailureCode)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class LogPlace:
     """Where the log of this invocation is."""
 

@@ -39,7 +39,7 @@ every node is at fault, which is what such a refusal means; single nodes at once
 each where one malformed id is."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class DeleteRequest:
     """The identifiers of one BatchDeleteClusterNodes call."""
 
@@ -65,7 +65,7 @@ class DeleteRequest:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Removal:
     """All requested nodes of one resource."""
 

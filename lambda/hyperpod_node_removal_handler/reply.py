@@ -21,8 +21,8 @@ from hyperpod_node_removal_handler.timing import (
     REPLY_PAUSES,
     REPLY_TIMEOUT,
     SIGNAL_RESERVE,
-    Backoff,
     Clock,
+    pauses,
 )
 
 _log = logging.getLogger(__name__)
@@ -137,13 +137,13 @@ class Exchange:
         self._is_over = True
 
     def _deliver(self, body: bytes) -> None:
-        backoff = Backoff(*REPLY_PAUSES)
+        backoff = pauses(*REPLY_PAUSES)
         while True:
             left = max(_LEAST_TIMEOUT, min(self.closes_at, self._ends_at) - self._clock.now())
             try:
                 put(self.envelope.response_url, body, min(REPLY_TIMEOUT, left))
             except DeliveryError as error:
-                pause = backoff.pause()
+                pause = next(backoff)
                 if pause >= min(self.closes_at, self._ends_at) - self._clock.now():
                     raise
                 _log.warning("The response was not delivered: %s. Retrying.", error)

@@ -47,7 +47,7 @@ _TARGET_COUNTS_MAX: Final = 400
 _WARNINGS_MAX: Final = 400
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Report:
     """An answer to CloudFormation, and what the log says of it."""
 

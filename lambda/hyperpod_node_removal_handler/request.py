@@ -93,6 +93,8 @@ def _names(row: Row, value: object) -> tuple[str, ...]:
     for item in value:
         if not isinstance(item, str):
             raise RequestError(f"{row.name}: {quoted(item)} is not text.")
+    if not isinstance(value, str) and not any(map(row.problem, value)):
+        return tuple(dict.fromkeys(value))  # as nearly all lists are
     names = tuple(dict.fromkeys(row.names_in(_joined(value))))
     for name in names:
         if problem := row.problem(name):
@@ -139,7 +141,7 @@ class Scope(StrEnum):
     NONE = "none"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class Guards:
     """What a plan must not break. A guard that is broken refuses the whole set."""
 
@@ -153,7 +155,7 @@ class Guards:
     missing_nodes: MissingNodes = MissingNodes.ACCEPT
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class RemovalRequest:
     """What one custom resource asks for."""
 

@@ -19,7 +19,7 @@ _SHOWN: Final = 5
 _GOING: Final = frozenset({Phase.WAITING, Phase.LEAVING, Phase.REMOVED})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Result:
     """What came of a removal."""
 
@@ -42,7 +42,7 @@ class Result:
     Empty if it was not."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Tally:
     """The nodes of a removal by where they ended."""
 
@@ -66,7 +66,7 @@ class Tally:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class FinishedRemoval:
     """A removal that could have removed nodes and has ended, well or not."""
 

@@ -34,7 +34,7 @@ _ROLLING_BACK: Final = frozenset(
 leave the stack stuck."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class StackView:
     """A stack as DescribeStacks shows it."""
 
@@ -52,7 +52,7 @@ class StackView:
         return bool(self.status) and not is_under_way
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Operation:
     """The identity of the stack operation that a request belongs to."""
 
@@ -227,7 +227,7 @@ class StackWatch:
             raise self._over
 
     def _look_until(self, *standings: _Standing) -> None:
-        backoff = timing.Backoff(*timing.STACK_PAUSES)
+        backoff = timing.pauses(*timing.STACK_PAUSES)
         is_known = self.operation is not None
         while True:
             # An outage at the first look is waited out for as long as there is time: a rollback
@@ -243,7 +243,7 @@ class StackWatch:
                 return
             # Nothing counts before that, and nothing has to be looked at again and again.
             early = self._sure_at - self._clock.now()
-            pause = early if early > 0 else backoff.pause()
+            pause = early if early > 0 else next(backoff)
             self._clock.sleep(min(pause, self._deadlines.deadline - self._clock.now()))
 
     # Judging ---------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import math
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
 
@@ -170,19 +170,12 @@ class SystemClock:
         return timer
 
 
-@dataclass
-class Backoff:
-    """Pauses in seconds: `first`, then growing by `factor` up to `most`."""
-
-    first: float
-    factor: float
-    most: float
-
-    def pause(self) -> float:
-        """Return the next pause."""
-        pause = self.first
-        self.first = min(self.most, self.first * self.factor)
-        return jittered(pause)
+def pauses(first: float, factor: float, most: float) -> Iterator[float]:
+    """Yield pauses in seconds without end: `first`, then growing by `factor` up to `most`."""
+    pause = first
+    while True:
+        yield jittered(pause)
+        pause = min(most, pause * factor)
 
 
 def call_with_retry(
@@ -205,7 +198,7 @@ def call_with_retry(
     Raises:
         AwsError: the last one.
     """
-    backoff = Backoff(*CALL_PAUSES)
+    backoff = pauses(*CALL_PAUSES)
     while True:
         try:
             return call()
@@ -213,10 +206,10 @@ def call_with_retry(
             limit = until if isinstance(error, TransientError) else denied_until
             if clock.now() >= limit:
                 raise
-        (sleep or clock.sleep)(min(backoff.pause(), limit - clock.now()))
+        (sleep or clock.sleep)(min(next(backoff), limit - clock.now()))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Deadlines:
     """The time a removal has, in seconds of the clock."""
 

@@ -40,7 +40,7 @@ def signal(
         until: when the last attempt is made, in seconds of the clock.
     """
     denied_until = min(until, clock.now() + timing.PROPAGATION)
-    backoff = timing.Backoff(*timing.SIGNAL_PAUSES)
+    backoff = timing.pauses(*timing.SIGNAL_PAUSES)
     try:
         while True:
             stack.require_forward()
@@ -60,7 +60,7 @@ def signal(
             else:
                 _log.info("Signaled %s: %s", condition, verdict)
                 return
-            stack.sleep(min(backoff.pause(), until - clock.now()))
+            stack.sleep(min(next(backoff), until - clock.now()))
     except StackNotUpdatingError as error:
         _log.info("%s was not signaled, or its answer was lost: %s", condition, error)
     except Exception as error:  # noqa: BLE001

@@ -185,10 +185,10 @@ SEPARATOR_FORM: Final = r"[\s,;|\"'`]"
 LIST_BRACKETS: Final = (r"[\[({]", r"[\])}]")
 """What a whole text may begin and end with, as a list of JSON or Python does."""
 
-_PASTED: Final = re.compile(rf"(?:\[[0-9,-]+\]|(?!{SEPARATOR_FORM}).)+")
+_PASTED: Final = rf"(?:\[[0-9,-]+\]|(?!{SEPARATOR_FORM}).)+"
 """A piece of a text. Slurm's host lists have commas in them: `ip-10-1-2-[3,5-7]`."""
-_IN_BRACKETS: Final = re.compile(r"\s*{}(.*){}\s*".format(*LIST_BRACKETS), re.DOTALL)
-_WITHIN: Final = re.compile(rf"(?<![a-z0-9]){NODE_ID_FORM}(?![a-z0-9])")
+_IN_BRACKETS: Final = r"(?s)\s*{}(.*){}\s*".format(*LIST_BRACKETS)
+_WITHIN: Final = rf"(?<![a-z0-9]){NODE_ID_FORM}(?![a-z0-9])"
 _KUBERNETES_NODE_NAME_FORM = f"hyperpod-({NODE_ID_FORM})"
 _HOST_NUMBER = r"(?:[0-9]{1,3}|\[[0-9,-]+\])"
 _HOSTS = rf"[iI][pP]-{_HOST_NUMBER}(?:-{_HOST_NUMBER}){{3}}(?![a-zA-Z0-9-])"
@@ -240,8 +240,8 @@ def pasted_ids(text: str) -> tuple[str, ...]:
     list of JSON or Python. What else stands with an id, such as the name of a tool, stays there for
     the rule about the id to refuse: it may say that another thing is meant.
     """
-    whole = _IN_BRACKETS.fullmatch(text)
-    return tuple(_PASTED.findall(whole[1] if whole else text))
+    whole = re.fullmatch(_IN_BRACKETS, text)
+    return tuple(re.findall(_PASTED, whole[1] if whole else text))
 
 
 def _problem(form: str, value: str, what: str) -> str | None:
@@ -269,18 +269,18 @@ def _host_name_problem(value: str) -> str | None:
 
 def _with_instance_ids(value: str) -> tuple[str, ...]:
     """Return the instance ids that stand in a text with something else."""
-    return tuple(dict.fromkeys(_WITHIN.findall(value.lower())))
+    return tuple(dict.fromkeys(re.findall(_WITHIN, value.lower())))
 
 
 def node_id_problem(value: str) -> str | None:
     """An instance id: `i-` and 8 or 17 hexadecimal digits [model]."""
+    if re.fullmatch(NODE_ID_FORM, value):
+        return None
     if problem := _host_name_problem(value):
         return problem
     if kubernetes := re.fullmatch(_KUBERNETES_NODE_NAME_FORM, value.strip()):
         name = quoted(value)
         return f"{name} is the Kubernetes name of a node; use its instance id, {kubernetes[1]}"
-    if re.fullmatch(NODE_ID_FORM, value):
-        return None
     if ids := _with_instance_ids(value):
         return f"{quoted(value)} is not an instance id alone; use {several(ids)}"
     return f"{quoted(value)} is not an instance id; allowed: i- and 8 or 17 of the digits 0-9 a-f"

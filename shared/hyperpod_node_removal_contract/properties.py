@@ -37,7 +37,7 @@ class Kind(StrEnum):
     SECONDS = "a whole number of seconds"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Row:
     """One property."""
 
