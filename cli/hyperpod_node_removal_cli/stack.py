@@ -129,7 +129,8 @@ class StackEvent:
     @property
     def is_reason_of_stack(self) -> bool:
         """Whether it says why the operation as a whole did not succeed."""
-        return self.is_stack and self.reason not in {"", _BY_USER}
+        is_undone = self.status.endswith("ROLLBACK_COMPLETE")
+        return self.is_stack and not is_undone and self.reason not in {"", _BY_USER}
 
     @property
     def is_failure(self) -> bool:

@@ -45,7 +45,7 @@ def remove(event: Mapping[str, Any], context: LambdaContext) -> str:
         work = _work(event)
     except RequestError as error:
         return handler.respond(_refused(event, context, error))
-    if work.verdict:
+    if work.verdict and work.request.verdict_condition:
         return handler.hand_over(lambda: _signal(work, event, context))
     if work.request.is_empty:
         _on_success(lambda: replace(work, invocation=work.invocation + 1), event, context)
@@ -163,11 +163,13 @@ def _on_success(
 
     def signal(verdict: str) -> None:
         told = replace(work(), verdict=verdict)
-        if context.get_remaining_time_in_millis() / 1000 >= timing.SIGNAL_RESERVE:
+        left = context.get_remaining_time_in_millis() / 1000
+        if left >= timing.SIGNAL_RESERVE:
             _signal(told, event, context)
             return
         try:
-            _hand_over(told, event, context)
+            # What is left after that is for the event that announces the end.
+            _hand_over(told, event, context, min(timing.HAND_OVER_RETRY, left / 2))
         except aws.AwsError as error:
             _log.error("%s was not signaled: %s", told.request.verdict_condition, error)
 
@@ -191,11 +193,14 @@ def _signal(work: Continuation, event: Mapping[str, Any], context: LambdaContext
     )
 
 
-def _hand_over(successor: Continuation, event: Mapping[str, Any], context: LambdaContext) -> None:
+def _hand_over(
+    successor: Continuation,
+    event: Mapping[str, Any],
+    context: LambdaContext,
+    retry_for: float = timing.HAND_OVER_RETRY,
+) -> None:
     _log.info("Handing over to invocation %d of this removal.", successor.invocation)
-    # After a reply at the last moment, the rest is for the event that announces the end.
-    left = context.get_remaining_time_in_millis() / 1000
-    until = clock.now() + min(timing.HAND_OVER_RETRY, left / 2)
+    until = clock.now() + retry_for
     timing.call_with_retry(
         lambda: handover.hand_over(
             aws.client("lambda"),
