@@ -99,7 +99,9 @@ def arguments(words: list[str]) -> argparse.Namespace:
 def main(words: list[str]) -> int:
     """Run until Ctrl-C or a SIGTERM."""
     given = arguments(words)
-    signal.signal(signal.SIGTERM, _interrupt)
+    # SIGINT too: a shell script that starts this in the background has it ignored.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
     hyperpod = ShownHyperPod(_show, throttle=given.throttle, sleep=time.sleep)
     try:
         with Sandbox(hyperpod, account=ACCOUNT, region=REGION) as sandbox, ExitStack() as stack:
