@@ -18,6 +18,8 @@ _DESCRIBED: Final = 99
 Rounds = Mapping[str, Sequence[PeerResult]]
 """What each peer answered, round by round, by the peer's name."""
 Runs = Mapping[Shape, Rounds]
+Limits = Mapping[Shape, Sequence[goals.CallLimit]]
+"""What applies to the calls of each shape without a rate, in all rounds."""
 
 
 def measure(shapes: Sequence[Shape], processes: int) -> Runs:
@@ -80,7 +82,7 @@ def _limits(shape: Shape, rounds: Rounds) -> list[goals.CallLimit]:
     ]
 
 
-def _verdicts(runs: Runs) -> Iterator[Verdict]:
+def _verdicts(runs: Runs, limits: Limits) -> Iterator[Verdict]:
     free = [shape for shape in runs if not shape.is_limited]
     counts = [(*_in_time(shape, runs[shape]), len(shape.rounds)) for shape in free]
     met = sum(in_time == every for in_time, _, every in counts)
@@ -96,13 +98,13 @@ def _verdicts(runs: Runs) -> Iterator[Verdict]:
     )
     for goal in goals.CALL_GOALS:
         by_shape = [
-            limits
+            rounds
             for shape in free
-            if (limits := [one for one in _limits(shape, runs[shape]) if one.goal == goal])
+            if (rounds := [one for one in limits[shape] if one.goal == goal])
         ]
-        kept = sum(all(limit.is_kept for limit in limits) for limits in by_shape)
+        kept = sum(all(limit.is_kept for limit in rounds) for rounds in by_shape)
         explained = sum(
-            all(limit.is_kept or limit.obstacle for limit in limits) for limits in by_shape
+            all(limit.is_kept or limit.obstacle for limit in rounds) for rounds in by_shape
         )
         result = f"in every round of {kept} of {len(by_shape)} shapes"
         if explained > kept:
@@ -135,6 +137,7 @@ def _over(rounds: Rounds, peer: Peer) -> Spread:
 
 def chapter(runs: Runs) -> Chapter:
     """Section 1."""
+    limits = {shape: _limits(shape, runs[shape]) for shape in runs if not shape.is_limited}
     held = "; ".join(f"{one.name} ({one.calls:,}, {one.seconds:,.1f})" for one in HELD)
     return Chapter(
         title="How far from the bound",
@@ -161,14 +164,14 @@ def chapter(runs: Runs) -> Chapter:
             "Held by `tests/bench/test_removals.py`, whatever the machine: that this product gets these"
             f" right, with at most so many calls and virtual seconds: {held}."
         ),
-        verdicts=list(_verdicts(runs)),
+        verdicts=list(_verdicts(runs, limits)),
         tables=[
             table(
                 [
                     *("nodes", "leave", "bound, s", "over it, s", "time goal met"),
                     *("calls, of at most", "call goals"),
                 ],
-                (_goal_row(shape, runs[shape]) for shape in runs),
+                (_goal_row(shape, runs[shape], limits.get(shape, ())) for shape in runs),
             ),
             "Beside scripts, each in its patient form (`bench/peers/scripts.py`), seconds and calls of the"
             " middle round. They make no plan and look at no stack, so they may come in below the bound;"
@@ -186,7 +189,7 @@ def chapter(runs: Runs) -> Chapter:
     )
 
 
-def _goal_row(shape: Shape, rounds: Rounds) -> list[object]:
+def _goal_row(shape: Shape, rounds: Rounds, limits: Sequence[goals.CallLimit]) -> list[object]:
     bound = Spread.of([one.seconds for one in rounds[BOUND.name]])
     over = _over(rounds, OURS)
     ends = dict.fromkeys(f"{seconds:,.0f}" for seconds in (bound.least, bound.most))
@@ -199,7 +202,6 @@ def _goal_row(shape: Shape, rounds: Rounds) -> list[object]:
     if met < but_for:
         told += f"; {but_for} from the safe bound"
     head.append(told)
-    limits = _limits(shape, rounds)
     worst = max(limits, key=_distance, default=None)
     if worst is None:
         return [*head, "", "none"]
