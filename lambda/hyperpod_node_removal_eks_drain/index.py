@@ -9,7 +9,7 @@ from typing import Any, Final
 from hyperpod_node_removal_eks_drain.drain import drain, release
 from hyperpod_node_removal_eks_drain.eks import connect
 from hyperpod_node_removal_eks_drain.kubernetes import ApiError
-from hyperpod_node_removal_hook import Answer, Question, veto
+from hyperpod_node_removal_hook import Question, not_asked, veto
 
 _MARGIN: Final = 15.0
 """Seconds before the deadline, or the end of the invocation, after which no node is begun."""
@@ -46,7 +46,5 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
         )
     except ApiError as error:
         _log.error("%s", error)
-        if error.is_transient:
-            return Answer(waiting=dict.fromkeys(question.nodes, str(error))).to_json()
-        return veto(str(error))
+        return not_asked(question, str(error), is_transient=error.is_transient)
     return answer.to_json()

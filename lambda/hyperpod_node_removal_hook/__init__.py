@@ -93,6 +93,14 @@ def veto(reason: str) -> dict[str, Any]:
     return {"Version": "2", "Decision": "VETO", "Reason": reason[:_REASON_MAX]}
 
 
+def not_asked(question: Question, why: str, *, is_transient: bool) -> dict[str, Any]:
+    """Return the answer where the scheduler could not be asked: not yet, if that may pass by
+    itself, or else that nothing may be removed."""
+    if is_transient:
+        return Answer(waiting=dict.fromkeys(question.nodes, why)).to_json()
+    return veto(why)
+
+
 def _entries(reasons: Mapping[Node, str]) -> list[dict[str, str]]:
     return [
         {"NodeId": node.node_id, "NodeLogicalId": node.logical_id, "Reason": why[:_REASON_MAX]}

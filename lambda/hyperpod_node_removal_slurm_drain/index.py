@@ -9,7 +9,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.session import get_session
 
-from hyperpod_node_removal_hook import Answer, Question, veto
+from hyperpod_node_removal_hook import Question, not_asked, veto
 from hyperpod_node_removal_slurm_drain.drain import Jobs, Policy, drain, release
 from hyperpod_node_removal_slurm_drain.slurm import Slurm, SlurmError
 
@@ -38,9 +38,7 @@ def handler(event: Mapping[str, Any], context: object) -> dict[str, Any]:  # noq
         return drain(_slurm(), question, policy, now=time.time()).to_json()
     except SlurmError as error:
         _log.error("%s", error)
-        if error.is_transient:
-            return Answer(waiting=dict.fromkeys(question.nodes, str(error))).to_json()
-        return veto(str(error))
+        return not_asked(question, str(error), is_transient=error.is_transient)
 
 
 def _slurm() -> Slurm:
