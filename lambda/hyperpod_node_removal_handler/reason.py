@@ -81,19 +81,21 @@ def planned(cluster: str, *, planned: int, leaving: int, absent: int, refused: i
     )
 
 
-def signal_id(done: int, what: str, failed: Sequence[RequestedNode], *, of: int) -> str:
+def signal_id(what: str, failed: Sequence[RequestedNode], *, done: int, absent: int) -> str:
     """Return a verdict in the 64 characters of a signal, for example `5 of 5 removed` or
     `1 of 5 not removed: NodeIdInUse i-0123456789abcdef0`.
 
     Args:
-        done: nodes that did not fail.
-        what: became of them, a few words.
-        failed: those that did. The last code that there is room for may be `+2 more`.
-        of: all nodes.
+        what: was to become of the nodes, a few words.
+        failed: those of which it did not. The last code that there is room for may be `+2 more`.
+        done: how many nodes it became of.
+        absent: how many were gone to begin with.
     """
+    total = done + absent + len(failed)
     if not failed:
-        return f"{done} of {of} {what}"
-    head = f"{len(failed)} of {of} not {what}: "
+        also = f", {absent} already absent" if absent else ""
+        return f"{done} of {total} {what}{also}"
+    head = f"{len(failed)} of {total} not {what}: "
     groups = by_code(failed)
     ((code, nodes), *others) = groups.items()
     if not others and len(nodes) == 1 and len(head + code + nodes[0].name) < SIGNAL_ID_MAX:

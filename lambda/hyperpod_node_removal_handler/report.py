@@ -174,15 +174,10 @@ def _head(outcome: Outcome, result: Result, tally: Tally) -> str:
 
 
 def _signal_id(outcome: Outcome, tally: Tally) -> str:
-    what = {Outcome.PLANNED: "would be removed", Outcome.ACCEPTED: "accepted"}.get(
-        outcome, "removed"
-    )
-    done = tally.planned + tally.accepted + tally.removed
-    text = signal_id(
-        len(done), what, tally.failed, of=len(done) + len(tally.absent) + len(tally.failed)
-    )
-    return (
-        f"{text}, {len(tally.absent)} already absent" if tally.absent and not tally.failed else text
+    what = {Outcome.PLANNED: "would be removed", Outcome.ACCEPTED: "accepted"}
+    done = len(tally.planned) + len(tally.accepted) + len(tally.removed)
+    return signal_id(
+        what.get(outcome, "removed"), tally.failed, done=done, absent=len(tally.absent)
     )
 
 

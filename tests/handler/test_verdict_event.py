@@ -118,7 +118,7 @@ def test_whatever_failed_the_verdict_has_1_to_64_characters_and_the_counts(
     nodes = [
         RequestedNode(logical_id=name).fail(Refusal(code=code, message="")) for code, name in failed
     ]
-    text = signal_id(others, "removed", nodes, of=others + len(nodes))
+    text = signal_id("removed", nodes, done=others, absent=0)
     assert 1 <= len(text) <= 64
     assert text.isprintable()
     count = len(nodes) or others
