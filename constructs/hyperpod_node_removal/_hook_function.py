@@ -11,7 +11,13 @@ from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 from hyperpod_node_removal._asset import staged_code
-from hyperpod_node_removal._statements import acknowledge_wildcard
+from hyperpod_node_removal._statements import (
+    NETWORK_ACTIONS,
+    acknowledge_wildcard,
+    log_statement,
+    network_statement,
+)
+from hyperpod_node_removal_contract import RELEASE_MAX_AGE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,17 +27,6 @@ if TYPE_CHECKING:
 HOOK_PACKAGE: Final = "hyperpod_node_removal_hook"
 TIMEOUT_SECONDS: Final = 120
 """A drain that is not done says so and is asked again: one answer takes seconds."""
-MAX_RELEASE_AGE_SECONDS: Final = 60
-"""A release is void after this long: the next deployment may have drained the node anew."""
-_NETWORK_ACTIONS: Final = (
-    "ec2:AssignPrivateIpAddresses",
-    "ec2:CreateNetworkInterface",
-    "ec2:DeleteNetworkInterface",
-    "ec2:DescribeNetworkInterfaces",
-    "ec2:DescribeSubnets",
-    "ec2:UnassignPrivateIpAddresses",
-)
-"""Of the managed policy AWSLambdaVPCAccessExecutionRole, without what is for logs."""
 _NETWORK_REASON: Final = (
     "Lambda makes network interfaces whose ids are not known before; the function itself is denied"
     " these calls."
@@ -65,11 +60,7 @@ class HookFunction(Construct):
         super().__init__(scope, construct_id)
         self._log_group = logs.LogGroup(self, "LogGroup", retention=log_retention)
         self._role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
-        logging = iam.PolicyStatement(
-            actions=["logs:CreateLogStream", "logs:PutLogEvents"],
-            # Ends in ":*", the streams of this group.
-            resources=[self._log_group.log_group_arn],
-        )
+        logging = log_statement(self._log_group.log_group_arn)
         own = iam.Policy(self, "Policy", roles=[self._role], statements=[logging, *statements])
         policies = [own, *([_network_policy(self, self._role)] if vpc else [])]
         self._function = lambda_.Function(
@@ -90,7 +81,7 @@ class HookFunction(Construct):
             vpc_subnets=vpc_subnets,
             security_groups=security_groups,
             retry_attempts=2,
-            max_event_age=Duration.seconds(MAX_RELEASE_AGE_SECONDS),
+            max_event_age=Duration.seconds(RELEASE_MAX_AGE),
         )
         # Lambda refuses a function in a VPC whose role may not make network interfaces yet.
         self._function.node.add_dependency(*policies)
@@ -122,10 +113,10 @@ def _network_policy(scope: Construct, role: iam.Role) -> iam.Policy:
         "Network",
         roles=[role],
         statements=[
-            iam.PolicyStatement(actions=list(_NETWORK_ACTIONS), resources=["*"]),
+            network_statement(),
             iam.PolicyStatement(
                 effect=iam.Effect.DENY,
-                actions=list(_NETWORK_ACTIONS),
+                actions=list(NETWORK_ACTIONS),
                 resources=["*"],
                 # Present in what the function's own code calls, and only there.
                 conditions={"Null": {"lambda:SourceFunctionArn": "false"}},

@@ -16,17 +16,11 @@ from typing import Any, Final
 
 from botocore.client import BaseClient
 
-from hyperpod_node_removal_contract import abbreviated, printable, quoted
+from hyperpod_node_removal_contract import RELEASE_MAX_AGE, abbreviated, printable, quoted
 from hyperpod_node_removal_handler import aws
 from hyperpod_node_removal_handler.cluster import ClusterDescription, Node
 from hyperpod_node_removal_handler.envelope import Envelope
-from hyperpod_node_removal_handler.timing import (
-    OUTAGE,
-    RELEASE_MAX_AGE,
-    RELEASE_RETRY,
-    Clock,
-    call_with_retry,
-)
+from hyperpod_node_removal_handler.timing import OUTAGE, RELEASE_RETRY, Clock, call_with_retry
 
 _log = logging.getLogger(__name__)
 

@@ -104,8 +104,6 @@ RELEASE: Final = (20.0, 5.0)
 CloudFormation waits with it."""
 RELEASE_RETRY: Final = 2.0
 """A release that is not confirmed, and cannot be queued either, is retried for this long."""
-RELEASE_MAX_AGE: Final = 60.0
-"""A release is to be ignored after this long: the next deployment may have drained anew."""
 
 # The reply
 REPLY_PAUSES: Final = (1.0, 2.0, 30.0)

@@ -140,6 +140,9 @@ SERVICE_TIMEOUT_MAX: Final = 3600
 BEFORE_REMOVAL_MAX: Final = 720
 """Seconds a hook can take. One invocation of the function waits for it, which lasts 900 s at the
 most, and has to look at the cluster before and to hand over after it."""
+RELEASE_MAX_AGE: Final = 60
+"""Seconds after which a hook is to ignore that nodes stay: the next deployment may have drained
+them anew."""
 RETRY_TOKEN_MAX: Final = 1024
 """Characters. What the token says is never read, only whether an update changes it."""
 RESPONSE_MAX_BYTES: Final = 4096
