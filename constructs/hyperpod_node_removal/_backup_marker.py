@@ -8,7 +8,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_logs as logs
 
 from hyperpod_node_removal._hook_function import HookFunction
-from hyperpod_node_removal._validation import check_flag
+from hyperpod_node_removal._validation import check_flag, construct_path
 
 if TYPE_CHECKING:
     from aws_cdk import aws_lambda as lambda_
@@ -53,7 +53,7 @@ class BackupMarker(HookFunction):
         Raises:
             InvalidPropertyError: `waits` is neither True nor False.
         """
-        check_flag(f"{scope.node.path}/{construct_id}".lstrip("/"), "waits", waits)
+        check_flag(construct_path(scope, construct_id), "waits", waits)
         super().__init__(
             scope,
             construct_id,

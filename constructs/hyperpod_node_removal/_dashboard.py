@@ -9,7 +9,7 @@ from constructs import Construct
 
 import hyperpod_node_removal_contract as contract
 from hyperpod_node_removal._provider_interface import INodeRemovalProvider
-from hyperpod_node_removal._validation import check_text
+from hyperpod_node_removal._validation import check_text, construct_path
 from hyperpod_node_removal_contract.signals import METRIC_NAMESPACE, Dimension, Metric
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class NodeRemovalDashboard(Construct):
         from aws_cdk import aws_cloudwatch as cloudwatch  # noqa: PLC0415
 
         if cluster is not None:
-            path = f"{scope.node.path}/{construct_id}".lstrip("/")
+            path = construct_path(scope, construct_id)
             check_text(path, "cluster", cluster, contract.cluster_name_problem)
         provider.require_metrics()
         super().__init__(scope, construct_id)

@@ -10,7 +10,7 @@ from aws_cdk import aws_logs as logs
 
 from hyperpod_node_removal._hook_function import HookFunction
 from hyperpod_node_removal._statements import eks_cluster_statement
-from hyperpod_node_removal._validation import check_flag, check_text
+from hyperpod_node_removal._validation import check_flag, check_text, construct_path
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,7 +69,7 @@ class EksDrain(HookFunction):
         Raises:
             InvalidPropertyError: the text names the property, its value and what is allowed.
         """
-        path = f"{scope.node.path}/{construct_id}".lstrip("/")
+        path = construct_path(scope, construct_id)
         check_text(path, "cluster", cluster, _name_problem)
         check_flag(path, "disrupts_protected_pods", disrupts_protected_pods)
         check_flag(path, "access_entry", access_entry)

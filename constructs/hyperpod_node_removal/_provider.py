@@ -43,6 +43,7 @@ from hyperpod_node_removal._statements import (
 from hyperpod_node_removal._validation import (
     check_flag,
     check_text,
+    construct_path,
     is_token,
     stack_arn_problem,
 )
@@ -132,7 +133,7 @@ class NodeRemovalProvider(INodeRemovalProvider):
             InvalidPropertyError: the text names the argument, its value and what is allowed.
             NodeRemovalError: the stack has this provider already, for a removal for one.
         """
-        path = f"{scope.node.path}/{construct_id}".lstrip("/")
+        path = construct_path(scope, construct_id)
         check_flag(path, "metrics", metrics)
         check_event_bus(path, event_bus)
         check_role(path, role, Stack.of(scope), permissions_boundary)

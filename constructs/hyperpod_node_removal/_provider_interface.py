@@ -22,7 +22,7 @@ from hyperpod_node_removal._finished_events import (
 from hyperpod_node_removal._function_role import FunctionRole
 from hyperpod_node_removal._place import Place, check_arn_place, check_place
 from hyperpod_node_removal._provider_options import check_role
-from hyperpod_node_removal._validation import check_flag, check_text, is_token
+from hyperpod_node_removal._validation import check_flag, check_text, construct_path, is_token
 
 if TYPE_CHECKING:
     from aws_cdk import aws_events as events
@@ -154,7 +154,7 @@ class ProviderElsewhere(INodeRemovalProvider):
         metrics: bool,
         event_bus: events.IEventBus | None,
     ) -> None:
-        path = f"{scope.node.path}/{construct_id}".lstrip("/")
+        path = construct_path(scope, construct_id)
         check_text(path, "service_token", service_token, contract.function_arn_problem)
         check_arn_place(path, "service_token", service_token, Stack.of(scope), _ALLOWED)
         check_role(path, role, Stack.of(scope))

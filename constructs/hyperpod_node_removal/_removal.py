@@ -25,7 +25,12 @@ from hyperpod_node_removal._permissions import RemovalPermissions
 from hyperpod_node_removal._provider import NodeRemovalProvider
 from hyperpod_node_removal._provider_interface import INodeRemovalProvider, check_provider
 from hyperpod_node_removal._stack_removals import StackRemovals
-from hyperpod_node_removal._validation import check_size, checked_properties, function_arn
+from hyperpod_node_removal._validation import (
+    check_size,
+    checked_properties,
+    construct_path,
+    function_arn,
+)
 from hyperpod_node_removal._verdict_event import verdict_condition
 from hyperpod_node_removal._warnings import warn
 from hyperpod_node_removal_contract import (
@@ -129,7 +134,7 @@ class NodeRemoval(EventMethods, MetricMethods, RemovalAttributes):
         Raises:
             InvalidPropertyError: the text names the property, its value and what is allowed.
         """
-        path = f"{scope.node.path}/{construct_id}".lstrip("/")
+        path = construct_path(scope, construct_id)
         named = named_cluster(
             path,
             Stack.of(scope),

@@ -11,7 +11,7 @@ from aws_cdk import aws_logs as logs
 
 from hyperpod_node_removal._errors import InvalidPropertyError
 from hyperpod_node_removal._hook_function import HookFunction
-from hyperpod_node_removal._validation import check_text
+from hyperpod_node_removal._validation import check_text, construct_path
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -82,7 +82,7 @@ class SlurmDrain(HookFunction):
         Raises:
             InvalidPropertyError: the text names the property, its value and what is allowed.
         """
-        path = f"{scope.node.path}/{construct_id}".lstrip("/")
+        path = construct_path(scope, construct_id)
         check_text(path, "rest_api", rest_api, _url_problem)
         check_text(path, "user", user, _user_problem)
         if jobs not in tuple(SlurmJobs):

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from aws_cdk import Duration, Token
+from constructs import Construct
 
 import hyperpod_node_removal_contract as contract
 from hyperpod_node_removal._errors import InvalidPropertyError
@@ -29,6 +30,11 @@ _STACK_ARN: Final = re.compile(
 
 Problem = Callable[[str], str | None]
 """Says what is wrong with a value, as the end of a sentence, or None."""
+
+
+def construct_path(scope: Construct, construct_id: str) -> str:
+    """Return the path of a construct that is not made yet, for what is wrong with its arguments."""
+    return f"{scope.node.path}/{construct_id}".lstrip("/")
 
 
 def is_token(value: Any) -> bool:

@@ -10,8 +10,9 @@ from constructs import Construct
 
 import hyperpod_node_removal_contract as contract
 from hyperpod_node_removal._errors import InvalidPropertyError
-from hyperpod_node_removal._validation import is_token
+from hyperpod_node_removal._validation import construct_path, is_token
 from hyperpod_node_removal_contract import PartialFailure, Property
+from hyperpod_node_removal_contract.properties import BY_NAME
 
 _WHAT_TO_REMOVE: Final = (
     Property.CLUSTER_NAME,
@@ -22,12 +23,6 @@ _WHAT_TO_REMOVE: Final = (
 )
 """A change of these runs the set, and needs a new condition: one cannot be updated."""
 _NAME: Final = "verdict_event"
-_LITERALS: Final = {
-    Property.NODE_IDS: "node_ids",
-    Property.NODE_LOGICAL_IDS: "node_logical_ids",
-    Property.DRY_RUN: "dry_run",
-    Property.RETRY_TOKEN: "retry_token",
-}
 
 
 def verdict_condition(
@@ -46,7 +41,7 @@ def verdict_condition(
         InvalidPropertyError: a failure fails the stack anyway, or what is to be removed is known
             only at deployment, when the condition must have its name.
     """
-    _check(f"{scope.node.path}/{construct_id}".lstrip("/"), properties)
+    _check(construct_path(scope, construct_id), properties)
     given = [properties.get(key) for key in _WHAT_TO_REMOVE]
     text = json.dumps(Stack.of(scope).resolve(given))
     digest = sha256(text.encode()).hexdigest()[:8]
@@ -65,14 +60,17 @@ def _check(path: str, properties: Mapping[str, Any]) -> None:
             "is True without on_partial_failure=REPORT; allowed: with REPORT only, since under FAIL"
             " the stack's events show each failure anyway",
         )
-    for key, argument in _LITERALS.items():
-        value = properties.get(key)
+    for name in _WHAT_TO_REMOVE:
+        value = properties.get(name)
         items = value if isinstance(value, list) else [value]
-        if is_token(value) or any(is_token(item) for item in items):
+        # The name of a cluster may be a token: its text in the template tells it from others.
+        is_open = is_token(value) or any(is_token(item) for item in items)
+        if is_open and name is not Property.CLUSTER_NAME:
             raise InvalidPropertyError(
                 path,
                 _NAME,
-                f"is True, but {argument} is known only at deployment; allowed: literal values,"
-                " since the wait condition needs a new name for each set. Pass them as CDK context"
-                " (-c node_ids=ID,ID) or in a removal file instead of a CloudFormation parameter",
+                f"is True, but {BY_NAME[name].key} is known only at deployment; allowed: literal"
+                " values, since the wait condition needs a new name for each set. Pass them as CDK"
+                " context (-c node_ids=ID,ID) or in a removal file instead of a CloudFormation"
+                " parameter",
             )
