@@ -29,7 +29,7 @@ from aws_cdk import aws_secretsmanager as secretsmanager
 from hyperpod_node_removal import BackupMarker, EksDrain, SlurmDrain
 from hyperpod_node_removal._backup_marker import PREFIX
 from hyperpod_node_removal._hook_function import HookFunction
-from release.provider_parameters import LOG_RETENTION_DAYS, LOG_RETENTION_DEFAULT
+from release.provider_parameters import LOG_RETENTION_DAYS, retention_parameter, text_parameter
 from release.provider_template import name_resources
 from release.template_text import template_text
 
@@ -86,14 +86,7 @@ def _synthesized(fill: Callable[[Stack], HookFunction]) -> dict[str, Any]:
         drain = fill(stack)
         log_group = drain.log_group.node.default_child
         assert isinstance(log_group, logs.CfnLogGroup)
-        log_group.retention_in_days = CfnParameter(
-            stack,
-            "LogRetentionDays",
-            type="Number",
-            description="Days to retain log events.",
-            default=LOG_RETENTION_DEFAULT,
-            allowed_values=[str(days) for days in LOG_RETENTION_DAYS],
-        ).value_as_number
+        log_group.retention_in_days = retention_parameter(stack, "Days to retain log events.")
         description = "BeforeRemoval of the removals that wait for the drain"
         CfnOutput(stack, "FunctionArn", description=description, value=drain.function_arn)
         name_resources(stack, _DRAIN)
@@ -106,16 +99,11 @@ def _synthesized(fill: Callable[[Stack], HookFunction]) -> dict[str, Any]:
     return template
 
 
-def _text(stack: Stack, name: str, description: str, form: str, default: str | None = None) -> str:
-    """Make a parameter. A `form` is a regular expression of the whole value."""
-    return CfnParameter(
-        stack, name, description=description, allowed_pattern=f"^(?:{form})$", default=default
-    ).value_as_string
-
-
 def _code(stack: Stack, archive: str) -> lambda_.Code:
-    bucket = _text(stack, "CodeBucket", f"Bucket in this region that has {archive}.", r".{3,63}")
-    key = _text(stack, "CodeKey", "Key of the code in the bucket.", r".{1,1024}", archive)
+    bucket = text_parameter(
+        stack, "CodeBucket", f"Bucket in this region that has {archive}.", r".{3,63}"
+    )
+    key = text_parameter(stack, "CodeKey", "Key of the code in the bucket.", r".{1,1024}", archive)
     return lambda_.Code.from_bucket(s3.Bucket.from_bucket_name(stack, "Bucket", bucket), key)
 
 
@@ -155,7 +143,9 @@ def _put_into(
 
 
 def _slurm(stack: Stack) -> HookFunction:
-    token = _text(stack, "TokenArn", "ARN of the secret whose text is the JWT.", r"arn:aws.*")
+    token = text_parameter(
+        stack, "TokenArn", "ARN of the secret whose text is the JWT.", r"arn:aws.*"
+    )
     subnets = CfnParameter(
         stack,
         "SubnetIds",
@@ -171,11 +161,11 @@ def _slurm(stack: Stack) -> HookFunction:
     drain = SlurmDrain(
         stack,
         _DRAIN,
-        rest_api=_text(
+        rest_api=text_parameter(
             stack, "RestApi", "Where slurmrestd listens: http://10.1.0.10:6820.", r"https?://.+"
         ),
         token=secretsmanager.Secret.from_secret_complete_arn(stack, "Token", token),
-        user=_text(stack, "User", "The Slurm user of the token.", r".+", "root"),
+        user=text_parameter(stack, "User", "The Slurm user of the token.", r".+", "root"),
         code=_code(stack, SLURM_ZIP),
         **_network(stack),
     )
@@ -228,7 +218,9 @@ def _eks(stack: Stack) -> HookFunction:
     drain = EksDrain(
         stack,
         _DRAIN,
-        cluster=_text(stack, "EksCluster", "Name of the EKS cluster.", r"[0-9A-Za-z_-]{1,100}"),
+        cluster=text_parameter(
+            stack, "EksCluster", "Name of the EKS cluster.", r"[0-9A-Za-z_-]{1,100}"
+        ),
         code=_code(stack, EKS_ZIP),
         **_network(stack),
     )
@@ -240,12 +232,14 @@ def _eks(stack: Stack) -> HookFunction:
 
 
 def _marker(stack: Stack) -> HookFunction:
-    bucket = _text(stack, "MarkerBucket", "Bucket with the markers.", r".{3,63}")
+    bucket = text_parameter(stack, "MarkerBucket", "Bucket with the markers.", r".{3,63}")
     marker = BackupMarker(
         stack,
         _DRAIN,
         bucket=s3.Bucket.from_bucket_name(stack, "Markers", bucket),
-        prefix=_text(stack, "Prefix", "What a key has before the node's id.", r".*", PREFIX),
+        prefix=text_parameter(
+            stack, "Prefix", "What a key has before the node's id.", r".*", PREFIX
+        ),
         code=_code(stack, MARKER_ZIP),
     )
     waits = CfnParameter(

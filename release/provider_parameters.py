@@ -1,6 +1,7 @@
 """The parameters of the provider's template, and the conditions on them."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 from aws_cdk import Aws, CfnCondition, CfnParameter, Fn, Stack
@@ -32,18 +33,34 @@ GROUPS: Final = {
 """How the console shows the parameters."""
 
 
+def text_parameter(
+    stack: Stack, name: str, description: str, form: str = "", default: str | None = None
+) -> str:
+    """Make a parameter. A `form` is a regular expression of the whole value."""
+    pattern = f"^(?:{form})$" if form else None
+    parameter = CfnParameter(
+        stack, name, description=description, allowed_pattern=pattern, default=default
+    )
+    return parameter.value_as_string
+
+
+def retention_parameter(stack: Stack, description: str) -> float:
+    """Make the parameter with the days to retain log events."""
+    return CfnParameter(
+        stack,
+        "LogRetentionDays",
+        type="Number",
+        description=description,
+        default=LOG_RETENTION_DEFAULT,
+        allowed_values=[str(days) for days in LOG_RETENTION_DAYS],
+    ).value_as_number
+
+
 class ProviderParameters:
     """Make the parameters in a stack. Each attribute is the token of one, or a condition on it."""
 
     def __init__(self, stack: Stack) -> None:
-        def text(name: str, description: str, form: str = "", default: str | None = None) -> str:
-            """Make a parameter. A `form` is a regular expression of the whole value."""
-            pattern = f"^(?:{form})$" if form else None
-            parameter = CfnParameter(
-                stack, name, description=description, allowed_pattern=pattern, default=default
-            )
-            return parameter.value_as_string
-
+        text = partial(text_parameter, stack)
         self.code_bucket = text(
             "CodeBucket",
             "Bucket in this region that contains the function's code, handler.zip.",
@@ -88,15 +105,11 @@ class ProviderParameters:
             rf"|{contract.FUNCTION_ARN_FORM}",
             default="",
         )
-        self.log_retention_days = CfnParameter(
+        self.log_retention_days = retention_parameter(
             stack,
-            "LogRetentionDays",
-            type="Number",
-            description="Days to retain log events. The log group itself is retained when the stack"
+            "Days to retain log events. The log group itself is retained when the stack"
             " is deleted, as the record of what was removed.",
-            default=LOG_RETENTION_DEFAULT,
-            allowed_values=[str(days) for days in LOG_RETENTION_DAYS],
-        ).value_as_number
+        )
         self._metrics = CfnParameter(
             stack,
             "Metrics",
