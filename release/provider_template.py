@@ -29,7 +29,7 @@ from hyperpod_node_removal._statements import (
     network_statement,
     signal_statement,
 )
-from hyperpod_node_removal_contract import signals
+from hyperpod_node_removal_contract import telemetry
 from release.provider_parameters import ANY, PARAMETERS_OF_CODE, ProviderParameters
 
 HANDLER_ZIP: Final = "handler.zip"
@@ -186,7 +186,7 @@ def _apply(given: ProviderParameters, provider: NodeRemovalProvider) -> None:
     assert isinstance(role, iam.CfnRole)
     assert isinstance(log_group, logs.CfnLogGroup)
     function.add_property_override(
-        f"Environment.Variables.{signals.EVENT_BUS_VARIABLE}", given.event_bus_or_nothing()
+        f"Environment.Variables.{telemetry.EVENT_BUS_VARIABLE}", given.event_bus_or_nothing()
     )
     function.architectures = [given.architecture]
     function.kms_key_arn = given.key_or_nothing()

@@ -11,7 +11,7 @@ import boto3
 from botocore import exceptions
 from botocore.config import Config
 
-from hyperpod_node_removal_contract import printable
+from hyperpod_node_removal_contract import escape
 from hyperpod_node_removal_handler import aws
 
 _CONFIG: Final = Config(
@@ -94,7 +94,7 @@ class Connection:
     def _session(self) -> Any:
         # boto3 does not know AWS_REGION, which the AWS CLI prefers to AWS_DEFAULT_REGION.
         region = self.region or os.environ.get("AWS_REGION") or None
-        with self.explaining("the profile"), aws.translated("Session"):
+        with self.explaining("the profile"), aws.map_errors("Session"):
             return self.make_session(profile_name=self.profile, region_name=region)
 
     def client_for(self, service: str, name: str) -> Any:
@@ -108,10 +108,10 @@ class Connection:
         chosen = self._session.region_name
         if named and chosen and named != chosen:
             raise UnknownError(
-                f"The ARN is in region {printable(named, 64)}, but the configured region is"
-                f" {chosen}; specify --region {printable(named, 64)}."
+                f"The ARN is in region {escape(named, 64)}, but the configured region is"
+                f" {chosen}; specify --region {escape(named, 64)}."
             )
-        with self.explaining(service), aws.translated("Session"):
+        with self.explaining(service), aws.map_errors("Session"):
             return self._session.client(service, region_name=named or chosen, config=_CONFIG)
 
     @contextmanager
@@ -126,7 +126,7 @@ class Connection:
         except (OSError, ValueError) as error:
             # The SDK passes on what a credential process, a token file or an endpoint's address
             # made it stumble over.
-            said = f"({type(error).__name__}: {printable(str(error))})"
+            said = f"({type(error).__name__}: {escape(str(error))})"
             raise UnknownError(f"{_NOT_CALLED} {said}") from error
 
     def explanation(self, error: aws.AwsError, what: str) -> str:

@@ -17,7 +17,7 @@ from hyperpod_node_removal_cli.report import (
     unknown,
 )
 from hyperpod_node_removal_cli.stack import LOG_GROUP, StackEvent, Stacks, StackState
-from hyperpod_node_removal_contract import RESOURCE_TYPE, Attribute, Outcome, printable
+from hyperpod_node_removal_contract import RESOURCE_TYPE, Attribute, Outcome, escape
 from hyperpod_node_removal_contract.failure_codes import next_step, what_happened
 from hyperpod_node_removal_handler.timing import Clock, SystemClock
 
@@ -51,7 +51,7 @@ def explain_stack(stack: str, connection: Connection, clock: Clock | None = None
     again for up to `_LAG` seconds, by `clock` (default: that of the machine).
     """
     try:
-        with connection.explaining(f"stack '{printable(stack)}'"):
+        with connection.explaining(f"stack '{escape(stack)}'"):
             stacks = Stacks(connection.client_for("cloudformation", stack))
             state = stacks.state(stack)
             events = stacks.last_operation(state.stack_id)
@@ -286,5 +286,5 @@ def _template_notes(attributes: Mapping[str, str]) -> tuple[str, ...]:
         return ()
     if not isinstance(counts, dict) or not counts:
         return ()
-    shown = ", ".join(f"{printable(str(group))}: {count}" for group, count in counts.items())
+    shown = ", ".join(f"{escape(str(group))}: {count}" for group, count in counts.items())
     return (f"Counts for the cluster's template (InstanceCount): {shown}.",)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from hyperpod_node_removal_contract import Outcome, printable
+from hyperpod_node_removal_contract import Outcome, escape
 from hyperpod_node_removal_handler import aws
 
 ROUND: Final = "Round: "
@@ -67,7 +67,7 @@ def read_log(
         request["logStreamNames"] = [stream]
     if words:
         request["filterPattern"] = f'"{words}"'
-    with aws.translated("FilterLogEvents"):
+    with aws.map_errors("FilterLogEvents"):
         for page in client.get_paginator("filter_log_events").paginate(**request):
             yield from _lines(page.get("events") or ())
 
@@ -93,6 +93,6 @@ def _lines(events: Iterable[Mapping[str, Any]]) -> Iterator[LogLine]:
         except ValueError:
             continue  # a line of the platform, or of something else
         if isinstance(fields, dict):
-            shown = {str(key): printable(str(value)) for key, value in fields.items()}
+            shown = {str(key): escape(str(value)) for key, value in fields.items()}
             time = float(event.get("timestamp", 0)) / 1000
             yield LogLine(str(event.get("eventId", "")), time, shown)

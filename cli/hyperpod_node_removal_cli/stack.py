@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Final, Self
 
 from hyperpod_node_removal_cli.report import StackReport
-from hyperpod_node_removal_contract import RESOURCE_TYPE, printable
+from hyperpod_node_removal_contract import RESOURCE_TYPE, escape
 from hyperpod_node_removal_handler import aws
 
 LOG_GROUP: Final = "AWS::Logs::LogGroup"
@@ -209,7 +209,7 @@ class Stacks:
 
     def state(self, stack: str) -> StackState:
         """Return the stack of this name or id: one call."""
-        with aws.translated("DescribeStacks"):
+        with aws.map_errors("DescribeStacks"):
             found = self._client.describe_stacks(StackName=stack)["Stacks"][0]
         return StackState(
             name=str(found["StackName"]),
@@ -245,7 +245,7 @@ class Stacks:
 
     def resources(self, stack_id: str) -> tuple[tuple[str, str], ...]:
         """Return the types and physical ids of the first 100 resources of the stack: one call."""
-        with aws.translated("DescribeStackResources"):
+        with aws.map_errors("DescribeStackResources"):
             found = self._client.describe_stack_resources(StackName=stack_id)
         return tuple(
             (str(resource.get("ResourceType")), str(resource.get("PhysicalResourceId") or ""))
@@ -253,7 +253,7 @@ class Stacks:
         )
 
     def _newest_first(self, stack_id: str) -> Iterator[StackEvent]:
-        with aws.translated("DescribeStackEvents"):
+        with aws.map_errors("DescribeStackEvents"):
             pages = self._client.get_paginator("describe_stack_events")
             for page in pages.paginate(StackName=stack_id):
                 for event in page.get("StackEvents") or ():
@@ -276,7 +276,7 @@ def _event(event: Mapping[str, Any]) -> StackEvent:
         physical_id=str(event.get("PhysicalResourceId", "")),
         resource_type=str(event.get("ResourceType", "")),
         status=str(event.get("HookStatus") or event.get("ResourceStatus", "")),
-        reason=printable(
+        reason=escape(
             hook if "HookStatus" in event else str(event.get("ResourceStatusReason", ""))
         ),
         stack_id=str(event["StackId"]),

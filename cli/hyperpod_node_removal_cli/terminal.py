@@ -19,7 +19,7 @@ from hyperpod_node_removal_cli.report import (
     Report,
     columns,
 )
-from hyperpod_node_removal_contract import several
+from hyperpod_node_removal_contract import join_names
 
 if TYPE_CHECKING:  # it imports boto3
     from hyperpod_node_removal_cli.watch import Progress
@@ -136,7 +136,7 @@ def _sentences(nodes: Sequence[NodeReport]) -> Iterator[Text]:
             text = ": ".join(filter(None, (what, node.message.rstrip("."))))
             names.setdefault(f"{text}. {node.next_step}".rstrip(), []).append(node.name)
     for sentence, named in names.items():
-        yield _indented(f"{several(named, _NAMED)}: {sentence}")
+        yield _indented(f"{join_names(named, _NAMED)}: {sentence}")
 
 
 def _indented(text: str, style: str = "") -> Text:

@@ -15,7 +15,7 @@ from hyperpod_node_removal_cli.explain import explain_stack
 from hyperpod_node_removal_cli.function_log import ROUND, read_log
 from hyperpod_node_removal_cli.report import Report, unknown
 from hyperpod_node_removal_cli.stack import LOG_GROUP, StackEvent, Stacks, StackState
-from hyperpod_node_removal_contract import printable
+from hyperpod_node_removal_contract import escape
 from hyperpod_node_removal_handler import aws
 from hyperpod_node_removal_handler.timing import Clock
 
@@ -54,7 +54,7 @@ def watch_stack(
         wait: seconds to wait for an operation to begin. Default: explain the last one.
     """
     try:
-        what = f"stack '{printable(stack)}'"
+        what = f"stack '{escape(stack)}'"
         with connection.explaining(what):
             watch = _Watch(connection, stack, show)
             ended = _until_end(watch, clock, every, wait)

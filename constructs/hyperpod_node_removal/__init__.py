@@ -32,7 +32,7 @@ from hyperpod_node_removal_contract import (
     MissingNodes,
     Outcome,
     PartialFailure,
-    RemovalStage,
+    WaitFor,
 )
 
 # Where a folder named constructs is on the path, the PyPI package of that name offers what is in
@@ -54,8 +54,8 @@ __all__ = [
     "NodeRemovalProvider",
     "Outcome",
     "PartialFailure",
-    "RemovalStage",
     "RemovalWarning",
     "SlurmDrain",
     "SlurmJobs",
+    "WaitFor",
 ]

@@ -50,7 +50,7 @@ def named_cluster(
         case None, _, None if cluster_arn is not None:
             return _of_arn(path, "cluster_arn", stack, cluster_arn)
         case None, None, _ if cluster_name is not None:
-            check_text(path, "cluster_name", cluster_name, _name_problem)
+            check_text(path, "cluster_name", cluster_name, _validate_name)
             return NamedCluster(cluster_name, arn=None)
     ways = {"cluster": cluster, "cluster_arn": cluster_arn, "cluster_name": cluster_name}
     given = ", ".join(way for way, value in ways.items() if value is not None)
@@ -73,14 +73,14 @@ def is_arn(name: str) -> bool:
     return name.startswith("arn:")
 
 
-def _name_problem(value: str) -> str | None:
+def _validate_name(value: str) -> str | None:
     if is_arn(value):
-        return f"{contract.quoted(value)} is an ARN; pass it as cluster_arn"
-    return contract.cluster_name_problem(value)
+        return f"{contract.quote(value)} is an ARN; pass it as cluster_arn"
+    return contract.validate_cluster_name(value)
 
 
 def _of_arn(path: str, way: str, stack: Stack, arn: str) -> NamedCluster:
-    check_text(path, way, arn, contract.cluster_arn_problem)
+    check_text(path, way, arn, contract.validate_cluster_arn)
     check_arn_place(path, way, arn, stack, _ALLOWED)
     return NamedCluster(arn, arn=arn)
 
@@ -89,7 +89,7 @@ def _of_construct(path: str, stack: Stack, cluster: IClusterRef) -> NamedCluster
     resource = _managed_resource(cluster)
     if resource is None:
         if not hasattr(cluster, "cluster_ref"):
-            shown = contract.quoted(f"{cluster} ({type(cluster).__name__})")
+            shown = contract.quote(f"{cluster} ({type(cluster).__name__})")
             raise InvalidPropertyError(
                 path, "cluster", f"{shown} is not a cluster; allowed: an IClusterRef"
             )
@@ -105,7 +105,7 @@ def _of_construct(path: str, stack: Stack, cluster: IClusterRef) -> NamedCluster
             " before a change to the cluster; set its cluster_name to a literal string, or remove"
             " the nodes in a separate deployment, with cluster_arn",
         )
-    check_text(path, "cluster", name, _name_problem)
+    check_text(path, "cluster", name, _validate_name)
     what = (resource.node.path, Place.of_stack(Stack.of(resource)))
     check_place(path, "cluster", what, stack, _ALLOWED)
     return NamedCluster(name, arn=None, managed=resource)

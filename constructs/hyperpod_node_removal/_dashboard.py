@@ -10,7 +10,7 @@ from constructs import Construct
 import hyperpod_node_removal_contract as contract
 from hyperpod_node_removal._provider_interface import INodeRemovalProvider
 from hyperpod_node_removal._validation import check_text, construct_path
-from hyperpod_node_removal_contract.signals import METRIC_NAMESPACE, Dimension, Metric
+from hyperpod_node_removal_contract.telemetry import METRIC_NAMESPACE, Dimension, Metric
 
 if TYPE_CHECKING:
     from aws_cdk import aws_cloudwatch as cloudwatch
@@ -51,7 +51,7 @@ class NodeRemovalDashboard(Construct):
 
         if cluster is not None:
             path = construct_path(scope, construct_id)
-            check_text(path, "cluster", cluster, contract.cluster_name_problem)
+            check_text(path, "cluster", cluster, contract.validate_cluster_name)
         provider.require_metrics()
         super().__init__(scope, construct_id)
         where = "" if cluster is None else f' {Dimension.CLUSTER_NAME}="{cluster}"'

@@ -70,7 +70,7 @@ class EksDrain(HookFunction):
             InvalidPropertyError: the text names the property, its value and what is allowed.
         """
         path = construct_path(scope, construct_id)
-        check_text(path, "cluster", cluster, _name_problem)
+        check_text(path, "cluster", cluster, _validate_name)
         check_flag(path, "disrupts_protected_pods", disrupts_protected_pods)
         check_flag(path, "access_entry", access_entry)
         arn = Stack.of(scope).format_arn(service="eks", resource="cluster", resource_name=cluster)
@@ -100,7 +100,7 @@ class EksDrain(HookFunction):
             )
 
 
-def _name_problem(value: str) -> str | None:
+def _validate_name(value: str) -> str | None:
     if value and ":" not in value and "/" not in value:
         return None
     return f"'{value}' is not the name of an EKS cluster; give its name alone, not its ARN"

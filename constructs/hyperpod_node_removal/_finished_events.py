@@ -10,7 +10,7 @@ from constructs import Construct
 import hyperpod_node_removal_contract as contract
 from hyperpod_node_removal._errors import InvalidPropertyError
 from hyperpod_node_removal_contract import Attribute, Outcome
-from hyperpod_node_removal_contract.signals import (
+from hyperpod_node_removal_contract.telemetry import (
     EVENT_BUS_VARIABLE,
     EVENT_DETAIL_TYPE,
     EVENT_SOURCE,
@@ -92,7 +92,7 @@ def finished_rule(
 def check_event_bus(path: str, event_bus: object) -> None:
     """Raise `InvalidPropertyError` unless it is an event bus, or None."""
     if event_bus is not None and not hasattr(event_bus, "event_bus_arn"):
-        shown = contract.quoted(f"{event_bus} ({type(event_bus).__name__})")
+        shown = contract.quote(f"{event_bus} ({type(event_bus).__name__})")
         problem = (
             f"{shown} is not an event bus; allowed: an IEventBus, such as"
             " EventBus.from_event_bus_name(stack, 'Bus', 'default')"

@@ -11,7 +11,7 @@ from constructs import Construct
 import hyperpod_node_removal_contract as contract
 from hyperpod_node_removal._errors import InvalidPropertyError
 from hyperpod_node_removal._validation import check_text
-from hyperpod_node_removal_contract.signals import (
+from hyperpod_node_removal_contract.telemetry import (
     METRIC_CODES,
     METRIC_NAMESPACE,
     METRICS_VARIABLE,
@@ -66,9 +66,9 @@ class MetricMethods:
         """
         from aws_cdk import aws_cloudwatch as cloudwatch  # noqa: PLC0415
 
-        check_text("metric", "metric_name", metric_name, _metric_problem)
+        check_text("metric", "metric_name", metric_name, _validate_metric)
         if code is not None:
-            check_text("metric", "code", code, _code_problem)
+            check_text("metric", "code", code, _validate_code)
             if metric_name != Metric.FAILED_NODES:
                 problem = f"{metric_name} has none; allowed: with {Metric.FAILED_NODES} only"
                 raise InvalidPropertyError("metric", "code", problem)
@@ -119,7 +119,7 @@ class ClusterMetrics(MetricMethods):
         Raises:
             InvalidPropertyError: it is neither.
         """
-        check_text(type(self).__name__, "cluster", cluster, contract.cluster_name_problem)
+        check_text(type(self).__name__, "cluster", cluster, contract.validate_cluster_name)
         self._cluster = cluster
 
     @property
@@ -149,16 +149,16 @@ class ClusterMetrics(MetricMethods):
         )
 
 
-def _metric_problem(value: str) -> str | None:
-    return contract.choice_problem(value, Metric)
+def _validate_metric(value: str) -> str | None:
+    return contract.validate_choice(value, Metric)
 
 
-def _code_problem(value: str) -> str | None:
+def _validate_code(value: str) -> str | None:
     if value in METRIC_CODES or value == OTHER_CODE:
         return None
     known = ", ".join(sorted(METRIC_CODES))
     return (
-        f"{contract.quoted(value)} has no metric; allowed: {known}, and {OTHER_CODE} for all others"
+        f"{contract.quote(value)} has no metric; allowed: {known}, and {OTHER_CODE} for all others"
     )
 
 

@@ -63,7 +63,7 @@ def check_place(path: str, name: str, what: tuple[str, Place], stack: Stack, why
 
 def check_arn_place(path: str, name: str, arn: str, stack: Stack, why: str) -> None:
     """Raise `InvalidPropertyError` if the resource of an ARN is in another place than a stack."""
-    check_place(path, name, (contract.quoted(arn), Place.of_arn(arn)), stack, why)
+    check_place(path, name, (contract.quote(arn), Place.of_arn(arn)), stack, why)
 
 
 def _partition(region: str) -> str | None:

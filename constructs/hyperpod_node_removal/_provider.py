@@ -45,7 +45,7 @@ from hyperpod_node_removal._validation import (
     check_text,
     construct_path,
     is_token,
-    stack_arn_problem,
+    validate_stack_arn,
 )
 
 if TYPE_CHECKING:
@@ -296,12 +296,12 @@ class NodeRemovalProvider(INodeRemovalProvider):
             InvalidPropertyError: the text names the argument, its value and what is allowed.
         """
         path = self.node.path
-        check_text(path, "stack_arn", stack_arn, stack_arn_problem)
-        check_text(path, "cluster_arn", cluster_arn, contract.cluster_arn_problem)
+        check_text(path, "stack_arn", stack_arn, validate_stack_arn)
+        check_text(path, "cluster_arn", cluster_arn, contract.validate_cluster_arn)
         if eks_cluster_arn is not None:
-            check_text(path, "eks_cluster_arn", eks_cluster_arn, contract.eks_cluster_arn_problem)
+            check_text(path, "eks_cluster_arn", eks_cluster_arn, contract.validate_eks_cluster_arn)
         if before_removal_arn is not None:
-            problem = contract.function_arn_problem
+            problem = contract.validate_function_arn
             check_text(path, "before_removal_arn", before_removal_arn, problem)
         if self._elsewhere is None:
             self._elsewhere = self._policy("RemovalsElsewhere", stack_statement(stack_arn))

@@ -155,7 +155,7 @@ class ProviderElsewhere(INodeRemovalProvider):
         event_bus: events.IEventBus | None,
     ) -> None:
         path = construct_path(scope, construct_id)
-        check_text(path, "service_token", service_token, contract.function_arn_problem)
+        check_text(path, "service_token", service_token, contract.validate_function_arn)
         check_arn_place(path, "service_token", service_token, Stack.of(scope), _ALLOWED)
         check_role(path, role, Stack.of(scope))
         check_flag(path, "metrics", metrics)
@@ -187,7 +187,7 @@ def check_provider(path: str, stack: Stack, provider: object) -> None:
     if provider is None:
         return
     if not isinstance(provider, INodeRemovalProvider):
-        shown = contract.quoted(f"{provider} ({type(provider).__name__})")
+        shown = contract.quote(f"{provider} ({type(provider).__name__})")
         raise InvalidPropertyError(
             path,
             "provider",

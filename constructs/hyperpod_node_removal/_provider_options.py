@@ -32,7 +32,7 @@ def check_role(path: str, role: object, stack: Stack, permissions_boundary: obje
         return
     arn = getattr(role, "role_arn", None)
     if not isinstance(arn, str):
-        shown = contract.quoted(f"{role} ({type(role).__name__})")
+        shown = contract.quote(f"{role} ({type(role).__name__})")
         raise InvalidPropertyError(
             path,
             "role",
@@ -101,7 +101,7 @@ def check_reserved(path: str, reserved: Any) -> None:
     """Raise `InvalidPropertyError` unless one removal can run; a token passes."""
     if reserved is None or is_token(reserved):
         return
-    name, shown = "reserved_concurrent_executions", contract.quoted(reserved)
+    name, shown = "reserved_concurrent_executions", contract.quote(reserved)
     if isinstance(reserved, bool) or not isinstance(reserved, int):
         raise InvalidPropertyError(path, name, f"{shown} is not a whole number")
     if reserved < 1:

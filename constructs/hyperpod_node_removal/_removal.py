@@ -37,7 +37,7 @@ from hyperpod_node_removal_contract import (
     MissingNodes,
     PartialFailure,
     Property,
-    RemovalStage,
+    WaitFor,
 )
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class NodeRemoval(EventMethods, MetricMethods, RemovalAttributes):
         node_ids: Sequence[str] = (),
         node_logical_ids: Sequence[str] = (),
         on_partial_failure: PartialFailure = PartialFailure.FAIL,
-        wait_for: RemovalStage = RemovalStage.REMOVED,
+        wait_for: WaitFor = WaitFor.REMOVED,
         min_remaining: Mapping[str, int] | None = None,
         max_removals: int | None = None,
         protected_groups: Sequence[str] = (),

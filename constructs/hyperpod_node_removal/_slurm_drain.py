@@ -83,8 +83,8 @@ class SlurmDrain(HookFunction):
             InvalidPropertyError: the text names the property, its value and what is allowed.
         """
         path = construct_path(scope, construct_id)
-        check_text(path, "rest_api", rest_api, _url_problem)
-        check_text(path, "user", user, _user_problem)
+        check_text(path, "rest_api", rest_api, _validate_url)
+        check_text(path, "user", user, _validate_user)
         if jobs not in tuple(SlurmJobs):
             allowed = ", ".join(SlurmJobs)
             raise InvalidPropertyError(path, "jobs", f"'{jobs}' is not one of {allowed}")
@@ -114,13 +114,13 @@ class SlurmDrain(HookFunction):
         token.grant_read(self.role)
 
 
-def _url_problem(value: str) -> str | None:
+def _validate_url(value: str) -> str | None:
     if re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#]*)?", value):
         return None
     return f"'{value}' is not a URL; allowed: http:// or https://, host and port"
 
 
-def _user_problem(value: str) -> str | None:
+def _validate_user(value: str) -> str | None:
     if re.fullmatch(r"[\w.-]+", value, re.ASCII):
         return None
     return f"'{value}' is not the name of a user"

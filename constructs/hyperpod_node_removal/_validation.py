@@ -60,13 +60,13 @@ def check_text(path: str, name: str, value: object, problem: Problem) -> None:
 
 
 def _text(path: str, row: Row, value: str) -> str:
-    check_text(path, row.key, value, row.problem)
+    check_text(path, row.key, value, row.validate)
     return str(value)
 
 
 def _names(path: str, row: Row, names: Sequence[str]) -> list[str]:
     """Return ids or names as a list, each a token or distinct and without a problem."""
-    name, problem = row.key, row.problem
+    name, problem = row.key, row.validate
     if is_token(names):
         return names  # type: ignore[return-value]  # Fn.get_att() and the like, resolved to a list
     if isinstance(names, str) or not isinstance(names, Sequence):
@@ -88,7 +88,7 @@ def _names(path: str, row: Row, names: Sequence[str]) -> list[str]:
         check_text(path, name, item, problem)
         if item in seen and not is_token(item):
             raise InvalidPropertyError(
-                path, name, f"{contract.quoted(item)} is listed twice; allowed: once each"
+                path, name, f"{contract.quote(item)} is listed twice; allowed: once each"
             )
         seen.add(item)
     return given
@@ -108,9 +108,9 @@ def _counts(path: str, row: Row, counts: Mapping[str, int]) -> dict[str, int]:
             path, name, "is empty; allowed: at least one number of nodes by name, or None"
         )
     for key in counts:
-        check_text(path, name, key, row.problem)
+        check_text(path, name, key, row.validate)
     return {
-        key: _count(path, replace(row, key=f"{name}[{contract.quoted(key)}]"), count)
+        key: _count(path, replace(row, key=f"{name}[{contract.quote(key)}]"), count)
         for key, count in counts.items()
     }
 
@@ -121,7 +121,7 @@ def _count(path: str, row: Row, count: int) -> int:
         return count
     if isinstance(count, bool) or not isinstance(count, int):
         raise InvalidPropertyError(path, row.key, f"{_shown(count)} is not a whole number")
-    if sentence := row.number_problem(count):
+    if sentence := row.validate_number(count):
         raise InvalidPropertyError(path, row.key, sentence)
     return count
 
@@ -139,7 +139,7 @@ def function_arn(path: str, name: str, function: object) -> str | None:
         raise InvalidPropertyError(
             path, name, f"{_shown(function)} is not an aws_cdk.aws_lambda.IFunction"
         )
-    check_text(path, name, arn, contract.function_arn_problem)
+    check_text(path, name, arn, contract.validate_function_arn)
     return arn
 
 
@@ -173,9 +173,9 @@ def _seconds(path: str, row: Row, value: Duration) -> int | float:
     if value.is_unresolved():
         return _token_seconds(path, row.key, value)
     seconds = value.to_seconds(integral=False)
-    problem = row.number_problem(int(seconds))
+    problem = row.validate_number(int(seconds))
     if seconds != int(seconds):
-        problem = f"{contract.quoted(seconds)} is not a whole number of seconds"
+        problem = f"{contract.quote(seconds)} is not a whole number of seconds"
     if problem:
         raise InvalidPropertyError(path, row.key, problem)
     return int(seconds)
@@ -194,15 +194,15 @@ def _is_list_token_text(value: object) -> bool:
 
 
 def _shown(value: object) -> str:
-    return f"{contract.quoted(value)} ({type(value).__name__})"
+    return f"{contract.quote(value)} ({type(value).__name__})"
 
 
-def stack_arn_problem(value: str) -> str | None:
+def validate_stack_arn(value: str) -> str | None:
     """The ARN of a stack, with an id or with `*` in its place. For permissions only."""
     if _STACK_ARN.fullmatch(value):
         return None
     return (
-        f"{contract.quoted(value)} is not the ARN of a stack; allowed:"
+        f"{contract.quote(value)} is not the ARN of a stack; allowed:"
         " arn:aws:cloudformation:<region>:<account>:stack/<name>/<id>, where <id> may be *"
     )
 

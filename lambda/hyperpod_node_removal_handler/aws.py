@@ -27,7 +27,7 @@ from botocore.exceptions import (
 from botocore.parsers import ResponseParserError
 from botocore.session import Session
 
-from hyperpod_node_removal_contract import printable
+from hyperpod_node_removal_contract import escape
 
 MESSAGE_MAX: Final = 300
 """Characters kept of what is said about each of thousands of nodes."""
@@ -101,8 +101,8 @@ class AwsError(Exception):
 
     def __init__(self, operation: str, code: str, message: str) -> None:
         self.operation = operation
-        self.code = printable(code, 64)
-        self.message = printable(message, _ERROR_MAX)
+        self.code = escape(code, 64)
+        self.message = escape(message, _ERROR_MAX)
         super().__init__(f"{operation}: {self.code}: {self.message}")
 
 
@@ -170,7 +170,7 @@ def _session() -> Session:
 
 
 @contextmanager
-def translated(operation: str) -> Iterator[None]:
+def map_errors(operation: str) -> Iterator[None]:
     """Raise botocore's errors as `AwsError`."""
     try:
         yield
@@ -193,7 +193,7 @@ def _told(error: Exception) -> str:
     return f"the request could not be sent ({cause}); if there is a proxy, check HTTPS_PROXY"
 
 
-def required(operation: str, answer: Mapping[str, Any], *keys: str) -> Mapping[str, Any]:
+def require_keys(operation: str, answer: Mapping[str, Any], *keys: str) -> Mapping[str, Any]:
     """`answer`, which is of use only with all of `keys`.
 
     botocore takes a body that was cut short for an empty answer. A list of nodes that is not there

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from botocore.client import BaseClient
 
-from hyperpod_node_removal_contract import RELEASE_MAX_AGE, abbreviated, printable, quoted
+from hyperpod_node_removal_contract import RELEASE_MAX_AGE, escape, quote, truncate_middle
 from hyperpod_node_removal_handler import aws
 from hyperpod_node_removal_handler.cluster import ClusterDescription, Node
 from hyperpod_node_removal_handler.envelope import Envelope
@@ -74,7 +74,7 @@ class Verdict:
             return self.vetoed.get(node.name) or self.reason or "no reason was given"
         if node.name in self.waiting:
             why = self.waiting[node.name] or self.reason or "no reason was given"
-            return abbreviated(f"not ready in time: {why}", aws.MESSAGE_MAX)
+            return truncate_middle(f"not ready in time: {why}", aws.MESSAGE_MAX)
         return None
 
 
@@ -124,7 +124,7 @@ class Hook:
         except aws.AwsError as error:
             raise HookError(_not_invoked(error)) from error
         took = self.clock.now() - began
-        _log.info("It responded after %d s: %s", took, printable(_decoded(answer), _LOGGED))
+        _log.info("It responded after %d s: %s", took, escape(_decoded(answer), _LOGGED))
         return verdict(answer, nodes)
 
     def release(
@@ -161,14 +161,14 @@ class Hook:
         return seconds >= 1
 
     def _queue(self, payload: bytes) -> None:
-        with aws.translated("Invoke"):
+        with aws.map_errors("Invoke"):
             self.client(RELEASE_RETRY).invoke(
                 FunctionName=self.function, InvocationType="Event", Payload=payload
             )
 
     def _invoked(self, payload: bytes, seconds: float) -> bytes:
         try:
-            with aws.translated("Invoke"):
+            with aws.map_errors("Invoke"):
                 answer = self.client(seconds).invoke(
                     FunctionName=self.function, InvocationType="RequestResponse", Payload=payload
                 )
@@ -225,7 +225,7 @@ def verdict(answer: bytes, nodes: Iterable[Node]) -> Verdict:
     except (ValueError, RecursionError):
         raise HookError("returned something that is not JSON") from None
     if not given or not isinstance(given, dict):
-        shown = quoted(_decoded(answer).strip() or "nothing")
+        shown = quote(_decoded(answer).strip() or "nothing")
         raise HookError(f'returned {shown}; allowed: {{"Decision": "PROCEED"}} or "VETO"')
     is_2 = given.get("Version") == VERSION_2
     more = ("Version", "WaitingNodes", "RetryAfter") if is_2 else ()
@@ -233,7 +233,7 @@ def verdict(answer: bytes, nodes: Iterable[Node]) -> Verdict:
     decision = given.get("Decision")
     allowed = [one for one in Decision if is_2 or one is not Decision.WAIT]
     if decision not in allowed:
-        raise HookError(f"returned Decision {quoted(decision)}; allowed: {' or '.join(allowed)}")
+        raise HookError(f"returned Decision {quote(decision)}; allowed: {' or '.join(allowed)}")
     known = {("NodeId", node.instance_id): node for node in nodes if node.instance_id}
     known |= {("NodeLogicalId", node.logical_id): node for node in nodes if node.logical_id}
     retry_after = given.get("RetryAfter", 0)
@@ -243,7 +243,7 @@ def verdict(answer: bytes, nodes: Iterable[Node]) -> Verdict:
             raise HookError("returned WAIT without WaitingNodes")
         if type(retry_after) is not int or retry_after not in RETRY_AFTER:
             most = f"a whole number of seconds from {RETRY_AFTER[0]} to {RETRY_AFTER[-1]}"
-            raise HookError(f"returned RetryAfter {quoted(retry_after)}; allowed: {most}")
+            raise HookError(f"returned RetryAfter {quote(retry_after)}; allowed: {most}")
     elif waiting:
         raise HookError(f"returned WaitingNodes with {decision}, which is for WAIT only")
     vetoed = _entries(given, "VetoedNodes", known)
@@ -259,7 +259,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     given: dict[str, Any] = {}
     for key, value in pairs:
         if key in given:
-            raise HookError(f"returned the key {quoted(key)} more than once")
+            raise HookError(f"returned the key {quote(key)} more than once")
         given[key] = value
     return given
 
@@ -276,13 +276,13 @@ def _entries(
 
 def _entry(entry: object, key: str, known: Mapping[tuple[str, str], Node]) -> tuple[str, str]:
     if not isinstance(entry, dict):
-        raise HookError(f"returned {key} with {quoted(entry)}, which is not an object")
+        raise HookError(f"returned {key} with {quote(entry)}, which is not an object")
     _only(entry, ("NodeId", "NodeLogicalId", "Reason"))
     named = [(key, entry[key]) for key in ("NodeId", "NodeLogicalId") if entry.get(key)]
     found = {known.get((key, str(value))) for key, value in named}
     node = found.pop() if len(found) == 1 else None
     if node is None:
-        ids = ", ".join(quoted(value) for _, value in named) or "no node"
+        ids = ", ".join(quote(value) for _, value in named) or "no node"
         did = "vetoed" if key == "VetoedNodes" else "waits for"
         raise HookError(f"{did} {ids}, which is not a node that it was asked about")
     return node.name, _reason(entry)
@@ -291,16 +291,14 @@ def _entry(entry: object, key: str, known: Mapping[tuple[str, str], Node]) -> tu
 def _reason(given: Mapping[str, Any]) -> str:
     reason = given.get("Reason", "")
     if not isinstance(reason, str):
-        raise HookError(f"returned Reason {quoted(reason)}, which is not text")
-    return abbreviated(printable(reason.strip()), aws.MESSAGE_MAX)
+        raise HookError(f"returned Reason {quote(reason)}, which is not text")
+    return truncate_middle(escape(reason.strip()), aws.MESSAGE_MAX)
 
 
 def _only(given: Mapping[str, Any], allowed: Sequence[str]) -> None:
     for key in given:
         if key not in allowed:
-            raise HookError(
-                f"returned the unknown key {quoted(key)}; allowed: {', '.join(allowed)}"
-            )
+            raise HookError(f"returned the unknown key {quote(key)}; allowed: {', '.join(allowed)}")
 
 
 def _not_invoked(error: aws.AwsError) -> str:
@@ -319,7 +317,7 @@ def _error_of(body: bytes) -> str:
         text = f"{given.get('errorType') or 'error'}: {given['errorMessage']}"
     except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
         text = _decoded(body)
-    return printable(text, 200)
+    return escape(text, 200)
 
 
 def _decoded(body: bytes) -> str:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from botocore.client import BaseClient
 
-from hyperpod_node_removal_contract import abbreviated, printable
+from hyperpod_node_removal_contract import escape, truncate_middle
 from hyperpod_node_removal_handler import aws
 
 # Statuses of a cluster during which BatchDeleteClusterNodes is refused (guide "Scaling down a
@@ -129,7 +129,7 @@ class Refusal:
     @classmethod
     def of(cls, error: aws.AwsError) -> "Refusal":
         """Make one of the error of a whole call."""
-        return cls(error.code, abbreviated(error.message, aws.MESSAGE_MAX))
+        return cls(error.code, truncate_middle(error.message, aws.MESSAGE_MAX))
 
 
 @dataclass(frozen=True)
@@ -149,22 +149,22 @@ class Cluster:
 
     def describe(self) -> ClusterDescription:
         """DescribeCluster: one call."""
-        with aws.translated("DescribeCluster"):
+        with aws.map_errors("DescribeCluster"):
             answer = self._client.describe_cluster(ClusterName=self.name)
-        aws.required("DescribeCluster", answer, "ClusterStatus")
+        aws.require_keys("DescribeCluster", answer, "ClusterStatus")
         # A cluster may have groups of either kind only.
         kinds = [key for key in ("InstanceGroups", "RestrictedInstanceGroups") if key in answer]
         if not kinds:
             raise aws.incomplete("DescribeCluster", "InstanceGroups")
         eks = (answer.get("Orchestrator") or {}).get("Eks") or {}
         return ClusterDescription(
-            name=printable(answer.get("ClusterName") or self.name),
-            status=printable(str(answer["ClusterStatus"]), 64),
+            name=escape(answer.get("ClusterName") or self.name),
+            status=escape(str(answer["ClusterStatus"]), 64),
             groups=tuple(_group(group) for kind in kinds for group in answer[kind] or ()),
             recovers_nodes=answer.get("NodeRecovery") == "Automatic",
             autoscaler=_autoscaler(answer.get("AutoScaling") or {}),
-            arn=printable(str(answer.get("ClusterArn") or "")),
-            eks_cluster_arn=printable(str(eks.get("ClusterArn") or "")),
+            arn=escape(str(answer.get("ClusterArn") or "")),
+            eks_cluster_arn=escape(str(eks.get("ClusterArn") or "")),
         )
 
     def nodes(self, attempt: Callable[[Callable[[], Page]], Page] = lambda call: call()) -> Listing:
@@ -203,11 +203,11 @@ class Cluster:
             following = {"NextToken": token}
 
     def _page(self, following: Mapping[str, str]) -> Page:
-        with aws.translated("ListClusterNodes"):
+        with aws.map_errors("ListClusterNodes"):
             answer = self._client.list_cluster_nodes(
                 ClusterName=self.name, MaxResults=100, IncludeNodeLogicalIds=True, **following
             )
-        return aws.required("ListClusterNodes", answer, "ClusterNodeSummaries")
+        return aws.require_keys("ListClusterNodes", answer, "ClusterNodeSummaries")
 
     def node(self, instance_id: str, logical_id: str) -> Node | None:
         """DescribeClusterNode by the instance id or, where that is empty, the logical id: one call.
@@ -219,18 +219,18 @@ class Cluster:
         """
         named = {"NodeId": instance_id} if instance_id else {"NodeLogicalId": logical_id}
         try:
-            with aws.translated("DescribeClusterNode"):
+            with aws.map_errors("DescribeClusterNode"):
                 answer = self._client.describe_cluster_node(ClusterName=self.name, **named)
         except (aws.ResourceNotFoundError, aws.RejectedError):
             return None
-        node = _node(aws.required("DescribeClusterNode", answer, "NodeDetails")["NodeDetails"])
+        node = _node(aws.require_keys("DescribeClusterNode", answer, "NodeDetails")["NodeDetails"])
         is_it = node.instance_id == instance_id if instance_id else node.logical_id == logical_id
         return node if is_it and node.status != "NotFound" else None
 
     def delete(self, node_ids: Sequence[str], node_logical_ids: Sequence[str]) -> DeleteReply:
         """BatchDeleteClusterNodes: one call. The removal itself is asynchronous."""
         named = {"NodeIds": list(node_ids), "NodeLogicalIds": list(node_logical_ids)}
-        with aws.translated("BatchDeleteClusterNodes"):
+        with aws.map_errors("BatchDeleteClusterNodes"):
             # The API refuses an empty list.
             answer = self._client.batch_delete_cluster_nodes(
                 ClusterName=self.name, **{key: ids for key, ids in named.items() if ids}
@@ -244,7 +244,7 @@ class Cluster:
             | frozenset(answer.get("SuccessfulNodeLogicalIds") or ()),
             refused={
                 str(identifier): Refusal(
-                    code=printable(str(entry.get("Code", "Unknown")), 64),
+                    code=escape(str(entry.get("Code", "Unknown")), 64),
                     message=_message(entry),
                 )
                 for identifier, entry in failed
@@ -255,7 +255,7 @@ class Cluster:
 def _group(group: Mapping[str, Any]) -> InstanceGroup:
     count = group.get("TargetCount")
     return InstanceGroup(
-        name=printable(str(group.get("InstanceGroupName") or "")),
+        name=escape(str(group.get("InstanceGroupName") or "")),
         target_count=None if count is None else int(count),
         is_controller=(group.get("SlurmConfig") or {}).get("NodeType") == "Controller",
     )
@@ -264,21 +264,21 @@ def _group(group: Mapping[str, Any]) -> InstanceGroup:
 def _autoscaler(config: Mapping[str, Any]) -> str:
     if config.get("Mode") != "Enable":
         return ""
-    return printable(str(config.get("AutoScalerType") or "An autoscaler"), 64)
+    return escape(str(config.get("AutoScalerType") or "An autoscaler"), 64)
 
 
 def _message(told: Mapping[str, Any]) -> str:
-    return abbreviated(printable(str(told.get("Message") or "")), aws.MESSAGE_MAX)
+    return truncate_middle(escape(str(told.get("Message") or "")), aws.MESSAGE_MAX)
 
 
 def _node(summary: Mapping[str, Any]) -> Node:
     status = summary.get("InstanceStatus") or {}
     return Node(
-        instance_id=printable(str(summary.get("InstanceId") or "")),
-        logical_id=printable(str(summary.get("NodeLogicalId") or "")),
-        group=printable(str(summary.get("InstanceGroupName") or "")),
-        status=printable(str(status.get("Status") or ""), 64),
+        instance_id=escape(str(summary.get("InstanceId") or "")),
+        logical_id=escape(str(summary.get("NodeLogicalId") or "")),
+        group=escape(str(summary.get("InstanceGroupName") or "")),
+        status=escape(str(status.get("Status") or ""), 64),
         message=_message(status),
-        instance_type=printable(str(summary.get("InstanceType") or "")),
-        private_dns_hostname=printable(str(summary.get("PrivateDnsHostname") or ""), 255),
+        instance_type=escape(str(summary.get("InstanceType") or "")),
+        private_dns_hostname=escape(str(summary.get("PrivateDnsHostname") or ""), 255),
     )

@@ -15,11 +15,11 @@ from typing import Any, Final, Protocol, cast
 
 from crhelper import CfnResource
 
-from hyperpod_node_removal_contract import Outcome, Property, printable, quoted
+from hyperpod_node_removal_contract import Outcome, Property, escape, quote
 from hyperpod_node_removal_handler import report as reports
 from hyperpod_node_removal_handler.envelope import Envelope, EnvelopeError
 from hyperpod_node_removal_handler.reason import LogPlace
-from hyperpod_node_removal_handler.reply import Exchange, safe_text
+from hyperpod_node_removal_handler.reply import Responder, safe_text
 from hyperpod_node_removal_handler.report import Report
 from hyperpod_node_removal_handler.timing import EXPIRY_MARGIN, Clock, SystemClock, Timer
 
@@ -63,7 +63,7 @@ class CustomResource(CfnResource):
         self._event: Mapping[str, Any] = {}
         self._context: Any = None
         self._timer: Timer | None = None
-        self._exchange: Exchange | None = None
+        self._exchange: Responder | None = None
         self._report: Report | None = None
         self._is_silent = False
         self.unfinished: Callable[[str], Report] | None = None
@@ -86,7 +86,7 @@ class CustomResource(CfnResource):
             _log.error("%s There is no response URL, so no response was sent.", error)
             return
         remaining = context.get_remaining_time_in_millis() / 1000
-        self._exchange = Exchange(
+        self._exchange = Responder(
             envelope, clock=self._clock, ends_at=self._clock.now() + remaining - 1
         )
         self._report = self.unfinished = None
@@ -94,7 +94,7 @@ class CustomResource(CfnResource):
         event = cast("Mapping[str, Any]", event)
         properties = event.get("ResourceProperties")
         if envelope.request_type not in _REQUEST_TYPES:
-            problem = f"RequestType {quoted(envelope.request_type)} is unknown."
+            problem = f"RequestType {quote(envelope.request_type)} is unknown."
             self._exchange.reply(
                 reports.failure(cluster_of(properties), problem, log_place(context))
             )
@@ -158,7 +158,7 @@ class CustomResource(CfnResource):
                 func(self._event, self._context)
         except Exception as error:  # noqa: BLE001
             # A defect of ours. What it says may come from the input.
-            _log.error("Unexpected error: %s", printable(traceback.format_exc()))
+            _log.error("Unexpected error: %s", escape(traceback.format_exc()))
             what = safe_text(error)
             self._report = self._outcome_so_far(
                 f"The function failed unexpectedly ({what})."
@@ -205,7 +205,7 @@ class CustomResource(CfnResource):
         try:
             return self.unfinished(why) if self.unfinished else None
         except Exception:  # noqa: BLE001
-            _log.error("Unexpected error: %s", printable(traceback.format_exc()))
+            _log.error("Unexpected error: %s", escape(traceback.format_exc()))
             return None
 
     def _unexpected(self, what: str) -> Report:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
-from hyperpod_node_removal_contract import RemovalStage
+from hyperpod_node_removal_contract import WaitFor
 from hyperpod_node_removal_handler import timing
 from hyperpod_node_removal_handler.removal import Removal
 from hyperpod_node_removal_handler.requested_node import Phase
@@ -37,7 +37,7 @@ class Schedule:
     """When the reconciler does what, in seconds of the clock."""
 
     deadlines: timing.Deadlines
-    stage: RemovalStage
+    stage: WaitFor
     """How far the removal must get."""
     retry_until: float
     """When `RetryFor` is over: the last request is made then."""

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Final, Self
 from urllib.parse import parse_qs, urlsplit
 
-from hyperpod_node_removal_contract import PHYSICAL_RESOURCE_ID_MAX, printable
+from hyperpod_node_removal_contract import PHYSICAL_RESOURCE_ID_MAX, escape
 
 _REQUIRED: Final = ("StackId", "RequestId", "LogicalResourceId", "ResponseURL")
 _URL_LIFETIME: Final = 7200.0
@@ -96,4 +96,4 @@ def derived_physical_resource_id(stack_id: str, logical_resource_id: str) -> str
     stack = re.match(_STACK_ID, stack_id)
     name, unique = (stack[1], stack[2].split("-")[0]) if stack else (stack_id, "0")
     readable = f"hyperpod-node-removal/{name}/{logical_resource_id}/{unique}"
-    return printable(readable, PHYSICAL_RESOURCE_ID_MAX)
+    return escape(readable, PHYSICAL_RESOURCE_ID_MAX)

@@ -16,7 +16,7 @@ from typing import Any, Final, Self, get_args, get_origin
 
 from botocore.client import BaseClient
 
-from hyperpod_node_removal_contract import Property, abbreviated
+from hyperpod_node_removal_contract import Property, truncate_middle
 from hyperpod_node_removal_handler import aws
 from hyperpod_node_removal_handler.envelope import Envelope
 from hyperpod_node_removal_handler.removal import Removal
@@ -115,7 +115,7 @@ def hand_over(
     """
     event = envelope.as_event({str(Property.CLUSTER_NAME): continuation.request.cluster})
     event[KEY] = continuation.to_text()
-    with aws.translated("Invoke"):
+    with aws.map_errors("Invoke"):
         client.invoke(
             FunctionName=function,
             InvocationType="Event",
@@ -140,7 +140,7 @@ def _cut_messages(nodes: Iterable[Mapping[str, Any]], most: int) -> None:
     for node in nodes:
         for said in (node["node"], node["accepted"], node["refusal"], node["deferral"]):
             if said:
-                said["message"] = abbreviated(said["message"], most)
+                said["message"] = truncate_middle(said["message"], most)
 
 
 def _typed(kind: Any, plain: Any) -> Any:

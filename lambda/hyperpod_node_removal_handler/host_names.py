@@ -5,7 +5,7 @@ It is a help for people only: a set that has a host name in it is refused in any
 
 from collections.abc import Sequence
 
-from hyperpod_node_removal_contract import cluster_name_problem, several
+from hyperpod_node_removal_contract import join_names, validate_cluster_name
 from hyperpod_node_removal_handler import aws
 from hyperpod_node_removal_handler.cluster import Cluster
 
@@ -16,7 +16,7 @@ def instances_of(host_names: Sequence[str], cluster: object) -> str:
     Of `ip-10-1-2-3.us-west-2.compute.internal` the first label counts: people also paste it alone.
     Whether a listing has `PrivateDnsHostname` at all is not certain (docs/assumptions.md).
     """
-    if not host_names or not isinstance(cluster, str) or cluster_name_problem(cluster):
+    if not host_names or not isinstance(cluster, str) or validate_cluster_name(cluster):
         return ""
     try:
         listing = Cluster(cluster, aws.client("sagemaker")).nodes()
@@ -28,7 +28,7 @@ def instances_of(host_names: Sequence[str], cluster: object) -> str:
         for name in host_names
         if (instance := instances.get(_label(name)))
     ]
-    return f"The cluster's listing shows {several(known)}." if known else ""
+    return f"The cluster's listing shows {join_names(known)}." if known else ""
 
 
 def _label(host_name: str) -> str:

@@ -11,13 +11,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from hyperpod_node_removal_contract import signals
+from hyperpod_node_removal_contract import telemetry
 from hyperpod_node_removal_contract.failure_codes import what_happened
-from hyperpod_node_removal_contract.signals import Dimension, Metric
+from hyperpod_node_removal_contract.telemetry import Dimension, Metric
 from hyperpod_node_removal_handler.plan import Plan
 from hyperpod_node_removal_handler.reason import code_of
 from hyperpod_node_removal_handler.requested_node import RequestedNode
-from hyperpod_node_removal_handler.result import FinishedRemoval, Result, Tally
+from hyperpod_node_removal_handler.result import NodesByOutcome, RemovalSummary, Result
 
 _UNITS: Final = {Metric.DURATION: "Seconds"}
 _HEADER: Final = ("ACTION", "NODE", "GROUP", "TYPE", "STATUS", "REASON")
@@ -57,14 +57,14 @@ def of_plan(plan: Plan) -> Iterator[LogLine]:
         )
 
 
-def of_result(result: Result, tally: Tally) -> tuple[LogLine, ...]:
+def of_result(result: Result, by_outcome: NodesByOutcome) -> tuple[LogLine, ...]:
     """A line for each node, but not the summary."""
     return (
-        *(_went_well(node, "removed") for node in tally.removed),
-        *(_went_well(node, "leaving") for node in tally.accepted),
-        *(_went_well(node, "already absent") for node in tally.absent),
+        *(_went_well(node, "removed") for node in by_outcome.removed),
+        *(_went_well(node, "leaving") for node in by_outcome.accepted),
+        *(_went_well(node, "already absent") for node in by_outcome.absent),
         *_target_count_lines(result),
-        *(_failure_line(node, result.cluster_name) for node in tally.failed),
+        *(_failure_line(node, result.cluster_name) for node in by_outcome.failed),
     )
 
 
@@ -126,20 +126,20 @@ def _target_count_line(group: str, count: int, before: int | None, after: int) -
 # Metrics -------------------------------------------------------------------------------------
 
 
-def of_metrics(finished: FinishedRemoval) -> tuple[LogLine, ...]:
+def of_metrics(summary: RemovalSummary) -> tuple[LogLine, ...]:
     """A line with all metrics, and one for each code of failure."""
-    tally = finished.tally
-    cluster = {Dimension.CLUSTER_NAME: finished.cluster}
+    by_outcome = summary.by_outcome
+    cluster = {Dimension.CLUSTER_NAME: summary.cluster}
     values = {
-        Metric.REMOVED_NODES: len(tally.removed),
-        Metric.FAILED_NODES: len(tally.failed),
-        Metric.ALREADY_ABSENT_NODES: len(tally.absent),
-        Metric.DURATION: round(finished.result.elapsed, 3),
+        Metric.REMOVED_NODES: len(by_outcome.removed),
+        Metric.FAILED_NODES: len(by_outcome.failed),
+        Metric.ALREADY_ABSENT_NODES: len(by_outcome.absent),
+        Metric.DURATION: round(summary.result.elapsed, 3),
     }
     codes: Counter[str] = Counter()
-    for code, nodes in finished.failed_by_code().items():
-        codes[code if code in signals.METRIC_CODES else signals.OTHER_CODE] += len(nodes)
-    ended = finished.result.ended
+    for code, nodes in summary.failed_by_code().items():
+        codes[code if code in telemetry.METRIC_CODES else telemetry.OTHER_CODE] += len(nodes)
+    ended = summary.result.ended
     return (
         _metric_line("Metrics of the removal.", ended, cluster, values),
         *(
@@ -162,7 +162,7 @@ def _metric_line(
 ) -> LogLine:
     """One document of the format: each set of values of the dimensions needs one of its own."""
     directive = {
-        "Namespace": signals.METRIC_NAMESPACE,
+        "Namespace": telemetry.METRIC_NAMESPACE,
         "Dimensions": [[str(name) for name in dimensions]],
         "Metrics": [{"Name": str(name), "Unit": _UNITS.get(name, "Count")} for name in values],
     }

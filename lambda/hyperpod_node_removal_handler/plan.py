@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from hyperpod_node_removal_contract import MissingNodes, Property, several
+from hyperpod_node_removal_contract import MissingNodes, Property, join_names
 from hyperpod_node_removal_handler import aws
 from hyperpod_node_removal_handler.cluster import ClusterDescription, Listing, Node
 from hyperpod_node_removal_handler.removal import Removal
@@ -110,13 +110,13 @@ class Plan:
         for guard, groups in named.items():
             for group in groups:
                 if group not in self.groups:
-                    known = several(sorted(self.groups))
+                    known = join_names(sorted(self.groups))
                     yield f"{guard} names group {group}, but the cluster has {known}"
 
     def _missing(self, guards: Guards) -> Iterator[str]:
         missing = [node.name for node in self.nodes if node.phase is Phase.ABSENT]
         if guards.missing_nodes is MissingNodes.FAIL and missing:
-            yield f"not in the cluster ({Property.MISSING_NODES}): {several(missing)}"
+            yield f"not in the cluster ({Property.MISSING_NODES}): {join_names(missing)}"
 
     def _too_many(self, guards: Guards) -> Iterator[str]:
         count = len(self.to_remove)
@@ -133,11 +133,12 @@ class Plan:
                 by_group.setdefault(node.node.group, []).append(node.name)
         for group, names in by_group.items():
             if group in guards.protected_groups:
-                yield f"group {group} is protected ({Property.PROTECTED_GROUPS}): {several(names)}"
+                ids = join_names(names)
+                yield f"group {group} is protected ({Property.PROTECTED_GROUPS}): {ids}"
             if guards.expected_groups and group not in guards.expected_groups:
                 yield (
-                    f"group {group} is not among {several(guards.expected_groups)}"
-                    f" ({Property.EXPECTED_GROUPS}): {several(names)}"
+                    f"group {group} is not among {join_names(guards.expected_groups)}"
+                    f" ({Property.EXPECTED_GROUPS}): {join_names(names)}"
                 )
 
     def _too_few_remaining(self, guards: Guards) -> Iterator[str]:

@@ -9,8 +9,8 @@ from hyperpod_node_removal_contract import (
     REASON_MAX_BYTES,
     SIGNAL_ID_MAX,
     FailureCode,
-    abbreviated,
-    printable,
+    escape,
+    truncate_middle,
 )
 from hyperpod_node_removal_contract.failure_codes import next_step
 from hyperpod_node_removal_handler.requested_node import RequestedNode
@@ -34,8 +34,8 @@ class LogPlace:
         """With the literal by which the CDK CLI finds and opens the stream (aws-cdk-cli #1645)."""
         if not self.stream:
             return ""
-        group = f" Log group: {printable(self.group, 100)}." if self.group else ""
-        return f"{group} CloudWatch Log Stream: {printable(self.stream, 150)}"
+        group = f" Log group: {escape(self.group, 100)}." if self.group else ""
+        return f"{group} CloudWatch Log Stream: {escape(self.stream, 150)}"
 
 
 def verdict(
@@ -55,19 +55,19 @@ def verdict(
     if failed:
         total = removed + accepted + absent + failed
         counts = f"{failed} of {total} {'node' if total == 1 else 'nodes'}"
-        text = f"{counts} not removed from {printable(cluster)} ({removed} removed{also})."
+        text = f"{counts} not removed from {escape(cluster)} ({removed} removed{also})."
     else:
         counts = f"{removed} {'node' if removed == 1 else 'nodes'}"
-        text = f"{counts} removed from {printable(cluster)}{also} in {round(seconds)} s."
-    return f"{text} {abbreviated(interruption, _INTERRUPTION_MAX)}" if interruption else text
+        text = f"{counts} removed from {escape(cluster)}{also} in {round(seconds)} s."
+    return f"{text} {truncate_middle(interruption, _INTERRUPTION_MAX)}" if interruption else text
 
 
 def refused(cluster: str, phrases: Sequence[str]) -> str:
     """That nothing was removed, and what forbade it. For example
     `Nothing was removed from ml-cluster: removing 6 of 8 nodes of group workers leaves 2, fewer
     than 4 (MinRemaining).`"""
-    text = f"Nothing was removed from {printable(cluster)}: {'; '.join(phrases)}"
-    return f"{abbreviated(text, _GUARDS_MAX)}."
+    text = f"Nothing was removed from {escape(cluster)}: {'; '.join(phrases)}"
+    return f"{truncate_middle(text, _GUARDS_MAX)}."
 
 
 def planned(cluster: str, *, planned: int, leaving: int, absent: int, refused: int) -> str:
@@ -76,7 +76,7 @@ def planned(cluster: str, *, planned: int, leaving: int, absent: int, refused: i
     also = "".join(f", {count} {what}" for what, count in others.items() if count)
     nodes = "node" if planned == 1 else "nodes"
     return (
-        f"Dry run: {planned} {nodes} of {printable(cluster)} would be removed{also}; nothing was"
+        f"Dry run: {planned} {nodes} of {escape(cluster)} would be removed{also}; nothing was"
         " removed."
     )
 
@@ -113,7 +113,7 @@ def reason(head: str, failed: Sequence[RequestedNode], *, removed: int, log: Log
     """`head`, the failed nodes by code, the log stream; in the room that is left, what the service
     said and what to do next."""
     room = REASON_MAX_BYTES - len(log.sentence)
-    head = fitted(head, room)
+    head = truncate(head, room)
     if not failed:
         return head + log.sentence
     groups = by_code(failed)
@@ -138,7 +138,7 @@ def _ids_by_code(groups: Mapping[str, Sequence[str]], room: int) -> str:
             least = middle
         else:
             most = middle - 1
-    return fitted(text(least), room)  # cut if there are more codes than there is room for
+    return truncate(text(least), room)  # cut if there are more codes than there is room for
 
 
 def _group(code: str, ids: Sequence[str], most: int) -> str:
@@ -164,7 +164,7 @@ def _extras(by_code: Mapping[str, Sequence[RequestedNode]], removed: int, head: 
     return extras
 
 
-def fitted(text: str, room: int) -> str:
+def truncate(text: str, room: int) -> str:
     """`text`, cut with an ellipsis if it is longer than `room`."""
     return text if len(text) <= room else text[: max(0, room - 3)] + "..."
 

@@ -15,9 +15,9 @@ from hyperpod_node_removal_contract import (
     BEFORE_REMOVAL_MAX,
     FailureCode,
     MissingNodes,
-    RemovalStage,
-    abbreviated,
-    printable,
+    WaitFor,
+    escape,
+    truncate_middle,
 )
 from hyperpod_node_removal_handler import aws, log_lines, result, timing
 from hyperpod_node_removal_handler.before_removal import Decision, Hook, HookError
@@ -50,7 +50,7 @@ class RefusedError(Exception):
         super().__init__("; ".join(phrases))
         self.phrases = phrases
         # Kept and logged for each node; `phrases` are for the verdict.
-        self.refusal = Refusal(code, abbreviated(printable(str(self)), aws.MESSAGE_MAX))
+        self.refusal = Refusal(code, truncate_middle(escape(str(self)), aws.MESSAGE_MAX))
 
 
 class Reconciler:
@@ -113,7 +113,7 @@ class Reconciler:
             request.wait_for,
             retry_until=deadlines.deadline,
             reached_at=work.reached_at,
-            settle_for=request.retry_for if request.wait_for is RemovalStage.REMOVED else 0.0,
+            settle_for=request.retry_for if request.wait_for is WaitFor.REMOVED else 0.0,
         )
 
     @property

@@ -14,7 +14,7 @@ from hyperpod_node_removal_contract import (
     MAX_IDS_PER_REQUEST,
     MAX_IDS_PER_REQUEST_WITH_LOGICAL_IDS,
     FailureCode,
-    RemovalStage,
+    WaitFor,
 )
 from hyperpod_node_removal_handler.cluster import DeleteReply, Listing, Node, Refusal
 from hyperpod_node_removal_handler.request import Scope
@@ -104,11 +104,11 @@ class Removal:
 
     # What is so ------------------------------------------------------------------------------
 
-    def has_reached(self, stage: RemovalStage) -> bool:
+    def has_reached(self, stage: WaitFor) -> bool:
         """Whether every node is gone, has failed for good or, for `ACCEPTED`, is leaving."""
         return all(
             (node.phase.is_settled and not node.is_unsettled_look)
-            or (stage is RemovalStage.ACCEPTED and node.phase is Phase.LEAVING)
+            or (stage is WaitFor.ACCEPTED and node.phase is Phase.LEAVING)
             for node in self.nodes
         )
 
@@ -300,7 +300,7 @@ class Removal:
         )
         return replace(ruled, needs_approval=True)
 
-    def stop(self, why: str, stage: RemovalStage) -> Self:
+    def stop(self, why: str, stage: WaitFor) -> Self:
         """The removal ends here. What has not reached `stage` has failed, because `why`."""
         unfinished = {Phase.UNSEEN, Phase.WAITING, Phase.LEAVING}
         return self._each(unfinished, lambda node: node.stop(why, stage))

@@ -13,11 +13,11 @@ from typing import Any, Final
 from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 
-from hyperpod_node_removal_contract import Attribute, printable, signals
+from hyperpod_node_removal_contract import Attribute, escape, telemetry
 from hyperpod_node_removal_handler import aws
 from hyperpod_node_removal_handler.envelope import Envelope
 from hyperpod_node_removal_handler.requested_node import RequestedNode
-from hyperpod_node_removal_handler.result import FinishedRemoval
+from hyperpod_node_removal_handler.result import RemovalSummary
 from hyperpod_node_removal_handler.timing import EVENT_RETRY, Clock, call_with_retry
 
 _log = logging.getLogger(__name__)
@@ -33,30 +33,30 @@ this and on the three above."""
 
 
 def announce(
-    finished: FinishedRemoval, envelope: Envelope, *, bus: str, clock: Clock, expires_at: float
+    summary: RemovalSummary, envelope: Envelope, *, bus: str, clock: Clock, expires_at: float
 ) -> None:
     """Send the event to `bus`. Never raises: the reply has been sent."""
     until = min(expires_at, clock.now() + EVENT_RETRY)
     try:
         entry = {
-            "Source": signals.EVENT_SOURCE,
-            "DetailType": signals.EVENT_DETAIL_TYPE,
-            "Detail": detail(finished, envelope),
+            "Source": telemetry.EVENT_SOURCE,
+            "DetailType": telemetry.EVENT_DETAIL_TYPE,
+            "Detail": detail(summary, envelope),
             "EventBusName": bus,
             "Resources": [envelope.stack_id],
         }
         client = aws.client("events")
         call_with_retry(lambda: _put(client, entry), clock=clock, until=until, denied_until=until)
     except Exception as error:  # noqa: BLE001
-        what = printable(f"{type(error).__name__}: {error}", 400)
-        _log.error("The event of this removal was not sent to %s: %s", printable(bus), what)
+        what = escape(f"{type(error).__name__}: {error}", 400)
+        _log.error("The event of this removal was not sent to %s: %s", escape(bus), what)
 
 
 def _put(client: BaseClient, entry: dict[str, Any]) -> None:
     """PutEvents: one call. An entry is refused in an answer that is itself a success."""
-    with aws.translated("PutEvents"):
+    with aws.map_errors("PutEvents"):
         answer = client.put_events(Entries=[entry])
-        for refused in aws.required("PutEvents", answer, "Entries")["Entries"]:
+        for refused in aws.require_keys("PutEvents", answer, "Entries")["Entries"]:
             if code := refused.get("ErrorCode"):
                 error = {"Code": code, "Message": refused.get("ErrorMessage", "")}
                 status = 500 if code.startswith("Internal") else 400
@@ -64,35 +64,35 @@ def _put(client: BaseClient, entry: dict[str, Any]) -> None:
                 raise ClientError({"Error": error, "ResponseMetadata": metadata}, "PutEvents")
 
 
-def detail(finished: FinishedRemoval, envelope: Envelope) -> str:
+def detail(summary: RemovalSummary, envelope: Envelope) -> str:
     """`detail` as JSON in ASCII of at most `EVENT_DETAIL_MAX_BYTES`.
 
     Counts are exact whatever was cut; what lists leave out is counted in `OmittedCount`.
     """
-    result, tally = finished.result, finished.tally
-    failures = _by_code(finished.failed_by_code())
+    result, by_outcome = summary.result, summary.by_outcome
+    failures = _by_code(summary.failed_by_code())
     told = {
-        "Version": signals.EVENT_VERSION,
+        "Version": telemetry.EVENT_VERSION,
         "StackId": _text(envelope.stack_id),
         "LogicalResourceId": _text(envelope.logical_resource_id),
         "RequestId": _text(envelope.request_id),
-        "Cluster": _text(finished.cluster),
+        "Cluster": _text(summary.cluster),
         Attribute.CLUSTER_NAME: _text(result.cluster_name),
-        "Status": finished.status,
-        Attribute.OUTCOME: str(finished.outcome),
-        "Summary": _text(finished.summary),
+        "Status": summary.status,
+        Attribute.OUTCOME: str(summary.outcome),
+        "Summary": _text(summary.verdict),
         "DurationSeconds": round(result.elapsed, 3),
         Attribute.REQUESTED_COUNT: len(result.removal.nodes),
-        Attribute.REMOVED_COUNT: len(tally.removed),
-        Attribute.ACCEPTED_COUNT: len(tally.accepted),
-        Attribute.ALREADY_ABSENT_COUNT: len(tally.absent),
-        Attribute.FAILED_COUNT: len(tally.failed),
+        Attribute.REMOVED_COUNT: len(by_outcome.removed),
+        Attribute.ACCEPTED_COUNT: len(by_outcome.accepted),
+        Attribute.ALREADY_ABSENT_COUNT: len(by_outcome.absent),
+        Attribute.FAILED_COUNT: len(by_outcome.failed),
         Attribute.INSTANCE_GROUP_TARGET_COUNTS: {
-            printable(name, _NAME_MAX): count
+            escape(name, _NAME_MAX): count
             for name, count in islice(result.target_counts.items(), _GROUPS_MAX)
         },
-        "LogGroup": _text(finished.log.group),
-        "LogStream": _text(finished.log.stream),
+        "LogGroup": _text(summary.log.group),
+        "LogStream": _text(summary.log.stream),
         "OmittedCount": len(result.removal.nodes),
     }
     empty = {
@@ -101,12 +101,12 @@ def detail(finished: FinishedRemoval, envelope: Envelope) -> str:
         Attribute.ACCEPTED_NODES: [],
         Attribute.ALREADY_ABSENT_NODES: [],
     }
-    room = _Room(signals.EVENT_DETAIL_MAX_BYTES - len(_encoded(told | empty)))
+    room = _Room(telemetry.EVENT_DETAIL_MAX_BYTES - len(_encoded(told | empty)))
     full = {
         "Failures": [_failure(code, nodes, room.taken(nodes)) for code, nodes in failures.items()],
-        Attribute.REMOVED_NODES: room.taken(tally.removed),
-        Attribute.ACCEPTED_NODES: room.taken(tally.accepted),
-        Attribute.ALREADY_ABSENT_NODES: room.taken(tally.absent),
+        Attribute.REMOVED_NODES: room.taken(by_outcome.removed),
+        Attribute.ACCEPTED_NODES: room.taken(by_outcome.accepted),
+        Attribute.ALREADY_ABSENT_NODES: room.taken(by_outcome.absent),
     }
     return _encoded(told | full | {"OmittedCount": room.omitted})
 
@@ -135,7 +135,7 @@ def _by_code(groups: Mapping[str, list[RequestedNode]]) -> Mapping[str, list[Req
     ordered = sorted(groups.items(), key=lambda group: -len(group[1]))
     kept = dict(ordered[:_CODES_MAX])
     for _, nodes in ordered[_CODES_MAX:]:
-        kept[signals.OTHER_CODE] = kept.get(signals.OTHER_CODE, []) + nodes
+        kept[telemetry.OTHER_CODE] = kept.get(telemetry.OTHER_CODE, []) + nodes
     return kept
 
 
@@ -145,7 +145,7 @@ def _failure(
     """Failures of one code, with what was said of the first node."""
     refusal = nodes[0].refusal
     return {
-        "Code": printable(code, _NAME_MAX),
+        "Code": escape(code, _NAME_MAX),
         "Count": len(nodes),
         "Message": _text(refusal.message if refusal else ""),
         "Nodes": list(names),
@@ -154,7 +154,7 @@ def _failure(
 
 def _text(value: str) -> str:
     """Text that comes from elsewhere. None is this long."""
-    return printable(value, _TEXT_MAX)
+    return escape(value, _TEXT_MAX)
 
 
 def _encoded(value: object) -> str:

@@ -12,7 +12,7 @@ from typing import Final
 from urllib.parse import unquote, urlsplit, urlunsplit
 from urllib.request import getproxies, proxy_bypass
 
-from hyperpod_node_removal_contract import printable, signals
+from hyperpod_node_removal_contract import escape, telemetry
 from hyperpod_node_removal_handler import removal_event
 from hyperpod_node_removal_handler.envelope import Envelope
 from hyperpod_node_removal_handler.report import Report
@@ -40,7 +40,7 @@ class RepliedError(Exception):
     """The request has been answered already."""
 
 
-class Exchange:
+class Responder:
     """One request of CloudFormation and its single reply.
 
     The first `reply` wins, from whatever thread; later ones do nothing.
@@ -82,9 +82,9 @@ class Exchange:
             self._is_over = True
 
     def _announce(self, report: Report) -> None:
-        if report.finished and (bus := signals.event_bus()):
+        if report.summary and (bus := telemetry.event_bus()):
             removal_event.announce(
-                report.finished,
+                report.summary,
                 self.envelope,
                 bus=bus,
                 clock=self._clock,
@@ -223,4 +223,4 @@ def _shut_down(connection: http.client.HTTPSConnection, is_late: threading.Event
 
 def safe_text(error: BaseException) -> str:
     """An unexpected error in one printable line."""
-    return printable(f"{type(error).__name__}: {error}", 400)
+    return escape(f"{type(error).__name__}: {error}", 400)

@@ -17,9 +17,9 @@ from hyperpod_node_removal_contract import (
     FailureCode,
     Outcome,
     PartialFailure,
-    abbreviated,
-    printable,
-    signals,
+    escape,
+    telemetry,
+    truncate_middle,
 )
 from hyperpod_node_removal_handler import log_lines
 from hyperpod_node_removal_handler.envelope import Envelope
@@ -27,15 +27,15 @@ from hyperpod_node_removal_handler.log_lines import LogLine
 from hyperpod_node_removal_handler.reason import (
     LogPlace,
     code_of,
-    fitted,
     planned,
     reason,
     refused,
     signal_id,
+    truncate,
     verdict,
 )
 from hyperpod_node_removal_handler.request import RemovalRequest, Scope
-from hyperpod_node_removal_handler.result import FinishedRemoval, Result, Tally
+from hyperpod_node_removal_handler.result import NodesByOutcome, RemovalSummary, Result
 
 SUCCESS: Final = "SUCCESS"
 FAILED: Final = "FAILED"
@@ -55,7 +55,7 @@ class Report:
     reason: str
     data: Mapping[str, str]
     lines: tuple[LogLine, ...] = ()
-    finished: FinishedRemoval | None = None
+    summary: RemovalSummary | None = None
     """What it is the end of. None: nothing was to be removed, or nothing had begun."""
     signal_id: str = ""
     """The verdict of a success that the stack's events are to show. Empty: there is none, as of a
@@ -86,10 +86,10 @@ class Report:
         # Ids longer than CloudFormation's own: nobody is listening, but the promise holds.
         cut = replace(
             envelope,
-            physical_resource_id=printable(envelope.physical_resource_id, _ID_MAX),
-            stack_id=printable(envelope.stack_id, _ID_MAX),
-            request_id=printable(envelope.request_id, _ID_MAX),
-            logical_resource_id=printable(envelope.logical_resource_id, _ID_MAX),
+            physical_resource_id=escape(envelope.physical_resource_id, _ID_MAX),
+            stack_id=escape(envelope.stack_id, _ID_MAX),
+            request_id=escape(envelope.request_id, _ID_MAX),
+            logical_resource_id=escape(envelope.logical_resource_id, _ID_MAX),
         )
         return self._encoded(cut, data)
 
@@ -111,73 +111,73 @@ class Report:
 
 def of_result(result: Result, request: RemovalRequest, log: LogPlace) -> Report:
     """The report on a removal that was planned, or carried out wholly or in part."""
-    tally = Tally.of(result.removal)
-    outcome = _outcome(result, request, tally)
+    by_outcome = NodesByOutcome.of(result.removal)
+    outcome = _outcome(result, request, by_outcome)
     is_success = outcome in {Outcome.COMPLETE, Outcome.ACCEPTED, Outcome.PLANNED} or (
         outcome is Outcome.PARTIAL and request.on_partial_failure is PartialFailure.REPORT
     )
     status = SUCCESS if is_success else FAILED
-    head = _head(outcome, result, tally)
-    has_metrics = signals.writes_metrics() and not request.is_dry_run
-    finished = FinishedRemoval(request.cluster, outcome, status, head, result, tally, log)
+    head = _head(outcome, result, by_outcome)
+    has_metrics = telemetry.writes_metrics() and not request.is_dry_run
+    summary = RemovalSummary(request.cluster, outcome, status, head, result, by_outcome, log)
     return Report(
         status=status,
-        reason=reason(head, tally.failed, removed=len(tally.removed), log=log),
-        data=data(outcome, result.cluster_name, _attributes(result, tally)),
+        reason=reason(head, by_outcome.failed, removed=len(by_outcome.removed), log=log),
+        data=data(outcome, result.cluster_name, _attributes(result, by_outcome)),
         lines=(
-            *(log_lines.of_metrics(finished) if has_metrics else ()),
-            *log_lines.of_result(result, tally),
+            *(log_lines.of_metrics(summary) if has_metrics else ()),
+            *log_lines.of_result(result, by_outcome),
             LogLine(
-                logging.WARNING if tally.failed or not is_success else logging.INFO,
+                logging.WARNING if by_outcome.failed or not is_success else logging.INFO,
                 f"{outcome}: {head}",
             ),
         ),
-        finished=None if request.is_dry_run else finished,
-        signal_id=_signal_id(outcome, tally) if is_success else "",
+        summary=None if request.is_dry_run else summary,
+        signal_id=_signal_id(outcome, by_outcome) if is_success else "",
     )
 
 
-def _outcome(result: Result, request: RemovalRequest, tally: Tally) -> Outcome:
+def _outcome(result: Result, request: RemovalRequest, by_outcome: NodesByOutcome) -> Outcome:
     if result.objections:
         return Outcome.FAILED
     if request.is_dry_run and not result.interruption:
         return Outcome.PLANNED
-    if not tally.failed:
-        return Outcome.ACCEPTED if tally.accepted else Outcome.COMPLETE
+    if not by_outcome.failed:
+        return Outcome.ACCEPTED if by_outcome.accepted else Outcome.COMPLETE
     if request.scope is Scope.NONE and all(
-        code_of(node) == FailureCode.NOT_REQUESTED for node in tally.failed
+        code_of(node) == FailureCode.NOT_REQUESTED for node in by_outcome.failed
     ):
         return Outcome.PARTIAL
-    return Outcome.PARTIAL if len(tally.failed) < len(result.removal.nodes) else Outcome.FAILED
+    return Outcome.PARTIAL if len(by_outcome.failed) < len(result.removal.nodes) else Outcome.FAILED
 
 
-def _head(outcome: Outcome, result: Result, tally: Tally) -> str:
+def _head(outcome: Outcome, result: Result, by_outcome: NodesByOutcome) -> str:
     if result.objections:
         return refused(result.cluster_name, result.objections)
     if outcome is Outcome.PLANNED:
         return planned(
             result.cluster_name,
-            planned=len(tally.planned),
-            leaving=len(tally.accepted),
-            absent=len(tally.absent),
-            refused=len(tally.failed),
+            planned=len(by_outcome.planned),
+            leaving=len(by_outcome.accepted),
+            absent=len(by_outcome.absent),
+            refused=len(by_outcome.failed),
         )
     return verdict(
         result.cluster_name,
-        removed=len(tally.removed),
-        accepted=len(tally.accepted),
-        absent=len(tally.absent),
-        failed=len(tally.failed),
+        removed=len(by_outcome.removed),
+        accepted=len(by_outcome.accepted),
+        absent=len(by_outcome.absent),
+        failed=len(by_outcome.failed),
         seconds=result.elapsed,
         interruption=result.interruption,
     )
 
 
-def _signal_id(outcome: Outcome, tally: Tally) -> str:
+def _signal_id(outcome: Outcome, by_outcome: NodesByOutcome) -> str:
     what = {Outcome.PLANNED: "would be removed", Outcome.ACCEPTED: "accepted"}
-    done = len(tally.planned) + len(tally.accepted) + len(tally.removed)
+    done = len(by_outcome.planned) + len(by_outcome.accepted) + len(by_outcome.removed)
     return signal_id(
-        what.get(outcome, "removed"), tally.failed, done=done, absent=len(tally.absent)
+        what.get(outcome, "removed"), by_outcome.failed, done=done, absent=len(by_outcome.absent)
     )
 
 
@@ -194,10 +194,10 @@ def untouched(outcome: Outcome, cluster: object, sentence: str, *, signal_id: st
 
 def failure(cluster: object, sentence: str, log: LogPlace) -> Report:
     """The report on a request that failed before any node was asked for."""
-    text = printable(sentence)
+    text = escape(sentence)
     return Report(
         status=FAILED,
-        reason=abbreviated(text, REASON_MAX_BYTES - len(log.sentence)) + log.sentence,
+        reason=truncate_middle(text, REASON_MAX_BYTES - len(log.sentence)) + log.sentence,
         data=data(Outcome.FAILED, cluster),
         lines=(LogLine(logging.ERROR, f"{Outcome.FAILED}: {text}"),),
     )
@@ -214,7 +214,7 @@ def data(
     zero[Attribute.INSTANCE_GROUP_TARGET_COUNTS] = "{}"
     named = {
         Attribute.OUTCOME: str(outcome),
-        Attribute.CLUSTER_NAME: printable(cluster, 256) if isinstance(cluster, str) else "",
+        Attribute.CLUSTER_NAME: escape(cluster, 256) if isinstance(cluster, str) else "",
     }
     return {str(key): value for key, value in (zero | named | dict(given or {})).items()}
 
@@ -230,22 +230,22 @@ def _target_counts(counts: Mapping[str, int]) -> str:
     return json.dumps(kept)
 
 
-def _attributes(result: Result, tally: Tally) -> Mapping[Attribute, str]:
+def _attributes(result: Result, by_outcome: NodesByOutcome) -> Mapping[Attribute, str]:
     """Counts, and as many names as there is room for: those of failed nodes before all others."""
     counts = {
         Attribute.REQUESTED_COUNT: len(result.removal.nodes),
-        Attribute.PLANNED_COUNT: len(tally.planned),
-        Attribute.REMOVED_COUNT: len(tally.removed),
-        Attribute.ACCEPTED_COUNT: len(tally.accepted),
-        Attribute.ALREADY_ABSENT_COUNT: len(tally.absent),
-        Attribute.FAILED_COUNT: len(tally.failed),
+        Attribute.PLANNED_COUNT: len(by_outcome.planned),
+        Attribute.REMOVED_COUNT: len(by_outcome.removed),
+        Attribute.ACCEPTED_COUNT: len(by_outcome.accepted),
+        Attribute.ALREADY_ABSENT_COUNT: len(by_outcome.absent),
+        Attribute.FAILED_COUNT: len(by_outcome.failed),
     }
     lists = {
-        Attribute.FAILED_NODES: tally.failed,
-        Attribute.PLANNED_NODES: tally.planned,
-        Attribute.REMOVED_NODES: tally.removed,
-        Attribute.ACCEPTED_NODES: tally.accepted,
-        Attribute.ALREADY_ABSENT_NODES: tally.absent,
+        Attribute.FAILED_NODES: by_outcome.failed,
+        Attribute.PLANNED_NODES: by_outcome.planned,
+        Attribute.REMOVED_NODES: by_outcome.removed,
+        Attribute.ACCEPTED_NODES: by_outcome.accepted,
+        Attribute.ALREADY_ABSENT_NODES: by_outcome.absent,
         Attribute.REQUESTED_NODES: result.removal.nodes,
     }
     room = _NODE_LISTS_MAX
@@ -258,7 +258,7 @@ def _attributes(result: Result, tally: Tally) -> Mapping[Attribute, str]:
         **{attribute: str(count) for attribute, count in counts.items()},
         **names,
         Attribute.INSTANCE_GROUP_TARGET_COUNTS: _target_counts(result.target_counts),
-        Attribute.WARNINGS: fitted(" ".join(result.warnings), _WARNINGS_MAX),
+        Attribute.WARNINGS: truncate(" ".join(result.warnings), _WARNINGS_MAX),
     }
 
 

@@ -11,8 +11,8 @@ from hyperpod_node_removal_contract import (
     MissingNodes,
     PartialFailure,
     Property,
-    RemovalStage,
-    quoted,
+    WaitFor,
+    quote,
 )
 from hyperpod_node_removal_contract.properties import BY_NAME, FLAGS, WHOLE_NUMBER, Kind, Row
 
@@ -37,7 +37,7 @@ def _values(properties: object) -> dict[Property, Any]:
     for name in properties:
         if name not in BY_NAME:
             allowed = ", ".join(sorted(BY_NAME))
-            raise RequestError(f"Unknown property {quoted(name)}; allowed: {allowed}.")
+            raise RequestError(f"Unknown property {quote(name)}; allowed: {allowed}.")
     return {
         name: _READERS[row.kind](row, properties[name]) if name in properties else row.default
         for name, row in BY_NAME.items()
@@ -52,26 +52,26 @@ def _refuse(row: Row, problem: str | None) -> None:
 
 def _string(row: Row, value: object) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int):
-        raise RequestError(f"{row.name}: {quoted(value)} is not text.")
+        raise RequestError(f"{row.name}: {quote(value)} is not text.")
     return str(value)
 
 
 def _text(row: Row, value: object) -> str:
     if text := _string(row, value).strip():
-        _refuse(row, row.problem(text))
+        _refuse(row, row.validate(text))
     return text
 
 
 def _choice(row: Row, value: object) -> str:
     text = _string(row, value)
-    _refuse(row, row.problem(text))
+    _refuse(row, row.validate(text))
     return row.choices(text) if row.choices else text
 
 
 def _flag(row: Row, value: object) -> bool:
     text = _string(row, value).strip().lower()
     if text not in FLAGS:
-        raise RequestError(f"{row.name}: {quoted(value)} is unknown; allowed: true or false.")
+        raise RequestError(f"{row.name}: {quote(value)} is unknown; allowed: true or false.")
     return FLAGS[text]
 
 
@@ -79,25 +79,23 @@ def _number(row: Row, value: object) -> int:
     text = _string(row, value).strip()
     if not re.fullmatch(WHOLE_NUMBER, text):
         allowed = row.allowed_numbers
-        raise RequestError(
-            f"{row.name}: {quoted(value)} is not a whole number; allowed: {allowed}."
-        )
-    _refuse(row, row.number_problem(int(text)))
+        raise RequestError(f"{row.name}: {quote(value)} is not a whole number; allowed: {allowed}.")
+    _refuse(row, row.validate_number(int(text)))
     return int(text)
 
 
 def _names(row: Row, value: object) -> tuple[str, ...]:
     """A list, each name once, in order. Blanks do not count."""
     if not isinstance(value, str | list | tuple):
-        raise RequestError(f"{row.name}: {quoted(value)} is not a list.")
+        raise RequestError(f"{row.name}: {quote(value)} is not a list.")
     for item in value:
         if not isinstance(item, str):
-            raise RequestError(f"{row.name}: {quoted(item)} is not text.")
-    if not isinstance(value, str) and not any(map(row.problem, value)):
+            raise RequestError(f"{row.name}: {quote(item)} is not text.")
+    if not isinstance(value, str) and not any(map(row.validate, value)):
         return tuple(dict.fromkeys(value))  # as nearly all lists are
     names = tuple(dict.fromkeys(row.names_in(_joined(value))))
     for name in names:
-        if problem := row.problem(name):
+        if problem := row.validate(name):
             hosts = tuple(filter(contract.is_host_name, names))
             raise RequestError(f"{row.name}: {problem}.", hosts)
     return names
@@ -113,11 +111,11 @@ def _counts(row: Row, value: object) -> dict[str, int]:
     if not isinstance(value, Mapping) or not value:
         what = "is empty" if value in ({}, [], "") else "is not a map of names to numbers"
         raise RequestError(
-            f"{row.name}: {quoted(value)} {what}; allowed: instance groups and numbers of nodes, or"
+            f"{row.name}: {quote(value)} {what}; allowed: instance groups and numbers of nodes, or"
             " leave the property out."
         )
     for name in value:
-        _refuse(row, row.problem(str(name)))
+        _refuse(row, row.validate(str(name)))
     return {str(name): _number(row, count) for name, count in value.items()}
 
 
@@ -166,7 +164,7 @@ class RemovalRequest:
     node_logical_ids: tuple[str, ...] = ()
     """Logical ids, each once, in the template's order."""
     on_partial_failure: PartialFailure = PartialFailure.FAIL
-    wait_for: RemovalStage = RemovalStage.REMOVED
+    wait_for: WaitFor = WaitFor.REMOVED
     """How far the removal must get."""
     guards: Guards = field(default_factory=Guards)
     is_dry_run: bool = False

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final, Self
 
-from hyperpod_node_removal_contract import FailureCode, RemovalStage
+from hyperpod_node_removal_contract import FailureCode, WaitFor
 from hyperpod_node_removal_handler.cluster import Node, Refusal
 
 LOOKS: Final = 2
@@ -252,9 +252,9 @@ class RequestedNode:
         """It will not be requested again."""
         return replace(self, phase=Phase.FAILED, refusal=refusal)
 
-    def stop(self, why: str, stage: RemovalStage) -> Self:
+    def stop(self, why: str, stage: WaitFor) -> Self:
         """The removal ended before this node was beyond doubt gone, if not before `stage`."""
-        if self.is_leaving and stage is RemovalStage.ACCEPTED:
+        if self.is_leaving and stage is WaitFor.ACCEPTED:
             return replace(self, phase=Phase.LEAVING)
         if self.is_leaving and self.node is not None:
             still = f"still {self.node.status or 'listed'}"

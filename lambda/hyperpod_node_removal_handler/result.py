@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from hyperpod_node_removal_contract import Outcome, quoted, several
+from hyperpod_node_removal_contract import Outcome, join_names, quote
 from hyperpod_node_removal_handler.aws import AccessDeniedError, AwsError
 from hyperpod_node_removal_handler.cluster import ClusterDescription
 from hyperpod_node_removal_handler.reason import LogPlace, by_code
@@ -43,7 +43,7 @@ class Result:
 
 
 @dataclass(frozen=True)
-class Tally:
+class NodesByOutcome:
     """The nodes of a removal by where they ended."""
 
     planned: tuple[RequestedNode, ...]
@@ -53,7 +53,7 @@ class Tally:
     failed: tuple[RequestedNode, ...]
 
     @classmethod
-    def of(cls, removal: Removal) -> "Tally":
+    def of(cls, removal: Removal) -> "NodesByOutcome":
         def ended(phase: Phase) -> tuple[RequestedNode, ...]:
             return tuple(node for node in removal.nodes if node.phase is phase)
 
@@ -67,7 +67,7 @@ class Tally:
 
 
 @dataclass(frozen=True)
-class FinishedRemoval:
+class RemovalSummary:
     """A removal that could have removed nodes and has ended, well or not."""
 
     cluster: str
@@ -75,21 +75,21 @@ class FinishedRemoval:
     outcome: Outcome
     status: str
     """What CloudFormation is told: `SUCCESS` or `FAILED`."""
-    summary: str
+    verdict: str
     """The verdict, in a sentence."""
     result: Result
-    tally: Tally
+    by_outcome: NodesByOutcome
     log: LogPlace
 
     def failed_by_code(self) -> Mapping[str, list[RequestedNode]]:
         """The failed nodes by their code, in the order of the set."""
-        return by_code(self.tally.failed)
+        return by_code(self.by_outcome.failed)
 
 
 def not_found(name: str, error: AwsError) -> str:
     """Say that there is no such cluster."""
     return (
-        f"Cluster {quoted(name)} was not found ({error.code}); check its name or ARN, the account"
+        f"Cluster {quote(name)} was not found ({error.code}); check its name or ARN, the account"
         " and the region."
     )
 
@@ -130,7 +130,7 @@ def _autoscaled(nodes: Sequence[RequestedNode], description: ClusterDescription)
     if description.autoscaler and groups:
         yield (
             f"{description.autoscaler} scales this cluster and may add nodes to"
-            f" {several(groups, _SHOWN)} again for pending pods, up to the limits of its"
+            f" {join_names(groups, _SHOWN)} again for pending pods, up to the limits of its"
             " node pools."
         )
 
@@ -140,7 +140,7 @@ def _replaced(nodes: Sequence[RequestedNode], description: ClusterDescription) -
     if description.recovers_nodes and names:
         yield (
             "Automatic node recovery may replace a node with another instance (and instance id)"
-            f" before it is removed: {several(names, _SHOWN)}. Logical ids do not change."
+            f" before it is removed: {join_names(names, _SHOWN)}. Logical ids do not change."
         )
 
 
@@ -160,7 +160,7 @@ def left_alone(names: Sequence[str]) -> Iterator[str]:
     if names:
         yield (
             "This update changes only settings, so nodes in the cluster were not requested:"
-            f" {several(names, _SHOWN)}. Change RetryToken to remove them."
+            f" {join_names(names, _SHOWN)}. Change RetryToken to remove them."
         )
 
 

@@ -16,7 +16,7 @@ from typing import Final
 
 from botocore.client import BaseClient
 
-from hyperpod_node_removal_contract import printable
+from hyperpod_node_removal_contract import escape
 from hyperpod_node_removal_handler import aws, timing
 
 _CREATE: Final = "CREATE_STACK"
@@ -87,21 +87,21 @@ class Stack:
             aws.AwsError: the call failed.
         """
         try:
-            with aws.translated("DescribeStacks"):
+            with aws.map_errors("DescribeStacks"):
                 answer = self._client.describe_stacks(StackName=self.stack_id)
         except aws.RejectedError as error:
             if "does not exist" not in error.message:
                 raise
             return StackView("")
-        stack = (aws.required("DescribeStacks", answer, "Stacks")["Stacks"] or [{}])[0]
+        stack = (aws.require_keys("DescribeStacks", answer, "Stacks")["Stacks"] or [{}])[0]
         operations: dict[str, tuple[str, ...]] = {}
         for entry in stack.get("LastOperations") or ():
             kind, identifier = entry.get("OperationType"), entry.get("OperationId")
             if kind and identifier:
-                operations[kind] = tuple(sorted((*operations.get(kind, ()), printable(identifier))))
+                operations[kind] = tuple(sorted((*operations.get(kind, ()), escape(identifier))))
         updated = stack.get("LastUpdatedTime")
         return StackView(
-            status=printable(str(stack.get("StackStatus", "")), 64),
+            status=escape(str(stack.get("StackStatus", "")), 64),
             operations=operations,
             updated_at=updated.timestamp() if isinstance(updated, datetime) else None,
         )

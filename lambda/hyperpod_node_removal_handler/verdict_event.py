@@ -45,7 +45,7 @@ def signal(
         while True:
             stack.require_forward()
             try:
-                with aws.translated("SignalResource"):
+                with aws.map_errors("SignalResource"):
                     client.signal_resource(
                         StackName=stack_id,
                         LogicalResourceId=condition,

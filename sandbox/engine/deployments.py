@@ -18,7 +18,7 @@ from sandbox.engine.events import STACK
 from sandbox.engine.exchange import Exchange
 from sandbox.engine.internals import internal, replace
 from sandbox.engine.resources import Resources
-from sandbox.engine.roles import role_problem
+from sandbox.engine.roles import validate_role
 from sandbox.engine.settings import Settings
 
 _LEFTOVERS: Final = "Update successful. One or more resources could not be deleted."
@@ -114,7 +114,7 @@ class Deployment:
         self._stack.pop("_failed_operation", None)
         self._stack["_properties"] = {}
         prefix = "CREATE" if self._previous is None else "UPDATE"
-        if problem := role_problem(self._stack):
+        if problem := validate_role(self._stack):
             await self._fail(prefix, problem)
             return
         try:

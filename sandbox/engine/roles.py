@@ -24,7 +24,7 @@ def install() -> None:
     replace(handlers, "_delete_stack_async", _deleter)
 
 
-def role_problem(stack: dict[str, Any]) -> str:
+def validate_role(stack: dict[str, Any]) -> str:
     """Why the stack's role can not be used; empty where it can, or where there is none."""
     arn = stack.get("RoleARN", "")
     role = internal(iam, "_roles").get(arn.rpartition("/")[2])
@@ -47,7 +47,7 @@ def _remembering(act: Any) -> Any:
 def _deleter(delete: Any) -> Any:
     async def delete_as(stack_name: str, stack_id: str, *args: Any, **kwargs: Any) -> None:
         stack = internal(cloudformation, "_stacks").get(stack_name) or {}
-        problem = role_problem(stack)
+        problem = validate_role(stack)
         if not problem:
             await delete(stack_name, stack_id, *args, **kwargs)
             return

@@ -72,7 +72,7 @@ class PartialFailure(StrEnum):
     """The resource succeeds; the failed nodes are in its attributes and its log."""
 
 
-class RemovalStage(StrEnum):
+class WaitFor(StrEnum):
     """How far a removal must get before the resource is complete."""
 
     REMOVED = "REMOVED"
@@ -159,7 +159,7 @@ PHYSICAL_RESOURCE_ID_MAX: Final = 1024
 """Characters of a physical resource id [cfn]."""
 
 # Values --------------------------------------------------------------------------------------
-# Each `*_problem` takes a value of the wire and returns None, or what is wrong with it as the end
+# Each `validate_*` takes a value of the wire and returns None, or what is wrong with it as the end
 # of a sentence: "<where> <problem>".
 
 # The forms stand in the dialect that Python, ECMAScript and Java share: editors and the parameters
@@ -199,7 +199,7 @@ _QUOTED_MAX: Final = 80
 _CUT: Final = " [...] "
 
 
-def printable(text: str, limit: int | None = None) -> str:
+def escape(text: str, limit: int | None = None) -> str:
     """`text` with everything that is not printable ASCII escaped, cut to `limit` characters.
 
     What it returns can stand in a log line or a stack event whatever it came from: no control
@@ -213,7 +213,7 @@ def printable(text: str, limit: int | None = None) -> str:
     return escaped
 
 
-def abbreviated(text: str, limit: int) -> str:
+def truncate_middle(text: str, limit: int) -> str:
     """Cut printable `text` to `limit` characters, out of its middle and marked as cut.
 
     What a service says often ends with what matters: of a denied call, why it was denied.
@@ -225,12 +225,12 @@ def abbreviated(text: str, limit: int) -> str:
     return (text[: room - tail] + _CUT + text[len(text) - tail :])[:limit]
 
 
-def quoted(value: object) -> str:
+def quote(value: object) -> str:
     """`value` in single quotes, safe to print and short enough for a sentence."""
-    return f"'{printable(str(value), _QUOTED_MAX)}'"
+    return f"'{escape(str(value), _QUOTED_MAX)}'"
 
 
-def several(names: Sequence[str], shown: int = 10) -> str:
+def join_names(names: Sequence[str], shown: int = 10) -> str:
     """The first `shown` of `names`, and how many more there are."""
     more = f", +{len(names) - shown} more" if len(names) > shown else ""
     return ", ".join(names[:shown]) + more
@@ -247,8 +247,8 @@ def pasted_ids(text: str) -> tuple[str, ...]:
     return tuple(re.findall(_PASTED, whole[1] if whole else text))
 
 
-def _problem(form: str, value: str, what: str) -> str | None:
-    return None if re.fullmatch(form, value) else f"{quoted(value)} is not {what}"
+def _validate(form: str, value: str, what: str) -> str | None:
+    return None if re.fullmatch(form, value) else f"{quote(value)} is not {what}"
 
 
 def is_host_name(value: str) -> bool:
@@ -260,12 +260,12 @@ def is_host_name(value: str) -> bool:
     return re.match(_HOSTS, value.strip()) is not None
 
 
-def _host_name_problem(value: str) -> str | None:
+def _validate_not_host_name(value: str) -> str | None:
     if not is_host_name(value):
         return None
     what = "a list of host names" if "[" in value else "a host name"
     return (
-        f"{quoted(value)} is {what}; use the node's instance id, which aws sagemaker"
+        f"{quote(value)} is {what}; use the node's instance id, which aws sagemaker"
         " list-cluster-nodes shows next to its PrivateDnsHostname"
     )
 
@@ -275,43 +275,43 @@ def _with_instance_ids(value: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(re.findall(_WITHIN, value.lower())))
 
 
-def node_id_problem(value: str) -> str | None:
+def validate_node_id(value: str) -> str | None:
     """An instance id: `i-` and 8 or 17 hexadecimal digits [model]."""
     if re.fullmatch(NODE_ID_FORM, value):
         return None
-    if problem := _host_name_problem(value):
+    if problem := _validate_not_host_name(value):
         return problem
     if kubernetes := re.fullmatch(_KUBERNETES_NODE_NAME_FORM, value.strip()):
-        name = quoted(value)
+        name = quote(value)
         return f"{name} is the Kubernetes name of a node; use its instance id, {kubernetes[1]}"
     if ids := _with_instance_ids(value):
-        return f"{quoted(value)} is not an instance id alone; use {several(ids)}"
-    return f"{quoted(value)} is not an instance id; allowed: i- and 8 or 17 of the digits 0-9 a-f"
+        return f"{quote(value)} is not an instance id alone; use {join_names(ids)}"
+    return f"{quote(value)} is not an instance id; allowed: i- and 8 or 17 of the digits 0-9 a-f"
 
 
-def node_logical_id_problem(value: str) -> str | None:
+def validate_node_logical_id(value: str) -> str | None:
     """A logical id: 2 to 128 letters, digits and hyphens, no hyphen at either end [model]."""
-    if problem := _host_name_problem(value):
+    if problem := _validate_not_host_name(value):
         return problem
     is_logical = re.fullmatch(NODE_LOGICAL_ID_FORM, value)
     is_instance = re.fullmatch(rf"(?:hyperpod-)?{NODE_ID_FORM}", value)
     if (is_instance or not is_logical) and (ids := _with_instance_ids(value)):
         return (
-            f"{quoted(value)} names an instance; put {several(ids)} into {Property.NODE_IDS}"
+            f"{quote(value)} names an instance; put {join_names(ids)} into {Property.NODE_IDS}"
             " instead"
         )
-    return _problem(
+    return _validate(
         NODE_LOGICAL_ID_FORM,
         value,
         "a logical id; allowed: 2 to 128 letters, digits and hyphens, with no hyphen at either end",
     )
 
 
-def cluster_name_problem(value: str) -> str | None:
+def validate_cluster_name(value: str) -> str | None:
     """A cluster name or a cluster ARN [model]."""
     if value.startswith("arn:"):
-        return cluster_arn_problem(value)
-    return _problem(
+        return validate_cluster_arn(value)
+    return _validate(
         CLUSTER_NAME_FORM,
         value,
         "a cluster name; allowed: 1 to 63 letters, digits and hyphens that begin and end with a"
@@ -319,9 +319,9 @@ def cluster_name_problem(value: str) -> str | None:
     )
 
 
-def cluster_arn_problem(value: str) -> str | None:
+def validate_cluster_arn(value: str) -> str | None:
     """A cluster ARN. It ends in a 12-character id, which is not the name [model]."""
-    return _problem(
+    return _validate(
         CLUSTER_ARN_FORM,
         value,
         "a cluster ARN; allowed: arn:aws:sagemaker:<region>:<account>:cluster/<id>, where <id> is"
@@ -329,37 +329,37 @@ def cluster_arn_problem(value: str) -> str | None:
     )
 
 
-def eks_cluster_arn_problem(value: str) -> str | None:
+def validate_eks_cluster_arn(value: str) -> str | None:
     """The ARN of an EKS cluster. It is used for permissions only and never on the wire."""
     allowed = "arn:aws:eks:<region>:<account>:cluster/<name>"
-    return _problem(EKS_CLUSTER_ARN_FORM, value, f"the ARN of an EKS cluster; allowed: {allowed}")
+    return _validate(EKS_CLUSTER_ARN_FORM, value, f"the ARN of an EKS cluster; allowed: {allowed}")
 
 
-def stack_name_problem(value: str) -> str | None:
+def validate_stack_name(value: str) -> str | None:
     """The name of a stack [cfn]. Removal files name one; it is never on the wire."""
     allowed = "up to 128 letters, digits and hyphens, the first a letter"
-    return _problem(STACK_NAME_FORM, value, f"a stack name; allowed: {allowed}")
+    return _validate(STACK_NAME_FORM, value, f"a stack name; allowed: {allowed}")
 
 
-def logical_resource_id_problem(value: str) -> str | None:
+def validate_logical_resource_id(value: str) -> str | None:
     """The logical id of a resource in a template [cfn]."""
-    return _problem(
+    return _validate(
         LOGICAL_RESOURCE_ID_FORM,
         value,
         "the logical id of a resource; allowed: up to 255 letters and digits",
     )
 
 
-def retry_token_problem(value: str) -> str | None:
+def validate_retry_token(value: str) -> str | None:
     """Any text that is not too long."""
     if len(value) <= RETRY_TOKEN_MAX:
         return None
     return f"has {len(value)} characters; allowed: {RETRY_TOKEN_MAX} characters"
 
 
-def instance_group_problem(value: str) -> str | None:
+def validate_instance_group(value: str) -> str | None:
     """The exact name of an instance group; there are no prefixes and no wildcards [model]."""
-    return _problem(
+    return _validate(
         INSTANCE_GROUP_FORM,
         value,
         "the name of an instance group; allowed: 1 to 63 letters, digits and hyphens that begin"
@@ -367,9 +367,9 @@ def instance_group_problem(value: str) -> str | None:
     )
 
 
-def function_arn_problem(value: str) -> str | None:
+def validate_function_arn(value: str) -> str | None:
     """The ARN of a Lambda function, a version or an alias of it [model of Lambda]."""
-    return _problem(
+    return _validate(
         FUNCTION_ARN_FORM,
         value,
         "the ARN of a function; allowed: arn:aws:lambda:<region>:<account>:function:<name>, with or"
@@ -377,22 +377,22 @@ def function_arn_problem(value: str) -> str | None:
     )
 
 
-def count_problem(value: int) -> str | None:
+def validate_count(value: int) -> str | None:
     """A number of nodes: 0 to the most instances a group can have [model]."""
     if 0 <= value <= GROUP_SIZE_MAX:
         return None
-    return f"{quoted(value)} is out of range; allowed: 0 to {GROUP_SIZE_MAX} nodes"
+    return f"{quote(value)} is out of range; allowed: 0 to {GROUP_SIZE_MAX} nodes"
 
 
-def seconds_problem(value: int, least: int, most: int) -> str | None:
+def validate_seconds(value: int, least: int, most: int) -> str | None:
     """A whole number of seconds between `least` and `most`, both allowed."""
     if least <= value <= most:
         return None
-    return f"{quoted(value)} is out of range; allowed: {least} to {most} seconds"
+    return f"{quote(value)} is out of range; allowed: {least} to {most} seconds"
 
 
-def choice_problem(value: str, kind: type[StrEnum]) -> str | None:
+def validate_choice(value: str, kind: type[StrEnum]) -> str | None:
     """One of the values of an enumeration."""
     if value in {str(choice) for choice in kind}:
         return None
-    return f"{quoted(value)} is unknown; allowed: {' or '.join(kind)}"
+    return f"{quote(value)} is unknown; allowed: {' or '.join(kind)}"

@@ -16,7 +16,7 @@ from hyperpod_node_removal_contract import (
     MissingNodes,
     PartialFailure,
     Property,
-    RemovalStage,
+    WaitFor,
 )
 
 FLAGS: Final = {"true": True, "false": False}
@@ -46,7 +46,7 @@ class Row:
     key: str = ""
     """In a removal file, and of the construct's argument. Empty: only the wire has it."""
     kind: Kind
-    problem: Callable[[str], str | None] = lambda _: None
+    validate: Callable[[str], str | None] = lambda _: None
     """Says what is wrong with a text, or a name of a list or a map, or returns None."""
     default: Any = None
     """Value where it is not set. Not of `timeout`: 1,800 s in files and the construct."""
@@ -67,28 +67,28 @@ class Row:
             return contract.pasted_ids(text)
         return tuple(filter(None, (name.strip() for name in text.split(","))))
 
-    def number_problem(self, value: int) -> str | None:
+    def validate_number(self, value: int) -> str | None:
         """Say what is wrong with a number, or return None."""
         if self.kind is Kind.SECONDS:
-            return contract.seconds_problem(value, *self.range)
-        return contract.count_problem(value)
+            return contract.validate_seconds(value, *self.range)
+        return contract.validate_count(value)
 
     @property
     def allowed_numbers(self) -> str:
         """What is allowed, in the words of the sentence about the range."""
-        return (self.number_problem(-1) or "").partition("allowed: ")[2]
+        return (self.validate_number(-1) or "").partition("allowed: ")[2]
 
 
 def _choice(default: StrEnum) -> dict[str, Any]:
     kind = type(default)
-    problem = partial(contract.choice_problem, kind=kind)
-    return {"kind": Kind.CHOICE, "choices": kind, "default": default, "problem": problem}
+    validate = partial(contract.validate_choice, kind=kind)
+    return {"kind": Kind.CHOICE, "choices": kind, "default": default, "validate": validate}
 
 
 _GROUPS: Final[dict[str, Any]] = {
     "kind": Kind.NAMES,
     "default": (),
-    "problem": contract.instance_group_problem,
+    "validate": contract.validate_instance_group,
     "form": contract.INSTANCE_GROUP_FORM,
 }
 
@@ -97,7 +97,7 @@ ROWS: Final = (
         name=Property.CLUSTER_NAME,
         key="cluster",
         kind=Kind.TEXT,
-        problem=contract.cluster_name_problem,
+        validate=contract.validate_cluster_name,
         is_required=True,
         form=f"{contract.CLUSTER_NAME_FORM}|{contract.CLUSTER_ARN_FORM}",
         meaning="Name or ARN of the cluster.",
@@ -107,7 +107,7 @@ ROWS: Final = (
         key="node_ids",
         kind=Kind.NAMES,
         default=(),
-        problem=contract.node_id_problem,
+        validate=contract.validate_node_id,
         is_pasted=True,
         form=contract.NODE_ID_FORM,
         meaning="Instance ids to remove.",
@@ -117,7 +117,7 @@ ROWS: Final = (
         key="node_logical_ids",
         kind=Kind.NAMES,
         default=(),
-        problem=contract.node_logical_id_problem,
+        validate=contract.validate_node_logical_id,
         is_pasted=True,
         form=rf"(?!(?:(?:hyperpod-)?{contract.NODE_ID_FORM}|{contract.HOST_NAME_FORM})(?![a-zA-Z0-9-]))"
         rf"{contract.NODE_LOGICAL_ID_FORM}",
@@ -132,7 +132,7 @@ ROWS: Final = (
     Row(
         name=Property.WAIT_FOR,
         key="wait_for",
-        **_choice(RemovalStage.REMOVED),
+        **_choice(WaitFor.REMOVED),
         meaning="Whether the deployment waits until the nodes have left, or only until the service"
         " has accepted their removal.",
     ),
@@ -147,7 +147,7 @@ ROWS: Final = (
         name=Property.MIN_REMAINING,
         key="min_remaining",
         kind=Kind.COUNTS,
-        problem=contract.instance_group_problem,
+        validate=contract.validate_instance_group,
         form=contract.INSTANCE_GROUP_FORM,
         meaning="Nodes that must remain, by instance group: those that have an instance and are"
         " neither `Failure` nor leaving. Not empty.",
@@ -180,7 +180,7 @@ ROWS: Final = (
         name=Property.BEFORE_REMOVAL,
         key="before_removal",
         kind=Kind.TEXT,
-        problem=contract.function_arn_problem,
+        validate=contract.validate_function_arn,
         form=contract.FUNCTION_ARN_FORM,
         meaning="ARN of a Lambda function that is asked first and may veto.",
     ),
@@ -204,7 +204,7 @@ ROWS: Final = (
         name=Property.RETRY_TOKEN,
         key="retry_token",
         kind=Kind.TEXT,
-        problem=contract.retry_token_problem,
+        validate=contract.validate_retry_token,
         range=(0, contract.RETRY_TOKEN_MAX),
         meaning="Any text. Change this value to run the same set again.",
     ),
@@ -218,7 +218,7 @@ ROWS: Final = (
     Row(
         name=Property.VERDICT_CONDITION,
         kind=Kind.TEXT,
-        problem=contract.logical_resource_id_problem,
+        validate=contract.validate_logical_resource_id,
         form=contract.LOGICAL_RESOURCE_ID_FORM,
         meaning="Logical id of the wait condition that is signaled after a success. Rename the"
         " condition with each set.",
@@ -232,14 +232,14 @@ ROWS: Final = (
     Row(
         key="eks_cluster_arn",
         kind=Kind.TEXT,
-        problem=contract.eks_cluster_arn_problem,
+        validate=contract.validate_eks_cluster_arn,
         form=contract.EKS_CLUSTER_ARN_FORM,
         meaning="ARN of the EKS cluster that orchestrates the cluster, if one does.",
     ),
     Row(
         key="stack_name",
         kind=Kind.TEXT,
-        problem=contract.stack_name_problem,
+        validate=contract.validate_stack_name,
         form=contract.STACK_NAME_FORM,
         meaning="Name of the stack. Default: `hyperpod-node-removal-` and the cluster's name, or"
         " the id that its ARN ends in.",

@@ -83,7 +83,7 @@ def read_removal_folder(folder: Path, name: str) -> tuple[Settings, ...]:
     read: list[Settings] = []
     for path in paths:
         try:
-            settings = _read_in_folder(path, f"{name}/{contract.printable(path.name)}")
+            settings = _read_in_folder(path, f"{name}/{contract.escape(path.name)}")
         except SettingsError as error:
             problems.append(error)
             continue
@@ -126,7 +126,7 @@ def _decoded(data: bytes, name: str) -> str:
 
 def _read_in_folder(path: Path, name: str) -> Settings:
     cluster = path.stem
-    if path.suffix != _IN_FOLDER or contract.cluster_name_problem(cluster):
+    if path.suffix != _IN_FOLDER or contract.validate_cluster_name(cluster):
         raise SettingsError(
             f"{name}: not a removal file; allowed: the cluster's name and {_IN_FOLDER}"
         )
@@ -191,7 +191,7 @@ def _from_yaml(text: str, name: str) -> dict[str, SourceValue]:
         place = f"{name}, line {line}" if line else name
         raise SettingsError(f"{place}: is not YAML: {error.problem}", line=line) from error
     except (yaml.YAMLError, RecursionError) as error:
-        problem = contract.printable(str(error).partition("\n")[0])
+        problem = contract.escape(str(error).partition("\n")[0])
         raise SettingsError(f"{name}: is not YAML: {problem}") from error
     if root is None:
         return {}
@@ -236,7 +236,7 @@ def _from_node(
         entries = tuple(
             (
                 str(word.value),
-                _from_node(value, name, f"{key}[{contract.quoted(word.value)}]", is_part=True),
+                _from_node(value, name, f"{key}[{contract.quote(word.value)}]", is_part=True),
             )
             for word, value in (() if is_part else _pairs(node, name))
         )
@@ -244,7 +244,7 @@ def _from_node(
         parts = (_from_node(item, name, key, is_part=True) for item in node.value)
         items = tuple(item for item in parts if item.kind is not SourceKind.NOTHING)
     line = line or _line(node)
-    where = f"{name}, line {line}: {contract.printable(key, 80)}"
+    where = f"{name}, line {line}: {contract.escape(key, 80)}"
     return SourceValue(where, kind, text, items, entries, line)
 
 
@@ -253,7 +253,7 @@ def _line(node: Any) -> int:
 
 
 def _given_twice(where: str, key: str, line: int | None = None) -> SettingsError:
-    problem = f"{where}: {contract.printable(key, 80)}: the key is given twice"
+    problem = f"{where}: {contract.escape(key, 80)}: the key is given twice"
     return SettingsError(problem, line=line)
 
 

@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from typing import Any, Final
 
 import hyperpod_node_removal_contract as contract
-from hyperpod_node_removal_contract import MissingNodes, PartialFailure, RemovalStage
+from hyperpod_node_removal_contract import MissingNodes, PartialFailure, WaitFor
 from hyperpod_node_removal_contract.properties import BY_KEY
 from hyperpod_node_removal_file.values import READERS, SettingsError, SourceValue, raise_all
 
@@ -31,7 +31,7 @@ class Settings:
     node_ids: tuple[str, ...] = ()
     node_logical_ids: tuple[str, ...] = ()
     on_partial_failure: PartialFailure = PartialFailure.FAIL
-    wait_for: RemovalStage = RemovalStage.REMOVED
+    wait_for: WaitFor = WaitFor.REMOVED
     dry_run: bool = False
     min_remaining: Mapping[str, int] = field(default_factory=dict)
     """Nodes that must remain, by instance group."""

@@ -86,7 +86,7 @@ class SourceValue:
     def shown(self) -> str:
         """The value in quotes, or what it is if it is no single value."""
         is_single = self.kind not in (SourceKind.LIST, SourceKind.MAPPING, SourceKind.NOTHING)
-        return contract.quoted(self.text) if is_single else str(self.kind)
+        return contract.quote(self.text) if is_single else str(self.kind)
 
 
 def given_values(values: Mapping[str, Any], where: str) -> dict[str, SourceValue]:
@@ -119,7 +119,7 @@ def _from_json(value: Any, where: str, *, is_part: bool = False) -> SourceValue:
                 where,
                 SourceKind.MAPPING,
                 entries=tuple(
-                    (key, _from_json(item, f"{where}[{contract.quoted(key)}]", is_part=True))
+                    (key, _from_json(item, f"{where}[{contract.quote(key)}]", is_part=True))
                     for key, item in entries
                 ),
             )
@@ -130,7 +130,7 @@ def _from_json(value: Any, where: str, *, is_part: bool = False) -> SourceValue:
 
 def _text(row: Row, value: SourceValue) -> str:
     stripped = _text_of(value).strip()
-    if sentence := row.problem(stripped):
+    if sentence := row.validate(stripped):
         raise value.error(sentence)
     return stripped
 
@@ -147,7 +147,7 @@ def _names(row: Row, value: SourceValue) -> tuple[str, ...]:
     for item in value.items if value.kind is SourceKind.LIST else (value,):
         try:
             for name in row.names_in(_text_of(item)):
-                if sentence := row.problem(name) or _twice(name, found):
+                if sentence := row.validate(name) or _twice(name, found):
                     # What the contract calls NodeIds is a key here.
                     problems.append(item.error(sentence.replace(Property.NODE_IDS, "node_ids")))
                 found[name] = None
@@ -170,7 +170,7 @@ def _counts(row: Row, value: SourceValue) -> dict[str, int]:
         raise value.error("is empty; allowed: numbers of nodes by group, or leave the key out")
     for name, number in entries:
         try:
-            if sentence := row.problem(name) or _twice(name, found):
+            if sentence := row.validate(name) or _twice(name, found):
                 raise number.error(sentence)
             found[name] = _number(row, number)
         except SettingsError as error:
@@ -191,7 +191,7 @@ def _number(row: Row, value: SourceValue) -> int:
     if not is_scalar or not re.fullmatch(WHOLE_NUMBER, value.text):
         raise value.error(f"{value.shown} is not a whole number; allowed: {row.allowed_numbers}")
     number = int(value.text)
-    if sentence := row.number_problem(number):
+    if sentence := row.validate_number(number):
         raise value.error(sentence)
     return number
 
@@ -217,7 +217,7 @@ def _text_of(value: SourceValue) -> str:
 
 
 def _twice(name: str, found: Container[str]) -> str | None:
-    return f"{contract.quoted(name)} is listed twice; allowed: once each" if name in found else None
+    return f"{contract.quote(name)} is listed twice; allowed: once each" if name in found else None
 
 
 def _assignments(value: SourceValue) -> Iterator[tuple[str, SourceValue]]:
@@ -226,5 +226,5 @@ def _assignments(value: SourceValue) -> Iterator[tuple[str, SourceValue]]:
     for piece in filter(None, (piece.strip() for piece in value.text.split(","))):
         name, equals, number = (part.strip() for part in piece.partition("="))
         if not equals:
-            raise value.error(f"{contract.quoted(piece)} has no number; allowed: GROUP=NODES,...")
+            raise value.error(f"{contract.quote(piece)} has no number; allowed: GROUP=NODES,...")
         yield name, replace(value, text=number)

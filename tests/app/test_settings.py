@@ -221,6 +221,6 @@ def test_any_values_give_settings_or_one_printable_line(values: dict[str, Any]) 
         text = str(error)
     else:
         text = found.cluster
-        assert all(contract.node_id_problem(node_id) is None for node_id in found.node_ids)
+        assert all(contract.validate_node_id(node_id) is None for node_id in found.node_ids)
     assert text.isascii()
     assert text.isprintable()

@@ -261,7 +261,7 @@ def test_what_fails_on_the_way_has_a_sentence(error: Exception, sentence: str) -
     with (
         pytest.raises(UnknownError) as caught,
         Connection().explaining("the cluster"),
-        aws.translated("ListClusterNodes"),
+        aws.map_errors("ListClusterNodes"),
     ):
         raise error
     assert str(caught.value).startswith(sentence)

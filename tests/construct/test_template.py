@@ -13,7 +13,7 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk.assertions import Template
 from aws_cdk.aws_iam import PolicyStatement
 
-from hyperpod_node_removal import MissingNodes, NodeRemoval, PartialFailure, RemovalStage
+from hyperpod_node_removal import MissingNodes, NodeRemoval, PartialFailure, WaitFor
 from hyperpod_node_removal_contract import (
     RESOURCE_TYPE,
     SERVICE_TIMEOUT_MIN,
@@ -68,7 +68,7 @@ class Synthesized:
             retry_token="once more",
             verdict_event=True,
             timeout=Duration.minutes(10),
-            wait_for=RemovalStage.ACCEPTED,
+            wait_for=WaitFor.ACCEPTED,
             eks_cluster_arn=EKS_CLUSTER_ARN,
             min_remaining={"workers": 4},
             max_removals=0,

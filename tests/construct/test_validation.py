@@ -262,7 +262,7 @@ nearly_ids = st.one_of(
 def test_ids_are_judged_as_the_function_judges_them(value: str) -> None:
     for key, row in BY_KEY.items():
         if row.kind is Kind.NAMES and row.name:
-            sentence = row.problem(value)
+            sentence = row.validate(value)
             if sentence is None:
                 properties = checked_properties("Stack/Removal", **{key: [value]})
                 assert properties == {row.name: [value]}
@@ -284,9 +284,9 @@ def test_a_list_is_taken_as_it_is_unless_an_id_comes_twice(ids: list[str]) -> No
 
 @given(nearly_ids)
 def test_a_refusal_holds_no_control_characters(value: str) -> None:
-    if contract.cluster_name_problem(value):
+    if contract.validate_cluster_name(value):
         with pytest.raises(InvalidPropertyError) as caught:
-            check_text("Stack/Removal", "cluster_name", value, contract.cluster_name_problem)
+            check_text("Stack/Removal", "cluster_name", value, contract.validate_cluster_name)
         assert str(caught.value).isprintable()
         assert str(caught.value).isascii()
 

@@ -139,7 +139,7 @@ def test_the_construct_takes_ids_alone(text: str) -> None:
 
 
 def test_a_pasted_text_says_which_ids_are_in_it() -> None:
-    assert contract.node_id_problem(f"{ONE}\n{TWO}") == (
+    assert contract.validate_node_id(f"{ONE}\n{TWO}") == (
         f"'{ONE}\\n{TWO}' is not an instance id alone; use {ONE}, {TWO}"
     )
 
@@ -156,7 +156,7 @@ def test_the_command_refuses_them_before_any_call(text: str, sentence: str) -> N
     "text", [f"node/hyperpod-{ONE}", SSM, f"aws:///us-west-2a/{ONE}", f"{ONE}:running"]
 )
 def test_an_instance_is_never_taken_for_a_logical_id(text: str) -> None:
-    problem = contract.node_logical_id_problem(text)
+    problem = contract.validate_node_logical_id(text)
     assert problem
     assert "names an instance; put i-0" in problem
 

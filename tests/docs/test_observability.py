@@ -2,7 +2,7 @@
 
 import re
 
-from hyperpod_node_removal_contract import signals
+from hyperpod_node_removal_contract import telemetry
 from sandbox.project import ROOT
 from tests.docs.code_blocks import code_blocks
 from tests.handler.event_schema import PATH, checked
@@ -13,26 +13,26 @@ TEXT = PAGE.read_text(encoding="utf-8")
 
 def test_the_event_shown_is_one_of_the_schema() -> None:
     (block,) = code_blocks(PAGE, "json")
-    assert checked(block.text)["Version"] == signals.EVENT_VERSION
+    assert checked(block.text)["Version"] == telemetry.EVENT_VERSION
     assert f"({PATH.relative_to(PAGE.parent)})" in TEXT
 
 
 def test_the_table_has_every_metric() -> None:
     rows = set(re.findall(r"^\| `(\w+)` \| (Count|Seconds) \| (.*?) \|", TEXT, re.MULTILINE))
-    assert {name for name, _, _ in rows} == set(signals.Metric)
-    assert {unit for name, unit, _ in rows if name == signals.Metric.DURATION} == {"Seconds"}
+    assert {name for name, _, _ in rows} == set(telemetry.Metric)
+    assert {unit for name, unit, _ in rows if name == telemetry.Metric.DURATION} == {"Seconds"}
     assert {dimensions for _, _, dimensions in rows} == {"`ClusterName`", "`ClusterName`, `Code`"}
 
 
 def test_names_and_limits_are_those_of_the_function() -> None:
     told = (
-        signals.METRIC_NAMESPACE,
-        signals.EVENT_SOURCE,
-        signals.EVENT_DETAIL_TYPE,
-        signals.METRICS_VARIABLE,
-        signals.EVENT_BUS_VARIABLE,
-        signals.OTHER_CODE,
+        telemetry.METRIC_NAMESPACE,
+        telemetry.EVENT_SOURCE,
+        telemetry.EVENT_DETAIL_TYPE,
+        telemetry.METRICS_VARIABLE,
+        telemetry.EVENT_BUS_VARIABLE,
+        telemetry.OTHER_CODE,
     )
     for name in told:
         assert f"`{name}`" in TEXT
-    assert f"{signals.EVENT_DETAIL_MAX_BYTES:,} bytes" in TEXT
+    assert f"{telemetry.EVENT_DETAIL_MAX_BYTES:,} bytes" in TEXT

@@ -14,7 +14,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from hyperpod_node_removal_contract.signals import EVENT_BUS_VARIABLE
+from hyperpod_node_removal_contract.telemetry import EVENT_BUS_VARIABLE
 from sandbox.hyperpod.nodes import Node
 from tests.faults.conftest import Tally
 from tests.faults.deployment import Stack

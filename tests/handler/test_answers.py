@@ -90,7 +90,7 @@ def test_an_error_of_the_sdk_tells_no_password_of_a_proxy(
         monkeypatch.setenv(name, "testing")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setenv("HTTPS_PROXY", proxy)
-    with pytest.raises(aws.TransientError) as caught, aws.translated("Invoke"):
+    with pytest.raises(aws.TransientError) as caught, aws.map_errors("Invoke"):
         aws.waiting_client(1).invoke(FunctionName="drain", Payload=b"{}")
     assert "s3cret" not in str(caught.value)
     assert "HTTPS_PROXY" in str(caught.value)

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hyperpod_node_removal_contract import PartialFailure, RemovalStage
+from hyperpod_node_removal_contract import PartialFailure, WaitFor
 from hyperpod_node_removal_handler.cluster import Node, Refusal
 from hyperpod_node_removal_handler.handover import KEY, Continuation
 from hyperpod_node_removal_handler.removal import Removal
@@ -61,7 +61,7 @@ requests = st.builds(
     node_ids=st.lists(text, max_size=3).map(tuple),
     node_logical_ids=st.lists(text, max_size=3).map(tuple),
     on_partial_failure=st.sampled_from(PartialFailure),
-    wait_for=st.sampled_from(RemovalStage),
+    wait_for=st.sampled_from(WaitFor),
     retry_for=st.integers(0, 3600),
     service_timeout=st.integers(1, 3600),
     scope=st.sampled_from(Scope),

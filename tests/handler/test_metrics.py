@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hyperpod_node_removal_contract.signals import METRIC_CODES, METRICS_VARIABLE
+from hyperpod_node_removal_contract.telemetry import METRIC_CODES, METRICS_VARIABLE
 from hyperpod_node_removal_handler import report
 from hyperpod_node_removal_handler.log_lines import LogLine
 from hyperpod_node_removal_handler.reconciler import Reconciler

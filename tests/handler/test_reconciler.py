@@ -2,7 +2,7 @@
 
 import pytest
 
-from hyperpod_node_removal_contract import RemovalStage
+from hyperpod_node_removal_contract import WaitFor
 from hyperpod_node_removal_handler.requested_node import Phase
 from hyperpod_node_removal_handler.result import Result
 from sandbox.hyperpod import Cluster
@@ -21,7 +21,7 @@ def logical(world: World) -> Cluster:
 
 
 def settled(result: Result) -> bool:
-    return result.removal.has_reached(RemovalStage.REMOVED) and not result.interruption
+    return result.removal.has_reached(WaitFor.REMOVED) and not result.interruption
 
 
 # Converge ------------------------------------------------------------------------------------

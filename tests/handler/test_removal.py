@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hyperpod_node_removal_contract import FailureCode, RemovalStage
+from hyperpod_node_removal_contract import FailureCode, WaitFor
 from hyperpod_node_removal_handler.cluster import DeleteReply, Listing, Node, Refusal
 from hyperpod_node_removal_handler.removal import DeleteRequest, Removal
 from hyperpod_node_removal_handler.requested_node import Phase
@@ -65,11 +65,9 @@ def test_absence_has_to_be_seen_twice_in_a_row() -> None:
     shown = node(1)
     removal = Removal.of([shown.instance_id], [])
     once = removal.observe(Listing(()))
-    assert not once.has_reached(RemovalStage.REMOVED)
-    assert once.observe(Listing(())).has_reached(RemovalStage.REMOVED)
-    assert (
-        not once.observe(Listing((shown,))).observe(Listing(())).has_reached(RemovalStage.REMOVED)
-    )
+    assert not once.has_reached(WaitFor.REMOVED)
+    assert once.observe(Listing(())).has_reached(WaitFor.REMOVED)
+    assert not once.observe(Listing((shown,))).observe(Listing(())).has_reached(WaitFor.REMOVED)
 
 
 def test_a_node_that_leaves_after_it_had_failed_has_left() -> None:
@@ -111,10 +109,10 @@ def test_stopping_names_what_had_been_accepted_and_what_had_not() -> None:
     removal = removal.observe(Listing((accepted, waiting)))
     (request,) = removal.requests()
     removal = removal.answer(request, DeleteReply(frozenset({accepted.instance_id})))
-    stopped = removal.stop("time ran out", RemovalStage.REMOVED)
+    stopped = removal.stop("time ran out", WaitFor.REMOVED)
     codes = [requested.refusal.code for requested in stopped.nodes if requested.refusal]
     assert codes == [FailureCode.STILL_PRESENT, FailureCode.NO_ANSWER]
-    assert stopped.has_reached(RemovalStage.REMOVED)
+    assert stopped.has_reached(WaitFor.REMOVED)
 
 
 def test_an_accepted_node_that_one_look_lacks_is_accepted_where_that_is_waited_for() -> None:
@@ -122,5 +120,5 @@ def test_an_accepted_node_that_one_look_lacks_is_accepted_where_that_is_waited_f
     removal = Removal.of([shown.instance_id], []).observe(Listing((shown,)))
     (request,) = removal.requests()
     removal = removal.answer(request, DeleteReply(frozenset({shown.instance_id})))
-    (stopped,) = removal.observe(Listing(())).stop("time", RemovalStage.ACCEPTED).nodes
+    (stopped,) = removal.observe(Listing(())).stop("time", WaitFor.ACCEPTED).nodes
     assert stopped.phase is Phase.LEAVING

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hyperpod_node_removal_contract import MAX_NODES, Outcome
-from hyperpod_node_removal_contract.signals import EVENT_BUS_VARIABLE, EVENT_DETAIL_MAX_BYTES
+from hyperpod_node_removal_contract.telemetry import EVENT_BUS_VARIABLE, EVENT_DETAIL_MAX_BYTES
 from hyperpod_node_removal_handler import removal_event, report
 from hyperpod_node_removal_handler.cluster import Node
 from hyperpod_node_removal_handler.report import Report
@@ -42,8 +42,8 @@ def told_of(*nodes: RequestedNode, **more: Any) -> dict[str, Any]:
 
 
 def detail_of(told: Report) -> str:
-    assert told.finished
-    return removal_event.detail(told.finished, ENVELOPE)
+    assert told.summary
+    return removal_event.detail(told.summary, ENVELOPE)
 
 
 def leaving(number: int) -> RequestedNode:
@@ -129,8 +129,8 @@ def test_hostile_texts_do_not_make_it_too_large() -> None:
         RemovalRequest(cluster="ml-cluster"),
         LOG,
     )
-    assert told.finished
-    text = removal_event.detail(told.finished, envelope)
+    assert told.summary
+    text = removal_event.detail(told.summary, envelope)
     assert len(text) <= EVENT_DETAIL_MAX_BYTES
     detail = checked(text)
     assert detail["Failures"][-1]["Code"] == "Other"

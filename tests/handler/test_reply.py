@@ -10,7 +10,7 @@ import pytest
 from hyperpod_node_removal_contract import Outcome
 from hyperpod_node_removal_handler import reply
 from hyperpod_node_removal_handler.envelope import Envelope
-from hyperpod_node_removal_handler.reply import Exchange
+from hyperpod_node_removal_handler.reply import Responder
 from hyperpod_node_removal_handler.report import untouched
 from tests.handler.endpoint import Endpoint
 from tests.handler.world import STACK_ID, VirtualClock
@@ -18,7 +18,7 @@ from tests.handler.world import STACK_ID, VirtualClock
 REPORT = untouched(Outcome.DELETED, "ml-cluster", "The resource was deleted.")
 
 
-def exchange(url: str, clock: VirtualClock, seconds: float = 600) -> Exchange:
+def exchange(url: str, clock: VirtualClock, seconds: float = 600) -> Responder:
     envelope = Envelope(
         request_type="Delete",
         stack_id=STACK_ID,
@@ -27,7 +27,7 @@ def exchange(url: str, clock: VirtualClock, seconds: float = 600) -> Exchange:
         response_url=url,
         physical_resource_id="hyperpod-node-removal/ml-stack/Removal/6d1f0c2e",
     )
-    return Exchange(envelope, clock=clock, ends_at=clock.now() + seconds)
+    return Responder(envelope, clock=clock, ends_at=clock.now() + seconds)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hyperpod_node_removal_contract.signals import EVENT_BUS_VARIABLE
+from hyperpod_node_removal_contract.telemetry import EVENT_BUS_VARIABLE
 from hyperpod_node_removal_handler import index
 from hyperpod_node_removal_handler.cluster import Refusal
 from hyperpod_node_removal_handler.reason import signal_id

@@ -44,8 +44,8 @@ def settings_from_context(context: Mapping[str, Any], folder: Path) -> Settings:
             f" {', '.join(f'-c {key}' for key in keys)}; allowed: the file or the keys, not both"
         )
     if not isinstance(file, str) or not file:
-        raise SettingsError(f"-c {REMOVALS}: {contract.quoted(file)} is not the path of a file")
-    name = contract.printable(file)
+        raise SettingsError(f"-c {REMOVALS}: {contract.quote(file)} is not the path of a file")
+    name = contract.escape(file)
     return read_removal_file(folder / file, name).settings
 
 
@@ -60,6 +60,6 @@ def _refuse_misspelled_keys(context: Mapping[str, Any]) -> None:
         near = get_close_matches(key.lower(), known, n=1, cutoff=_NEAR)
         if near and key not in known:
             raise SettingsError(
-                f"-c {contract.printable(key, 80)}: unknown key, perhaps {near[0]};"
+                f"-c {contract.escape(key, 80)}: unknown key, perhaps {near[0]};"
                 f" allowed: {', '.join(known)}"
             )

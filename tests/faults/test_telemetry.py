@@ -2,7 +2,7 @@
 
 import pytest
 
-from hyperpod_node_removal_contract.signals import EVENT_BUS_VARIABLE, METRICS_VARIABLE
+from hyperpod_node_removal_contract.telemetry import EVENT_BUS_VARIABLE, METRICS_VARIABLE
 from tests.faults import scenarios
 from tests.faults.conftest import Tally
 from tests.faults.errors import AFTER, BEFORE, EVER
