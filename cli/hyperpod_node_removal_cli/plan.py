@@ -27,7 +27,7 @@ from hyperpod_node_removal_file import (
     given_values,
     settings_from,
 )
-from hyperpod_node_removal_handler import result
+from hyperpod_node_removal_handler import outcome
 from hyperpod_node_removal_handler.cluster import Cluster, ClusterDescription
 from hyperpod_node_removal_handler.plan import Plan, PlanRow, make_plan
 from hyperpod_node_removal_handler.removal import Removal
@@ -95,7 +95,7 @@ def _report(file: RemovalFile, plan: Plan, description: ClusterDescription) -> R
         problems=tuple(Problem(f"A guard is violated: {phrase}.", file.name) for phrase in broken),
         nodes=nodes,
         groups=() if broken else _changes(plan, description),
-        notes=(*_notes(settings, description), *result.warnings(plan.nodes, description)),
+        notes=(*_notes(settings, description), *outcome.warnings(plan.nodes, description)),
     )
 
 

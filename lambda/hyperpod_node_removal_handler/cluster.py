@@ -1,6 +1,6 @@
 """A HyperPod cluster, as far as a removal needs it: four calls of SageMaker and their nouns."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
@@ -76,6 +76,16 @@ class Listing:
     nodes: tuple[Node, ...]
     pages: int = 1
     """Calls that it took."""
+
+    def instances_on(self, host_names: Iterable[str]) -> tuple[str, ...]:
+        """Return `host: instance id` for each of the hosts that the listing shows.
+
+        Of `ip-10-1-2-3.us-west-2.compute.internal` the first label counts: people also paste it
+        alone. Whether a listing has `PrivateDnsHostname` is not certain (docs/assumptions.md).
+        """
+        instances = {_label(node.private_dns_hostname): node.instance_id for node in self.nodes}
+        labels = map(_label, host_names)
+        return tuple(f"{label}: {instances[label]}" for label in labels if label in instances)
 
 
 @dataclass(frozen=True)
@@ -267,8 +277,12 @@ def _autoscaler(config: Mapping[str, Any]) -> str:
     return escape(str(config.get("AutoScalerType") or "An autoscaler"), 64)
 
 
-def _message(told: Mapping[str, Any]) -> str:
-    return truncate_middle(escape(str(told.get("Message") or "")), aws.MESSAGE_MAX)
+def _message(entry: Mapping[str, Any]) -> str:
+    return truncate_middle(escape(str(entry.get("Message") or "")), aws.MESSAGE_MAX)
+
+
+def _label(host_name: str) -> str:
+    return host_name.partition(".")[0]
 
 
 def _node(summary: Mapping[str, Any]) -> Node:

@@ -15,11 +15,11 @@ from typing import Any, Final, Protocol, cast
 
 from crhelper import CfnResource
 
-from hyperpod_node_removal_contract import Outcome, Property, escape, quote
+from hyperpod_node_removal_contract import Outcome, Property, escape, escape_error, quote
 from hyperpod_node_removal_handler import report as reports
 from hyperpod_node_removal_handler.envelope import Envelope, EnvelopeError
-from hyperpod_node_removal_handler.reason import LogPlace
-from hyperpod_node_removal_handler.reply import Responder, safe_text
+from hyperpod_node_removal_handler.outcome import LogPlace
+from hyperpod_node_removal_handler.reply import Responder
 from hyperpod_node_removal_handler.report import Report
 from hyperpod_node_removal_handler.timing import EXPIRY_MARGIN, Clock, SystemClock, Timer
 
@@ -159,7 +159,7 @@ class CustomResource(CfnResource):
         except Exception as error:  # noqa: BLE001
             # A defect of ours. What it says may come from the input.
             _log.error("Unexpected error: %s", escape(traceback.format_exc()))
-            what = safe_text(error)
+            what = escape_error(error)
             self._report = self._outcome_so_far(
                 f"The function failed unexpectedly ({what})."
             ) or self._unexpected(what)

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from hyperpod_node_removal_contract import escape
+from hyperpod_node_removal_contract import escape_error
 from hyperpod_node_removal_handler.envelope import Envelope
 
 _TRIES = 3
@@ -22,7 +22,7 @@ def answering(error: Exception) -> Callable[[Any, Any], None]:
     A Delete succeeds, as ever. Everything else fails: whether it comes from a rollback cannot be
     found out, and to be told at once is better than to wait for nothing.
     """
-    what = escape(f"{type(error).__name__}: {error}", 300)
+    what = escape_error(error)
 
     def handler(event: Any, context: Any) -> None:
         from urllib.request import Request, urlopen  # noqa: PLC0415

@@ -6,13 +6,18 @@ and succeed: a removal cannot be undone, and a failure here would leave the stac
 
 import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from hyperpod_node_removal_contract import SERVICE_TIMEOUT_DEFAULT, Outcome
-from hyperpod_node_removal_handler import aws, handover, report, timing, verdict_event
+from hyperpod_node_removal_contract import (
+    SERVICE_TIMEOUT_DEFAULT,
+    Outcome,
+    join_names,
+    validate_cluster_name,
+)
+from hyperpod_node_removal_handler import announcement, aws, handover, report, timing
 from hyperpod_node_removal_handler.before_removal import Hook
 from hyperpod_node_removal_handler.cluster import Cluster
 from hyperpod_node_removal_handler.custom_resource import (
@@ -23,7 +28,6 @@ from hyperpod_node_removal_handler.custom_resource import (
 )
 from hyperpod_node_removal_handler.envelope import Envelope
 from hyperpod_node_removal_handler.handover import Continuation
-from hyperpod_node_removal_handler.host_names import instances_of
 from hyperpod_node_removal_handler.reconciler import Reconciler
 from hyperpod_node_removal_handler.removal import Removal
 from hyperpod_node_removal_handler.reply import RepliedError
@@ -182,7 +186,7 @@ def _signal(work: Continuation, event: Mapping[str, Any], context: LambdaContext
     now, remaining = clock.now(), context.get_remaining_time_in_millis() / 1000
     until = now + min(timing.SIGNAL_FOR, remaining - timing.REPLY_MARGIN)
     client = aws.client("cloudformation")
-    verdict_event.signal(
+    announcement.signal(
         client,
         event["StackId"],
         work.request.verdict_condition,
@@ -261,6 +265,15 @@ def _refused(event: Mapping[str, Any], context: LambdaContext, error: RequestErr
     cluster = cluster_of(event["ResourceProperties"])
     sentence = f"{error} {untouched}"
     handler.unfinished = lambda _: report.failure(cluster, sentence, log_place(context))
-    if instances := instances_of(error.host_names, cluster):
-        sentence = f"{error} {instances} {untouched}"
+    if instances := _instances_on(error.host_names, cluster):
+        sentence = f"{error} The cluster's listing shows {join_names(instances)}. {untouched}"
     return report.failure(cluster, sentence, log_place(context))
+
+
+def _instances_on(host_names: Sequence[str], cluster: object) -> tuple[str, ...]:
+    """Return the instances on hosts that were named in place of ids, for people to use."""
+    if not host_names or not isinstance(cluster, str) or validate_cluster_name(cluster):
+        return ()
+    with suppress(aws.AwsError):
+        return Cluster(cluster, aws.client("sagemaker")).nodes().instances_on(host_names)
+    return ()

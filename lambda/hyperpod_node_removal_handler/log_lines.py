@@ -14,12 +14,16 @@ from typing import Final
 from hyperpod_node_removal_contract import telemetry
 from hyperpod_node_removal_contract.failure_codes import what_happened
 from hyperpod_node_removal_contract.telemetry import Dimension, Metric
+from hyperpod_node_removal_handler.outcome import Result, code_of
 from hyperpod_node_removal_handler.plan import Plan
-from hyperpod_node_removal_handler.reason import code_of
-from hyperpod_node_removal_handler.requested_node import RequestedNode
-from hyperpod_node_removal_handler.result import NodesByOutcome, RemovalSummary, Result
+from hyperpod_node_removal_handler.requested_node import Phase, RequestedNode
 
 _UNITS: Final = {Metric.DURATION: "Seconds"}
+_SUCCESSES: Final = {
+    Phase.REMOVED: "removed",
+    Phase.LEAVING: "leaving",
+    Phase.ABSENT: "already absent",
+}
 _HEADER: Final = ("ACTION", "NODE", "GROUP", "TYPE", "STATUS", "REASON")
 
 
@@ -33,7 +37,7 @@ class LogLine:
 
 
 def of_plan(plan: Plan) -> Iterator[LogLine]:
-    """A row for each node under a header, then a line for each group.
+    """Yield a row for each node under a header, then a line for each group.
 
     Each line has its values as fields too, for CloudWatch Logs Insights.
     """
@@ -57,20 +61,17 @@ def of_plan(plan: Plan) -> Iterator[LogLine]:
         )
 
 
-def of_result(result: Result, by_outcome: NodesByOutcome) -> tuple[LogLine, ...]:
-    """A line for each node, but not the summary."""
-    return (
-        *(_went_well(node, "removed") for node in by_outcome.removed),
-        *(_went_well(node, "leaving") for node in by_outcome.accepted),
-        *(_went_well(node, "already absent") for node in by_outcome.absent),
-        *_target_count_lines(result),
-        *(_failure_line(node, result.cluster_name) for node in by_outcome.failed),
-    )
-
-
-def _went_well(node: RequestedNode, how: str) -> LogLine:
-    place = f" (group {node.node.group})" if node.node else ""
-    return LogLine(logging.INFO, f"{node.name}: {how}{place}", {"node": node.name})
+def of_result(result: Result) -> Iterator[LogLine]:
+    """Yield a line for each node and group, but not the summary."""
+    for phase, how in _SUCCESSES.items():
+        for node in result.by_phase[phase]:
+            group = f" (group {node.node.group})" if node.node else ""
+            yield LogLine(logging.INFO, f"{node.name}: {how}{group}", {"node": node.name})
+    for group, count in sorted(result.removal.lowered_by_group.items()):
+        if (after := result.target_counts.get(group)) is not None:
+            yield _target_count_line(group, count, result.target_counts_before.get(group), after)
+    for node in result.failed:
+        yield _failure_line(node, result.cluster_name)
 
 
 def _failure_line(node: RequestedNode, cluster: str) -> LogLine:
@@ -93,16 +94,8 @@ def _failure_line(node: RequestedNode, cluster: str) -> LogLine:
     )
 
 
-def _target_count_lines(result: Result) -> list[LogLine]:
-    """So that people can bring their template in line before the next update adds nodes again."""
-    return [
-        _target_count_line(group, count, result.target_counts_before.get(group), after)
-        for group, count in sorted(result.removal.lowered_by_group.items())
-        if (after := result.target_counts.get(group)) is not None
-    ]
-
-
 def _target_count_line(group: str, count: int, before: int | None, after: int) -> LogLine:
+    """Return what to change in the cluster's template, or its next update adds nodes again."""
     if before is None:
         before = after + count
     fields = {"group": group, "instance_count_before": before, "instance_count": after}
@@ -126,32 +119,29 @@ def _target_count_line(group: str, count: int, before: int | None, after: int) -
 # Metrics -------------------------------------------------------------------------------------
 
 
-def of_metrics(summary: RemovalSummary) -> tuple[LogLine, ...]:
-    """A line with all metrics, and one for each code of failure."""
-    by_outcome = summary.by_outcome
-    cluster = {Dimension.CLUSTER_NAME: summary.cluster}
+def of_metrics(result: Result, cluster: str) -> Iterator[LogLine]:
+    """Yield a line with all metrics, and one for each code of failure.
+
+    `cluster` is the name or ARN that the template has.
+    """
+    dimensions = {Dimension.CLUSTER_NAME: cluster}
     values = {
-        Metric.REMOVED_NODES: len(by_outcome.removed),
-        Metric.FAILED_NODES: len(by_outcome.failed),
-        Metric.ALREADY_ABSENT_NODES: len(by_outcome.absent),
-        Metric.DURATION: round(summary.result.elapsed, 3),
+        Metric.REMOVED_NODES: len(result.by_phase[Phase.REMOVED]),
+        Metric.FAILED_NODES: len(result.failed),
+        Metric.ALREADY_ABSENT_NODES: len(result.by_phase[Phase.ABSENT]),
+        Metric.DURATION: round(result.elapsed, 3),
     }
+    yield _metric_line("Metrics of the removal.", result.ended, dimensions, values)
     codes: Counter[str] = Counter()
-    for code, nodes in summary.failed_by_code().items():
+    for code, nodes in result.failed_by_code.items():
         codes[code if code in telemetry.METRIC_CODES else telemetry.OTHER_CODE] += len(nodes)
-    ended = summary.result.ended
-    return (
-        _metric_line("Metrics of the removal.", ended, cluster, values),
-        *(
-            _metric_line(
-                f"Metrics of the failures with {code}.",
-                ended,
-                cluster | {Dimension.CODE: code},
-                {Metric.FAILED_NODES: count},
-            )
-            for code, count in codes.items()
-        ),
-    )
+    for code, count in codes.items():
+        yield _metric_line(
+            f"Metrics of the failures with {code}.",
+            result.ended,
+            dimensions | {Dimension.CODE: code},
+            {Metric.FAILED_NODES: count},
+        )
 
 
 def _metric_line(
@@ -160,7 +150,7 @@ def _metric_line(
     dimensions: Mapping[Dimension, str],
     values: Mapping[Metric, float],
 ) -> LogLine:
-    """One document of the format: each set of values of the dimensions needs one of its own."""
+    """Return one document of the format: each combination of dimensions needs its own."""
     directive = {
         "Namespace": telemetry.METRIC_NAMESPACE,
         "Dimensions": [[str(name) for name in dimensions]],
@@ -171,7 +161,6 @@ def _metric_line(
         text,
         {
             "_aws": {"Timestamp": round(ended * 1000), "CloudWatchMetrics": [directive]},
-            **{str(name): value for name, value in dimensions.items()},
-            **{str(name): value for name, value in values.items()},
+            **{str(name): value for name, value in (*dimensions.items(), *values.items())},
         },
     )

@@ -19,7 +19,7 @@ from hyperpod_node_removal_contract import (
     escape,
     truncate_middle,
 )
-from hyperpod_node_removal_handler import aws, log_lines, result, timing
+from hyperpod_node_removal_handler import aws, log_lines, outcome, timing
 from hyperpod_node_removal_handler.before_removal import Decision, Hook, HookError
 from hyperpod_node_removal_handler.cluster import Cluster, ClusterDescription, Node, Refusal
 from hyperpod_node_removal_handler.cluster_watch import ClusterWatch
@@ -32,12 +32,12 @@ from hyperpod_node_removal_handler.decide import (
     wake_at,
 )
 from hyperpod_node_removal_handler.handover import Continuation
+from hyperpod_node_removal_handler.outcome import Result
 from hyperpod_node_removal_handler.plan import Plan, make_plan
 from hyperpod_node_removal_handler.removal import DeleteRequest, Removal
 from hyperpod_node_removal_handler.reply import RepliedError
 from hyperpod_node_removal_handler.request import Guards
 from hyperpod_node_removal_handler.requested_node import LOOKS, Phase
-from hyperpod_node_removal_handler.result import Result, interrupted, not_found
 from hyperpod_node_removal_handler.stack import StackNotUpdatingError, StackWatch
 
 _log = logging.getLogger(__name__)
@@ -508,13 +508,13 @@ class Reconciler:
         if isinstance(error, aws.ResourceNotFoundError) and error.operation != "DescribeStacks":
             was_there = self._description is not None or self._approved_at is not None
             if not was_there and not self._request.changes_settings_only:
-                return self._result(not_found(self._cluster.name, error))
+                return self._result(outcome.not_found(self._cluster.name, error))
             if self._is_cluster_gone():
                 _log.warning("The cluster and its nodes no longer exist.")
                 self.removal = self.removal.cluster_deleted()
                 return self._result()
         _log.error("%s", error)
-        return self._result(interrupted(error, has_begun=self.removal.has_begun))
+        return self._result(outcome.interrupted(error, has_begun=self.removal.has_begun))
 
     def _is_cluster_gone(self) -> bool:
         """Whether it is the cluster that was not found, and not something it depends on."""
@@ -525,17 +525,14 @@ class Reconciler:
         return False
 
     def _warnings(self, removal: Removal) -> tuple[str, ...]:
-        left_alone = [
-            node.name
-            for node in removal.nodes
-            if node.refusal and node.refusal.code == FailureCode.NOT_REQUESTED
-        ]
-        told = result.warnings(removal.nodes, self._description) if self._description else ()
+        sentences = [*outcome.left_alone(removal.nodes)]
+        if self._description:
+            sentences += outcome.warnings(removal.nodes, self._description)
         final, reached_at = self._final, self._schedule.reached_at
         if final and final.is_in_transition and reached_at is not None:
             seconds = round(self._clock.now() - reached_at)
-            told += (result.in_transition(final.status, seconds),)
-        return (*result.left_alone(left_alone), *told)
+            sentences.append(outcome.in_transition(final.status, seconds))
+        return tuple(sentences)
 
     def _warn(self) -> None:
         for sentence in self._warnings(self.removal):
@@ -556,6 +553,6 @@ class Reconciler:
         if counts == self._logged and now < self._logged_at + timing.POLL_MAX:
             return
         self._logged, self._logged_at = counts, now
-        told = counts | {"elapsed_seconds": round(now - self._deadlines.started)}
-        text = ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in told.items())
-        _log.info("Round: %s", text, extra=told)
+        fields = counts | {"elapsed_seconds": round(now - self._deadlines.started)}
+        text = ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in fields.items())
+        _log.info("Round: %s", text, extra=fields)

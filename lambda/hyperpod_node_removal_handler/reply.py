@@ -12,8 +12,8 @@ from typing import Final
 from urllib.parse import unquote, urlsplit, urlunsplit
 from urllib.request import getproxies, proxy_bypass
 
-from hyperpod_node_removal_contract import escape, telemetry
-from hyperpod_node_removal_handler import removal_event
+from hyperpod_node_removal_contract import telemetry
+from hyperpod_node_removal_handler import announcement
 from hyperpod_node_removal_handler.envelope import Envelope
 from hyperpod_node_removal_handler.report import Report
 from hyperpod_node_removal_handler.timing import (
@@ -83,7 +83,7 @@ class Responder:
 
     def _announce(self, report: Report) -> None:
         if report.summary and (bus := telemetry.event_bus()):
-            removal_event.announce(
+            announcement.send_event(
                 report.summary,
                 self.envelope,
                 bus=bus,
@@ -219,8 +219,3 @@ def _shut_down(connection: http.client.HTTPSConnection, is_late: threading.Event
     if connection.sock:
         with suppress(OSError):
             connection.sock.shutdown(socket.SHUT_RDWR)
-
-
-def safe_text(error: BaseException) -> str:
-    """An unexpected error in one printable line."""
-    return escape(f"{type(error).__name__}: {error}", 400)

@@ -1,7 +1,7 @@
 """From the result of a removal to an answer: status, `Reason`, `Data`, and log lines.
 
-The limit on the size of a body is kept here, that of its `Reason` in `reason`. A cut
-never goes through an id, and says how much is missing.
+The limit on the size of a body is kept here, that of its `Reason` in `outcome`. No id is ever cut,
+and what is left out is counted.
 """
 
 import json
@@ -14,7 +14,6 @@ from hyperpod_node_removal_contract import (
     REASON_MAX_BYTES,
     RESPONSE_MAX_BYTES,
     Attribute,
-    FailureCode,
     Outcome,
     PartialFailure,
     escape,
@@ -24,24 +23,24 @@ from hyperpod_node_removal_contract import (
 from hyperpod_node_removal_handler import log_lines
 from hyperpod_node_removal_handler.envelope import Envelope
 from hyperpod_node_removal_handler.log_lines import LogLine
-from hyperpod_node_removal_handler.reason import (
+from hyperpod_node_removal_handler.outcome import (
     LogPlace,
-    code_of,
-    planned,
+    RemovalSummary,
+    Result,
+    outcome_of,
     reason,
-    refused,
     signal_id,
     truncate,
     verdict,
 )
-from hyperpod_node_removal_handler.request import RemovalRequest, Scope
-from hyperpod_node_removal_handler.result import NodesByOutcome, RemovalSummary, Result
+from hyperpod_node_removal_handler.request import RemovalRequest
+from hyperpod_node_removal_handler.requested_node import Phase
 
 SUCCESS: Final = "SUCCESS"
 FAILED: Final = "FAILED"
 _ID_MAX: Final = 256
 
-# Shares of a body of 4,096 bytes. What CloudFormation's ids take of it is not in our hands.
+# Shares of a body of 4,096 bytes. CloudFormation's ids take the rest.
 _NODE_LISTS_MAX: Final = 1300
 _TARGET_COUNTS_MAX: Final = 400
 _WARNINGS_MAX: Final = 400
@@ -49,20 +48,19 @@ _WARNINGS_MAX: Final = 400
 
 @dataclass(frozen=True)
 class Report:
-    """An answer to CloudFormation, and what the log says of it."""
+    """A response to CloudFormation, with its log lines."""
 
     status: str
     reason: str
     data: Mapping[str, str]
     lines: tuple[LogLine, ...] = ()
     summary: RemovalSummary | None = None
-    """What it is the end of. None: nothing was to be removed, or nothing had begun."""
+    """The removal that ended with it. None: nothing was to be removed, or nothing had begun."""
     signal_id: str = ""
-    """The verdict of a success that the stack's events are to show. Empty: there is none, as of a
-    rollback."""
+    """The verdict of a success for the stack's events. Empty: none, as for a rollback."""
 
     def body(self, envelope: Envelope) -> bytes:
-        """The response body: JSON in ASCII of at most 4,096 bytes, whatever comes in."""
+        """Return the response body: JSON in ASCII of at most 4,096 bytes, whatever comes in."""
         data = dict(self.data)
         droppable = [
             (Attribute.REQUESTED_NODES, ""),
@@ -83,7 +81,7 @@ class Report:
             body = self._encoded(envelope, data)
         if len(body) <= RESPONSE_MAX_BYTES:
             return body
-        # Ids longer than CloudFormation's own: nobody is listening, but the promise holds.
+        # Ids longer than CloudFormation's own: a forged request, but the limit holds.
         cut = replace(
             envelope,
             physical_resource_id=escape(envelope.physical_resource_id, _ID_MAX),
@@ -110,79 +108,33 @@ class Report:
 
 
 def of_result(result: Result, request: RemovalRequest, log: LogPlace) -> Report:
-    """The report on a removal that was planned, or carried out wholly or in part."""
-    by_outcome = NodesByOutcome.of(result.removal)
-    outcome = _outcome(result, request, by_outcome)
+    """Return the report on a removal that was planned, or carried out wholly or in part."""
+    outcome = outcome_of(result, request)
     is_success = outcome in {Outcome.COMPLETE, Outcome.ACCEPTED, Outcome.PLANNED} or (
         outcome is Outcome.PARTIAL and request.on_partial_failure is PartialFailure.REPORT
     )
     status = SUCCESS if is_success else FAILED
-    head = _head(outcome, result, by_outcome)
+    head = verdict(outcome, result)
     has_metrics = telemetry.writes_metrics() and not request.is_dry_run
-    summary = RemovalSummary(request.cluster, outcome, status, head, result, by_outcome, log)
+    level = logging.WARNING if result.failed or not is_success else logging.INFO
     return Report(
         status=status,
-        reason=reason(head, by_outcome.failed, removed=len(by_outcome.removed), log=log),
-        data=data(outcome, result.cluster_name, _attributes(result, by_outcome)),
+        reason=reason(head, result, log),
+        data=data(outcome, result.cluster_name, _attributes(result)),
         lines=(
-            *(log_lines.of_metrics(summary) if has_metrics else ()),
-            *log_lines.of_result(result, by_outcome),
-            LogLine(
-                logging.WARNING if by_outcome.failed or not is_success else logging.INFO,
-                f"{outcome}: {head}",
-            ),
+            *(log_lines.of_metrics(result, request.cluster) if has_metrics else ()),
+            *log_lines.of_result(result),
+            LogLine(level, f"{outcome}: {head}"),
         ),
-        summary=None if request.is_dry_run else summary,
-        signal_id=_signal_id(outcome, by_outcome) if is_success else "",
-    )
-
-
-def _outcome(result: Result, request: RemovalRequest, by_outcome: NodesByOutcome) -> Outcome:
-    if result.objections:
-        return Outcome.FAILED
-    if request.is_dry_run and not result.interruption:
-        return Outcome.PLANNED
-    if not by_outcome.failed:
-        return Outcome.ACCEPTED if by_outcome.accepted else Outcome.COMPLETE
-    if request.scope is Scope.NONE and all(
-        code_of(node) == FailureCode.NOT_REQUESTED for node in by_outcome.failed
-    ):
-        return Outcome.PARTIAL
-    return Outcome.PARTIAL if len(by_outcome.failed) < len(result.removal.nodes) else Outcome.FAILED
-
-
-def _head(outcome: Outcome, result: Result, by_outcome: NodesByOutcome) -> str:
-    if result.objections:
-        return refused(result.cluster_name, result.objections)
-    if outcome is Outcome.PLANNED:
-        return planned(
-            result.cluster_name,
-            planned=len(by_outcome.planned),
-            leaving=len(by_outcome.accepted),
-            absent=len(by_outcome.absent),
-            refused=len(by_outcome.failed),
-        )
-    return verdict(
-        result.cluster_name,
-        removed=len(by_outcome.removed),
-        accepted=len(by_outcome.accepted),
-        absent=len(by_outcome.absent),
-        failed=len(by_outcome.failed),
-        seconds=result.elapsed,
-        interruption=result.interruption,
-    )
-
-
-def _signal_id(outcome: Outcome, by_outcome: NodesByOutcome) -> str:
-    what = {Outcome.PLANNED: "would be removed", Outcome.ACCEPTED: "accepted"}
-    done = len(by_outcome.planned) + len(by_outcome.accepted) + len(by_outcome.removed)
-    return signal_id(
-        what.get(outcome, "removed"), by_outcome.failed, done=done, absent=len(by_outcome.absent)
+        summary=None
+        if request.is_dry_run
+        else RemovalSummary(request.cluster, outcome, status, head, result, log),
+        signal_id=signal_id(outcome, result.by_phase) if is_success else "",
     )
 
 
 def untouched(outcome: Outcome, cluster: object, sentence: str, *, signal_id: str = "") -> Report:
-    """The report on a request that leaves the cluster alone, and succeeds."""
+    """Return the report on a request that leaves the cluster alone, and succeeds."""
     return Report(
         status=SUCCESS,
         reason=sentence,
@@ -193,7 +145,7 @@ def untouched(outcome: Outcome, cluster: object, sentence: str, *, signal_id: st
 
 
 def failure(cluster: object, sentence: str, log: LogPlace) -> Report:
-    """The report on a request that failed before any node was asked for."""
+    """Return the report on a request that failed before any node was requested."""
     text = escape(sentence)
     return Report(
         status=FAILED,
@@ -203,13 +155,13 @@ def failure(cluster: object, sentence: str, log: LogPlace) -> Report:
     )
 
 
-# `Data`: the attributes of the resource, all strings, all there on every path -----------------
+# `Data`: the attributes of the resource, all strings, all present in every response ------------
 
 
 def data(
     outcome: Outcome, cluster: object, given: Mapping[Attribute, str] | None = None
 ) -> Mapping[str, str]:
-    """`Data` with every attribute: those that are not given are empty or zero."""
+    """Return `Data` with every attribute: those that are not given are empty or zero."""
     zero = {key: "0" if key.endswith("Count") else "" for key in Attribute}
     zero[Attribute.INSTANCE_GROUP_TARGET_COUNTS] = "{}"
     named = {
@@ -220,7 +172,7 @@ def data(
 
 
 def _target_counts(counts: Mapping[str, int]) -> str:
-    """A JSON object of as many whole entries as there is room for."""
+    """Return a JSON object of as many whole entries as there is room for."""
     kept: dict[str, int] = {}
     for name, count in counts.items():
         # Inside the body the quotation marks are escaped, so they count twice.
@@ -230,40 +182,44 @@ def _target_counts(counts: Mapping[str, int]) -> str:
     return json.dumps(kept)
 
 
-def _attributes(result: Result, by_outcome: NodesByOutcome) -> Mapping[Attribute, str]:
-    """Counts, and as many names as there is room for: those of failed nodes before all others."""
-    counts = {
+def counts(result: Result) -> Mapping[Attribute, int]:
+    """Return how many nodes ended in which way."""
+    return {
         Attribute.REQUESTED_COUNT: len(result.removal.nodes),
-        Attribute.PLANNED_COUNT: len(by_outcome.planned),
-        Attribute.REMOVED_COUNT: len(by_outcome.removed),
-        Attribute.ACCEPTED_COUNT: len(by_outcome.accepted),
-        Attribute.ALREADY_ABSENT_COUNT: len(by_outcome.absent),
-        Attribute.FAILED_COUNT: len(by_outcome.failed),
+        Attribute.PLANNED_COUNT: len(result.by_phase[Phase.WAITING]),
+        Attribute.REMOVED_COUNT: len(result.by_phase[Phase.REMOVED]),
+        Attribute.ACCEPTED_COUNT: len(result.by_phase[Phase.LEAVING]),
+        Attribute.ALREADY_ABSENT_COUNT: len(result.by_phase[Phase.ABSENT]),
+        Attribute.FAILED_COUNT: len(result.failed),
     }
+
+
+def _attributes(result: Result) -> Mapping[Attribute, str]:
+    """Return counts, and as many names as there is room for: those of failed nodes come first."""
     lists = {
-        Attribute.FAILED_NODES: by_outcome.failed,
-        Attribute.PLANNED_NODES: by_outcome.planned,
-        Attribute.REMOVED_NODES: by_outcome.removed,
-        Attribute.ACCEPTED_NODES: by_outcome.accepted,
-        Attribute.ALREADY_ABSENT_NODES: by_outcome.absent,
+        Attribute.FAILED_NODES: result.failed,
+        Attribute.PLANNED_NODES: result.by_phase[Phase.WAITING],
+        Attribute.REMOVED_NODES: result.by_phase[Phase.REMOVED],
+        Attribute.ACCEPTED_NODES: result.by_phase[Phase.LEAVING],
+        Attribute.ALREADY_ABSENT_NODES: result.by_phase[Phase.ABSENT],
         Attribute.REQUESTED_NODES: result.removal.nodes,
     }
     room = _NODE_LISTS_MAX
     names: dict[Attribute, str] = {}
     for attribute, nodes in lists.items():
         # Half of what is left, so that no list crowds out those behind it.
-        names[attribute] = listed([node.name for node in nodes], room // 2)
+        names[attribute] = join_truncated([node.name for node in nodes], room // 2)
         room -= len(names[attribute])
     return {
-        **{attribute: str(count) for attribute, count in counts.items()},
+        **{attribute: str(count) for attribute, count in counts(result).items()},
         **names,
         Attribute.INSTANCE_GROUP_TARGET_COUNTS: _target_counts(result.target_counts),
         Attribute.WARNINGS: truncate(" ".join(result.warnings), _WARNINGS_MAX),
     }
 
 
-def listed(ids: Sequence[str], room: int) -> str:
-    """`ids` joined by commas in at most `room` characters; the last entry may be `+31 more`."""
+def join_truncated(ids: Sequence[str], room: int) -> str:
+    """Return `ids` joined by commas in at most `room` characters, the last maybe `+31 more`."""
     whole = ",".join(ids)
     if len(whole) <= room:
         return whole

@@ -200,10 +200,10 @@ _CUT: Final = " [...] "
 
 
 def escape(text: str, limit: int | None = None) -> str:
-    """`text` with everything that is not printable ASCII escaped, cut to `limit` characters.
+    """Return `text` with all but printable ASCII escaped, cut to `limit` characters.
 
-    What it returns can stand in a log line or a stack event whatever it came from: no control
-    character, no ANSI escape, no bidirectional override.
+    The result is safe in a log line or a stack event whatever it came from: no control character,
+    no ANSI escape, no bidirectional override.
     """
     head = text if limit is None else text[:limit]
     is_plain = head.isascii() and head.isprintable()  # as nearly all texts are
@@ -213,10 +213,15 @@ def escape(text: str, limit: int | None = None) -> str:
     return escaped
 
 
-def truncate_middle(text: str, limit: int) -> str:
-    """Cut printable `text` to `limit` characters, out of its middle and marked as cut.
+def escape_error(error: BaseException) -> str:
+    """Return an unexpected error in one line of at most 400 printable characters."""
+    return escape(f"{type(error).__name__}: {error}", 400)
 
-    What a service says often ends with what matters: of a denied call, why it was denied.
+
+def truncate_middle(text: str, limit: int) -> str:
+    """Cut printable `text` to `limit` characters, in its middle and marked as cut.
+
+    A service's message often ends with what matters: for a denied call, why it was denied.
     """
     if len(text) <= limit:
         return text
@@ -226,12 +231,12 @@ def truncate_middle(text: str, limit: int) -> str:
 
 
 def quote(value: object) -> str:
-    """`value` in single quotes, safe to print and short enough for a sentence."""
+    """Return `value` in single quotes, safe to print and short enough for a sentence."""
     return f"'{escape(str(value), _QUOTED_MAX)}'"
 
 
 def join_names(names: Sequence[str], shown: int = 10) -> str:
-    """The first `shown` of `names`, and how many more there are."""
+    """Return the first `shown` of `names`, and how many more there are."""
     more = f", +{len(names) - shown} more" if len(names) > shown else ""
     return ", ".join(names[:shown]) + more
 

@@ -3,8 +3,8 @@
 import pytest
 
 from hyperpod_node_removal_contract import WaitFor
+from hyperpod_node_removal_handler.outcome import Result
 from hyperpod_node_removal_handler.requested_node import Phase
-from hyperpod_node_removal_handler.result import Result
 from sandbox.hyperpod import Cluster
 from tests.aws_transport import Answer, Parameters
 from tests.handler.world import World, codes, names

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from hyperpod_node_removal_contract import MAX_NODES, Outcome
 from hyperpod_node_removal_contract.telemetry import EVENT_BUS_VARIABLE, EVENT_DETAIL_MAX_BYTES
-from hyperpod_node_removal_handler import removal_event, report
+from hyperpod_node_removal_handler import announcement, report
 from hyperpod_node_removal_handler.cluster import Node
 from hyperpod_node_removal_handler.report import Report
 from hyperpod_node_removal_handler.request import RemovalRequest
@@ -43,7 +43,7 @@ def told_of(*nodes: RequestedNode, **more: Any) -> dict[str, Any]:
 
 def detail_of(told: Report) -> str:
     assert told.summary
-    return removal_event.detail(told.summary, ENVELOPE)
+    return announcement.detail(told.summary, ENVELOPE)
 
 
 def leaving(number: int) -> RequestedNode:
@@ -130,7 +130,7 @@ def test_hostile_texts_do_not_make_it_too_large() -> None:
         LOG,
     )
     assert told.summary
-    text = removal_event.detail(told.summary, envelope)
+    text = announcement.detail(told.summary, envelope)
     assert len(text) <= EVENT_DETAIL_MAX_BYTES
     detail = checked(text)
     assert detail["Failures"][-1]["Code"] == "Other"

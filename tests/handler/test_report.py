@@ -12,12 +12,11 @@ from hyperpod_node_removal_contract import Attribute, Outcome, PartialFailure
 from hyperpod_node_removal_handler import report
 from hyperpod_node_removal_handler.cluster import Node, Refusal
 from hyperpod_node_removal_handler.envelope import Envelope
-from hyperpod_node_removal_handler.reason import LogPlace
+from hyperpod_node_removal_handler.outcome import LogPlace, Result
 from hyperpod_node_removal_handler.removal import Removal
 from hyperpod_node_removal_handler.report import Report
 from hyperpod_node_removal_handler.request import RemovalRequest
 from hyperpod_node_removal_handler.requested_node import Phase, RequestedNode
-from hyperpod_node_removal_handler.result import Result
 from tests.handler.world import LOG, STACK_ID
 
 ENVELOPE = Envelope(
@@ -201,7 +200,7 @@ def test_nodes_that_were_absent_already_do_not_hide_that_the_rest_failed() -> No
 
 def test_lists_are_cut_at_whole_ids() -> None:
     ids = [identifier(number) for number in range(100)]
-    shown = report.listed(ids, 200).split(",")
+    shown = report.join_truncated(ids, 200).split(",")
     assert shown[-1] == f"+{100 - len(shown) + 1} more"
     assert shown[:-1] == ids[: len(shown) - 1]
     assert len(",".join(shown)) <= 200

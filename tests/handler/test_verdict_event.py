@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hyperpod_node_removal_contract import Outcome
 from hyperpod_node_removal_contract.telemetry import EVENT_BUS_VARIABLE
 from hyperpod_node_removal_handler import index
 from hyperpod_node_removal_handler.cluster import Refusal
-from hyperpod_node_removal_handler.reason import signal_id
-from hyperpod_node_removal_handler.requested_node import RequestedNode
+from hyperpod_node_removal_handler.outcome import signal_id
+from hyperpod_node_removal_handler.requested_node import Phase, RequestedNode
 from sandbox.hyperpod import Cluster, ServiceError
 from tests.aws_transport import Answer, Parameters, Sent
 from tests.handler.function import Context, Function
@@ -118,7 +119,9 @@ def test_whatever_failed_the_verdict_has_1_to_64_characters_and_the_counts(
     nodes = [
         RequestedNode(logical_id=name).fail(Refusal(code=code, message="")) for code, name in failed
     ]
-    text = signal_id("removed", nodes, done=others, absent=0)
+    removed = [RequestedNode(logical_id="worker-1")] * others
+    by_phase = dict.fromkeys(Phase, ()) | {Phase.FAILED: nodes, Phase.REMOVED: removed}
+    text = signal_id(Outcome.PARTIAL, by_phase)
     assert 1 <= len(text) <= 64
     assert text.isprintable()
     count = len(nodes) or others

@@ -10,13 +10,12 @@ from typing import Any
 from hyperpod_node_removal_handler import aws, report
 from hyperpod_node_removal_handler.cluster import Cluster
 from hyperpod_node_removal_handler.handover import Continuation
-from hyperpod_node_removal_handler.reason import LogPlace
+from hyperpod_node_removal_handler.outcome import LogPlace, Result
 from hyperpod_node_removal_handler.reconciler import Reconciler
 from hyperpod_node_removal_handler.removal import Removal
 from hyperpod_node_removal_handler.report import Report
 from hyperpod_node_removal_handler.request import RemovalRequest
 from hyperpod_node_removal_handler.requested_node import Phase
-from hyperpod_node_removal_handler.result import Result
 from hyperpod_node_removal_handler.stack import Stack, StackWatch
 from hyperpod_node_removal_handler.timing import Deadlines
 from sandbox.hyperpod import HyperPod, ServiceError

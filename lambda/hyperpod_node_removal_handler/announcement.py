@@ -1,0 +1,228 @@
+"""What is announced after the reply: an event on a bus, and a verdict in the stack's events.
+
+Neither can delay or fail what CloudFormation waits for, and what does not arrive is in the log.
+"""
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from itertools import islice
+from typing import Any, Final
+
+from botocore.client import BaseClient
+from botocore.exceptions import ClientError
+
+from hyperpod_node_removal_contract import Attribute, escape, escape_error, telemetry
+from hyperpod_node_removal_handler import aws, timing
+from hyperpod_node_removal_handler.envelope import Envelope
+from hyperpod_node_removal_handler.outcome import RemovalSummary
+from hyperpod_node_removal_handler.report import counts
+from hyperpod_node_removal_handler.requested_node import Phase, RequestedNode
+from hyperpod_node_removal_handler.stack import StackNotUpdatingError, StackWatch
+
+_log = logging.getLogger(__name__)
+
+_CODES_MAX: Final = 40
+"""Codes that are listed separately in one event. The service may return any text."""
+_GROUPS_MAX: Final = 100
+"""Instance groups a cluster can have (quota)."""
+_TEXT_MAX: Final = 1024
+_NAME_MAX: Final = 64
+"""Characters of a code or the name of a group. Longer ones are cut: the limit of the whole rests on
+this and on the three above."""
+
+
+# The event of EventBridge --------------------------------------------------------------------
+
+
+def send_event(
+    summary: RemovalSummary,
+    envelope: Envelope,
+    *,
+    bus: str,
+    clock: timing.Clock,
+    expires_at: float,
+) -> None:
+    """Send the event to `bus`, until `expires_at` at the latest. Never raises."""
+    until = min(expires_at, clock.now() + timing.EVENT_RETRY)
+    try:
+        entry = {
+            "Source": telemetry.EVENT_SOURCE,
+            "DetailType": telemetry.EVENT_DETAIL_TYPE,
+            "Detail": detail(summary, envelope),
+            "EventBusName": bus,
+            "Resources": [envelope.stack_id],
+        }
+        client = aws.client("events")
+        timing.call_with_retry(
+            lambda: _put(client, entry), clock=clock, until=until, denied_until=until
+        )
+    except Exception as error:  # noqa: BLE001
+        what = escape_error(error)
+        _log.error("The event of this removal was not sent to %s: %s", escape(bus), what)
+
+
+def _put(client: BaseClient, entry: dict[str, Any]) -> None:
+    """Call PutEvents, once. An entry is refused in an answer that is itself a success."""
+    with aws.map_errors("PutEvents"):
+        answer = client.put_events(Entries=[entry])
+        for refused in aws.require_keys("PutEvents", answer, "Entries")["Entries"]:
+            if code := refused.get("ErrorCode"):
+                error = {"Code": code, "Message": refused.get("ErrorMessage", "")}
+                metadata = {"HTTPStatusCode": 500 if code.startswith("Internal") else 400}
+                raise ClientError({"Error": error, "ResponseMetadata": metadata}, "PutEvents")
+
+
+def detail(summary: RemovalSummary, envelope: Envelope) -> str:
+    """Return `detail` as JSON in ASCII of at most `EVENT_DETAIL_MAX_BYTES`.
+
+    Counts are exact whatever was cut; what lists leave out is counted in `OmittedCount`.
+    """
+    result = summary.result
+    failures = _largest_first(summary.result.failed_by_code)
+    lists = {
+        Attribute.REMOVED_NODES: result.by_phase[Phase.REMOVED],
+        Attribute.ACCEPTED_NODES: result.by_phase[Phase.LEAVING],
+        Attribute.ALREADY_ABSENT_NODES: result.by_phase[Phase.ABSENT],
+    }
+    whole: dict[str, object] = {
+        "Version": telemetry.EVENT_VERSION,
+        "StackId": _text(envelope.stack_id),
+        "LogicalResourceId": _text(envelope.logical_resource_id),
+        "RequestId": _text(envelope.request_id),
+        "Cluster": _text(summary.cluster),
+        Attribute.CLUSTER_NAME: _text(result.cluster_name),
+        "Status": summary.status,
+        Attribute.OUTCOME: str(summary.outcome),
+        "Summary": _text(summary.verdict),
+        "DurationSeconds": round(result.elapsed, 3),
+        # There is no event of a dry run.
+        **{name: n for name, n in counts(result).items() if name != Attribute.PLANNED_COUNT},
+        Attribute.INSTANCE_GROUP_TARGET_COUNTS: {
+            escape(name, _NAME_MAX): count
+            for name, count in islice(result.target_counts.items(), _GROUPS_MAX)
+        },
+        "LogGroup": _text(summary.log.group),
+        "LogStream": _text(summary.log.stream),
+        "OmittedCount": len(result.removal.nodes),
+        "Failures": [_failure(code, nodes, ()) for code, nodes in failures.items()],
+        **{attribute: [] for attribute in lists},
+    }
+    room = _Room(telemetry.EVENT_DETAIL_MAX_BYTES - len(_encoded(whole)))
+    whole["Failures"] = [
+        _failure(code, nodes, room.take(nodes)) for code, nodes in failures.items()
+    ]
+    whole |= {attribute: room.take(nodes) for attribute, nodes in lists.items()}
+    return _encoded(whole | {"OmittedCount": room.omitted})
+
+
+class _Room:
+    """The bytes that are left for names, and how many names did not fit."""
+
+    def __init__(self, size: int) -> None:
+        self._left = size
+        self.omitted = 0
+
+    def take(self, nodes: Sequence[RequestedNode]) -> list[str]:
+        """Return as many names, from the first, as there is room for."""
+        names: list[str] = []
+        for node in nodes:
+            self._left -= len(_encoded(node.name)) + 1  # with its comma
+            if self._left < 0:
+                break
+            names.append(node.name)
+        self.omitted += len(nodes) - len(names)
+        return names
+
+
+def _largest_first(groups: Mapping[str, list[RequestedNode]]) -> Mapping[str, list[RequestedNode]]:
+    """Return groups of failed nodes, the largest first; those beyond `_CODES_MAX` as one."""
+    ordered = sorted(groups.items(), key=lambda group: -len(group[1]))
+    kept = dict(ordered[:_CODES_MAX])
+    for _, nodes in ordered[_CODES_MAX:]:
+        kept[telemetry.OTHER_CODE] = kept.get(telemetry.OTHER_CODE, []) + nodes
+    return kept
+
+
+def _failure(
+    code: str, nodes: Sequence[RequestedNode], names: Sequence[str]
+) -> Mapping[str, object]:
+    """Return the failures with one code, and what the service said about the first node."""
+    refusal = nodes[0].refusal
+    return {
+        "Code": escape(code, _NAME_MAX),
+        "Count": len(nodes),
+        "Message": _text(refusal.message if refusal else ""),
+        "Nodes": list(names),
+    }
+
+
+def _text(value: str) -> str:
+    """Return text that comes from elsewhere. None is this long."""
+    return escape(value, _TEXT_MAX)
+
+
+def _encoded(value: object) -> str:
+    return json.dumps(value, separators=(",", ":"))
+
+
+# The verdict in the stack's events -----------------------------------------------------------
+
+
+def signal(
+    client: BaseClient,
+    stack_id: str,
+    condition: str,
+    verdict: str,
+    *,
+    stack: StackWatch,
+    clock: timing.Clock,
+    until: float,
+) -> None:
+    """Signal a wait condition once it is in progress, which it is soon after the reply.
+
+    The event reads `Received SUCCESS signal with UniqueId 5 of 5 removed` (docs/adr/0018). Before
+    each attempt the stack is looked at: a later deployment of the same set has a condition of the
+    same name. Never raises.
+
+    Args:
+        client: of CloudFormation.
+        stack_id: of the stack.
+        condition: logical id of the wait condition.
+        verdict: the `UniqueId`, of 1 to 64 characters.
+        stack: the same stack, for the operation that the reply belongs to.
+        clock: tells the time.
+        until: when the last attempt is made, in seconds of the clock.
+    """
+    denied_until = min(until, clock.now() + timing.PROPAGATION)
+    backoff = timing.pauses(*timing.SIGNAL_PAUSES)
+    try:
+        while True:
+            stack.require_forward()
+            try:
+                with aws.map_errors("SignalResource"):
+                    client.signal_resource(
+                        StackName=stack_id,
+                        LogicalResourceId=condition,
+                        UniqueId=verdict,
+                        Status="SUCCESS",
+                    )
+            except aws.AwsError as error:
+                # A condition that is not in progress yet is refused like one that does not exist.
+                is_denied = isinstance(error, aws.AccessDeniedError)
+                if clock.now() >= (denied_until if is_denied else until):
+                    raise
+            else:
+                _log.info("Signaled %s: %s", condition, verdict)
+                return
+            stack.sleep(min(next(backoff), until - clock.now()))
+    except StackNotUpdatingError as error:
+        _log.info("%s was not signaled, or its answer was lost: %s", condition, error)
+    except Exception as error:  # noqa: BLE001
+        _log.error(
+            "%s was not signaled: %s. Unless an earlier attempt arrived, the condition times out"
+            " and the stack fails although the removal succeeded. With rollback disabled, change"
+            " RetryToken and deploy again.",
+            condition,
+            escape_error(error),
+        )

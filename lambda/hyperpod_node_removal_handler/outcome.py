@@ -1,0 +1,353 @@
+"""How a removal ended: its nodes, its outcome, and the sentences about it.
+
+Two texts are for stack events: the `Reason`, of at most 900 bytes, and the verdict of a success in
+the 64 characters of a signal, since CloudFormation shows no reason of a success.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Final
+
+from hyperpod_node_removal_contract import (
+    REASON_MAX_BYTES,
+    SIGNAL_ID_MAX,
+    FailureCode,
+    Outcome,
+    escape,
+    join_names,
+    quote,
+    truncate_middle,
+)
+from hyperpod_node_removal_contract.failure_codes import next_step
+from hyperpod_node_removal_handler.aws import AccessDeniedError, AwsError
+from hyperpod_node_removal_handler.cluster import ClusterDescription
+from hyperpod_node_removal_handler.removal import Removal
+from hyperpod_node_removal_handler.request import RemovalRequest, Scope
+from hyperpod_node_removal_handler.requested_node import Phase, RequestedNode
+
+_DEPENDENCIES: Final = {
+    "BatchDeleteClusterNodes": " (and eks:DescribeCluster on the EKS cluster, if it has one)",
+}
+_SHOWN: Final = 5
+"""Names in a sentence."""
+_GOING: Final = frozenset({Phase.WAITING, Phase.LEAVING, Phase.REMOVED})
+# Whatever else a reason says, it has room for some nodes.
+_INTERRUPTION_MAX: Final = 360
+_GUARDS_MAX: Final = 480
+
+_OUR_CODES: Final = frozenset(str(code) for code in FailureCode)
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a removal ended."""
+
+    cluster_name: str
+    removal: Removal
+    elapsed: float
+    """Seconds since CloudFormation sent the request."""
+    ended: float
+    """When this was known, in seconds since the epoch."""
+    target_counts: Mapping[str, int] = field(default_factory=dict)
+    """Instances each group of the cluster is to have now. Empty if that is not known."""
+    target_counts_before: Mapping[str, int] = field(default_factory=dict)
+    """The same when the removal began."""
+    warnings: tuple[str, ...] = ()
+    """What may put instances back, as sentences."""
+    interruption: str = ""
+    """Why the removal ended before its nodes did, as a sentence. Empty if it did not."""
+    objections: tuple[str, ...] = ()
+    """Why the whole set was refused: a phrase for each violated guard, or one about the hook. Empty
+    if it was not."""
+
+    @cached_property
+    def by_phase(self) -> Mapping[Phase, tuple[RequestedNode, ...]]:
+        """The nodes by the phase they ended in, in the order of the set."""
+        return {
+            phase: tuple(node for node in self.removal.nodes if node.phase is phase)
+            for phase in Phase
+        }
+
+    @property
+    def failed(self) -> tuple[RequestedNode, ...]:
+        """The nodes that were not removed."""
+        return self.by_phase[Phase.FAILED]
+
+    @property
+    def failed_by_code(self) -> Mapping[str, list[RequestedNode]]:
+        """The failed nodes by their code, in the order of the set."""
+        return _by_code(self.failed)
+
+
+def outcome_of(result: Result, request: RemovalRequest) -> Outcome:
+    """Return the outcome of a removal that was planned, or carried out wholly or in part."""
+    if result.objections:
+        return Outcome.FAILED
+    if request.is_dry_run and not result.interruption:
+        return Outcome.PLANNED
+    if not result.failed:
+        return Outcome.ACCEPTED if result.by_phase[Phase.LEAVING] else Outcome.COMPLETE
+    is_left_alone = request.scope is Scope.NONE and all(
+        code_of(node) == FailureCode.NOT_REQUESTED for node in result.failed
+    )
+    is_partial = is_left_alone or len(result.failed) < len(result.removal.nodes)
+    return Outcome.PARTIAL if is_partial else Outcome.FAILED
+
+
+def code_of(node: RequestedNode) -> str:
+    """Return the code under which a node failed."""
+    return str(node.refusal.code) if node.refusal else "Unknown"
+
+
+# The verdict, in a sentence and in a signal --------------------------------------------------
+
+
+def verdict(outcome: Outcome, result: Result) -> str:
+    """Return the outcome with its counts. For example
+    `2 of 7 nodes not removed from ml-cluster (5 removed).`
+    """
+    cluster = escape(result.cluster_name)
+    if result.objections:
+        text = f"Nothing was removed from {cluster}: {'; '.join(result.objections)}"
+        return f"{truncate_middle(text, _GUARDS_MAX)}."
+    is_planned = outcome is Outcome.PLANNED
+    leaving = "already leaving" if is_planned else "accepted and leaving"
+    others = {leaving: Phase.LEAVING, "already absent": Phase.ABSENT}
+    if is_planned:
+        others["refused"] = Phase.FAILED
+    also = "".join(
+        f", {len(result.by_phase[phase])} {what}"
+        for what, phase in others.items()
+        if result.by_phase[phase]
+    )
+    removed = len(result.by_phase[Phase.REMOVED])
+    if is_planned:
+        planned = _nodes(len(result.by_phase[Phase.WAITING]))
+        text = f"Dry run: {planned} of {cluster} would be removed{also}; nothing was removed."
+    elif result.failed:
+        total = _nodes(len(result.removal.nodes))
+        counts = f"{len(result.failed)} of {total}"
+        text = f"{counts} not removed from {cluster} ({removed} removed{also})."
+    else:
+        text = f"{_nodes(removed)} removed from {cluster}{also} in {round(result.elapsed)} s."
+    return f"{text} {truncate_middle(result.interruption, _INTERRUPTION_MAX)}".rstrip()
+
+
+def _nodes(count: int) -> str:
+    return f"{count} {'node' if count == 1 else 'nodes'}"
+
+
+def signal_id(outcome: Outcome, nodes: Mapping[Phase, Sequence[RequestedNode]]) -> str:
+    """Return a verdict in the 64 characters of a signal, for example `5 of 5 removed` or
+    `1 of 5 not removed: NodeIdInUse i-0123456789abcdef0`.
+
+    The last code that there is room for may be `+2 more`.
+    """
+    verbs = {Outcome.PLANNED: "would be removed", Outcome.ACCEPTED: "accepted"}
+    verb = verbs.get(outcome, "removed")
+    failed, absent = nodes[Phase.FAILED], len(nodes[Phase.ABSENT])
+    done = sum(len(nodes[phase]) for phase in _GOING)
+    total = done + absent + len(failed)
+    if not failed:
+        also = f", {absent} already absent" if absent else ""
+        return f"{done} of {total} {verb}{also}"
+    head = f"{len(failed)} of {total} not {verb}: "
+    groups = _by_code(failed)
+    ((code, first), *others) = groups.items()
+    if not others and len(first) == 1 and len(head + code + first[0].name) < SIGNAL_ID_MAX:
+        return f"{head}{code} {first[0].name}"
+    counts = [f"{code} {len(group)}" for code, group in groups.items()]
+    for shown in range(len(counts), 0, -1):
+        rest = [f"+{len(counts) - shown} more"] if shown < len(counts) else []
+        text = head + ", ".join(counts[:shown] + rest)
+        if len(text) <= SIGNAL_ID_MAX:
+            return text
+    return head.removesuffix(": ")
+
+
+# The Reason ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class LogPlace:
+    """Where the log of this invocation is."""
+
+    group: str = ""
+    stream: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """With the literal by which the CDK CLI finds and opens the stream (aws-cdk-cli #1645)."""
+        if not self.stream:
+            return ""
+        group = f" Log group: {escape(self.group, 100)}." if self.group else ""
+        return f"{group} CloudWatch Log Stream: {escape(self.stream, 150)}"
+
+
+@dataclass(frozen=True)
+class RemovalSummary:
+    """A removal that could have removed nodes and has ended, successfully or not."""
+
+    cluster: str
+    """The cluster as the template names it: a name or an ARN."""
+    outcome: Outcome
+    status: str
+    """The status of the response: `SUCCESS` or `FAILED`."""
+    verdict: str
+    """The outcome, in a sentence."""
+    result: Result
+    log: LogPlace
+
+
+def reason(head: str, result: Result, log: LogPlace) -> str:
+    """Return `head`, the failed nodes by code, and the log stream, and as far as there is room what
+    the service said and what to do next.
+    """
+    room = REASON_MAX_BYTES - len(log.sentence)
+    head = truncate(head, room)
+    groups = result.failed_by_code
+    if not groups:
+        return head + log.sentence
+    ids = {code: [node.name for node in nodes] for code, nodes in groups.items()}
+    text = head + _ids_by_code(ids, room - len(head))
+    for extra in _extras(groups, head):
+        if len(text) + len(extra) <= room:
+            text += extra
+    if result.by_phase[Phase.REMOVED]:
+        extra = " A rollback does not bring removed nodes back."
+        text += extra if len(text) + len(extra) <= room else ""
+    return text + log.sentence
+
+
+def truncate(text: str, room: int) -> str:
+    """Return `text`, cut with an ellipsis if it is longer than `room`."""
+    return text if len(text) <= room else text[: max(0, room - 3)] + "..."
+
+
+def _ids_by_code(groups: Mapping[str, Sequence[str]], room: int) -> str:
+    """Return ` Code: i-1, i-2; Code: i-3, +31 more.`, with as many ids of each code as fit."""
+
+    def text(most: int) -> str:
+        return " " + "; ".join(_group(code, ids, most) for code, ids in groups.items()) + "."
+
+    least, most = 0, max(len(ids) for ids in groups.values())
+    while least < most:
+        middle = (least + most + 1) // 2
+        if len(text(middle)) <= room:
+            least = middle
+        else:
+            most = middle - 1
+    return truncate(text(least), room)  # cut if there are more codes than there is room for
+
+
+def _group(code: str, ids: Sequence[str], most: int) -> str:
+    if most == 0:
+        return f"{code}: {_nodes(len(ids))}"
+    rest = [f"+{len(ids) - most} more"] if len(ids) > most else []
+    return f"{code}: {', '.join([*ids[:most], *rest])}"
+
+
+def _extras(groups: Mapping[str, Sequence[RequestedNode]], head: str) -> Iterator[str]:
+    for code, (first, *_) in groups.items():
+        said = first.refusal.message if first.refusal else ""
+        if said and code not in _OUR_CODES:
+            tries = f" ({first.attempts} attempts)" if first.attempts > 1 else ""
+            yield f' {code}: "{said.rstrip(".")}"{tries}.'
+        if said and code == FailureCode.VETOED and said not in head:
+            yield f' {first.name}: "{said.rstrip(".")}".'
+    yield from (f" {step}" for step in dict.fromkeys(map(next_step, groups)))
+
+
+def _by_code(failed: Iterable[RequestedNode]) -> Mapping[str, list[RequestedNode]]:
+    groups: dict[str, list[RequestedNode]] = {}
+    for node in failed:
+        groups.setdefault(code_of(node), []).append(node)
+    return groups
+
+
+# Why a removal ended early -------------------------------------------------------------------
+
+
+def not_found(name: str, error: AwsError) -> str:
+    """Say that there is no such cluster."""
+    return (
+        f"Cluster {quote(name)} was not found ({error.code}); check its name or ARN, the account"
+        " and the region."
+    )
+
+
+def interrupted(error: AwsError, *, has_begun: bool) -> str:
+    """Say which call ended the removal, what the service said, and what to do."""
+    said = f"{error.code}: {error.message.rstrip('.')}"
+    if not isinstance(error, AccessDeniedError):
+        text = f"{error.operation} failed: {said}. Redeploy the same set to retry."
+    elif error.is_missing_permission:
+        service = "cloudformation" if error.operation == "DescribeStacks" else "sagemaker"
+        text = (
+            f"The function may not call {error.operation}: its role needs"
+            f" {service}:{error.operation}{_DEPENDENCIES.get(error.operation, '')}. {said}."
+        )
+    else:
+        text = f"The function may not call {error.operation}: {said}."
+    if error.operation == "DescribeStacks" and not has_begun:
+        unknown = "Whether the stack is rolling back could not be determined"
+        return f"{unknown}, so nothing was removed. {text}"
+    return text
+
+
+# Warnings: what may put instances back -------------------------------------------------------
+
+
+def warnings(nodes: Iterable[RequestedNode], description: ClusterDescription) -> tuple[str, ...]:
+    """Return what to expect of a cluster after nodes like these have been, or would be, removed."""
+    requested = tuple(nodes)
+    return (*_autoscaled(requested, description), *_replaced(requested, description))
+
+
+def _autoscaled(nodes: Sequence[RequestedNode], description: ClusterDescription) -> Iterator[str]:
+    groups = sorted({n.node.group for n in nodes if n.node and n.phase in _GOING})
+    if description.autoscaler and groups:
+        yield (
+            f"{description.autoscaler} scales this cluster and may add nodes to"
+            f" {join_names(groups, _SHOWN)} again for pending pods, up to the limits of its"
+            " node pools."
+        )
+
+
+def _replaced(nodes: Sequence[RequestedNode], description: ClusterDescription) -> Iterator[str]:
+    names = [node.name for node in nodes if _may_have_another_id(node)]
+    if description.recovers_nodes and names:
+        yield (
+            "Automatic node recovery may replace a node with another instance (and instance id)"
+            f" before it is removed: {join_names(names, _SHOWN)}. Logical ids do not change."
+        )
+
+
+def _may_have_another_id(node: RequestedNode) -> bool:
+    """Return whether only an instance id names a node that is faulty, or vanished unrequested.
+
+    A node that was never listed is most likely one that an earlier run removed.
+    """
+    if node.logical_id or node.node is None:
+        return False
+    is_faulty = node.phase is Phase.WAITING and node.node.is_faulty
+    return is_faulty or node.phase is Phase.ABSENT
+
+
+def left_alone(nodes: Iterable[RequestedNode]) -> Iterator[str]:
+    """Say which nodes an update that changes only settings did not request."""
+    names = [node.name for node in nodes if code_of(node) == FailureCode.NOT_REQUESTED]
+    if names:
+        yield (
+            "This update changes only settings, so nodes in the cluster were not requested:"
+            f" {join_names(names, _SHOWN)}. Change RetryToken to remove them."
+        )
+
+
+def in_transition(status: str, seconds: int) -> str:
+    """Say that the cluster is still busy with the removal."""
+    return (
+        f"The cluster was still {status} {seconds} s after the last node left, so it may reject"
+        " changes until that ends."
+    )
