@@ -30,10 +30,10 @@ from botocore.session import Session
 from hyperpod_node_removal_contract import escape
 
 MESSAGE_MAX: Final = 300
-"""Characters kept of what is said about each of thousands of nodes."""
+"""Characters kept of the message about each of thousands of nodes."""
 _ERROR_MAX: Final = 2000
-"""Characters kept of an error's message. That of a denied call ends with why it was denied, and has
-over 450 characters with names as the CDK makes them."""
+"""Characters kept of an error's message. For a denied call it ends with the cause, after more than
+450 characters with names as the CDK generates them."""
 
 API_VERSIONS: Final = {
     "cloudformation": "2010-05-15",
@@ -45,16 +45,16 @@ API_VERSIONS: Final = {
 _MODELS: Final = Path(__file__).with_name("data")
 """Made by `release/botocore_models.py`."""
 
-# Each call is sent once: whether to send it again is for those to decide who know what has changed
-# meanwhile (`timing.call_with_retry`, the reconciler). A call that hangs must not eat the seconds
-# that are kept for the reply.
+# Each call is sent once: only `timing.call_with_retry` and the reconciler, which look at what has
+# changed in the meantime, send it again. A call that hangs must not use up the seconds reserved for
+# the reply.
 _CONFIG: Final = Config(
     connect_timeout=3,
     read_timeout=20,
     retries={"mode": "standard", "total_max_attempts": 1},
     user_agent_extra="hyperpod-node-removal",
 )
-# What follows the reply must not keep the function running for long.
+# Calls after the reply must not keep the function running for long.
 _EVENTS: Final = _CONFIG.merge(Config(read_timeout=5))
 
 _THROTTLING: Final = frozenset(
@@ -73,8 +73,8 @@ _THROTTLING: Final = frozenset(
     }
 )
 _CREDENTIALS: Final = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired"})
-# Credentials that are not, or no longer, known are refused in the same way as a permission that is
-# lacking, and may become known in the same way.
+# Credentials that are not known yet are refused like a missing permission, and spread in the same
+# way.
 _ACCESS_DENIED: Final = frozenset(
     {
         "AccessDenied",
@@ -89,7 +89,7 @@ _ACCESS_DENIED: Final = frozenset(
 _CONFLICT: Final = frozenset({"ConflictException", "ResourceInUse", "ResourceInUseException"})
 # Documented is ResourceNotFound; the suffixed spelling is what most services use.
 _NOT_FOUND: Final = frozenset({"ResourceNotFound", "ResourceNotFoundException"})
-# What botocore's parsers raise for the body of something else, such as a page of a proxy.
+# Raised by botocore's parsers for a body that is not from AWS, such as the page of a proxy.
 _UNREADABLE: Final = (ResponseParserError, UnicodeDecodeError, AttributeError, KeyError)
 _FORBIDDEN: Final = 403
 _TOO_MANY_REQUESTS: Final = 429
@@ -143,13 +143,13 @@ class RejectedError(AwsError):
 
 @cache
 def client(service: str) -> Any:
-    """The client of `service` for this process, made when it is first needed."""
+    """Return this process's client of `service`, made when it is first needed."""
     return _new_client(service, _EVENTS if service == "events" else _CONFIG)
 
 
 def waiting_client(seconds: float) -> Any:
-    """A client of Lambda that waits so long for what an invoked function answers."""
-    # Nothing goes over the connection meanwhile, so something on the way may take it for dead.
+    """Make a client of Lambda that waits so long for the response of an invoked function."""
+    # The connection is idle meanwhile, so a NAT gateway or firewall may drop it.
     waiting = Config(read_timeout=max(1.0, seconds), tcp_keepalive=True)
     return _new_client("lambda", _CONFIG.merge(waiting))
 
@@ -179,13 +179,13 @@ def map_errors(operation: str) -> Iterator[None]:
     except (*_UNREADABLE, BotoCoreError) as error:
         # Connection, timeout and credential errors, a body that cannot be read: nothing says the
         # call was refused.
-        raise TransientError(operation, type(error).__name__, _told(error)) from error
+        raise TransientError(operation, type(error).__name__, _message_of(error)) from error
 
 
-def _told(error: Exception) -> str:
-    """What an error of the SDK says, but for the address of a proxy, which may hold a password.
+def _message_of(error: Exception) -> str:
+    """Return the message of an SDK error without the address of a proxy, which may hold a password.
 
-    botocore masks it only where it can read the address, which need not be one that is valid.
+    botocore masks the address only if it can parse it.
     """
     if type(error) not in {HTTPClientError, ProxyConnectionError}:
         return str(error)
@@ -194,10 +194,10 @@ def _told(error: Exception) -> str:
 
 
 def require_keys(operation: str, answer: Mapping[str, Any], *keys: str) -> Mapping[str, Any]:
-    """`answer`, which is of use only with all of `keys`.
+    """Return `answer` if it has all of `keys`.
 
-    botocore takes a body that was cut short for an empty answer. A list of nodes that is not there
-    must not be read as a cluster without nodes.
+    botocore reads a truncated body as an empty answer, and a missing list of nodes must not be read
+    as a cluster without nodes.
 
     Raises:
         TransientError: it lacks one of them.

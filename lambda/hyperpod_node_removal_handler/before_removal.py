@@ -1,8 +1,8 @@
-"""The hook: a Lambda function that is asked before any node is, and may veto.
+"""The hook: a Lambda function that is invoked before any node is removed, and may veto.
 
-What it is asked and what it may answer is a contract with people's own code, told in
-docs/before-removal.md. Any answer other than an explicit PROCEED counts as a veto. A hook opts in
-to version 2 by its answers: it may then answer "not yet", and is notified of nodes that stay.
+Its event and its answers are a contract with users' code (docs/before-removal.md). Any answer other
+than an explicit PROCEED counts as a veto. A hook opts in to version 2 by its answers: it may then
+answer "not yet", and is notified of nodes that stay.
 """
 
 import json
@@ -35,7 +35,7 @@ RELEASE_NODES: Final = 500
 ANSWER_MAX: Final = 2 * 1024 * 1024
 """Bytes of an answer. A veto of 3,000 nodes with a reason of 300 characters each takes 1.1 MB."""
 _LOGGED: Final = 1000
-"""Characters of an answer that are logged as they came."""
+"""Characters of an answer that are logged."""
 
 
 class Decision(StrEnum):
@@ -50,7 +50,7 @@ class Decision(StrEnum):
 
 
 class HookError(Exception):
-    """No answer, or none that is understood. Its text goes on from "the hook <name> "."""
+    """The hook did not answer, or not validly. The text continues "the hook <name> "."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Verdict:
     """Whether the hook is to be notified of nodes that stay."""
 
     def veto_of(self, node: Node) -> str | None:
-        """Why the node must not be removed, if this is the last answer. None: it may be."""
+        """Return why the node must not be removed, if this is the last answer. None: it may be."""
         if self.decision is Decision.VETO or node.name in self.vetoed:
             return self.vetoed.get(node.name) or self.reason or "no reason was given"
         if node.name in self.waiting:
@@ -176,7 +176,7 @@ class Hook:
         except aws.ThrottledError:
             raise
         except aws.TransientError as error:
-            # It may have run, or be running still: a second run beside it could do harm.
+            # It may have run, or still be running: a second run at the same time could do harm.
             what = f"did not respond within {seconds:.0f} s and may still be running"
             raise HookError(f"{what} ({error.code})") from error
         if answer.get("FunctionError"):
@@ -187,7 +187,7 @@ class Hook:
 def event(
     envelope: Envelope, description: ClusterDescription, nodes: Iterable[Node], deadline: float
 ) -> dict[str, Any]:
-    """What the hook is asked. Every key is always there; what is not known is empty."""
+    """Return the event for the hook. Every key is always present; unknown values are empty."""
     until = datetime.fromtimestamp(deadline, UTC)
     return {
         "Version": VERSION,
@@ -212,11 +212,11 @@ def event(
 
 
 def verdict(answer: bytes, nodes: Iterable[Node]) -> Verdict:
-    """What an answer says about `nodes`.
+    """Parse an answer about `nodes`.
 
     Raises:
-        HookError: it is not understood, down to the last key: a mistyped veto must not pass for
-            an agreement.
+        HookError: anything in it, down to a key, is unknown: a mistyped veto must not pass as an
+            approval.
     """
     if len(answer) > ANSWER_MAX:
         raise HookError(f"returned more than {ANSWER_MAX} bytes")
@@ -255,7 +255,7 @@ def _packed(event: Mapping[str, Any]) -> bytes:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object each of whose keys is there once. Which of two would count, JSON leaves open."""
+    """Make an object with unique keys. JSON does not define which of two duplicates counts."""
     given: dict[str, Any] = {}
     for key, value in pairs:
         if key in given:
@@ -311,7 +311,7 @@ def _not_invoked(error: aws.AwsError) -> str:
 
 
 def _error_of(body: bytes) -> str:
-    """What Lambda says of a function that raised or was stopped."""
+    """Return Lambda's message about a function that raised an error or timed out."""
     try:
         given = json.loads(body)
         text = f"{given.get('errorType') or 'error'}: {given['errorMessage']}"

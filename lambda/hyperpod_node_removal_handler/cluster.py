@@ -1,4 +1,4 @@
-"""A HyperPod cluster, as far as a removal needs it: four calls of SageMaker and their nouns."""
+"""A HyperPod cluster: the four calls of SageMaker that a removal makes, and their responses."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -94,7 +94,7 @@ class InstanceGroup:
 
     name: str
     target_count: int | None
-    """None: not told."""
+    """None: unknown."""
     is_controller: bool
 
 
@@ -108,14 +108,14 @@ class ClusterDescription:
     recovers_nodes: bool = False
     """Whether faulty instances are replaced: `NodeRecovery` is `Automatic`."""
     autoscaler: str = ""
-    """What adds and removes nodes by itself, such as Karpenter. Empty if nothing does."""
+    """The autoscaler, such as Karpenter. Empty: none."""
     arn: str = ""
     eks_cluster_arn: str = ""
-    """The EKS cluster that orchestrates it. Empty where it is Slurm that does."""
+    """The EKS cluster that orchestrates it. Empty for Slurm."""
 
     @property
     def target_counts(self) -> dict[str, int]:
-        """Instances that each group is to have, by name, of the groups that tell."""
+        """Instances that each group is to have, by name, where that is known."""
         return {g.name: g.target_count for g in self.groups if g.target_count is not None}
 
     @property
@@ -158,7 +158,7 @@ class Cluster:
         self._client = client
 
     def describe(self) -> ClusterDescription:
-        """DescribeCluster: one call."""
+        """Call DescribeCluster, once."""
         with aws.map_errors("DescribeCluster"):
             answer = self._client.describe_cluster(ClusterName=self.name)
         aws.require_keys("DescribeCluster", answer, "ClusterStatus")
@@ -187,8 +187,8 @@ class Cluster:
         Raises:
             aws.AwsError: a page could not be read, or the pages do not come to an end.
         """
-        # A node that comes twice, since the pages are not of one moment, must not count twice for
-        # `MinRemaining`.
+        # Pages are read one after the other, so a node may appear in two. It must not count twice
+        # for `MinRemaining`.
         pages = tuple(self._pages(attempt))
         listed = {(node.instance_id, node.logical_id): node for node in chain(*pages)}
         return Listing(tuple(listed.values()), len(pages))
@@ -220,12 +220,11 @@ class Cluster:
         return aws.require_keys("ListClusterNodes", answer, "ClusterNodeSummaries")
 
     def node(self, instance_id: str, logical_id: str) -> Node | None:
-        """DescribeClusterNode by the instance id or, where that is empty, the logical id: one call.
+        """Call DescribeClusterNode, once, by the instance id or, if that is empty, the logical id.
 
-        None: it says, in one of its ways, that there is none. What is answered for a node that is
-        gone is not documented: ResourceNotFound (also that of a missing cluster), a
-        ValidationException and the status NotFound were seen. So presence is proof, and absence no
-        more than a hint.
+        Returns None if there seems to be no such node. The answer for a node that has left is not
+        documented: ResourceNotFound (also for a missing cluster), a ValidationException, and the
+        status NotFound were seen. So presence is proof, and absence only a hint.
         """
         named = {"NodeId": instance_id} if instance_id else {"NodeLogicalId": logical_id}
         try:
@@ -238,7 +237,7 @@ class Cluster:
         return node if is_it and node.status != "NotFound" else None
 
     def delete(self, node_ids: Sequence[str], node_logical_ids: Sequence[str]) -> DeleteReply:
-        """BatchDeleteClusterNodes: one call. The removal itself is asynchronous."""
+        """Call BatchDeleteClusterNodes, once. The removal itself is asynchronous."""
         named = {"NodeIds": list(node_ids), "NodeLogicalIds": list(node_logical_ids)}
         with aws.map_errors("BatchDeleteClusterNodes"):
             # The API refuses an empty list.

@@ -1,9 +1,9 @@
-"""The looks of one removal at its cluster: few calls, however large the cluster is.
+"""Observing the cluster during a removal, with few calls however large the cluster is.
 
 A listing takes a call for each 100 nodes of the cluster. But as long as one node of the removal is
-there, nothing is over. So while nodes leave, one of them is described, the witness, and only when
-nothing that was described is there any more the nodes are listed: presence is proof, absence is
-told by a listing.
+still there, the removal continues. So while nodes leave, one of them, the witness, is described,
+and the nodes are listed only when no described node is there any more: presence is proof, and
+absence is decided by a listing.
 """
 
 import math
@@ -24,15 +24,15 @@ from hyperpod_node_removal_handler.stack import StackWatch
 T = TypeVar("T")
 
 _THROTTLED_LOOKS: Final = 3
-"""Looks in a row whose description is throttled, until the nodes are listed in its place."""
+"""Looks in a row with a throttled description before the nodes are listed instead."""
 
 _SAMPLE: Final = 4
-"""Nodes that are described where more leave than a listing has pages: if not one of them is there,
-it is likely that few are, and worth a listing."""
+"""Nodes that are described if more are leaving than a listing has pages: if none of them is there,
+few are likely to be, and a listing is worthwhile."""
 
 
 class ClusterWatch:
-    """Looks at one cluster, with an eye on the stack, at a pace that the service grants."""
+    """Looks at one cluster and polls the stack, at a rate that the service allows."""
 
     def __init__(
         self,
@@ -57,10 +57,10 @@ class ClusterWatch:
         self._throttled_looks = 0
         self._called_at = -math.inf
         self._witness = ""
-        """The node that was there when one was last described."""
+        """The node that was present when one was last described."""
         self._missed: set[str] = set()
         self._doubted: set[str] = set()
-        """Nodes of which a listing showed what a description of them had denied."""
+        """Nodes that a listing showed although a description had not."""
 
     def describe(self) -> ClusterDescription:
         """Describe the cluster."""
@@ -73,7 +73,7 @@ class ClusterWatch:
         return listing
 
     def look(self, removal: Removal, *, is_due: bool = True) -> Removal:
-        """Return the removal with what there is to see of its nodes now.
+        """Return the removal as its nodes look now.
 
         Args:
             removal: what was seen so far.
@@ -98,25 +98,25 @@ class ClusterWatch:
         return timing.jittered(min(timing.POLL_MAX, pause))
 
     def with_hostnames(self, nodes: Iterable[Node], deadline: float) -> tuple[Node, ...]:
-        """Return the nodes with the host names that a listing lacks, as far as they can be had.
+        """Return the nodes with the host names that a listing lacks, where they can be found.
 
-        A public AWS text says that only DescribeClusterNode tells `PrivateDnsHostname`. It is asked
-        for `timing.HOSTNAMES`, of which most is left for who must have answered at `deadline`.
+        According to AWS, only DescribeClusterNode returns `PrivateDnsHostname`. It is called for
+        `timing.HOSTNAMES`, which leaves most of the time until `deadline` to the hook.
         """
         most, share = timing.HOSTNAMES
         now = self._clock.now()
         until = now + min(most, share * (deadline - now))
-        told = list(nodes)
+        named = list(nodes)
         with suppress(aws.AwsError):
-            for index, node in enumerate(told):
+            for index, node in enumerate(named):
                 if not node.private_dns_hostname:
-                    told[index] = self._with_hostname(node, until)
-        return tuple(told)
+                    named[index] = self._with_hostname(node, until)
+        return tuple(named)
 
     # Few nodes -------------------------------------------------------------------------------
 
     def _look_at_few(self, removal: Removal, *, is_due: bool) -> tuple[Removal, bool]:
-        """Describe nodes, where that is less than a listing. Returns whether it was enough."""
+        """Describe nodes if that is cheaper than a listing. Returns whether it was enough."""
         waiting = [one for one in removal.nodes if is_due and one.phase is Phase.WAITING]
         leaving = [one for one in removal.nodes if one.phase is Phase.LEAVING]
         if not self._may_look_at_few(removal, waiting):
@@ -126,7 +126,7 @@ class ClusterWatch:
         are_seen, are_there = False, True
         try:
             for one in waiting:
-                # What comes of these rests on it, so it is worth a retry.
+                # Their next request depends on it, so it is worth a retry.
                 until = self._clock.now() + timing.DESCRIPTION
                 node = self._optional(partial(self._described, one), until)
                 removal = removal.describe(one, node)
@@ -148,13 +148,13 @@ class ClusterWatch:
                 return removal, True  # The next look is later, and a listing may fare no better.
             self._throttled_looks, self._spacing = 0, 0.0  # Each operation may have its own rate.
         except aws.AwsError:
-            pass  # Whatever it is, a listing tells.
+            pass  # A listing decides.
         return removal, False
 
     def _likely_first(self, leaving: list[RequestedNode]) -> list[RequestedNode]:
-        """Return those that are likely to be there: the last witness, then any of the last request.
+        """Return those most likely to be there: the last witness, then those of the last request.
 
-        A node with a logical id is asked at random, since it may have a new instance by now.
+        A node with a logical id is picked at random, since it may have a new instance by now.
         """
         last_request = leaving[-MAX_IDS_PER_REQUEST:]
         random.shuffle(last_request)
@@ -193,12 +193,12 @@ class ClusterWatch:
     # Calls -----------------------------------------------------------------------------------
 
     def await_turn(self) -> None:
-        """Wait until SageMaker is likely to grant one more call."""
+        """Wait until SageMaker is likely to allow another call."""
         due_at = self._called_at + timing.jittered(self._spacing)
         self._stack.sleep(min(due_at, self._deadlines.end) - self._clock.now())
 
     def granted(self, call: Callable[[], T]) -> T:
-        """Make a call, and learn from whether it is throttled how far apart calls have to be."""
+        """Make a call, and adapt the spacing of calls to whether it is throttled."""
         self._called_at = self._clock.now()
         try:
             answer = call()
@@ -214,7 +214,7 @@ class ClusterWatch:
         return self._retried(partial(self.granted, call), until, self._deadlines.denied_until)
 
     def _optional(self, call: Callable[[], T], until: float) -> T:
-        """Describe a node where a listing would do as well: retried until then, if not denied."""
+        """Describe a node where a listing would do as well: retried unless it is denied."""
         return self._retried(
             partial(self._permitted, call), min(self._deadlines.end, until), -math.inf
         )
@@ -223,7 +223,7 @@ class ClusterWatch:
         try:
             return self.granted(call)
         except aws.AccessDeniedError:
-            self._may_describe = False  # The role is of a provider older than this permission.
+            self._may_describe = False  # The role was created before this permission was needed.
             raise
 
     def _retried(self, call: Callable[[], T], until: float, denied_until: float) -> T:

@@ -1,8 +1,8 @@
-"""crhelper with a reply of our own.
+"""crhelper with another reply.
 
 crhelper 2.0.12 dispatches requests to the decorated functions and catches what they raise. Its
-reply is replaced: it cuts a reason to 256 characters, takes a 403 for delivered, retries without
-end and has no socket timeout. Its poller is not used: its events do not hold more than 120 ids,
+reply is replaced: it cuts a reason to 256 characters, takes a 403 as delivered, retries without
+end, and has no socket timeout. Its poller is not used: its events do not hold more than 120 ids,
 and its rules outlive a crash. See docs/adr/0003.
 """
 
@@ -29,14 +29,14 @@ _REQUEST_TYPES: Final = ("Create", "Update", "Delete")
 
 
 class LambdaContext(Protocol):
-    """What is used of the context that Lambda hands to a function."""
+    """The part of Lambda's context that is used."""
 
     log_group_name: str
     log_stream_name: str
     invoked_function_arn: str
 
     def get_remaining_time_in_millis(self) -> int:
-        """Milliseconds until the invocation times out."""
+        """Return the milliseconds until the invocation times out."""
         ...
 
 
@@ -48,10 +48,10 @@ class CustomResource(CfnResource):
     """
 
     def __init__(self, clock: Clock | None = None, extra_keys: Iterable[str] = ()) -> None:
-        """Make a handler. `extra_keys` may stand in events beside those of CloudFormation."""
+        """Make a handler that keeps `extra_keys` of an event besides CloudFormation's."""
         # No wait on Delete: the log group outlives the function.
-        # crhelper sets the level of the root logger, here and at each event. That is for Lambda to
-        # do, if the function has an ApplicationLogLevel.
+        # crhelper sets the level of the root logger, here and at each event. Lambda does that if the
+        # function has an ApplicationLogLevel.
         is_set = "AWS_LAMBDA_LOG_LEVEL" in os.environ
         level = logging.getLevelName(logging.root.level) if is_set else "INFO"
         super().__init__(log_level=level, boto_level="ERROR", sleep_on_delete=0)
@@ -67,7 +67,7 @@ class CustomResource(CfnResource):
         self._report: Report | None = None
         self._is_silent = False
         self.unfinished: Callable[[str], Report] | None = None
-        """What to report if the handler does not come to its end, given a sentence on why."""
+        """What to report if the handler does not finish, given a sentence that says why."""
 
     @property
     def _sam_local(self) -> bool:
@@ -99,7 +99,7 @@ class CustomResource(CfnResource):
                 reports.failure(cluster_of(properties), problem, log_place(context))
             )
             return
-        # Nothing but what CloudFormation sends: crhelper acts on keys of its own in an event.
+        # Only what CloudFormation sends: crhelper acts on keys of its own in an event.
         super().__call__(
             envelope.as_event(properties)
             | {key: event[key] for key in self._extra_keys if key in event},
@@ -112,14 +112,16 @@ class CustomResource(CfnResource):
         return self._exchange is not None and self._exchange.has_replied
 
     def respond_by(self, time: float) -> None:
-        """Answer in any case before `time`, when CloudFormation stops waiting, or the invocation
-        ends: whichever is first."""
+        """Reply before `time`, when CloudFormation stops waiting, or before the invocation ends.
+
+        Whichever is first counts.
+        """
         if self._exchange:
             self._exchange.closes_at = time
         self._arm(time)
 
     def after_success(self, action: Callable[[str], None]) -> None:
-        """Call `action` with the verdict of a success, once it has been delivered."""
+        """Have `action` called with the verdict of a success, once it has been delivered."""
         if self._exchange:
             self._exchange.after_success = action
 
@@ -132,15 +134,15 @@ class CustomResource(CfnResource):
         return str(self._event["PhysicalResourceId"])
 
     def stay_silent(self) -> str:
-        """Send nothing: the event has been answered, or another invocation is going to."""
+        """Send nothing: the event has been answered, or another invocation will answer it."""
         self._is_silent = True
         return str(self._event["PhysicalResourceId"])
 
     def hand_over(self, invoke: Callable[[], None]) -> str:
-        """Let another invocation answer, which `invoke` starts.
+        """Let another invocation reply, which `invoke` starts.
 
-        Until it has returned, nothing answers in this invocation either. What it raises is
-        raised, and then the answer is owed here again.
+        Nothing replies in this invocation while it runs. If it raises, this invocation has to reply
+        after all.
 
         Raises:
             RepliedError: the event has been answered.
@@ -157,7 +159,7 @@ class CustomResource(CfnResource):
             if func:
                 func(self._event, self._context)
         except Exception as error:  # noqa: BLE001
-            # A defect of ours. What it says may come from the input.
+            # A defect of the function. Its message may contain input.
             _log.error("Unexpected error: %s", escape(traceback.format_exc()))
             what = escape_error(error)
             self._report = self._outcome_so_far(
@@ -183,15 +185,15 @@ class CustomResource(CfnResource):
 
         left = self._context.get_remaining_time_in_millis() / 1000
         left = min(time - self._clock.now(), left)
-        # A request that Lambda kept almost until its end still gets a look at the stack: a
-        # rollback's must not fail.
+        # A request that Lambda kept almost until its end still gets a look at the stack: one of a
+        # rollback must not fail.
         self._timer = self._clock.timer(max(0.0, left - EXPIRY_MARGIN, left / 4), expire)
 
     def _cfn_response(self, event: object) -> None:  # noqa: ARG002
         self._send()
 
     def _send(self, status: str | None = None, reason: str = "") -> None:
-        """Called by crhelper with a status and a reason where it caught an error of its own."""
+        """Reply. crhelper passes a status and a reason if it caught an error of its own."""
         if self._exchange is None:
             return
         if not self._is_silent:
@@ -201,7 +203,7 @@ class CustomResource(CfnResource):
         self._exchange.wait()
 
     def _outcome_so_far(self, why: str) -> Report | None:
-        """What the handler has done of its work, if it has begun any."""
+        """Return the report on what has been done so far, if anything has begun."""
         try:
             return self.unfinished(why) if self.unfinished else None
         except Exception:  # noqa: BLE001
@@ -221,10 +223,10 @@ class CustomResource(CfnResource):
 
 
 def cluster_of(properties: object) -> object:
-    """The cluster as the properties name it, unchecked."""
+    """Return the cluster as the properties name it, unchecked."""
     return properties.get(Property.CLUSTER_NAME) if isinstance(properties, Mapping) else None
 
 
 def log_place(context: LambdaContext) -> LogPlace:
-    """Where the log of this invocation is."""
+    """Return where the log of this invocation is."""
     return LogPlace(str(context.log_group_name or ""), str(context.log_stream_name or ""))

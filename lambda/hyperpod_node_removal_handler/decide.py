@@ -1,4 +1,4 @@
-"""What a removal does next. Pure: the reconciler is the only caller, and does what it is told."""
+"""What a removal does next: a pure decision, which the reconciler carries out."""
 
 import math
 from collections.abc import Iterator
@@ -37,7 +37,7 @@ class Schedule:
     """When the reconciler does what, in seconds of the clock."""
 
     deadlines: timing.Deadlines
-    stage: WaitFor
+    wait_for: WaitFor
     """How far the removal must get."""
     retry_until: float
     """When `RetryFor` is over: the last request is made then."""
@@ -60,7 +60,7 @@ class Schedule:
             self.next_request_at = min(self.next_request_at, self.retry_until)
 
     def awaits_cluster(self, removal: Removal, now: float) -> bool:
-        """Whether the cluster may still be changing through this removal, whose nodes have left."""
+        """Return whether the cluster may still be changing after this removal's nodes have left."""
         reached_at = now if self.reached_at is None else self.reached_at
         is_over = self.is_cluster_settled or now >= reached_at + self.settle_for
         return bool(removal.lowered_by_group) and not is_over
@@ -68,7 +68,7 @@ class Schedule:
 
 def decide(removal: Removal, schedule: Schedule, now: float, *, listed_at: float) -> Step:
     """Return what to do next. `listed_at` is when the nodes were listed."""
-    has_reached = removal.has_reached(schedule.stage)
+    has_reached = removal.has_reached(schedule.wait_for)
     if has_reached and not schedule.awaits_cluster(removal, now):
         return Step.FINISH
     if now >= schedule.deadlines.deadline:
@@ -90,9 +90,9 @@ def _request(removal: Removal, schedule: Schedule, now: float, listed_at: float)
 
 
 def needs_listing(removal: Removal, now: float, listed_at: float) -> bool:
-    """Whether the guards have to be checked once more, against a listing, before a request.
+    """Return whether the guards must be checked again, against a listing, before a request.
 
-    They hold until a request may have been carried out.
+    They apply until a request may have been carried out.
     """
     may_break = removal.is_guarded and not removal.has_begun
     return may_break and now - listed_at >= timing.LISTING_MAX_AGE

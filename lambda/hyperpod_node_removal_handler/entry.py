@@ -1,8 +1,7 @@
-"""What Lambda imports: the function, or what answers in its place where it cannot be loaded.
+"""What Lambda imports: the function, or a handler that replies if the function cannot be loaded.
 
-An import that fails is an invocation that nobody answers, and a stack that waits until its
-ServiceTimeout. The SDK is the runtime's and may change without a deployment, so what is needed here
-is the standard library's.
+Without a reply, the stack waits until its ServiceTimeout. The SDK is the runtime's and may change
+without a deployment, so this module needs only the standard library.
 """
 
 import json
@@ -17,10 +16,10 @@ _TRIES = 3
 
 
 def answering(error: Exception) -> Callable[[Any, Any], None]:
-    """A handler that answers each event with the error that kept the function from loading.
+    """Return a handler that answers each event with the error that kept the function from loading.
 
-    A Delete succeeds, as ever. Everything else fails: whether it comes from a rollback cannot be
-    found out, and to be told at once is better than to wait for nothing.
+    A Delete succeeds, as always. Everything else fails: whether it comes from a rollback cannot be
+    determined, and an immediate error is better than a timeout.
     """
     what = escape_error(error)
 

@@ -1,4 +1,4 @@
-"""What surrounds the properties of a custom resource event: whom to answer, and about what."""
+"""The envelope of a custom resource event: where the reply goes, and which resource it is about."""
 
 import re
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ class EnvelopeError(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class Envelope:
-    """What surrounds the properties: whom the reply goes to, and which resource it is about."""
+    """An event without its properties."""
 
     request_type: str
     """`Create`, `Update` or `Delete`."""
@@ -29,9 +29,9 @@ class Envelope:
     request_id: str
     logical_resource_id: str
     response_url: str = field(repr=False)
-    """Presigned: whoever has it can answer in our name. Never logged."""
+    """Presigned: anyone who has it can reply in the function's name. Never logged."""
     physical_resource_id: str
-    """The same in every reply of the resource, or CloudFormation takes it for a replacement."""
+    """The same in every reply for the resource: CloudFormation takes a new one as a replacement."""
 
     @classmethod
     def from_event(cls, event: object) -> Self:
@@ -60,9 +60,9 @@ class Envelope:
 
     @property
     def sent_at(self) -> float | None:
-        """When CloudFormation sent the request, in seconds since the epoch, as its URL tells.
+        """When CloudFormation sent the request, in seconds since the epoch.
 
-        None where the URL does not tell: it has neither `X-Amz-Date` nor `Expires`.
+        None if the URL has neither `X-Amz-Date` nor `Expires`.
         """
         try:
             query = parse_qs(urlsplit(self.response_url).query)
@@ -74,7 +74,7 @@ class Envelope:
             return None
 
     def as_event(self, properties: object) -> dict[str, object]:
-        """The event that it came with, with nothing in it but what CloudFormation sends."""
+        """Return the event with these properties and the keys that CloudFormation sends."""
         return {
             "RequestType": self.request_type,
             "StackId": self.stack_id,
@@ -87,10 +87,10 @@ class Envelope:
 
 
 def derived_physical_resource_id(stack_id: str, logical_resource_id: str) -> str:
-    """The physical resource id of a resource that is being created.
+    """Return the physical resource id of a resource that is being created.
 
-    It depends on nothing that can change while the resource lives, so a reply after a crash or a
-    timeout carries the same one. For example
+    It depends on nothing that can change during the life of the resource, so a reply after a crash
+    or a timeout has the same one. For example
     `hyperpod-node-removal/ml-stack/Removal4F2A91C0/6d1f0c2e`.
     """
     stack = re.match(_STACK_ID, stack_id)

@@ -1,7 +1,8 @@
-"""Handing a removal over to a fresh invocation of the function, when its own time is running out.
+"""Re-invoking the function when the time of this invocation runs out.
 
-The successor gets the request's envelope and a `Continuation`: all it needs to go on, compressed,
-since 3,000 nodes in plain JSON would not fit the payload of an asynchronous invocation.
+The next invocation gets the envelope of the request and a `Continuation`: the whole state of the
+removal, compressed, since 3,000 nodes in plain JSON do not fit the payload of an asynchronous
+invocation.
 """
 
 import base64
@@ -24,16 +25,16 @@ from hyperpod_node_removal_handler.request import RemovalRequest, RequestError
 from hyperpod_node_removal_handler.stack import Operation
 
 KEY: Final = "Continuation"
-"""Key of the event that marks a successor's. A template cannot set it: what comes from a template
-is below `ResourceProperties`."""
+"""Key of the event that holds the continuation. A template cannot set it: its values are all below
+`ResourceProperties`."""
 MAX_INVOCATIONS: Final = 10
 """Invocations in one chain. Lambda stops a function that goes on invoking itself after about 16
 (recursive loop detection); an hour takes 5."""
 _TEXT_MAX: Final = 250_000
-"""Characters of a continuation: the payload of an asynchronous invocation is 256 KB at the least.
-Only what a hook says of thousands of nodes, to each another thing, can be longer."""
+"""Characters of a continuation: the payload of an asynchronous invocation is at least 256 KB. Only
+thousands of different messages of a hook are longer."""
 _MESSAGES_CUT: Final = (100, 30, 0)
-"""Characters that are left of each message, in turn, until the whole fits."""
+"""Characters that are kept of each message, in turn, until the whole fits."""
 _UNREADABLE: Final = (
     binascii.Error,
     zlib.error,
@@ -44,9 +45,9 @@ _UNREADABLE: Final = (
     TypeError,
     ValueError,
 )
-"""What a text that is no continuation raises on the way."""
+"""Raised while a text that is no continuation is decoded."""
 _MAX_BYTES: Final = 16 * 1024 * 1024
-"""Bytes a continuation may unfold to. 3,000 nodes take about 1 MB."""
+"""Bytes of a decompressed continuation. 3,000 nodes take about 1 MB."""
 
 
 @dataclass(frozen=True)
@@ -54,8 +55,7 @@ class Continuation:
     """A removal between two invocations.
 
     Another version of the function may read it, after an update of the provider or its rollback.
-    Keys that a version does not know are ignored. One that it needs and does not find is an error:
-    "not there" must not be taken for "approved".
+    Unknown keys are ignored. A missing key is an error: it must not be read as "approved".
     """
 
     request: RemovalRequest
@@ -63,21 +63,21 @@ class Continuation:
     started: float
     """When CloudFormation sent the request, in seconds since the epoch."""
     invocation: int
-    """The invocation this is for; the first of a chain is 1."""
+    """The number of the invocation that this is for; the first is 1."""
     target_counts_before: Mapping[str, int] = field(default_factory=dict)
     """Instances that each group was to have when the removal began."""
     operation: Operation | None = None
-    """The stack operation that the request belongs to. None: the stack was not clear yet."""
+    """The stack operation that the request belongs to. None: not known yet."""
     approved_at: float | None = None
-    """Since when nodes may be requested: the plan was made, its guards held and the hook, if there
-    is one, did not veto it. None: that is still to come."""
+    """Since when nodes may be requested: the plan was made, its guards were met, and the hook, if
+    there is one, did not veto it. None: that is still to come."""
     reached_at: float | None = None
     """When the last node was seen to have left."""
     verdict: str = ""
-    """What the stack's events are still to show of a removal that has been reported."""
+    """The verdict to signal, for a removal that has been reported."""
 
     def to_text(self) -> str:
-        """Return it as text for an event. What was said of nodes is cut as far as it must be."""
+        """Return it as text for an event. Messages about nodes are cut as far as necessary."""
         plain = asdict(self)
         text = _packed(plain)
         for most in _MESSAGES_CUT:
@@ -108,7 +108,7 @@ class Continuation:
 def hand_over(
     client: BaseClient, function: str, envelope: Envelope, continuation: Continuation
 ) -> None:
-    """Invoke `function` (an ARN) asynchronously with all it needs to go on.
+    """Invoke `function` (an ARN) asynchronously with the state of the removal.
 
     Raises:
         aws.AwsError: it was not invoked, or that is not known.
@@ -129,7 +129,7 @@ def _packed(plain: Mapping[str, Any]) -> str:
 
 
 def _printed(unpacked: bytes) -> str:
-    """JSON of printable texts only, as all are by the time that a removal is handed over."""
+    """Decode JSON that has only printable texts, as `to_text` writes it."""
     text = unpacked.decode("ascii")
     if not text.isprintable() or "\\" in text.replace(r"\\", "").replace(r"\"", ""):
         raise ValueError
@@ -163,5 +163,5 @@ def _typed(kind: Any, plain: Any) -> Any:
 
 @cache
 def _members(kind: Any) -> Mapping[str, Any] | None:
-    """Types of the fields of a dataclass by name. None: it is none."""
+    """Return the types of the fields of a dataclass by name. None: it is not a dataclass."""
     return {one.name: one.type for one in fields(kind)} if is_dataclass(kind) else None

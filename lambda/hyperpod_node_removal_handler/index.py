@@ -1,7 +1,7 @@
-"""The entry of the function: which request leads to what.
+"""The handlers of the three request types.
 
-Create and Update run the removal. Delete, and everything a rollback sends, leave the cluster alone
-and succeed: a removal cannot be undone, and a failure here would leave the stack stuck.
+Create and Update run the removal. Delete, and every request of a rollback, leave the cluster alone
+and succeed: a removal cannot be undone, and a failure would leave the stack stuck.
 """
 
 import logging
@@ -44,7 +44,7 @@ handler = CustomResource(clock, extra_keys=["OldResourceProperties", handover.KE
 @handler.create
 @handler.update
 def remove(event: Mapping[str, Any], context: LambdaContext) -> str:
-    """Remove the nodes of a new or changed resource, or go on with an earlier invocation's."""
+    """Remove the nodes of a new or changed resource, or continue an earlier invocation."""
     try:
         work = _work(event)
     except RequestError as error:
@@ -64,14 +64,14 @@ def remove(event: Mapping[str, Any], context: LambdaContext) -> str:
 
 @handler.delete
 def delete(event: Mapping[str, Any], context: LambdaContext) -> str:  # noqa: ARG001
-    """Let go of the resource. Nothing is called: the nodes stay as they are."""
+    """Succeed without a call to AWS: the nodes stay as they are."""
     sentence = "The resource was deleted; the cluster was not changed."
     cluster = cluster_of(event["ResourceProperties"])
     return handler.respond(report.untouched(Outcome.DELETED, cluster, sentence))
 
 
 def _work(event: Mapping[str, Any]) -> Continuation:
-    """Read what is to be done.
+    """Parse the event.
 
     Raises:
         RequestError: the properties, or the continuation, do not describe a removal.
@@ -90,7 +90,7 @@ def _work(event: Mapping[str, Any]) -> Continuation:
 
 
 def _sent_at(event: Mapping[str, Any]) -> float:
-    """Return when CloudFormation sent the request: all of its time counts from then."""
+    """Return when CloudFormation sent the request, from which all its time counts."""
     now, sent_at = clock.now(), Envelope.from_event(event).sent_at
     if sent_at is None:
         return now
@@ -115,7 +115,7 @@ def _deadlines(started: float, service_timeout: float, context: LambdaContext) -
 
 
 def _reconcile(work: Continuation, event: Mapping[str, Any], context: LambdaContext) -> str:
-    """Do the share of this invocation, and then report or hand over."""
+    """Do this invocation's share of a removal, and then report or re-invoke the function."""
     request, log = work.request, log_place(context)
     deadlines = _deadlines(work.started, request.service_timeout, context)
     stack = _watch(event, deadlines, outage=max(timing.OUTAGE, request.retry_for), work=work)
@@ -160,29 +160,29 @@ def _reconcile(work: Continuation, event: Mapping[str, Any], context: LambdaCont
 def _on_success(
     work: Callable[[], Continuation], event: Mapping[str, Any], context: LambdaContext
 ) -> None:
-    """Signal the wait condition that this deployment has, if any, once a success is reported.
+    """Signal this deployment's wait condition, if it has one, once a success is reported.
 
-    An invocation with little time left lets a fresh one do it.
+    An invocation with little time left re-invokes the function for that.
     """
 
     def signal(verdict: str) -> None:
-        told = replace(work(), verdict=verdict)
+        successor = replace(work(), verdict=verdict)
         left = context.get_remaining_time_in_millis() / 1000
         if left >= timing.SIGNAL_RESERVE:
-            _signal(told, event, context)
+            _signal(successor, event, context)
             return
         try:
-            # What is left after that is for the event that announces the end.
-            _hand_over(told, event, context, min(timing.HAND_OVER_RETRY, left / 2))
+            # The rest of the time is for the event that announces the end.
+            _hand_over(successor, event, context, min(timing.HAND_OVER_RETRY, left / 2))
         except aws.AwsError as error:
-            _log.error("%s was not signaled: %s", told.request.verdict_condition, error)
+            _log.error("%s was not signaled: %s", successor.request.verdict_condition, error)
 
     if work().request.verdict_condition:
         handler.after_success(signal)
 
 
 def _signal(work: Continuation, event: Mapping[str, Any], context: LambdaContext) -> None:
-    """Have the stack's events show the verdict of a removal that has been reported."""
+    """Signal the verdict of a removal that has been reported, for the stack's events."""
     now, remaining = clock.now(), context.get_remaining_time_in_millis() / 1000
     until = now + min(timing.SIGNAL_FOR, remaining - timing.REPLY_MARGIN)
     client = aws.client("cloudformation")
@@ -250,8 +250,8 @@ def _not_updating(
 def _refused(event: Mapping[str, Any], context: LambdaContext, error: RequestError) -> Report:
     """Report on properties that do not describe a removal.
 
-    A rollback may bring back properties that an older version of the function accepted. They must
-    not make it fail, so before an Update is refused the stack is asked.
+    A rollback may send properties that an older version of the function accepted. They must not
+    make it fail, so the stack is looked at before an Update is refused.
     """
     untouched = "" if handover.KEY in event else "Nothing was removed."
     if event["RequestType"] == "Update":
@@ -271,7 +271,7 @@ def _refused(event: Mapping[str, Any], context: LambdaContext, error: RequestErr
 
 
 def _instances_on(host_names: Sequence[str], cluster: object) -> tuple[str, ...]:
-    """Return the instances on hosts that were named in place of ids, for people to use."""
+    """Return the instances on hosts that were named in place of ids."""
     if not host_names or not isinstance(cluster, str) or validate_cluster_name(cluster):
         return ()
     with suppress(aws.AwsError):

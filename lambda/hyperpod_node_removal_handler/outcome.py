@@ -104,8 +104,9 @@ def code_of(node: RequestedNode) -> str:
 
 
 def verdict(outcome: Outcome, result: Result) -> str:
-    """Return the outcome with its counts. For example
-    `2 of 7 nodes not removed from ml-cluster (5 removed).`
+    """Return the outcome with its counts.
+
+    For example `2 of 7 nodes not removed from ml-cluster (5 removed).`
     """
     cluster = escape(result.cluster_name)
     if result.objections:
@@ -139,10 +140,10 @@ def _nodes(count: int) -> str:
 
 
 def signal_id(outcome: Outcome, nodes: Mapping[Phase, Sequence[RequestedNode]]) -> str:
-    """Return a verdict in the 64 characters of a signal, for example `5 of 5 removed` or
-    `1 of 5 not removed: NodeIdInUse i-0123456789abcdef0`.
+    """Return the verdict in the 64 characters of a signal.
 
-    The last code that there is room for may be `+2 more`.
+    For example `5 of 5 removed` or `1 of 5 not removed: NodeIdInUse i-0123456789abcdef0`. The last
+    code that there is room for may be `+2 more`.
     """
     verbs = {Outcome.PLANNED: "would be removed", Outcome.ACCEPTED: "accepted"}
     verb = verbs.get(outcome, "removed")
@@ -201,8 +202,9 @@ class RemovalSummary:
 
 
 def reason(head: str, result: Result, log: LogPlace) -> str:
-    """Return `head`, the failed nodes by code, and the log stream, and as far as there is room what
-    the service said and what to do next.
+    """Return `head`, the failed nodes by code, and the log stream.
+
+    If there is room, also the service's messages and what to do next.
     """
     room = REASON_MAX_BYTES - len(log.sentence)
     head = truncate(head, room)

@@ -1,4 +1,4 @@
-"""The plan of a removal, made over the whole set before anything is asked for, and its guards."""
+"""The plan of a removal, made for the whole set before the first request, and its guards."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -19,7 +19,7 @@ _WORDS: Final = {
     Phase.FAILED: "refused",
 }
 _MAX_LISTINGS: Final = 10
-"""Listings for one plan. Two are enough, unless they do not agree."""
+"""Listings for one plan. Two are enough if they agree."""
 
 
 class PlanRow(NamedTuple):
@@ -54,8 +54,8 @@ class Plan:
 
     nodes: tuple[RequestedNode, ...]
     remaining: Counter[str]
-    """Nodes that would remain in each instance group. Those that have no instance, have failed, or
-    are leaving already do not count: they do no work."""
+    """Nodes that would remain in each instance group. Those without an instance, in `Failure`, or
+    already leaving do not count: they do no work."""
     groups: frozenset[str]
     """All instance groups of the cluster."""
 
@@ -74,13 +74,13 @@ class Plan:
 
     @property
     def to_remove(self) -> tuple[Node, ...]:
-        """The nodes that would be asked for."""
+        """The nodes that would be requested."""
         return tuple(node.node for node in self.nodes if node.phase is Phase.WAITING and node.node)
 
     def broken(self, guards: Guards) -> tuple[str, ...]:
-        """A phrase for each guard that the plan breaks; none if it may be carried out.
+        """Return a phrase for each guard that the plan violates; none if it may be carried out.
 
-        A plan that removes nothing breaks no guard but that on missing nodes.
+        A plan that removes nothing can violate only `MissingNodes`.
         """
         if not self.to_remove:
             return tuple(self._missing(guards))
@@ -93,11 +93,11 @@ class Plan:
         )
 
     def rows(self) -> tuple[PlanRow, ...]:
-        """The plan as a table, in the order of the set."""
+        """Return the plan as a table, in the order of the set."""
         return tuple(_row(node) for node in self.nodes)
 
     def by_group(self) -> dict[str, GroupPlan]:
-        """The instance groups that would lose nodes, by name."""
+        """Return the instance groups that would lose nodes, by name."""
         going = Counter(node.group for node in self.to_remove)
         return {group: GroupPlan(going[group], self.remaining[group]) for group in sorted(going)}
 
@@ -161,11 +161,11 @@ def make_plan(
     Args:
         removal: what is to be removed.
         description: the cluster.
-        nodes: lists its nodes. Taken again as long as a node of the set was missed once only: it
+        nodes: lists its nodes. Repeated as long as a node of the set was missing only once: it
             must not escape the guards and the hook.
 
     Raises:
-        aws.AwsError: the nodes could not be listed, or each listing lacks other ones.
+        aws.AwsError: the nodes could not be listed, or the listings do not agree.
     """
     removal = removal.with_controllers(description.controller_groups)
     for _ in range(_MAX_LISTINGS):

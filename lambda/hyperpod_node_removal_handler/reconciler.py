@@ -1,8 +1,8 @@
-"""One removal from the first look to the report: observe, decide, act, wait.
+"""The reconcile loop of one removal: observe, decide, act, wait.
 
-The reconciler owns the state of a removal and is the only one that changes it. Where a promise is
-kept: `_request_removals` looks at the stack before each request; `_observe` checks the guards until
-a request may have been carried out; whatever waits does so by `StackWatch.sleep`.
+Only the reconciler changes the state of a removal. `_request_removals` looks at the stack before
+each request, `_observe` checks the guards until a request may have been carried out, and every wait
+is a `StackWatch.sleep`.
 """
 
 import logging
@@ -44,19 +44,19 @@ _log = logging.getLogger(__name__)
 
 
 class RefusedError(Exception):
-    """The plan must not be carried out: a guard is broken, or the hook does not approve."""
+    """The plan must not be carried out: a guard is violated, or the hook does not approve."""
 
     def __init__(self, *phrases: str, code: FailureCode = FailureCode.GUARDED) -> None:
         super().__init__("; ".join(phrases))
         self.phrases = phrases
-        # Kept and logged for each node; `phrases` are for the verdict.
+        # Stored and logged for each node; `phrases` are for the verdict.
         self.refusal = Refusal(code, truncate_middle(escape(str(self)), aws.MESSAGE_MAX))
 
 
 class Reconciler:
     """Drives one removal against a cluster.
 
-    `removal` is its state, and may be read from any thread.
+    `removal` is its state, which any thread may read.
     """
 
     def __init__(
@@ -70,16 +70,16 @@ class Reconciler:
         hook: Hook | None = None,
         has_replied: Callable[[], bool] = lambda: False,
     ) -> None:
-        """Take up a removal.
+        """Begin or continue a removal.
 
         Args:
-            work: what is asked for, and how far an earlier invocation got.
-            cluster: the cluster it is asked of.
+            work: the request, and the state that an earlier invocation left.
+            cluster: the cluster.
             stack: the stack of the resource, looked at before every request.
             clock: tells the time.
-            deadlines: the time there is.
-            hook: the function that is asked first.
-            has_replied: tells whether CloudFormation has been answered meanwhile.
+            deadlines: the time for the removal and for this invocation.
+            hook: the function that must approve first.
+            has_replied: whether CloudFormation has been answered meanwhile.
         """
         request = self._request = work.request
         self._cluster = cluster
@@ -97,7 +97,7 @@ class Reconciler:
         self._may_be_busy = False
         self._is_listed_again = False
         self._final: ClusterDescription | None = None
-        """The cluster as it was after the last node had left."""
+        """The cluster after the last node had left."""
         self._warned: set[str] = set()
         self._logged: dict[str, int] = {}
         self._logged_at = self._began
@@ -118,7 +118,7 @@ class Reconciler:
 
     @property
     def continuation(self) -> Continuation:
-        """What the next invocation needs to go on."""
+        """The state for the next invocation."""
         return replace(
             self._work,
             removal=self.removal,
@@ -130,11 +130,11 @@ class Reconciler:
         )
 
     def run(self) -> Result | None:
-        """Run until there is something to report, or None where it is time to hand over.
+        """Run until there is a result. Returns None if the next invocation must continue.
 
         Raises:
-            StackNotUpdatingError: the stack did not want it before anything was requested.
-            RepliedError: CloudFormation was answered while a call was under way.
+            StackNotUpdatingError: the operation ended before anything was requested.
+            RepliedError: CloudFormation was answered during a call.
         """
         try:
             result = self._run_forward()
@@ -146,7 +146,7 @@ class Reconciler:
         return result
 
     def end(self, why: str) -> Result:
-        """End a removal that `run` did not bring to its end and nobody goes on with."""
+        """End a removal that `run` did not finish and no invocation can continue."""
         result = self.result_so_far(why)
         self._release(result.removal)
         return result
@@ -155,7 +155,7 @@ class Reconciler:
         try:
             result = self._run()
             if result and self._stack.operation is None:
-                # No failure is reported before it is clear that it would not fail a rollback.
+                # No failure is reported before it is certain that it does not fail a rollback.
                 with suppress(aws.AwsError):
                     self._stack.require_forward()
         except StackNotUpdatingError as error:
@@ -199,14 +199,15 @@ class Reconciler:
         self._schedule.retry_until = min(self._deadlines.deadline, retry_until)
         while not self._has_replied():
             now = self._clock.now()
-            if self.removal.has_reached(self._schedule.stage) and self._schedule.reached_at is None:
+            has_reached = self.removal.has_reached(self._schedule.wait_for)
+            if has_reached and self._schedule.reached_at is None:
                 self._schedule.reached_at = now
             step = decide(self.removal, self._schedule, now, listed_at=self._watch.listed_at)
             if step is Step.HAND_OVER:
                 return None
             if step in {Step.FINISH, Step.EXPIRE}:
                 why = f"time ran out after {round(now - self._deadlines.started)} s"
-                self.removal = self.removal.stop(why, self._schedule.stage)
+                self.removal = self.removal.stop(why, self._schedule.wait_for)
                 self._log_progress()
                 return self._result()
             self._act(step)
@@ -238,7 +239,7 @@ class Reconciler:
         return description
 
     def _observe(self) -> None:
-        """Look at the nodes. Until a request may have been carried out, the guards hold."""
+        """Look at the nodes, and check the guards until a request may have been carried out."""
         if self.removal.has_begun or not self.removal.is_guarded or self._description is None:
             is_due = self._is_request_due()
             self.removal = self._watch.look(self.removal, is_due=is_due)
@@ -246,7 +247,7 @@ class Reconciler:
                 self.removal = self._watch.look(self.removal)
             return
         self.removal, plan = make_plan(self.removal, self._description, self._watch.list_nodes)
-        # What was there before and is gone now is no typing error.
+        # A node that was present and is gone now is no typing error.
         self._checked(plan, replace(self._guards, missing_nodes=MissingNodes.ACCEPT))
 
     def _is_request_due(self) -> bool:
@@ -270,8 +271,8 @@ class Reconciler:
         self._warn()
         guards = self._guards
         if self.removal.is_seen_under_way or self.removal.is_asked:
-            # Another copy of the request, or an invocation before, may have seen it: a missing node
-            # is no typing error.
+            # Another copy of the request, or an earlier invocation, may have seen the node that is
+            # missing: it is no typing error.
             guards = replace(guards, missing_nodes=MissingNodes.ACCEPT)
         plan = self._checked(plan, guards)
         if self._hook and self._request.is_dry_run:
@@ -279,7 +280,7 @@ class Reconciler:
         return plan
 
     def _checked(self, plan: Plan, guards: Guards) -> Plan:
-        """Return a plan that breaks no guard. One is broken only if two listings say so."""
+        """Return a plan that violates no guard. A violation has to be seen in two listings."""
         if self._description and plan.broken(guards):
             self.removal, plan = make_plan(self.removal, self._description, self._watch.list_nodes)
         if phrases := plan.broken(guards):
@@ -287,26 +288,26 @@ class Reconciler:
         return plan
 
     def _approve(self, plan: Plan, description: ClusterDescription) -> float:
-        """Have the hook, if there is one, asked. Returns since when nodes may be requested."""
+        """Ask the hook, if there is one. Returns since when nodes may be requested."""
         if self._hook is None:
             return self._deadlines.started
         if not plan.to_remove:
-            # Whatever turns up from now on, the hook has not been asked about.
+            # Nodes that appear from now on have not been approved.
             self.removal = replace(self.removal, needs_approval=True)
             return self._deadlines.started
         self._require_forward()
-        # These calls look at the stack themselves, so they are not made beside a timer that does.
+        # These calls poll the stack themselves, so no timer polls it meanwhile.
         nodes = self._watch.with_hostnames(plan.to_remove, self._hook_deadline())
         refused: RefusedError | None = None
         try:
             while (again_at := self._ask_hook(self._hook, nodes, description)) is not None:
-                # No question is begun that this invocation may not hear the answer to.
+                # The hook is not invoked if this invocation may end before it answers.
                 last = self._deadlines.hand_over_at - timing.LAST_QUESTION
                 self._stack.sleep(min(again_at, last) - self._clock.now())
                 self._require_forward()
         except RefusedError as error:
             refused = error
-        # It may turn out to be a request of the rollback, which must not fail for a veto.
+        # The request may turn out to be one of a rollback, which a veto must not fail.
         with suppress(aws.AwsError):
             self._stack.require_forward()
         if refused:
@@ -321,16 +322,16 @@ class Reconciler:
         wanted = min(now + BEFORE_REMOVAL_MAX, self._deadlines.deadline - timing.HOOK_RESERVE)
         least = (min(wanted, hand_over_at) - self._began) / 2
         if self.removal.is_asked:
-            least = timing.LAST_QUESTION  # It answers soon, if only "not yet".
+            least = timing.LAST_QUESTION  # Its answer is due soon, even if it is "not yet".
         if hand_over_at - now <= least:
-            # Much of this invocation is over already, and one alone waits for the hook.
+            # Too little of this invocation is left, and no other can wait for the same answer.
             raise timing.HandOverDue
         return min(wanted, hand_over_at)
 
     def _ask_hook(
         self, hook: Hook, nodes: Sequence[Node], description: ClusterDescription
     ) -> float | None:
-        """Return when the hook is to be asked again. None: it has decided.
+        """Invoke the hook. Returns when to invoke it again, or None if it has decided.
 
         Raises:
             RefusedError: nothing may be removed.
@@ -359,7 +360,7 @@ class Reconciler:
         return None
 
     def _release(self, removal: Removal) -> None:
-        """Notify the hook of the nodes that stay. Whatever comes of it changes no result."""
+        """Notify the hook of the nodes that stay. Errors are only logged."""
         nodes = removal.to_release
         if not nodes or self._hook is None:
             return
@@ -379,7 +380,7 @@ class Reconciler:
     # Act -------------------------------------------------------------------------------------
 
     def _require_forward(self) -> None:
-        """Look at the stack, and raise unless something may be done for this request now."""
+        """Look at the stack. Raises unless it is going forward and has no reply yet."""
         self._stack.require_forward()
         if self._has_replied():
             raise RepliedError
@@ -395,7 +396,7 @@ class Reconciler:
                 if now >= self._deadlines.end:
                     break
                 if self._must_observe(now):
-                    return  # The rest is still due, after a listing.
+                    return  # The remaining requests follow after a listing.
                 parts = self._send(requests.popleft())
                 if parts is None:
                     break
@@ -403,19 +404,19 @@ class Reconciler:
         self._schedule.requested(self._clock.now())
 
     def _must_observe(self, now: float) -> bool:
-        """Whether the look at the stack took so long that the guards have to be checked once more.
+        """Return whether the look at the stack took so long that the guards must be checked again.
 
-        Once, and not again and again where every look does.
+        They are checked again only once, even if every look is slow.
         """
         is_stale = needs_listing(self.removal, now, self._watch.listed_at)
         self._is_listed_again = is_stale and not self._is_listed_again
         return self._is_listed_again
 
     def _send(self, request: DeleteRequest) -> tuple[DeleteRequest, ...] | None:
-        """Send one request. The stack was looked at immediately before.
+        """Send one request, immediately after a look at the stack.
 
-        Returns the parts of it that have to be sent each by itself, or None if no more can be sent
-        in this round.
+        Returns the parts of it that must be sent separately, or None if no more can be sent in this
+        round.
         """
         before = replace(self.removal, was_requested=True)
         self.removal = before.send(request)
@@ -439,10 +440,10 @@ class Reconciler:
         return ()
 
     def _deferred(self, before: Removal, request: DeleteRequest, error: aws.AwsError) -> Removal:
-        """Return what a request makes of the removal that came to nothing for now.
+        """Return the removal after a request that had no effect for now.
 
         Raises:
-            aws.AwsError: it will not come to anything later either.
+            aws.AwsError: retrying does not help.
         """
         deferral = Refusal.of(error)
         match error:
@@ -450,12 +451,12 @@ class Reconciler:
                 self._may_be_busy = True
                 return before.defer(replace(deferral, code=FailureCode.CLUSTER_BUSY))
             case aws.TransientError():
-                # Throttling refuses a request before anything is done. Otherwise the answer was
-                # lost, and the request may have been carried out.
+                # A throttled request had no effect. Otherwise the answer was lost, and the request
+                # may have been carried out.
                 is_lost = not isinstance(error, aws.ThrottledError)
                 return before.attempt_failed(request, deferral, may_have_been_requested=is_lost)
             case aws.AccessDeniedError() if self._clock.now() < self._deadlines.denied_until:
-                # The permission may be as new as the removal, and still be spreading.
+                # The permission may be new and still be spreading.
                 denied_until = self._deadlines.denied_until
                 self._schedule.retry_until = max(self._schedule.retry_until, denied_until)
                 return before.defer(deferral)
@@ -463,7 +464,7 @@ class Reconciler:
         raise error
 
     def _is_busy(self) -> bool:
-        """Look whether the cluster is in transition, so that it refuses every request."""
+        """Describe the cluster. Returns whether it is in transition, and refuses every request."""
         description = self._describe()
         if self._may_be_busy:
             message = f"the cluster is in status {description.status}"
@@ -473,7 +474,7 @@ class Reconciler:
     # Report ----------------------------------------------------------------------------------
 
     def result_so_far(self, interruption: str) -> Result:
-        """Tell what is known at this moment, from any thread and without a call."""
+        """Return what is known at this moment, from any thread and without a call."""
         now, removal = self._clock.now(), self.removal
         return Result(
             cluster_name=self._description.name if self._description else self._cluster.name,
@@ -491,20 +492,20 @@ class Reconciler:
         self._warn()
         result = self.result_so_far(interruption)
         if self._description is None or self._clock.now() >= self._deadlines.deadline:
-            return result  # What is left of the time is for the reply.
+            return result  # The remaining time is for the reply.
         try:
             description = self._final if self._schedule.is_cluster_settled else None
             description = description or self._cluster.describe()
         except aws.AwsError:
             return result
-        # What to write back into a template: of the groups that lost nodes first.
+        # The counts to write back into a template: those of the groups that lost nodes first.
         lowered = self.removal.lowered_by_group
         counts = description.target_counts
         groups = sorted(counts, key=lambda group: (group not in lowered, group))
         return replace(result, target_counts={group: counts[group] for group in groups})
 
     def _interrupted(self, error: aws.AwsError) -> Result:
-        """Report on a removal that an error of AWS has ended."""
+        """Return the result of a removal that an AWS error has ended."""
         if isinstance(error, aws.ResourceNotFoundError) and error.operation != "DescribeStacks":
             was_there = self._description is not None or self._approved_at is not None
             if not was_there and not self._request.changes_settings_only:
@@ -517,7 +518,7 @@ class Reconciler:
         return self._result(outcome.interrupted(error, has_begun=self.removal.has_begun))
 
     def _is_cluster_gone(self) -> bool:
-        """Whether it is the cluster that was not found, and not something it depends on."""
+        """Return whether the cluster was not found, and not a resource that it depends on."""
         try:
             self._cluster.describe()
         except aws.AwsError as error:
@@ -541,7 +542,7 @@ class Reconciler:
             self._warned.add(sentence)
 
     def _log_progress(self) -> None:
-        """Log how far it is, if that is news or the last line is old."""
+        """Log the progress if it has changed or the last line is old."""
         now = self._clock.now()
         counts = {
             "removed": self.removal.count(Phase.REMOVED),

@@ -1,6 +1,6 @@
-"""The removal as a value: which nodes it is about, and what each answer of AWS makes of them.
+"""The removal as an immutable value: its nodes, and how each response of AWS changes them.
 
-A `Removal` is told what AWS said (`observe`, `answer`, `reject`, ...) and returns the next one.
+Methods such as `observe`, `answer`, and `reject` take a response and return the next `Removal`.
 Nothing here does I/O, waits, or knows the time.
 """
 
@@ -23,20 +23,18 @@ from hyperpod_node_removal_handler.requested_node import Phase, RequestedNode
 _NO_ANSWER: Final = Refusal(
     FailureCode.NO_ANSWER, "the service's response did not mention the node"
 )
-_ON_ITS_WAY: Final = Refusal(
-    FailureCode.NO_ANSWER, "it was requested, but no response came in time"
-)
+_SENT: Final = Refusal(FailureCode.NO_ANSWER, "it was requested, but no response came in time")
 _OUT_OF_SCOPE: Final = Refusal(
     FailureCode.NOT_REQUESTED,
     "this update changes only settings; change RetryToken to remove the node",
 )
-_TURNED_UP_LATE: Final = Refusal(
+_APPEARED_LATE: Final = Refusal(
     FailureCode.GUARDED, "it was not in the cluster when the guards were checked"
 )
 SPLIT_INTO: Final = 10
-"""Parts of a request that was refused as a whole. Halves would need twice as many calls where
-every node is at fault, which is what such a refusal means; single nodes at once would need one for
-each where one malformed id is."""
+"""Parts of a request that was refused as a whole. Halves would take twice as many calls if every
+node is at fault, which is what such a refusal means, and single nodes would take one call each if
+one id is malformed."""
 
 
 @dataclass(frozen=True)
@@ -74,9 +72,9 @@ class Removal:
     controller_groups: frozenset[str] = field(default=frozenset())
     """Instance groups that run the Slurm controller."""
     was_requested: bool = False
-    """Whether the service was asked for any node, whatever came of it."""
+    """Whether a request was sent, whatever the response."""
     is_guarded: bool = False
-    """Whether there are guards: what turns up after the removal has begun was not checked."""
+    """Whether there are guards: nodes that appear after the removal has begun were not checked."""
     needs_approval: bool = False
     """Whether only nodes that the hook approved may be requested."""
 
@@ -102,13 +100,13 @@ class Removal:
         """Set the instance groups whose nodes are never requested."""
         return replace(self, controller_groups=frozenset(groups))
 
-    # What is so ------------------------------------------------------------------------------
+    # State -----------------------------------------------------------------------------------
 
-    def has_reached(self, stage: WaitFor) -> bool:
-        """Whether every node is gone, has failed for good or, for `ACCEPTED`, is leaving."""
+    def has_reached(self, wait_for: WaitFor) -> bool:
+        """Return whether every node is gone, has failed or, for `ACCEPTED`, is leaving."""
         return all(
             (node.phase.is_settled and not node.is_unsettled_look)
-            or (stage is WaitFor.ACCEPTED and node.phase is Phase.LEAVING)
+            or (wait_for is WaitFor.ACCEPTED and node.phase is Phase.LEAVING)
             for node in self.nodes
         )
 
@@ -124,12 +122,12 @@ class Removal:
 
     @property
     def is_asked(self) -> bool:
-        """Whether a hook that takes releases was asked about any node."""
+        """Whether a hook that is notified of nodes that stay was asked about any node."""
         return any(node.asked for node in self.nodes)
 
     @property
     def to_release(self) -> tuple[Node, ...]:
-        """The nodes that such a hook was asked about, and that stay in the cluster."""
+        """The nodes that such a hook was asked about and that stay in the cluster."""
         return tuple(node.asked for node in self.nodes if node.asked and node.is_staying)
 
     @property
@@ -147,11 +145,11 @@ class Removal:
         return sum(node.phase in phases for node in self.nodes)
 
     def requests(self) -> tuple[DeleteRequest, ...]:
-        """Make the fewest calls that request every waiting node, those tried least often first.
+        """Return the fewest requests for all waiting nodes, those tried least often first.
 
-        Otherwise throttling would starve the nodes at the end of the template. A request that
-        holds a logical id is full at 50, so those are filled up with instance ids before requests
-        of 99 instance ids are made.
+        Otherwise throttling would starve the nodes at the end of the template. A request with a
+        logical id holds 50 ids, so these are filled with instance ids before requests of 99
+        instance ids are made.
         """
         waiting = sorted(
             (node for node in self.nodes if node.phase is Phase.WAITING),
@@ -168,10 +166,10 @@ class Removal:
         return tuple(requests)
 
     def is_explained(self, request: DeleteRequest) -> bool:
-        """Whether a refusal of the whole request says nothing new.
+        """Return whether there is no use in splitting a request that was refused as a whole.
 
-        The API refuses a request as a whole if every node in it fails validation. For one node
-        there is nothing to take apart, and neither is there if each was refused by itself before.
+        The API refuses a whole request if every node in it fails validation. One node cannot be
+        split, and nodes that were each refused before need not be.
         """
         identifiers = frozenset(request.identifiers)
         return len(identifiers) == 1 or all(
@@ -180,10 +178,10 @@ class Removal:
             if node.identifier in identifiers and node.phase is Phase.WAITING
         )
 
-    # What a listing says ---------------------------------------------------------------------
+    # Observations ----------------------------------------------------------------------------
 
     def observe(self, listing: Listing) -> Self:
-        """Take in what the cluster shows now. A node named by both its ids becomes one."""
+        """Apply a listing. A node that is named by both its ids becomes one."""
         by_instance_id = {node.instance_id: node for node in listing.nodes if node.instance_id}
         by_logical_id = {node.logical_id: node for node in listing.nodes if node.logical_id}
 
@@ -193,13 +191,13 @@ class Removal:
                 return requested.mark_missing()
             seen = requested.observe(node)
             is_late = requested.phase is Phase.ABSENT and self.has_begun
-            return seen.fail(_TURNED_UP_LATE) if is_late and self.is_guarded else seen
+            return seen.fail(_APPEARED_LATE) if is_late and self.is_guarded else seen
 
         nodes = _merged(look(node) for node in self.nodes)
         return replace(self, nodes=tuple(self._checked(node) for node in nodes))
 
     def describe(self, requested: RequestedNode, node: Node | None) -> Self:
-        """Take in what a description of one of the nodes shows. None: it may be gone."""
+        """Apply the description of one of the nodes. None: it may be gone."""
         seen = requested.observe(node) if node else requested.mark_missing()
         return replace(
             self,
@@ -207,7 +205,7 @@ class Removal:
         )
 
     def _checked(self, requested: RequestedNode) -> RequestedNode:
-        """Fail a node that would be requested and must not be: the one place that rules on it."""
+        """Fail a node that would be requested and must not be. No other place decides that."""
         node = requested.node
         if node is None or requested.misses or requested.phase.is_settled:
             return requested
@@ -226,19 +224,17 @@ class Removal:
         return requested
 
     def cluster_deleted(self) -> Self:
-        """The cluster was deleted, and its nodes with it."""
+        """Mark all nodes as gone: the cluster was deleted."""
         return replace(self, nodes=tuple(node.mark_gone() for node in self.nodes))
 
-    # What came of a request ------------------------------------------------------------------
+    # Responses -------------------------------------------------------------------------------
 
     def send(self, request: DeleteRequest) -> Self:
-        """The request is on its way: what is so if nothing more is heard of it."""
-        return self._with(
-            request, lambda node: node.defer(_ON_ITS_WAY, may_have_been_requested=True)
-        )
+        """Note that the request is being sent, in case no response comes in time."""
+        return self._with(request, lambda node: node.defer(_SENT, may_have_been_requested=True))
 
     def answer(self, request: DeleteRequest, reply: DeleteReply) -> Self:
-        """The service took the request and says of each node whether it accepts its removal."""
+        """Apply the response to a request that the service accepted in whole or in part."""
 
         def apply(node: RequestedNode) -> RequestedNode:
             tried = node.record_attempt()
@@ -251,13 +247,13 @@ class Removal:
         return self._with(request, apply)
 
     def reject(self, request: DeleteRequest, refusal: Refusal) -> Self:
-        """The request was refused as a whole, and `is_explained`."""
+        """Apply the refusal of a whole request that is not to be split."""
         return self._with(request, lambda node: node.record_attempt().reject_with_batch(refusal))
 
     def attempt_failed(
         self, request: DeleteRequest, deferral: Refusal, *, may_have_been_requested: bool
     ) -> Self:
-        """The request was throttled, or its answer was lost: it may have been carried out."""
+        """Note that a request was throttled, or that its answer was lost."""
         return self._with(
             request,
             lambda node: node.record_attempt().defer(
@@ -266,26 +262,26 @@ class Removal:
         )
 
     def defer(self, deferral: Refusal, request: DeleteRequest | None = None) -> Self:
-        """The nodes of `request`, or all, could not be requested, through no fault of their own."""
+        """Note why the nodes of `request`, or all, could not be requested for now."""
         if request:
             return self._with(request, lambda node: node.defer(deferral))
         return self._each({Phase.WAITING}, lambda node: node.defer(deferral))
 
-    # What ends it ----------------------------------------------------------------------------
+    # Endings ---------------------------------------------------------------------------------
 
     def give_up(self) -> Self:
-        """The time for retries is over: what was refused has failed."""
+        """Fail the nodes that were refused: the time for retries is over."""
         return self._each(
             {Phase.WAITING},
             lambda node: node.fail(node.why_waiting) if node.why_waiting else node,
         )
 
     def refuse(self, refusal: Refusal) -> Self:
-        """The whole set is refused: nothing of it will be requested."""
+        """Fail all waiting nodes: the whole set is refused."""
         return self._each({Phase.WAITING}, lambda node: node.fail(refusal))
 
     def mark_asked(self, nodes: Iterable[Node]) -> Self:
-        """A hook that takes releases was asked about `nodes`."""
+        """Note the nodes that were shown to a hook that is to be notified of those that stay."""
         shown = {node.name: replace(node, message="") for node in nodes}
         return self._each(
             {Phase.WAITING},
@@ -293,17 +289,17 @@ class Removal:
         )
 
     def apply_verdict(self, veto_of: Callable[[Node], str | None]) -> Self:
-        """The hook was asked about the waiting nodes: which of them it vetoed, and why."""
-        ruled = self._each(
+        """Apply the hook's verdict to the waiting nodes."""
+        judged = self._each(
             {Phase.WAITING},
             lambda node: node.apply_veto(veto_of(node.node) if node.node else None),
         )
-        return replace(ruled, needs_approval=True)
+        return replace(judged, needs_approval=True)
 
-    def stop(self, why: str, stage: WaitFor) -> Self:
-        """The removal ends here. What has not reached `stage` has failed, because `why`."""
+    def stop(self, why: str, wait_for: WaitFor) -> Self:
+        """End the removal: nodes that have not reached `wait_for` fail, because `why`."""
         unfinished = {Phase.UNSEEN, Phase.WAITING, Phase.LEAVING}
-        return self._each(unfinished, lambda node: node.stop(why, stage))
+        return self._each(unfinished, lambda node: node.stop(why, wait_for))
 
     def _with(
         self, request: DeleteRequest, change: Callable[[RequestedNode], RequestedNode]
@@ -331,7 +327,7 @@ class Removal:
 def _merged(nodes: Iterable[RequestedNode]) -> tuple[RequestedNode, ...]:
     merged: dict[object, RequestedNode] = {}
     for node in nodes:
-        # What is not listed cannot be told to be the same, and stays by itself.
+        # Nodes that are not listed cannot be recognized as the same.
         is_listed = node.node is not None and not node.misses
         key: object = node.node if is_listed else (node.node_id, node.logical_id)
         twin = merged.get(key)

@@ -1,4 +1,4 @@
-"""Delivery of the one reply to a request, over HTTPS, to the presigned URL it came with."""
+"""Delivery of the one reply to a request, over HTTPS, to its presigned URL."""
 
 import base64
 import http.client
@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 
 _LEAST_TIMEOUT: Final = 0.5
 _LATE_PAUSE: Final = 0.25
-"""Seconds between looks at whether a reply that is on its way has been delivered."""
+"""Seconds between checks whether a reply that is being sent has been delivered."""
 
 
 class DeliveryError(Exception):
@@ -43,14 +43,14 @@ class RepliedError(Exception):
 class Responder:
     """One request of CloudFormation and its single reply.
 
-    The first `reply` wins, from whatever thread; later ones do nothing.
+    The first `reply` wins, from any thread; later ones do nothing.
     """
 
     def __init__(self, envelope: Envelope, *, clock: Clock, ends_at: float) -> None:
-        """Take a request. `ends_at` is when the invocation ends, in seconds of the clock."""
+        """Respond to a request. `ends_at` is when the invocation ends, in seconds of the clock."""
         self.envelope = envelope
         self.closes_at = ends_at
-        """When nobody waits for the reply any more."""
+        """When CloudFormation stops waiting for the reply."""
         self.after_success: Callable[[str], None] | None = None
         """What to do with the verdict of a success that has been delivered."""
         self._clock = clock
@@ -60,11 +60,11 @@ class Responder:
 
     @property
     def has_replied(self) -> bool:
-        """Whether a reply is on its way, or has been handed over to another invocation."""
+        """Whether a reply is being sent, or another invocation is going to send it."""
         return self._unanswered.locked()
 
     def reply(self, report: Report) -> None:
-        """Log the report, deliver it, then announce it. Never raises: there is nobody to tell."""
+        """Log the report, deliver it, then announce it. Never raises."""
         if not self._unanswered.acquire(blocking=False):
             return
         try:
@@ -92,18 +92,17 @@ class Responder:
             )
 
     def wait(self) -> None:
-        """Wait until the reply that somebody else has begun to send is delivered.
+        """Wait until the reply that another thread is sending is delivered.
 
-        Once the handler returns, Lambda freezes the process and whatever thread is still at it.
+        Once the handler returns, Lambda freezes the process and all its threads.
         """
         while not self._is_over and self._clock.now() < self._ends_at:
             self._clock.sleep(_LATE_PAUSE)
 
     def _log_and_deliver(self, report: Report) -> bool:
-        # The log comes first: once the reply is there, the CDK CLI fetches the last lines of it.
-        # Metrics and the command's `explain` live on these lines. Lambda drops what is below the
-        # function's ApplicationLogLevel by the line's own level ("Log-level filtering", Lambda
-        # Developer Guide), so theirs is never less.
+        # The log comes first: once the reply is there, the CDK CLI fetches its last lines. Metrics
+        # and the command's `explain` are made from them. Lambda drops lines below the function's
+        # ApplicationLogLevel ("Log-level filtering", Lambda Developer Guide), so theirs is raised.
         least = _log.getEffectiveLevel()
         for line in report.lines:
             _log.log(max(line.level, least), line.text, extra=dict(line.fields))
@@ -122,10 +121,10 @@ class Responder:
 
     @contextmanager
     def claimed(self) -> Iterator[None]:
-        """Keep anyone from replying, for good unless the block raises.
+        """Keep all threads from replying, for good unless the block raises.
 
         Raises:
-            RepliedError: somebody has replied already.
+            RepliedError: another thread has replied already.
         """
         if not self._unanswered.acquire(blocking=False):
             raise RepliedError
@@ -153,12 +152,12 @@ class Responder:
 
 
 def put(url: str, body: bytes, timeout: float) -> None:
-    """PUT `body` to `url`, through the proxy of the environment as the SDK's calls do.
+    """Send `body` to `url` by PUT, through the proxy of the environment like the SDK's calls.
 
     Args:
         url: a presigned HTTPS URL.
-        body: what is sent.
-        timeout: seconds for the whole exchange, however slowly the server drips its answer.
+        body: the request body.
+        timeout: seconds for the whole exchange, however slowly the server sends its answer.
 
     Raises:
         DeliveryError: it is not an HTTPS URL, no answer came, or the answer was not a 2xx. A
@@ -187,7 +186,7 @@ def put(url: str, body: bytes, timeout: float) -> None:
             finally:
                 guard.cancel()
         if is_late.is_set():
-            # What was read of an answer that was cut off may look like a whole one.
+            # A truncated answer may look like a complete one.
             raise TimeoutError
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise DeliveryError(type(error).__name__) from None
@@ -214,7 +213,7 @@ def _connection(
 
 
 def _shut_down(connection: http.client.HTTPSConnection, is_late: threading.Event) -> None:
-    """End an exchange whose time is up, whatever it waits for."""
+    """End an exchange whose time is up."""
     is_late.set()
     if connection.sock:
         with suppress(OSError):

@@ -1,4 +1,4 @@
-"""From the properties of a custom resource event to a removal request, once."""
+"""Parses the properties of a custom resource event into a removal request, once."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -23,7 +23,7 @@ class RequestError(ValueError):
     def __init__(self, text: str, host_names: tuple[str, ...] = ()) -> None:
         super().__init__(text)
         self.host_names = host_names
-        """Host names that stand where ids belong."""
+        """Host names that were given in place of ids."""
 
 
 # Values as CloudFormation sends them: every scalar as a string. A list may be one comma-joined
@@ -85,7 +85,7 @@ def _number(row: Row, value: object) -> int:
 
 
 def _names(row: Row, value: object) -> tuple[str, ...]:
-    """A list, each name once, in order. Blanks do not count."""
+    """Read a list: each name once, in order, without blanks."""
     if not isinstance(value, str | list | tuple):
         raise RequestError(f"{row.name}: {quote(value)} is not a list.")
     for item in value:
@@ -102,12 +102,12 @@ def _names(row: Row, value: object) -> tuple[str, ...]:
 
 
 def _joined(value: object) -> str:
-    """Return a list as one text: it may be the parts of a text that was pasted into a parameter."""
+    """Return a list as one text: it may be the pieces of a text pasted into a parameter."""
     return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def _counts(row: Row, value: object) -> dict[str, int]:
-    """A map of names to whole numbers. An empty one is refused: it guards nothing."""
+    """Read a map of names to whole numbers. An empty one is refused: it would guard nothing."""
     if not isinstance(value, Mapping) or not value:
         what = "is empty" if value in ({}, [], "") else "is not a map of names to numbers"
         raise RequestError(
@@ -131,17 +131,17 @@ _READERS: Final[Mapping[Kind, Callable[[Row, object], object]]] = {
 
 
 class Scope(StrEnum):
-    """Which nodes of the set a request may ask the service to remove."""
+    """Which nodes of the set may be requested."""
 
     ALL = "all"
     INSTANCE_IDS = "instance ids"
-    """Those that are still the instance the set names: a logical id may name a new one by now."""
+    """Only instances that the set names by id: a logical id may name a new instance by now."""
     NONE = "none"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Guards:
-    """What a plan must not break. A guard that is broken refuses the whole set."""
+    """The guards of a removal. One that is violated refuses the whole set."""
 
     min_remaining: Mapping[str, int] = field(default_factory=dict)
     """Nodes that must remain, by instance group."""
@@ -155,7 +155,7 @@ class Guards:
 
 @dataclass(frozen=True, kw_only=True)
 class RemovalRequest:
-    """What one custom resource asks for."""
+    """The properties of one custom resource, parsed."""
 
     cluster: str
     """Name or ARN of the cluster."""
@@ -182,12 +182,12 @@ class RemovalRequest:
 
     @property
     def changes_settings_only(self) -> bool:
-        """Whether it is an update that does not ask for the removal of anything anew."""
+        """Whether it is an update that does not change what is to be removed."""
         return self.scope is not Scope.ALL
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is nothing to remove. The cluster need not even exist."""
+        """Whether there is nothing to remove. The cluster need not exist."""
         return not self.node_ids and not self.node_logical_ids
 
     @classmethod
@@ -237,11 +237,11 @@ class RemovalRequest:
 
 
 def _scope(properties: object, old: object, policy: PartialFailure) -> Scope:
-    """Tell what an Update may ask for again, where it changes nothing that says what to remove.
+    """Return which nodes an Update may request again if it does not change what is to be removed.
 
-    A new `RetryFor` must neither remove a node that nobody asked for now nor fail a stack whose
-    removal was done long ago. If no property differs at all, CloudFormation repeats an attempt that
-    failed, and the set is converged as it is the first time.
+    A new `RetryFor` must neither remove a node that nobody wants removed now nor fail a stack whose
+    removal was completed long ago. If no property differs at all, CloudFormation repeats a failed
+    attempt, and the set is converged as the first time.
     """
     if not isinstance(old, Mapping) or not isinstance(properties, Mapping) or old == properties:
         return Scope.ALL
@@ -253,8 +253,8 @@ def _scope(properties: object, old: object, policy: PartialFailure) -> Scope:
 def _new_condition(properties: object, old: object) -> str:
     """Return the wait condition that is created after this request's reply, if there is one.
 
-    One that the old properties name is in the stack already, and waits for nothing; unless no
-    property differs, which repeats an attempt that did not come to it.
+    One that the old properties name already exists and waits for nothing, unless no property
+    differs: then a failed attempt is repeated, which did not create it.
     """
     new, before = (
         str(one.get(Property.VERDICT_CONDITION) or "").strip() if isinstance(one, Mapping) else ""
@@ -264,7 +264,7 @@ def _new_condition(properties: object, old: object) -> str:
 
 
 def _target(properties: Mapping[str, Any]) -> tuple[object, ...]:
-    """What properties say about what to remove. Old ones need not be valid for this version."""
+    """Return what is to be removed. Old properties need not be valid for this version."""
 
     def names(name: Property) -> frozenset[str]:
         return frozenset(BY_NAME[name].names_in(_joined(properties.get(name) or ())))

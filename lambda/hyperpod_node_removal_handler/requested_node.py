@@ -1,13 +1,13 @@
-"""One requested node: the phase it is in, and what is known of it beside the phase.
+"""One requested node: its phase, and the facts that are known about it.
 
-Phases change by the named transitions below, and by nothing else::
+Phases change only by the named transitions below::
 
     UNSEEN --observe--> WAITING --accept--> LEAVING --mark_missing, twice--> REMOVED
                            |                   |
                            +--reject, fail-----+--observe a failure, twice--> FAILED
 
-A node that is missing from two listings in a row is gone, whatever was said of it before: REMOVED
-if this removal, or anybody, had it leave, else ABSENT.
+A node that is missing from two listings in a row is gone, whatever was known before: REMOVED if it
+was seen leaving or may have been requested, else ABSENT.
 """
 
 import re
@@ -19,12 +19,12 @@ from hyperpod_node_removal_contract import FailureCode, WaitFor
 from hyperpod_node_removal_handler.cluster import Node, Refusal
 
 LOOKS: Final = 2
-"""Looks in a row that an absence, or the failure of a removal, has to be seen in. A listing is not
-of one moment, and the service does not promise that it is complete."""
+"""Looks in a row in which an absence, or the failure of a removal, has to be seen. The pages of a
+listing are read one after the other, and the service does not promise that it is complete."""
 
 _FAILURE: Final = "Failure"
 _AT_REST: Final = frozenset({"Running", _FAILURE})
-"""Statuses that last. Others, those not known yet included, are of an operation that ends."""
+"""Statuses that last. All others, including unknown ones, belong to an operation that will end."""
 
 _NOT_FOUND: Final = frozenset({"NodeIdNotFound", "NodeLogicalIdNotFound"})
 # The sister APIs (replace, reboot) define the first two as "wait for the other operation, then
@@ -36,7 +36,7 @@ _CODE_IN_MESSAGE: Final = rf"\b(?:{'|'.join(sorted(_NOT_FOUND | _TRANSIENT))})\b
 
 
 class Phase(StrEnum):
-    """Where a requested node stands."""
+    """The phase of a requested node."""
 
     UNSEEN = "unseen"
     """Not listed yet, missing from one listing, or reported missing: another listing decides."""
@@ -53,13 +53,13 @@ class Phase(StrEnum):
 
     @property
     def is_settled(self) -> bool:
-        """Whether the removal has nothing more to do for such a node."""
+        """Whether nothing more is to be done for such a node."""
         return self in {Phase.ABSENT, Phase.REMOVED, Phase.FAILED}
 
 
 @dataclass(frozen=True, slots=True)
 class RequestedNode:
-    """A node the template names, by its instance id, its logical id, or both."""
+    """A node that the template names by its instance id, its logical id, or both."""
 
     node_id: str = ""
     logical_id: str = ""
@@ -81,12 +81,12 @@ class RequestedNode:
     refusal: Refusal | None = None
     """Why the service did not accept it, the last time; of a failed node, why it failed."""
     deferral: Refusal | None = None
-    """Why a request for it came to nothing, the last time, through no fault of its own."""
+    """Why the last request for it had no effect, for a reason that is not the node's."""
     approved: str = ""
     """The node that the hook approved, by its instance id, or its logical id as long as it has no
     instance."""
     asked: Node | None = None
-    """As a hook that takes releases was asked about it. None: it was not."""
+    """As a hook was asked about it that is notified of nodes that stay. None: it was not."""
 
     @property
     def name(self) -> str:
@@ -95,10 +95,10 @@ class RequestedNode:
 
     @property
     def is_requested_by_logical_id(self) -> bool:
-        """Whether the service is asked by its logical id.
+        """Whether it is requested by its logical id.
 
-        The instance id is preferred, since more of them fit a request, as long as it is the
-        template's own and still that of the listed instance.
+        The instance id is preferred, since more of them fit a request, as long as the template
+        has it and it is still that of the listed instance.
         """
         return not self.node_id or (
             bool(self.logical_id)
@@ -108,7 +108,7 @@ class RequestedNode:
 
     @property
     def identifier(self) -> str:
-        """The id by which the service is asked."""
+        """The id by which it is requested."""
         return self.logical_id if self.is_requested_by_logical_id else self.node_id
 
     @property
@@ -116,18 +116,18 @@ class RequestedNode:
         """Whether the service accepted the removal of the instance that is listed now.
 
         Auto-recovery keeps the logical id and changes the instance; the new one has to be requested
-        anew.
+        again.
         """
         return self.accepted is not None and _is_same_instance(self.accepted, self.node)
 
     @property
     def is_leaving(self) -> bool:
-        """Whether it was on its way out when it was last seen."""
+        """Whether it was leaving when it was last seen."""
         return self.is_accepted or self.was_seen_leaving
 
     @property
     def is_staying(self) -> bool:
-        """Whether it is certain that nothing is under way that removes it."""
+        """Whether it is certain that no removal of it is under way."""
         if self.refusal and self.refusal.code == FailureCode.REMOVAL_FAILED:
             return True
         is_gone = self.phase in {Phase.ABSENT, Phase.REMOVED}
@@ -147,10 +147,10 @@ class RequestedNode:
         """What keeps it from being accepted. None: nothing has been tried."""
         return self.refusal or self.deferral
 
-    # What a listing says ---------------------------------------------------------------------
+    # Observations ----------------------------------------------------------------------------
 
     def observe(self, node: Node) -> Self:
-        """The listing shows it as `node`."""
+        """Apply a look that shows it as `node`."""
         is_same = _is_same_instance(node, self.node)
         seen = replace(
             self,
@@ -173,7 +173,7 @@ class RequestedNode:
         return replace(seen, phase=Phase.WAITING, failures=0, was_seen_leaving=False)
 
     def mark_missing(self) -> Self:
-        """The listing does not show it."""
+        """Apply a look that does not show it."""
         missed = replace(self, misses=self.misses + 1)
         if missed.misses >= LOOKS:
             return missed.mark_gone()
@@ -182,7 +182,7 @@ class RequestedNode:
         return missed
 
     def mark_gone(self) -> Self:
-        """It is not in the cluster, beyond doubt."""
+        """Mark it as no longer in the cluster, which is certain."""
         if self.node is not None and self.node.is_detaching:
             message = (
                 "the node left the cluster while it was being moved to another one"
@@ -192,14 +192,14 @@ class RequestedNode:
         is_removed = self.is_leaving or self.may_have_been_requested
         return replace(self, phase=Phase.REMOVED if is_removed else Phase.ABSENT)
 
-    # What the service says -------------------------------------------------------------------
+    # Responses -------------------------------------------------------------------------------
 
     def record_attempt(self) -> Self:
-        """A request for it was answered, or may have been."""
+        """Count a request that was, or may have been, answered."""
         return replace(self, attempts=self.attempts + 1)
 
     def accept(self) -> Self:
-        """The service accepted its removal."""
+        """Apply the acceptance of its removal."""
         return replace(
             self,
             phase=Phase.LEAVING,
@@ -211,20 +211,20 @@ class RequestedNode:
         )
 
     def reject(self, refusal: Refusal) -> Self:
-        """The service refused it, with a code of its own."""
+        """Apply a refusal of this node, with a code of the service."""
         rejected = replace(self, refusal=refusal, deferral=None)
         if refusal.code in _NOT_FOUND:
-            # Listings decide: a node that is in them has not gone.
+            # Listings decide: a node that they show is not gone.
             return replace(rejected, phase=Phase.UNSEEN)
         if refusal.code in _TRANSIENT or (self.node and self.node.status not in _AT_REST):
             return replace(rejected, phase=Phase.WAITING)
         return self.fail(refusal)
 
     def reject_with_batch(self, refusal: Refusal) -> Self:
-        """A request for it alone, or for it and others rejected before, was refused as a whole.
+        """Apply the refusal of a whole request for it alone, or for nodes refused before.
 
-        What that means for a node is not documented, and the node was listed a moment ago: it is
-        tried again like one that is busy.
+        What that means for a node is not documented, and the node was just listed: it is retried
+        like one that is busy.
         """
         if self.refusal is not None:
             return replace(self, phase=Phase.WAITING)
@@ -233,28 +233,28 @@ class RequestedNode:
         return replace(self, refusal=refusal, deferral=None)
 
     def defer(self, deferral: Refusal, *, may_have_been_requested: bool = False) -> Self:
-        """It could not be requested, or the answer was lost, through no fault of its own."""
+        """Note that it could not be requested, or that the answer was lost."""
         return replace(
             self,
             deferral=deferral,
             may_have_been_requested=self.may_have_been_requested or may_have_been_requested,
         )
 
-    # What ends it ----------------------------------------------------------------------------
+    # Endings ---------------------------------------------------------------------------------
 
     def apply_veto(self, veto: str | None) -> Self:
-        """The hook was asked about it: it vetoed the node, or approved it (None)."""
+        """Apply the hook's verdict: a veto, or None for an approval."""
         if veto is not None:
             return self.fail(Refusal(FailureCode.VETOED, veto))
         return replace(self, approved=self.node.name if self.node else "")
 
     def fail(self, refusal: Refusal) -> Self:
-        """It will not be requested again."""
+        """Mark it as failed: it will not be requested again."""
         return replace(self, phase=Phase.FAILED, refusal=refusal)
 
-    def stop(self, why: str, stage: WaitFor) -> Self:
-        """The removal ended before this node was beyond doubt gone, if not before `stage`."""
-        if self.is_leaving and stage is WaitFor.ACCEPTED:
+    def stop(self, why: str, wait_for: WaitFor) -> Self:
+        """End its removal, which is not complete. It fails unless it has reached `wait_for`."""
+        if self.is_leaving and wait_for is WaitFor.ACCEPTED:
             return replace(self, phase=Phase.LEAVING)
         if self.is_leaving and self.node is not None:
             still = f"still {self.node.status or 'listed'}"
@@ -263,7 +263,7 @@ class RequestedNode:
         return self.fail(self.why_waiting or Refusal(FailureCode.NOT_ATTEMPTED, why))
 
     def merge(self, other: Self) -> Self:
-        """Make one of two requested nodes that are the same node under its two ids."""
+        """Merge two requested nodes that are the same node under its two ids."""
         final = next((one for one in (self, other) if one.phase is Phase.FAILED), None)
         under_way = next((one for one in (self, other) if one.phase is Phase.LEAVING), None)
         return replace(

@@ -1,9 +1,9 @@
-"""What the stack is doing, and whether it still wants this request to be carried out.
+"""Whether the stack still wants this request to be carried out.
 
 A request does not say whether it comes from a rollback, and a removal cannot be undone, so the
-stack is asked. `StackWatch` is the one place that looks at it. DescribeStacks is eventually
-consistent, both ways (aws-cdk-cli #1802, #1803, #1848), and a status does not say which operation
-it is of: `LastOperations` and `LastUpdatedTime` do. See docs/adr/0013.
+stack is looked at. Only `StackWatch` does that. DescribeStacks is eventually consistent, both ways
+(aws-cdk-cli #1802, #1803, #1848), and a status does not identify the operation that it belongs to:
+`LastOperations` and `LastUpdatedTime` do. See docs/adr/0013.
 """
 
 import math
@@ -25,13 +25,13 @@ _FORWARD: Final[Mapping[str, str]] = {
     "CREATE_IN_PROGRESS": _CREATE,
     "UPDATE_IN_PROGRESS": _UPDATE,
 }
-"""Statuses in which nodes may be removed, and the type of the operation that each is of. A Create
+"""Statuses in which nodes may be removed, and the type of operation that each belongs to. A Create
 inside an update belongs to the update."""
 _ROLLING_BACK: Final = frozenset(
     {"ROLLBACK_IN_PROGRESS", "UPDATE_ROLLBACK_IN_PROGRESS", "UPDATE_ROLLBACK_FAILED"}
 )
-"""Statuses that mean a rollback even where they last. A request fails in none of them: that would
-leave the stack stuck."""
+"""Statuses that mean a rollback even if they last. No request fails in them: that would leave the
+stack stuck."""
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,11 @@ class StackView:
     operations: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """`LastOperations`: the ids of the operations of each type."""
     updated_at: float | None = None
-    """`LastUpdatedTime`, in seconds since the epoch. None: not told."""
+    """`LastUpdatedTime`, in seconds since the epoch. None: not shown."""
 
     @property
     def has_ended(self) -> bool:
-        """Whether nothing, or only the clean-up of an operation, is under way."""
+        """Whether at most the clean-up of an operation is in progress."""
         is_under_way = self.status.endswith("_IN_PROGRESS") and "CLEANUP" not in self.status
         return bool(self.status) and not is_under_way
 
@@ -64,8 +64,8 @@ class Operation:
 class StackNotUpdatingError(Exception):
     """The stack no longer wants this request to be carried out, or never did.
 
-    `is_rolling_back` tells whether it is rolling back or being deleted, in which case the request
-    must succeed. The text is a sentence on what was seen.
+    `is_rolling_back`: whether it is rolling back or being deleted, in which case the request must
+    succeed. The text is a sentence.
     """
 
     def __init__(self, sentence: str, *, is_rolling_back: bool) -> None:
@@ -108,12 +108,12 @@ class Stack:
 
 
 class _Standing(Enum):
-    """What one look says about the request."""
+    """What one look at the stack means for the request."""
 
     FORWARD = auto()
     """The operation of the request is going forward."""
     EARLY = auto()
-    """It seems to, but the look was too early to rule out a rollback."""
+    """It seems to be, but the look was too early to rule out a rollback."""
     UNCLEAR = auto()
     """The answer seems to lag behind."""
 
@@ -139,7 +139,7 @@ class StackWatch:
             clock: tells the time and waits.
             deadlines: `started` is when the request was sent.
             outage: seconds for which a look that fails is retried.
-            operation: what an earlier invocation remembered.
+            operation: the operation, if an earlier invocation identified it.
         """
         self.operation = operation
         """The operation of the request. None: no look has counted as forward yet."""
@@ -160,7 +160,7 @@ class StackWatch:
     # Looking ---------------------------------------------------------------------------------
 
     def begin(self) -> None:
-        """Wait until the stack seems to go forward, which allows to read and not to change.
+        """Wait until the stack seems to go forward, which allows only read calls.
 
         Raises:
             StackNotUpdatingError: it does not.
@@ -178,10 +178,10 @@ class StackWatch:
         self._look_until(_Standing.FORWARD)
 
     def poll(self) -> None:
-        """Look if it is time to. One that fails is left to a poll that is due soon.
+        """Look if it is time to. A look that fails is repeated by a poll that is due soon.
 
         Raises:
-            StackNotUpdatingError: the operation is over.
+            StackNotUpdatingError: the operation has ended.
         """
         pause = timing.AT_REST if self._at_rest_since < math.inf else timing.STACK_POLL
         if self._clock.now() - self._seen_at >= pause:
@@ -191,10 +191,10 @@ class StackWatch:
                 self._seen_at += timing.FAILED_LOOK - pause
 
     def sleep(self, seconds: float) -> None:
-        """Wait, and look at the stack in between as often as `poll` wants to.
+        """Wait, and poll the stack in between.
 
         Raises:
-            StackNotUpdatingError: the operation is over.
+            StackNotUpdatingError: the operation has ended.
         """
         until = self._clock.now() + seconds
         while self._clock.now() < until:
@@ -207,7 +207,7 @@ class StackWatch:
         """Poll while the block waits for minutes.
 
         Raises:
-            StackNotUpdatingError: at the end, if the operation was over at any time.
+            StackNotUpdatingError: at the end, if the operation has ended at any time.
         """
         is_waiting = True
 
@@ -230,8 +230,8 @@ class StackWatch:
         backoff = timing.pauses(*timing.STACK_PAUSES)
         is_known = self.operation is not None
         while True:
-            # An outage at the first look is waited out for as long as there is time: a rollback
-            # that fails leaves the stack stuck.
+            # An outage at the first look is waited out as long as there is time: a failed rollback
+            # leaves the stack stuck.
             until = min(self._deadlines.end, self._clock.now() + self._outage)
             standing = timing.call_with_retry(
                 self._look,
@@ -241,7 +241,7 @@ class StackWatch:
             )
             if standing in standings:
                 return
-            # Nothing counts before that, and nothing has to be looked at again and again.
+            # No look counts before that, so one is enough.
             early = self._sure_at - self._clock.now()
             pause = early if early > 0 else next(backoff)
             self._clock.sleep(min(pause, self._deadlines.deadline - self._clock.now()))
@@ -257,7 +257,7 @@ class StackWatch:
             operation = self.operation
             standing = self._judge(view, operation) if operation else self._judge_first(view)
         except StackNotUpdatingError as error:
-            # A later look does not undo it: another operation would be taken for this one.
+            # A later look does not undo it: another operation would be mistaken for this one.
             self._over = error
             raise
         if standing is not _Standing.UNCLEAR:
@@ -281,7 +281,7 @@ class StackWatch:
         operation = Operation(kind, view.operations.get(kind, ()), view.updated_at)
         early = self._early
         if early and early.type == kind and view.updated_at is None and operation != early:
-            # Where no time is told, an early look is all there is to know a later operation by.
+            # Without a time, only an early look identifies a later operation.
             raise _other(view)
         if is_early:
             self._early = operation
@@ -307,10 +307,9 @@ class StackWatch:
         return self._unclear(view)
 
     def _is_same_operation(self, view: StackView, operation: Operation) -> bool | None:
-        """Tell whether a look shows the remembered operation.
+        """Return whether a look shows the operation of the request.
 
-        Returns True if it does, False if it shows an earlier one or lacks its entry, and None if
-        nothing is told.
+        False if it shows an earlier one or lacks its entry, and None if it cannot be identified.
 
         Raises:
             StackNotUpdatingError: it shows a later one.
@@ -340,7 +339,7 @@ class StackWatch:
         return True
 
     def _is_late(self, view: StackView) -> bool:
-        """Tell whether the stack was updated after the request was sent: the request is a copy."""
+        """Return whether the stack was updated after the request was sent, which is a copy then."""
         return (
             view.updated_at is not None
             and view.updated_at > self._deadlines.started + timing.LATE_COPY
@@ -358,7 +357,7 @@ class StackWatch:
         return view.updated_at > rollback.updated_at
 
     def _unclear(self, view: StackView) -> _Standing:
-        """Take a look for one that lags behind, for a minute at most.
+        """Treat a look as lagging, for a minute at most.
 
         Raises:
             StackNotUpdatingError: the minute, or the time of the request, is over.

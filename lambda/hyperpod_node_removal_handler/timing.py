@@ -1,7 +1,7 @@
-"""The clock, the deadlines of a removal, the one retry policy, and every pace and tolerance.
+"""The clock, the deadlines of a removal, the retry policy, and all intervals and tolerances.
 
 The SDK sends each call once (`aws`). Every further attempt is made by `call_with_retry` or by the
-reconciler's loop, so nothing is sent again behind a check that was made before it.
+reconciler's loop, so nothing is sent again without the checks that precede it.
 """
 
 import math
@@ -21,130 +21,129 @@ T = TypeVar("T")
 PROPAGATION: Final = 60.0
 """A new permission may take this long to spread. Until then a call that is denied is retried."""
 OUTAGE: Final = 60.0
-"""A failing look at the cluster or the stack is retried for at least this long: a removal under way
-is not given up for a short outage, however short `RetryFor` is."""
+"""A failing look at the cluster or the stack is retried for at least this long: a short outage does
+not end a removal, however short `RetryFor` is."""
 
 # The stack
 STACK_LAG: Final = 60.0
 """DescribeStacks may show the state before the operation for this long (aws-cdk-cli #1802)."""
 FORWARD_LAG: Final = 5.0
 """It may still show an update going forward for less than this after the update's rollback sent a
-request. How long is not documented: 1 to 4 s are covered."""
+request. The lag is not documented: 1 to 4 s are covered."""
 LATE_COPY: Final = 2.0
-"""A stack updated this much later than a request was sent is in a later operation. The time in the
-presigned URL has whole seconds, and LastUpdatedTime is set before the first request is sent."""
+"""A stack that was updated this much later than a request was sent is in a later operation. The
+time in the presigned URL has whole seconds, and LastUpdatedTime precedes the first request."""
 AT_REST: Final = 10.0
-"""Two looks this far apart that show a stack at rest mean that its operation is over."""
+"""Two looks this far apart that show a stack at rest mean that its operation has ended."""
 STACK_POLL: Final = 30.0
-"""Whatever is waited for, the stack is looked at again after this long at the latest."""
+"""During every wait, the stack is looked at again after at most this long."""
 FAILED_LOOK: Final = 5.0
-"""A look that failed while something else is waited for is repeated after this long."""
+"""A look that failed during a wait is repeated after this long."""
 STACK_PAUSES: Final = (1.0, 1.5, 5.0)
-"""First pause, growth and longest pause between looks at a stack whose state is not clear yet."""
+"""First pause, growth, and longest pause between looks at a stack whose state is not clear yet."""
 
 # The nodes
 POLL_FIRST: Final = 0.65
 POLL_SHARE: Final = 0.05
 POLL_MAX: Final = 40.0
 """While nodes leave, they are looked at again after two thirds of a second and a twentieth of the
-time passed, 40 s at the most: what `make bench` allows, less the looks that confirm an absence."""
+time passed, at most 40 s: what `make bench` allows, less the looks that confirm an absence."""
 LISTING_EVERY: Final = 120.0
 LISTING_PAGES: Final = 10
-"""The nodes are listed this often whatever is said of single ones; a listing of more pages than
-these is made less often, in proportion."""
+"""The nodes are listed this often even if single ones are described; a listing of more pages than
+these is made proportionally less often."""
 LAST_LISTINGS: Final = 15.0
-"""So long before the deadline the nodes are listed, and at each look from then on: what has left by
-then must not be told as still there."""
+"""From this long before the deadline, every look is a listing: nodes that have left must not be
+reported as still present."""
 DESCRIPTION: Final = 20.0
-"""A description that fails is retried for so long, before the nodes are listed in its place."""
+"""A description that fails is retried for this long before the nodes are listed instead."""
 HOSTNAMES: Final = (60.0, 0.25)
-"""For so long, and for this share of the time until a hook must have answered, nodes are asked for
-the host names that it is to know."""
+"""Host names for the hook are looked up for at most this long, and at most this share of the time
+until it must have answered."""
 CONFIRM: Final = 0.1
-"""Pause before the second look that an absence, or a failure, has to be seen in."""
+"""Pause before the second look that confirms an absence or a failure."""
 LISTING_MAX_AGE: Final = 5.0
 """Guards are checked against a listing no older than this before the first request."""
 
 # Requests
 RETRY_PAUSES: Final = (5.0, 2.0, 60.0)
-"""First pause, growth and longest pause between requests for nodes that were refused."""
+"""First pause, growth, and longest pause between requests for nodes that were refused."""
 LAST_LOOK: Final = 2.0
-"""Pause between the last request and the listing that decides what came of it."""
+"""Pause between the last request and the listing that shows its effect."""
 CALL_PAUSES: Final = (1.0, 2.0, 20.0)
-"""First pause, growth and longest pause between attempts of a call that only looks."""
+"""First pause, growth, and longest pause between attempts of a read call."""
 SPACING: Final = (0.5, 20.0)
 SPACING_DECAY: Final = 0.9
-"""Seconds between two calls of SageMaker after one was throttled, at least and at most. Each that
-is throttled doubles them, each that is granted takes a tenth off: what an account is granted is not
-documented, and is shared with others."""
+"""Seconds between two calls of SageMaker after one was throttled, at least and at most. A throttled
+call doubles them, another takes a tenth off: the rate that an account is allowed is not documented,
+and is shared."""
 CLUSTER_POLL: Final = 10.0
 """Pause between looks at a cluster that is still in transition after the last node has left."""
 
 # The invocation
 MAX_EVENT_AGE: Final = 60.0
-"""`MaximumEventAge` of the function: Lambda drops a request that it could not run for this long."""
+"""`MaximumEventAge` of the function: Lambda drops a request that has waited this long."""
 SEND_TIME_SLACK: Final = 30.0
-"""A request older than `MAX_EVENT_AGE` and this much has a send time that is not believed."""
+"""A send time that is older than `MAX_EVENT_AGE` and this much is ignored."""
 REPLY_MARGIN: Final = 15.0
-"""Kept of an invocation for the report: no removal goes on into it."""
+"""Reserved for the report at the end of an invocation."""
 EXPIRY_MARGIN: Final = 8.0
-"""A reply is sent this long before the invocation ends, even if a call has not returned by then."""
+"""A reply is sent this long before the invocation ends, even if a call has not returned."""
 HAND_OVER_SHARE: Final = 0.9
-"""Share of an invocation after which a longer removal is handed over: 105 s before the end of 15
+"""Share of an invocation after which the function re-invokes itself: 105 s before the end of 15
 minutes, with the margin for the reply."""
 HAND_OVER_RETRY: Final = 30.0
 """A hand-over that fails is retried for this long."""
 HOOK_RESERVE: Final = 30.0
-"""Kept from the hook before the deadline: its approval must not come too late to act on."""
+"""The hook must answer this long before the deadline, so that there is time to act on it."""
 LAST_QUESTION: Final = 60.0
-"""A hook that is not ready is asked for the last time so long before it must have answered, and
-not at all in the last seconds of an invocation."""
+"""A hook that is not ready is invoked for the last time this long before it must have answered, and
+not in the last seconds of an invocation."""
 RELEASE: Final = (20.0, 5.0)
-"""A release is waited for so long, and until this much past the deadline, since the reply to
-CloudFormation waits with it."""
+"""A release is waited for at most this long, and until this much past the deadline, since the reply
+to CloudFormation waits for it."""
 RELEASE_RETRY: Final = 2.0
 """A release that is not confirmed, and cannot be queued either, is retried for this long."""
 
 # The reply
 REPLY_PAUSES: Final = (1.0, 2.0, 30.0)
-"""First pause, growth and longest pause between attempts to deliver the reply."""
+"""First pause, growth, and longest pause between attempts to deliver the reply."""
 REPLY_TIMEOUT: Final = 10.0
 """One attempt to deliver the reply, from connecting to the last byte of the answer."""
 SIGNAL_PAUSES: Final = (1.0, 1.5, 5.0)
-"""First pause, growth and longest pause between attempts to signal a wait condition."""
+"""First pause, growth, and longest pause between attempts to signal a wait condition."""
 SIGNAL_FOR: Final = 360.0
 """A wait condition is signaled for this long: it begins to wait soon after the reply, for 300 s."""
 SIGNAL_RESERVE: Final = 60.0
-"""An invocation with less than this left lets a fresh one signal."""
+"""An invocation with less time left than this re-invokes the function to signal."""
 EVENT_RETRY: Final = 30.0
-"""An event for EventBridge that is refused is retried for this long: its permission may still be
-spreading."""
+"""An event for EventBridge that is refused is retried for this long: its permission may be new."""
 
 _JITTER: Final = 0.1
 
 
 def jittered(pause: float) -> float:
-    """Return `pause`, less up to 10 %: what began together does not stay together."""
+    """Return `pause`, less up to 10 %, so that removals that began together spread out."""
     return pause * random.uniform(1 - _JITTER, 1)  # noqa: S311
 
 
 class Timer(Protocol):
-    """Something that will happen unless it is canceled."""
+    """An action that will run unless it is canceled."""
 
     def cancel(self) -> None:
-        """Call it off. Does nothing if it has begun."""
+        """Cancel it. Does nothing if it has begun."""
         ...
 
 
 class Clock(Protocol):
-    """Time, as far as the function needs it."""
+    """A source of time, and of waiting."""
 
     def now(self) -> float:
         """Return seconds since the epoch: a removal outlives a process and its own clock."""
         ...
 
     def sleep(self, seconds: float) -> None:
-        """Wait. A negative number is no wait."""
+        """Wait. Zero and negative numbers return at once."""
         ...
 
     def timer(self, seconds: float, action: Callable[[], None]) -> Timer:
@@ -184,10 +183,10 @@ def call_with_retry(
     denied_until: float,
     sleep: Callable[[float], None] | None = None,
 ) -> T:
-    """Return what `call` returns.
+    """Return the result of `call`.
 
     Args:
-        call: is called again after a `TransientError` or an `AccessDeniedError`.
+        call: called again after a `TransientError` or an `AccessDeniedError`.
         clock: tells the time and, by default, waits.
         until: when the last attempt after a `TransientError` is made, in seconds of the clock.
         denied_until: the same after an `AccessDeniedError`.
@@ -216,18 +215,18 @@ class Deadlines:
     deadline: float
     """When the removal ends, done or not."""
     hand_over_at: float = math.inf
-    """When this invocation has to hand it over."""
+    """When this invocation must re-invoke the function."""
 
     @property
     def end(self) -> float:
-        """When this invocation has to stop waiting."""
+        """When this invocation must stop waiting."""
         return min(self.deadline, self.hand_over_at)
 
     @property
     def denied_until(self) -> float:
-        """Until when a denied call may be one whose permission is still spreading."""
+        """Until when a denied call is retried, since a new permission may still be spreading."""
         return min(self.end, self.started + PROPAGATION)
 
 
 class HandOverDue(Exception):  # noqa: N818 (a signal, not an error)
-    """This invocation's share of the time is over: the next one goes on."""
+    """This invocation's share of the time is over: the next one continues."""

@@ -159,11 +159,11 @@ PHYSICAL_RESOURCE_ID_MAX: Final = 1024
 """Characters of a physical resource id [cfn]."""
 
 # Values --------------------------------------------------------------------------------------
-# Each `validate_*` takes a value of the wire and returns None, or what is wrong with it as the end
-# of a sentence: "<where> <problem>".
+# Each `validate_*` takes a value from the wire and returns None, or what is wrong with it as the
+# end of a sentence: "<where> <problem>".
 
-# The forms stand in the dialect that Python, ECMAScript and Java share: editors and the parameters
-# of templates check with them too.
+# The patterns use the syntax that Python, ECMAScript, and Java share: editors and the parameters of
+# templates use them, too.
 
 NODE_ID_FORM: Final = r"i-[a-f0-9]{8}(?:[a-f0-9]{9})?"
 NODE_LOGICAL_ID_FORM: Final = r"[a-zA-Z0-9][a-zA-Z0-9-]{0,126}[a-zA-Z0-9]"
@@ -184,9 +184,9 @@ FUNCTION_ARN_FORM: Final = (
 )
 
 SEPARATOR_FORM: Final = r"[\s,;|\"'`]"
-"""What ids are separated by where they stand in one text."""
+"""Separates ids in one text."""
 LIST_BRACKETS: Final = (r"[\[({]", r"[\])}]")
-"""What a whole text may begin and end with, as a list of JSON or Python does."""
+"""A text may begin and end with these, as a list of JSON or Python."""
 
 _PASTED: Final = rf"(?:\[[0-9,-]+\]|(?!{SEPARATOR_FORM}).)+"
 """A piece of a text. Slurm's host lists have commas in them: `ip-10-1-2-[3,5-7]`."""
@@ -242,11 +242,11 @@ def join_names(names: Sequence[str], shown: int = 10) -> str:
 
 
 def pasted_ids(text: str) -> tuple[str, ...]:
-    """Return the ids in a text as people paste it, in order.
+    """Return the ids in a pasted text, in order.
 
     They may be separated by commas, semicolons, bars, blanks, or lines, quoted, and written as a
-    list of JSON or Python. What else stands with an id, such as the name of a tool, stays there for
-    the rule about the id to refuse: it may say that another thing is meant.
+    list of JSON or Python. Other text next to an id, such as the name of a tool, is kept for
+    validation to refuse: it may mean something else.
     """
     whole = re.fullmatch(_IN_BRACKETS, text)
     return tuple(re.findall(_PASTED, whole[1] if whole else text))
@@ -257,10 +257,10 @@ def _validate(form: str, value: str, what: str) -> str | None:
 
 
 def is_host_name(value: str) -> bool:
-    """Whether a text is the name of a host as EC2 gives it, with or without a domain.
+    """Return whether a text is the host name of an EC2 instance, with or without a domain.
 
-    Taken for a logical id it would name no node, and count as removed. Slurm's lists of such names
-    (`ip-10-1-2-[3-5]`) are among them.
+    As a logical id it would match no node, which would count as removed. Slurm's lists of such
+    names (`ip-10-1-2-[3-5]`) are host names, too.
     """
     return re.match(_HOSTS, value.strip()) is not None
 
@@ -276,12 +276,12 @@ def _validate_not_host_name(value: str) -> str | None:
 
 
 def _with_instance_ids(value: str) -> tuple[str, ...]:
-    """Return the instance ids that stand in a text with something else."""
+    """Return the instance ids within a text."""
     return tuple(dict.fromkeys(re.findall(_WITHIN, value.lower())))
 
 
 def validate_node_id(value: str) -> str | None:
-    """An instance id: `i-` and 8 or 17 hexadecimal digits [model]."""
+    """Validate an instance id: `i-` and 8 or 17 hexadecimal digits [model]."""
     if re.fullmatch(NODE_ID_FORM, value):
         return None
     if problem := _validate_not_host_name(value):
@@ -295,7 +295,7 @@ def validate_node_id(value: str) -> str | None:
 
 
 def validate_node_logical_id(value: str) -> str | None:
-    """A logical id: 2 to 128 letters, digits and hyphens, no hyphen at either end [model]."""
+    """Validate a logical id: 2 to 128 letters, digits, and inner hyphens [model]."""
     if problem := _validate_not_host_name(value):
         return problem
     is_logical = re.fullmatch(NODE_LOGICAL_ID_FORM, value)
@@ -313,7 +313,7 @@ def validate_node_logical_id(value: str) -> str | None:
 
 
 def validate_cluster_name(value: str) -> str | None:
-    """A cluster name or a cluster ARN [model]."""
+    """Validate a cluster name or a cluster ARN [model]."""
     if value.startswith("arn:"):
         return validate_cluster_arn(value)
     return _validate(
@@ -325,7 +325,7 @@ def validate_cluster_name(value: str) -> str | None:
 
 
 def validate_cluster_arn(value: str) -> str | None:
-    """A cluster ARN. It ends in a 12-character id, which is not the name [model]."""
+    """Validate a cluster ARN. It ends in a 12-character id, which is not the name [model]."""
     return _validate(
         CLUSTER_ARN_FORM,
         value,
@@ -335,19 +335,19 @@ def validate_cluster_arn(value: str) -> str | None:
 
 
 def validate_eks_cluster_arn(value: str) -> str | None:
-    """The ARN of an EKS cluster. It is used for permissions only and never on the wire."""
+    """Validate the ARN of an EKS cluster. It is used only for permissions, never on the wire."""
     allowed = "arn:aws:eks:<region>:<account>:cluster/<name>"
     return _validate(EKS_CLUSTER_ARN_FORM, value, f"the ARN of an EKS cluster; allowed: {allowed}")
 
 
 def validate_stack_name(value: str) -> str | None:
-    """The name of a stack [cfn]. Removal files name one; it is never on the wire."""
+    """Validate the name of a stack [cfn]. Removal files have one; it is never on the wire."""
     allowed = "up to 128 letters, digits and hyphens, the first a letter"
     return _validate(STACK_NAME_FORM, value, f"a stack name; allowed: {allowed}")
 
 
 def validate_logical_resource_id(value: str) -> str | None:
-    """The logical id of a resource in a template [cfn]."""
+    """Validate the logical id of a resource in a template [cfn]."""
     return _validate(
         LOGICAL_RESOURCE_ID_FORM,
         value,
@@ -356,14 +356,14 @@ def validate_logical_resource_id(value: str) -> str | None:
 
 
 def validate_retry_token(value: str) -> str | None:
-    """Any text that is not too long."""
+    """Validate a retry token: any text that is not too long."""
     if len(value) <= RETRY_TOKEN_MAX:
         return None
     return f"has {len(value)} characters; allowed: {RETRY_TOKEN_MAX} characters"
 
 
 def validate_instance_group(value: str) -> str | None:
-    """The exact name of an instance group; there are no prefixes and no wildcards [model]."""
+    """Validate the name of an instance group; there are no wildcards [model]."""
     return _validate(
         INSTANCE_GROUP_FORM,
         value,
@@ -373,7 +373,7 @@ def validate_instance_group(value: str) -> str | None:
 
 
 def validate_function_arn(value: str) -> str | None:
-    """The ARN of a Lambda function, a version or an alias of it [model of Lambda]."""
+    """Validate the ARN of a Lambda function, version, or alias [model of Lambda]."""
     return _validate(
         FUNCTION_ARN_FORM,
         value,
@@ -383,21 +383,21 @@ def validate_function_arn(value: str) -> str | None:
 
 
 def validate_count(value: int) -> str | None:
-    """A number of nodes: 0 to the most instances a group can have [model]."""
+    """Validate a number of nodes: 0 to the most instances a group can have [model]."""
     if 0 <= value <= GROUP_SIZE_MAX:
         return None
     return f"{quote(value)} is out of range; allowed: 0 to {GROUP_SIZE_MAX} nodes"
 
 
 def validate_seconds(value: int, least: int, most: int) -> str | None:
-    """A whole number of seconds between `least` and `most`, both allowed."""
+    """Validate a whole number of seconds from `least` to `most`."""
     if least <= value <= most:
         return None
     return f"{quote(value)} is out of range; allowed: {least} to {most} seconds"
 
 
 def validate_choice(value: str, kind: type[StrEnum]) -> str | None:
-    """One of the values of an enumeration."""
+    """Validate one of the values of an enumeration."""
     if value in {str(choice) for choice in kind}:
         return None
     return f"{quote(value)} is unknown; allowed: {' or '.join(kind)}"

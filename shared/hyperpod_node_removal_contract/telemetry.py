@@ -18,12 +18,12 @@ EVENT_BUS_VARIABLE: Final = "EVENT_BUS"
 
 
 def writes_metrics() -> bool:
-    """Whether the function is to write metrics."""
+    """Return whether the function is to write metrics."""
     return os.environ.get(METRICS_VARIABLE, "").lower() == "true"
 
 
 def event_bus() -> str:
-    """Where the function is to send the event. Empty: nowhere."""
+    """Return the bus to which the function sends the event. Empty: none."""
     return os.environ.get(EVENT_BUS_VARIABLE, "")
 
 
