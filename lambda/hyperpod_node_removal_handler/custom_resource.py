@@ -50,8 +50,8 @@ class CustomResource(CfnResource):
     def __init__(self, clock: Clock | None = None, extra_keys: Iterable[str] = ()) -> None:
         """Make a handler that keeps `extra_keys` of an event besides CloudFormation's."""
         # No wait on Delete: the log group outlives the function.
-        # crhelper sets the level of the root logger, here and at each event. Lambda does that if the
-        # function has an ApplicationLogLevel.
+        # crhelper sets the level of the root logger, here and at each event. If the function has an
+        # ApplicationLogLevel, Lambda has set it.
         is_set = "AWS_LAMBDA_LOG_LEVEL" in os.environ
         level = logging.getLevelName(logging.root.level) if is_set else "INFO"
         super().__init__(log_level=level, boto_level="ERROR", sleep_on_delete=0)
