@@ -14,9 +14,9 @@ from botocore.exceptions import ClientError
 
 from hyperpod_node_removal_contract import Attribute, escape, escape_error, telemetry
 from hyperpod_node_removal_handler import aws, timing
-from hyperpod_node_removal_handler.envelope import Envelope
 from hyperpod_node_removal_handler.outcome import RemovalSummary
 from hyperpod_node_removal_handler.report import counts
+from hyperpod_node_removal_handler.request import Envelope
 from hyperpod_node_removal_handler.requested_node import Phase, RequestedNode
 from hyperpod_node_removal_handler.stack import StackNotUpdatingError, StackWatch
 

@@ -19,7 +19,7 @@ from botocore.client import BaseClient
 from hyperpod_node_removal_contract import RELEASE_MAX_AGE, escape, quote, truncate_middle
 from hyperpod_node_removal_handler import aws
 from hyperpod_node_removal_handler.cluster import ClusterDescription, Node
-from hyperpod_node_removal_handler.envelope import Envelope
+from hyperpod_node_removal_handler.request import Envelope
 from hyperpod_node_removal_handler.timing import OUTAGE, RELEASE_RETRY, Clock, call_with_retry
 
 _log = logging.getLogger(__name__)

@@ -17,10 +17,10 @@ from crhelper import CfnResource
 
 from hyperpod_node_removal_contract import Outcome, Property, escape, escape_error, quote
 from hyperpod_node_removal_handler import report as reports
-from hyperpod_node_removal_handler.envelope import Envelope, EnvelopeError
 from hyperpod_node_removal_handler.outcome import LogPlace
 from hyperpod_node_removal_handler.reply import Responder
 from hyperpod_node_removal_handler.report import Report
+from hyperpod_node_removal_handler.request import Envelope, EnvelopeError
 from hyperpod_node_removal_handler.timing import EXPIRY_MARGIN, Clock, SystemClock, Timer
 
 _log = logging.getLogger(__name__)

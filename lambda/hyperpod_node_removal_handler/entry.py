@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from hyperpod_node_removal_contract import escape_error
-from hyperpod_node_removal_handler.envelope import Envelope
+from hyperpod_node_removal_handler.request import Envelope
 
 _TRIES = 3
 

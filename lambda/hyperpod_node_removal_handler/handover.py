@@ -19,9 +19,8 @@ from botocore.client import BaseClient
 
 from hyperpod_node_removal_contract import Property, truncate_middle
 from hyperpod_node_removal_handler import aws
-from hyperpod_node_removal_handler.envelope import Envelope
 from hyperpod_node_removal_handler.removal import Removal
-from hyperpod_node_removal_handler.request import RemovalRequest, RequestError
+from hyperpod_node_removal_handler.request import Envelope, RemovalRequest, RequestError
 from hyperpod_node_removal_handler.stack import Operation
 
 KEY: Final = "Continuation"

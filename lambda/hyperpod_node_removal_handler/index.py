@@ -26,13 +26,12 @@ from hyperpod_node_removal_handler.custom_resource import (
     cluster_of,
     log_place,
 )
-from hyperpod_node_removal_handler.envelope import Envelope
 from hyperpod_node_removal_handler.handover import Continuation
 from hyperpod_node_removal_handler.reconciler import Reconciler
 from hyperpod_node_removal_handler.removal import Removal
 from hyperpod_node_removal_handler.reply import RepliedError
 from hyperpod_node_removal_handler.report import Report
-from hyperpod_node_removal_handler.request import RemovalRequest, RequestError
+from hyperpod_node_removal_handler.request import Envelope, RemovalRequest, RequestError
 from hyperpod_node_removal_handler.stack import Stack, StackNotUpdatingError, StackWatch
 
 _log = logging.getLogger(__name__)

@@ -1,7 +1,7 @@
 """The plan of a removal, made for the whole set before the first request, and its guards."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -18,6 +18,7 @@ _WORDS: Final = {
     Phase.ABSENT: "already absent",
     Phase.FAILED: "refused",
 }
+_HEADER: Final = ("ACTION", "NODE", "GROUP", "TYPE", "STATUS", "REASON")
 _MAX_LISTINGS: Final = 10
 """Listings for one plan. Two are enough if they agree."""
 
@@ -34,11 +35,6 @@ class PlanRow(NamedTuple):
     status: str = ""
     reason: str = ""
     """Code of the refusal, and what it says."""
-
-    @property
-    def cells(self) -> tuple[str, ...]:
-        """The values in order."""
-        return tuple(self)
 
 
 class GroupPlan(NamedTuple):
@@ -91,6 +87,22 @@ class Plan:
             *self._wrong_groups(guards),
             *self._too_few_remaining(guards),
         )
+
+    def lines(self) -> Iterator[tuple[str, Mapping[str, object]]]:
+        """Yield the plan for the log: a row for each node under a header, then the groups.
+
+        Each line comes with its values as fields, for CloudWatch Logs Insights.
+        """
+        rows = self.rows()
+        table = [_HEADER, *rows]
+        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+        for cells, fields in zip(table, ({}, *(row._asdict() for row in rows)), strict=True):
+            padded = (cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
+            yield f"Plan: {'  '.join(padded)}".rstrip(), fields
+        for name, group in self.by_group().items():
+            counts = f"{group.to_remove} to remove, {group.remaining} remain"
+            text = f"Plan: {name}: {group.to_remove + group.remaining} nodes, {counts}"
+            yield text, {"group": name, **group._asdict()}
 
     def rows(self) -> tuple[PlanRow, ...]:
         """Return the plan as a table, in the order of the set."""

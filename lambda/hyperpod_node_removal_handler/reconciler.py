@@ -19,7 +19,7 @@ from hyperpod_node_removal_contract import (
     escape,
     truncate_middle,
 )
-from hyperpod_node_removal_handler import aws, log_lines, outcome, timing
+from hyperpod_node_removal_handler import aws, outcome, timing
 from hyperpod_node_removal_handler.before_removal import Decision, Hook, HookError
 from hyperpod_node_removal_handler.cluster import Cluster, ClusterDescription, Node, Refusal
 from hyperpod_node_removal_handler.cluster_watch import ClusterWatch
@@ -266,8 +266,8 @@ class Reconciler:
     def _plan(self, description: ClusterDescription) -> Plan:
         self._target_counts_before = description.target_counts
         self.removal, plan = make_plan(self.removal, description, self._watch.list_nodes)
-        for line in log_lines.of_plan(plan):
-            _log.log(line.level, "%s", line.text, extra=dict(line.fields))
+        for text, fields in plan.lines():
+            _log.info("%s", text, extra=dict(fields))
         self._warn()
         guards = self._guards
         if self.removal.is_seen_under_way or self.removal.is_asked:

@@ -14,8 +14,8 @@ from urllib.request import getproxies, proxy_bypass
 
 from hyperpod_node_removal_contract import telemetry
 from hyperpod_node_removal_handler import announcement
-from hyperpod_node_removal_handler.envelope import Envelope
 from hyperpod_node_removal_handler.report import Report
+from hyperpod_node_removal_handler.request import Envelope
 from hyperpod_node_removal_handler.timing import (
     EVENT_RETRY,
     REPLY_PAUSES,

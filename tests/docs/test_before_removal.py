@@ -6,7 +6,7 @@ import re
 from hyperpod_node_removal_contract import BEFORE_REMOVAL_MAX
 from hyperpod_node_removal_handler.before_removal import VERSION, Decision, event, verdict
 from hyperpod_node_removal_handler.cluster import ClusterDescription, Node
-from hyperpod_node_removal_handler.envelope import Envelope
+from hyperpod_node_removal_handler.request import Envelope
 from sandbox.project import ROOT
 
 PAGE = (ROOT / "docs" / "before-removal.md").read_text(encoding="utf-8")

@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 
 from hyperpod_node_removal_contract.telemetry import METRIC_CODES, METRICS_VARIABLE
 from hyperpod_node_removal_handler import report
-from hyperpod_node_removal_handler.log_lines import LogLine
 from hyperpod_node_removal_handler.reconciler import Reconciler
-from hyperpod_node_removal_handler.report import Report
+from hyperpod_node_removal_handler.report import LogLine, Report
 from hyperpod_node_removal_handler.request import RemovalRequest
 from sandbox.hyperpod import Cluster
 from tests.handler.embedded_metrics import Datum, is_document, metrics_of

@@ -9,9 +9,9 @@ import pytest
 
 from hyperpod_node_removal_contract import Outcome
 from hyperpod_node_removal_handler import reply
-from hyperpod_node_removal_handler.envelope import Envelope
 from hyperpod_node_removal_handler.reply import Responder
 from hyperpod_node_removal_handler.report import untouched
+from hyperpod_node_removal_handler.request import Envelope
 from tests.handler.endpoint import Endpoint
 from tests.handler.world import STACK_ID, VirtualClock
 

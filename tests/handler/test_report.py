@@ -11,11 +11,10 @@ from hypothesis import strategies as st
 from hyperpod_node_removal_contract import Attribute, Outcome, PartialFailure
 from hyperpod_node_removal_handler import report
 from hyperpod_node_removal_handler.cluster import Node, Refusal
-from hyperpod_node_removal_handler.envelope import Envelope
 from hyperpod_node_removal_handler.outcome import LogPlace, Result
 from hyperpod_node_removal_handler.removal import Removal
 from hyperpod_node_removal_handler.report import Report
-from hyperpod_node_removal_handler.request import RemovalRequest
+from hyperpod_node_removal_handler.request import Envelope, RemovalRequest
 from hyperpod_node_removal_handler.requested_node import Phase, RequestedNode
 from tests.handler.world import LOG, STACK_ID
 

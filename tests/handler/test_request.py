@@ -7,8 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hyperpod_node_removal_contract import PartialFailure, Property
-from hyperpod_node_removal_handler.envelope import Envelope, derived_physical_resource_id
-from hyperpod_node_removal_handler.request import RemovalRequest, RequestError
+from hyperpod_node_removal_handler.request import (
+    Envelope,
+    RemovalRequest,
+    RequestError,
+    derived_physical_resource_id,
+)
 from tests.handler.world import STACK_ID
 
 NODE = "i-0123456789abcdef0"
