@@ -89,22 +89,17 @@ class Listing:
 
 
 @dataclass(frozen=True)
-class InstanceGroup:
-    """An instance group as DescribeCluster shows it."""
-
-    name: str
-    target_count: int | None
-    """None: unknown."""
-    is_controller: bool
-
-
-@dataclass(frozen=True)
 class ClusterDescription:
     """A cluster as DescribeCluster shows it."""
 
     name: str
     status: str
-    groups: tuple[InstanceGroup, ...]
+    groups: frozenset[str] = frozenset()
+    """All instance groups."""
+    controller_groups: frozenset[str] = frozenset()
+    """Instance groups that run the Slurm controller."""
+    target_counts: Mapping[str, int] = field(default_factory=dict)
+    """Instances that each group is to have, by name, where that is known."""
     recovers_nodes: bool = False
     """Whether faulty instances are replaced: `NodeRecovery` is `Automatic`."""
     autoscaler: str = ""
@@ -112,16 +107,6 @@ class ClusterDescription:
     arn: str = ""
     eks_cluster_arn: str = ""
     """The EKS cluster that orchestrates it. Empty for Slurm."""
-
-    @property
-    def target_counts(self) -> dict[str, int]:
-        """Instances that each group is to have, by name, where that is known."""
-        return {g.name: g.target_count for g in self.groups if g.target_count is not None}
-
-    @property
-    def controller_groups(self) -> frozenset[str]:
-        """Instance groups that run the Slurm controller."""
-        return frozenset(group.name for group in self.groups if group.is_controller)
 
     @property
     def is_in_transition(self) -> bool:
@@ -166,11 +151,24 @@ class Cluster:
         kinds = [key for key in ("InstanceGroups", "RestrictedInstanceGroups") if key in answer]
         if not kinds:
             raise aws.incomplete("DescribeCluster", "InstanceGroups")
+        groups = {
+            escape(str(group.get("InstanceGroupName") or "")): group
+            for kind in kinds
+            for group in answer[kind] or ()
+        }
         eks = (answer.get("Orchestrator") or {}).get("Eks") or {}
         return ClusterDescription(
             name=escape(answer.get("ClusterName") or self.name),
             status=escape(str(answer["ClusterStatus"]), 64),
-            groups=tuple(_group(group) for kind in kinds for group in answer[kind] or ()),
+            groups=frozenset(groups),
+            controller_groups=frozenset(
+                name for name, group in groups.items() if _is_controller(group)
+            ),
+            target_counts={
+                name: int(count)
+                for name, group in groups.items()
+                if (count := group.get("TargetCount")) is not None
+            },
             recovers_nodes=answer.get("NodeRecovery") == "Automatic",
             autoscaler=_autoscaler(answer.get("AutoScaling") or {}),
             arn=escape(str(answer.get("ClusterArn") or "")),
@@ -261,13 +259,8 @@ class Cluster:
         )
 
 
-def _group(group: Mapping[str, Any]) -> InstanceGroup:
-    count = group.get("TargetCount")
-    return InstanceGroup(
-        name=escape(str(group.get("InstanceGroupName") or "")),
-        target_count=None if count is None else int(count),
-        is_controller=(group.get("SlurmConfig") or {}).get("NodeType") == "Controller",
-    )
+def _is_controller(group: Mapping[str, Any]) -> bool:
+    return (group.get("SlurmConfig") or {}).get("NodeType") == "Controller"
 
 
 def _autoscaler(config: Mapping[str, Any]) -> str:

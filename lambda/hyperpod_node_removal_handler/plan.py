@@ -64,8 +64,7 @@ class Plan:
             remaining=Counter(
                 node.group for node in listing.nodes if node not in to_remove and node.is_serving
             ),
-            groups=frozenset(group.name for group in description.groups)
-            | frozenset(node.group for node in listing.nodes),
+            groups=description.groups | {node.group for node in listing.nodes},
         )
 
     @property

@@ -26,7 +26,6 @@ def test_the_event_is_what_a_hook_is_asked() -> None:
     description = ClusterDescription(
         EVENT["ClusterName"],
         "InService",
-        (),
         arn=EVENT["ClusterArn"],
         eks_cluster_arn=EVENT["EksClusterArn"],
     )
