@@ -1,7 +1,6 @@
 """The reply on its way: for how long it is tried, through which proxy, and against slow servers."""
 
 import contextlib
-import logging
 import socket
 import ssl
 import threading
@@ -11,16 +10,9 @@ from pathlib import Path
 import pytest
 import trustme
 
-from hyperpod_node_removal_handler import reply
-from sandbox.hyperpod import Cluster
+from hyperpod_node_removal_handler import aws, reply
 from tests.handler.endpoint import Endpoint
-from tests.handler.function import Function
 from tests.handler.world import World
-
-
-@pytest.fixture
-def cluster(world: World) -> Cluster:
-    return world.hp.create_cluster("ml-cluster", {"workers": 8})
 
 
 @contextlib.contextmanager
@@ -86,65 +78,52 @@ def proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
 
 @pytest.mark.parametrize("minutes", [2, 5, 8])
 @pytest.mark.parametrize("trouble", [503, 403, "reset"])
-def test_an_outage_of_minutes_is_waited_out(
-    world: World, function: Function, cluster: Cluster, minutes: int, trouble: int | str
-) -> None:
-    function.endpoint.statuses = [trouble]
+def test_an_outage_of_minutes_is_waited_out(world: World, minutes: int, trouble: int | str) -> None:
+    world.endpoint.statuses = [trouble]
     over = world.clock.now() + 60 + 60 * minutes
 
     def recover() -> None:
         if world.clock.now() >= over:
-            function.endpoint.statuses = [200]
+            world.endpoint.statuses = [200]
 
-    function.endpoint.on_request = recover
-    event = function.event(
-        "Create", {"ClusterName": "ml-cluster", "NodeIds": [cluster.node_ids("workers")[0]]}
-    )
-    function.run(event)
-    assert function.endpoint.statuses == [200]
-    assert len({body for _, _, body in function.endpoint.requests}) == 1
+    world.endpoint.on_request = recover
+    event = world.event("Create", {"ClusterName": "ml-cluster", "NodeIds": [world.nodes[0]]})
+    world.run(event)
+    assert world.endpoint.statuses == [200]
+    assert len({body for _, _, body in world.endpoint.requests}) == 1
 
 
 @pytest.mark.parametrize(("timeout", "ends_at"), [("300", 300), ("3600", 900)])
 def test_the_reply_is_tried_until_service_timeout_or_the_invocation_is_over(
-    world: World,
-    function: Function,
-    cluster: Cluster,
-    timeout: str,
-    ends_at: int,
-    caplog: pytest.LogCaptureFixture,
+    world: World, timeout: str, ends_at: int
 ) -> None:
-    function.endpoint.statuses = [503]
+    world.endpoint.statuses = [503]
     began, times = world.clock.now(), list[float]()
-    function.endpoint.on_request = lambda: times.append(world.clock.now())
-    node = cluster.node_ids("workers")[0]
+    world.endpoint.on_request = lambda: times.append(world.clock.now())
+    node = world.nodes[0]
     properties = {"ClusterName": "ml-cluster", "NodeIds": [node], "ServiceTimeout": timeout}
-    function.run(function.event("Create", properties))
+    world.run(world.event("Create", properties))
     assert began + ends_at - 40 < times[-1] < began + ends_at
-    assert "did not reach CloudFormation: " in caplog.text
-    assert "s3cret" not in caplog.text
+    assert "did not reach CloudFormation: " in world.log.text
+    assert "s3cret" not in world.log.text
 
 
 @pytest.mark.parametrize("kind", ["Delete", "Create"])
-def test_the_reply_to_a_request_without_work_is_tried_as_long(
-    world: World, function: Function, kind: str
-) -> None:
-    function.endpoint.statuses = [503]
+def test_the_reply_to_a_request_without_work_is_tried_as_long(world: World, kind: str) -> None:
+    world.endpoint.statuses = [503]
     began, times = world.clock.now(), list[float]()
-    function.endpoint.on_request = lambda: times.append(world.clock.now())
-    function.run(function.event(kind, {"ClusterName": "ml-cluster"}))
+    world.endpoint.on_request = lambda: times.append(world.clock.now())
+    world.run(world.event(kind, {"ClusterName": "ml-cluster"}))
     assert began + 860 < times[-1] < began + 900
 
 
 # Proxies -------------------------------------------------------------------------------------
 
 
-def test_the_reply_goes_through_the_proxy(
-    function: Function, cluster: Cluster, proxy: Proxy
-) -> None:
-    answer = function.send("Create", NodeIds=[cluster.node_ids("workers")[0]])
+def test_the_reply_goes_through_the_proxy(world: World, proxy: Proxy) -> None:
+    answer = world.send("Create", NodeIds=[world.nodes[0]])
     assert answer["Status"] == "SUCCESS"
-    port = function.endpoint.server.server_port
+    port = world.endpoint.server.server_port
     assert len(proxy.asked) == 1
     assert proxy.asked[0].startswith(f"CONNECT 127.0.0.1:{port} ")
     assert "s3cret" not in "".join(proxy.asked)
@@ -193,6 +172,30 @@ def test_a_proxy_that_refuses_is_an_error_without_the_url(
             reply.put(endpoint.url, b"{}", 5)
     assert endpoint.requests == []
     assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "proxy",
+    [
+        "socks5://user:s3cret@127.0.0.1:1",
+        "http://user:s3cret#1@127.0.0.1:1",
+        "http://user:s3cret/1@127.0.0.1:1",
+        "http://user:s3cret@127.0.0.1:1",
+    ],
+)
+def test_an_error_of_the_sdk_tells_no_password_of_a_proxy(
+    monkeypatch: pytest.MonkeyPatch, proxy: str
+) -> None:
+    for name in ("https_proxy", "no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("HTTPS_PROXY", proxy)
+    with pytest.raises(aws.TransientError) as caught, aws.map_errors("Invoke"):
+        aws.waiting_client(1).invoke(FunctionName="drain", Payload=b"{}")
+    assert "s3cret" not in str(caught.value)
+    assert "HTTPS_PROXY" in str(caught.value)
 
 
 # Slow servers --------------------------------------------------------------------------------
@@ -244,14 +247,7 @@ def test_a_server_that_drips_its_handshake_has_the_same_deadline() -> None:
         reply.put(f"https://127.0.0.1:{port}/", b"{}", 0.5)
 
 
-def test_a_reply_that_dripped_is_tried_again(
-    world: World,
-    function: Function,
-    cluster: Cluster,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    caplog.set_level(logging.WARNING)
+def test_a_reply_that_dripped_is_tried_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reply, "REPLY_TIMEOUT", 0.5)
     dripping = threading.Event()
     dripping.set()
@@ -264,6 +260,6 @@ def test_a_reply_that_dripped_is_tried_again(
 
     with served(once) as port:
         monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{port}")
-        answer = function.send("Create", NodeIds=[cluster.node_ids("workers")[0]])
+        answer = world.send("Create", NodeIds=[world.nodes[0]])
     assert answer["Status"] == "SUCCESS"
-    assert "The response was not delivered" in caplog.text
+    assert "The response was not delivered" in world.log.text

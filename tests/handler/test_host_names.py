@@ -6,15 +6,14 @@ import pytest
 
 from sandbox.hyperpod import Cluster, ServiceError
 from tests.aws_transport import Answer, Parameters
-from tests.handler.function import Function
 from tests.handler.world import World
 
 REFUSED = "is a host name; use the node's instance id, which aws sagemaker"
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def cluster(world: World) -> Cluster:
-    return world.hp.create_cluster("ml-cluster", {"workers": 250})
+    return world.make_cluster(250)
 
 
 def hosts(world: World, *nodes: str) -> list[str]:
@@ -33,14 +32,12 @@ def hosts(world: World, *nodes: str) -> list[str]:
 
 @pytest.mark.parametrize("name", ["NodeIds", "NodeLogicalIds"])
 @pytest.mark.parametrize("request_type", ["Create", "Update"])
-def test_the_instances_of_the_hosts_are_named(
-    function: Function, world: World, cluster: Cluster, request_type: str, name: str
-) -> None:
-    one, two = cluster.node_ids("workers")[1], cluster.node_ids("workers")[-1]
+def test_the_instances_of_the_hosts_are_named(world: World, request_type: str, name: str) -> None:
+    one, two = world.nodes[1], world.nodes[-1]
     full, other = hosts(world, one, two)
     short = other.partition(".")[0]
     properties: dict[str, Any] = {name: [full, short, "ip-10-99-99-99"]}
-    answer = function.send(request_type, **properties)
+    answer = world.send(request_type, **properties)
     assert answer["Status"] == "FAILED"
     assert answer["Reason"].startswith(f"{name}: '{full}' {REFUSED}")
     label = full.partition(".")[0]
@@ -50,9 +47,9 @@ def test_the_instances_of_the_hosts_are_named(
 
 
 def test_a_host_that_the_listing_does_not_show_is_refused_without_more(
-    function: Function, world: World, cluster: Cluster
+    world: World, cluster: Cluster
 ) -> None:
-    answer = function.send("Create", NodeIds=["ip-10-99-99-99"])
+    answer = world.send("Create", NodeIds=["ip-10-99-99-99"])
     assert answer["Status"] == "FAILED"
     assert REFUSED in answer["Reason"]
     assert "listing shows" not in answer["Reason"]
@@ -62,51 +59,35 @@ def test_a_host_that_the_listing_does_not_show_is_refused_without_more(
 @pytest.mark.parametrize(
     "code", ["AccessDeniedException", "ThrottlingException", "ResourceNotFound"]
 )
-def test_it_is_refused_although_the_listing_fails(
-    function: Function, world: World, cluster: Cluster, code: str
-) -> None:
+def test_it_is_refused_although_the_listing_fails(world: World, code: str) -> None:
     def fail(_: Parameters) -> None:
         raise ServiceError(code)
 
-    (host,) = hosts(world, cluster.node_ids("workers")[0])
+    (host,) = hosts(world, world.nodes[0])
     world.before("ListClusterNodes", fail)
-    answer = function.send("Create", NodeLogicalIds=[host])
+    answer = world.send("Create", NodeLogicalIds=[host])
     assert answer["Status"] == "FAILED"
     assert REFUSED in answer["Reason"]
     assert "Nothing was removed." in answer["Reason"]
     assert world.deletes == 0
 
 
-def test_a_listing_without_host_names_names_nothing(
-    function: Function, world: World, cluster: Cluster
-) -> None:
+def test_a_listing_without_host_names_names_nothing(world: World) -> None:
     """A public AWS text says that only DescribeClusterNode has them."""
 
     def forget(_: Parameters, answer: Answer) -> None:
         for summary in answer["ClusterNodeSummaries"]:
             summary.pop("PrivateDnsHostname", None)
 
-    (host,) = hosts(world, cluster.node_ids("workers")[0])
+    (host,) = hosts(world, world.nodes[0])
     world.after("ListClusterNodes", forget)
-    answer = function.send("Create", NodeIds=[host])
+    answer = world.send("Create", NodeIds=[host])
     assert answer["Status"] == "FAILED"
     assert REFUSED in answer["Reason"]
 
 
 @pytest.mark.parametrize("properties", [{"ClusterName": ["?"]}, {"ClusterName": ""}])
-def test_without_a_cluster_nothing_is_listed(
-    function: Function, world: World, properties: dict[str, Any]
-) -> None:
-    answer = function.send("Create", NodeIds=["ip-10-0-0-1"], **properties)
+def test_without_a_cluster_nothing_is_listed(world: World, properties: dict[str, Any]) -> None:
+    answer = world.send("Create", NodeIds=["ip-10-0-0-1"], **properties)
     assert answer["Status"] == "FAILED"
-    assert function.calls == 0
-
-
-def test_a_rollback_to_host_names_succeeds(
-    function: Function, world: World, cluster: Cluster
-) -> None:
-    """A version of the function that took them for logical ids may have let them in."""
-    world.cloudformation.statuses = ["UPDATE_ROLLBACK_IN_PROGRESS"]
-    answer = function.send("Update", NodeLogicalIds=["ip-10-0-0-1"])
-    assert answer["Data"]["Outcome"] == "ROLLED_BACK"
-    assert world.hp.calls.total() == 0
+    assert world.calls == 0

@@ -1,7 +1,6 @@
 """The metrics of a removal: which lines there are, and what CloudWatch makes of them."""
 
 import json
-import logging
 from typing import Any
 
 import pytest
@@ -16,7 +15,6 @@ from hyperpod_node_removal_handler.report import Report
 from hyperpod_node_removal_handler.request import RemovalRequest
 from sandbox.hyperpod import Cluster
 from tests.handler.embedded_metrics import Datum, is_document, metrics_of
-from tests.handler.function import Function
 from tests.handler.test_report import absent, failed, removed, result
 from tests.handler.world import LOG, World
 
@@ -26,11 +24,6 @@ ARN = "arn:aws:sagemaker:us-west-2:111122223333:cluster/a1b2c3d4e5f6"
 @pytest.fixture(autouse=True)
 def _on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(METRICS_VARIABLE, "true")
-
-
-@pytest.fixture
-def cluster(world: World) -> Cluster:
-    return world.hp.create_cluster("ml-cluster", {"workers": 8})
 
 
 def event_of(line: LogLine) -> str:
@@ -106,14 +99,11 @@ def test_nothing_is_written_unless_metrics_are_on(
     assert told.lines
 
 
-def test_a_partial_failure_is_counted_once(
-    function: Function, cluster: Cluster, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.INFO)
-    bad, good, *_ = cluster.node_ids("workers")
-    cluster.refuse(bad)
-    function.send("Create", NodeIds=[bad, good], RetryFor="0")
-    data = logged(caplog)
+def test_a_partial_failure_is_counted_once(world: World) -> None:
+    bad, good, *_ = world.nodes
+    world.cluster.refuse(bad)
+    world.send("Create", NodeIds=[bad, good], RetryFor="0")
+    data = logged(world.log)
     duration = data.pop(("Duration", ""))
     assert duration > 0
     assert data == {
@@ -124,30 +114,23 @@ def test_a_partial_failure_is_counted_once(
     }
 
 
-def test_a_removal_over_several_invocations_is_counted_once(
-    function: Function, world: World, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.INFO)
-    cluster = world.hp.create_cluster("ml-cluster", {"workers": 2}, shutdown_seconds=1000)
-    function.send("Create", NodeIds=list(cluster.node_ids("workers")))
-    assert function.links > 1
-    assert sum("_aws" in vars(record) for record in caplog.records) == 1
-    assert logged(caplog)["Duration", ""] == pytest.approx(1000, abs=60)
+def test_a_removal_over_several_invocations_is_counted_once(world: World) -> None:
+    world.make_cluster(2, shutdown_seconds=1000)
+    world.send("Create", NodeIds=world.nodes)
+    assert world.invocations > 1
+    assert sum("_aws" in vars(record) for record in world.log.records) == 1
+    assert logged(world.log)["Duration", ""] == pytest.approx(1000, abs=60)
 
 
 def test_a_removal_that_fails_unexpectedly_is_counted_with_what_is_known(
-    function: Function,
-    cluster: Cluster,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
+    world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(reconciler: Reconciler) -> None:
         raise ZeroDivisionError
 
-    caplog.set_level(logging.INFO)
     monkeypatch.setattr(Reconciler, "run", fail)
-    function.send("Create", NodeIds=list(cluster.node_ids("workers")[:3]))
-    assert logged(caplog)["FailedNodes", "NotAttempted"] == 3
+    world.send("Create", NodeIds=world.nodes[:3])
+    assert logged(world.log)["FailedNodes", "NotAttempted"] == 3
 
 
 REQUESTS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -161,11 +144,10 @@ REQUESTS: dict[str, tuple[str, dict[str, Any]]] = {
 
 @pytest.mark.parametrize("name", REQUESTS)
 def test_what_removes_nothing_by_design_has_no_metrics(
-    function: Function, cluster: Cluster, caplog: pytest.LogCaptureFixture, name: str
+    world: World, cluster: Cluster, name: str
 ) -> None:
-    caplog.set_level(logging.INFO)
     if name == "rollback":
-        function.world.cloudformation.statuses = ["UPDATE_ROLLBACK_IN_PROGRESS"]
+        world.cloudformation.statuses = ["UPDATE_ROLLBACK_IN_PROGRESS"]
     request_type, properties = REQUESTS[name]
-    function.send(request_type, **properties)
-    assert not logged(caplog)
+    world.send(request_type, **properties)
+    assert not logged(world.log)

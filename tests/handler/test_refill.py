@@ -7,28 +7,27 @@ import pytest
 
 from sandbox.hyperpod import Cluster
 from tests.aws_transport import Parameters
-from tests.handler.function import Function
 from tests.handler.world import World
 
 ABSENT = "i-0123456789abcdef0"
 
 
 def cluster(world: World, **more: Any) -> Cluster:
-    return world.hp.create_cluster("ml-cluster", {"workers": 8, "spare": 2}, **more)
+    return world.make_cluster({"workers": 8, "spare": 2}, **more)
 
 
 def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
 
 
-def test_a_group_that_karpenter_scales(world: World, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_group_that_karpenter_scales(world: World) -> None:
     nodes = cluster(world, autoscaler="Karpenter").node_ids("workers")
     report = world.report([nodes[0], nodes[1], ABSENT])
     assert report.data["Warnings"] == (
         "Karpenter scales this cluster and may add nodes to workers again for pending pods, up"
         " to the limits of its node pools."
     )
-    assert warnings(caplog) == [report.data["Warnings"]]
+    assert warnings(world.log) == [report.data["Warnings"]]
 
 
 def test_a_set_that_removes_nothing_is_not_warned_of(world: World) -> None:
@@ -41,31 +40,29 @@ def test_a_dry_run_warns_too(world: World) -> None:
     assert "add nodes to spare again" in world.report([node], is_dry_run=True).data["Warnings"]
 
 
-def test_a_healthy_node_is_not_replaced(world: World, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_healthy_node_is_not_replaced(world: World) -> None:
     node = cluster(world).node_ids("workers")[0]
     assert world.report([node]).data["Warnings"] == ""
-    assert warnings(caplog) == []
+    assert warnings(world.log) == []
 
 
 @pytest.mark.parametrize(("node_recovery", "told"), [("Automatic", True), ("None", False)])
 def test_a_faulty_node_may_get_another_instance(
-    world: World, caplog: pytest.LogCaptureFixture, node_recovery: str, told: bool
+    world: World, node_recovery: str, told: bool
 ) -> None:
     made = cluster(world, node_recovery=node_recovery, continuous=True)
     faulty = made.node_ids("workers")[0]
     made.set_node_status(faulty, "Failure")
     assert world.report([faulty]).data["Warnings"] == "", "it was removed: no reason to worry"
-    assert any(faulty in warning for warning in warnings(caplog)) == told
+    assert any(faulty in warning for warning in warnings(world.log)) == told
 
 
-def test_a_faulty_node_that_is_named_by_its_logical_id_stays_the_same(
-    world: World, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_faulty_node_that_is_named_by_its_logical_id_stays_the_same(world: World) -> None:
     made = cluster(world, continuous=True)
     logical_id = made.logical_ids("workers")[0]
     made.set_node_status(logical_id, "Failure")
     assert world.report([], [logical_id]).data["Warnings"] == ""
-    assert warnings(caplog) == []
+    assert warnings(world.log) == []
 
 
 def test_a_node_that_was_replaced_before_it_was_asked_for(world: World) -> None:
@@ -104,9 +101,9 @@ def test_many_names_are_cut(world: World) -> None:
     assert "group-00, group-01, group-02, group-03, group-04, +35 more again" in told
 
 
-def test_the_warning_survives_a_hand_over(function: Function, world: World) -> None:
+def test_the_warning_survives_a_hand_over(world: World) -> None:
     made = cluster(world, autoscaler="Karpenter", shutdown_seconds=1500)
-    answer = function.send("Create", NodeIds=[made.node_ids("workers")[0]], ServiceTimeout="3600")
-    assert function.links > 1
+    answer = world.send("Create", NodeIds=[made.node_ids("workers")[0]], ServiceTimeout="3600")
+    assert world.invocations > 1
     assert answer["Status"] == "SUCCESS"
     assert "Karpenter scales this cluster" in answer["Data"]["Warnings"]

@@ -18,7 +18,6 @@ from hyperpod_node_removal_handler.requested_node import Phase, RequestedNode
 from hyperpod_node_removal_handler.timing import EVENT_RETRY
 from sandbox.hyperpod import Cluster, ServiceError
 from tests.handler.event_schema import SCHEMA, checked
-from tests.handler.function import Function
 from tests.handler.test_metrics import REQUESTS
 from tests.handler.test_report import ENVELOPE, absent, failed, removed, result
 from tests.handler.world import LOG, STACK_ID, World
@@ -29,11 +28,6 @@ BUS = "arn:aws:events:us-east-1:123456789012:event-bus/operations"
 @pytest.fixture(autouse=True)
 def _on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(EVENT_BUS_VARIABLE, BUS)
-
-
-@pytest.fixture
-def cluster(world: World) -> Cluster:
-    return world.hp.create_cluster("ml-cluster", {"workers": 8})
 
 
 def told_of(*nodes: RequestedNode, **more: Any) -> dict[str, Any]:
@@ -173,13 +167,13 @@ def test_the_schema_has_every_outcome_but_those_that_remove_nothing_by_design() 
 # When it is sent -----------------------------------------------------------------------------
 
 
-def test_one_event_follows_the_reply(function: Function, cluster: Cluster) -> None:
-    bad, good, *_ = cluster.node_ids("workers")
-    cluster.refuse(bad)
+def test_one_event_follows_the_reply(world: World) -> None:
+    bad, good, *_ = world.nodes
+    world.cluster.refuse(bad)
     replies: list[int] = []
-    function.event_bus.on_call = lambda: replies.append(len(function.endpoint.requests))
-    function.send("Create", NodeIds=[bad, good], RetryFor="0")
-    (entry,) = function.event_bus.entries
+    world.event_bus.on_call = lambda: replies.append(len(world.endpoint.requests))
+    world.send("Create", NodeIds=[bad, good], RetryFor="0")
+    (entry,) = world.event_bus.entries
     assert replies == [1], "the reply came first"
     detail = checked(entry.pop("Detail"))
     assert entry == {
@@ -192,25 +186,25 @@ def test_one_event_follows_the_reply(function: Function, cluster: Cluster) -> No
     assert detail["RemovedNodes"] == [good]
 
 
-def test_it_holds_no_secret(function: Function, cluster: Cluster) -> None:
-    function.send("Create", NodeIds=list(cluster.node_ids("workers")[:2]))
-    (entry,) = function.event_bus.entries
-    assert "s3cret" in function.endpoint.url
+def test_it_holds_no_secret(world: World) -> None:
+    world.send("Create", NodeIds=world.nodes[:2])
+    (entry,) = world.event_bus.entries
+    assert "s3cret" in world.endpoint.url
     assert "s3cret" not in json.dumps(entry)
     assert "127.0.0.1" not in json.dumps(entry)
 
 
-def test_a_removal_over_several_invocations_sends_one(function: Function, world: World) -> None:
-    cluster = world.hp.create_cluster("ml-cluster", {"workers": 2}, shutdown_seconds=1000)
-    function.send("Create", NodeIds=list(cluster.node_ids("workers")))
-    assert function.links > 1
-    (entry,) = function.event_bus.entries
+def test_a_removal_over_several_invocations_sends_one(world: World) -> None:
+    world.make_cluster(2, shutdown_seconds=1000)
+    world.send("Create", NodeIds=world.nodes)
+    assert world.invocations > 1
+    (entry,) = world.event_bus.entries
     assert checked(entry["Detail"])["DurationSeconds"] == pytest.approx(1000, abs=60)
 
 
-def test_a_cluster_that_does_not_exist_is_told(function: Function) -> None:
-    function.send("Create", NodeIds=["i-0123456789abcdef0"])
-    (entry,) = function.event_bus.entries
+def test_a_cluster_that_does_not_exist_is_told(world: World) -> None:
+    world.send("Create", NodeIds=["i-0123456789abcdef0"])
+    (entry,) = world.event_bus.entries
     detail = checked(entry["Detail"])
     assert detail["Outcome"] == "FAILED"
     assert "was not found" in detail["Summary"]
@@ -218,21 +212,19 @@ def test_a_cluster_that_does_not_exist_is_told(function: Function) -> None:
 
 @pytest.mark.parametrize("name", REQUESTS)
 def test_what_removes_nothing_by_design_sends_nothing(
-    function: Function, cluster: Cluster, name: str
+    world: World, cluster: Cluster, name: str
 ) -> None:
     if name == "rollback":
-        function.world.cloudformation.statuses = ["UPDATE_ROLLBACK_IN_PROGRESS"]
+        world.cloudformation.statuses = ["UPDATE_ROLLBACK_IN_PROGRESS"]
     request_type, properties = REQUESTS[name]
-    function.send(request_type, **properties)
-    assert not function.event_bus.entries
+    world.send(request_type, **properties)
+    assert not world.event_bus.entries
 
 
-def test_nothing_is_sent_without_a_bus(
-    function: Function, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nothing_is_sent_without_a_bus(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(EVENT_BUS_VARIABLE, "")
-    function.send("Create", NodeIds=list(cluster.node_ids("workers")[:2]))
-    assert not function.event_bus.entries
+    world.send("Create", NodeIds=world.nodes[:2])
+    assert not world.event_bus.entries
 
 
 # That it never hurts -------------------------------------------------------------------------
@@ -248,12 +240,10 @@ PASSING = [
 
 
 @pytest.mark.parametrize("error", PASSING, ids=str)
-def test_what_may_pass_is_tried_again(
-    function: Function, cluster: Cluster, error: Exception | dict[str, Any]
-) -> None:
-    function.event_bus.errors = [error]
-    function.send("Create", NodeIds=list(cluster.node_ids("workers")[:2]))
-    assert len(function.event_bus.entries) == 1
+def test_what_may_pass_is_tried_again(world: World, error: Exception | dict[str, Any]) -> None:
+    world.event_bus.errors = [error]
+    world.send("Create", NodeIds=world.nodes[:2])
+    assert len(world.event_bus.entries) == 1
 
 
 LASTING: list[Exception | dict[str, Any]] = [
@@ -267,17 +257,14 @@ LASTING: list[Exception | dict[str, Any]] = [
 
 @pytest.mark.parametrize("error", LASTING, ids=str)
 def test_an_event_that_is_lost_is_logged_and_nothing_else(
-    function: Function,
-    cluster: Cluster,
-    error: Exception | dict[str, Any],
-    caplog: pytest.LogCaptureFixture,
+    world: World, error: Exception | dict[str, Any]
 ) -> None:
-    function.event_bus.errors = [error] * 1000
-    nodes = cluster.node_ids("workers")[:2]
+    world.event_bus.errors = [error] * 1000
+    nodes = world.nodes[:2]
     replied_at: list[float] = []
-    function.endpoint.on_request = lambda: replied_at.append(function.world.clock.now())
-    answer = function.send("Create", NodeIds=list(nodes))
+    world.endpoint.on_request = lambda: replied_at.append(world.clock.now())
+    answer = world.send("Create", NodeIds=list(nodes))
     assert answer["Status"] == "SUCCESS"
-    assert function.world.clock.now() - replied_at[0] <= EVENT_RETRY
-    assert f"not sent to {BUS}" in caplog.text
-    assert "\x1b" not in caplog.text
+    assert world.clock.now() - replied_at[0] <= EVENT_RETRY
+    assert f"not sent to {BUS}" in world.log.text
+    assert "\x1b" not in world.log.text

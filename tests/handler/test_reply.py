@@ -61,10 +61,7 @@ def test_what_is_not_a_2xx_is_not_delivered_and_tried_again(
 
 @pytest.mark.parametrize("trouble", [403, 503, 307, "reset"])
 def test_tries_go_on_until_the_end_and_then_the_reply_is_in_the_log_without_the_url(
-    endpoint: Endpoint,
-    clock: VirtualClock,
-    trouble: int | str,
-    caplog: pytest.LogCaptureFixture,
+    caplog: pytest.LogCaptureFixture, endpoint: Endpoint, clock: VirtualClock, trouble: int | str
 ) -> None:
     endpoint.statuses = [trouble]
     end = clock.now() + 600

@@ -16,7 +16,7 @@ from hyperpod_node_removal_handler.outcome import signal_id
 from hyperpod_node_removal_handler.requested_node import Phase, RequestedNode
 from sandbox.hyperpod import Cluster, ServiceError
 from tests.aws_transport import Answer, Parameters, Sent
-from tests.handler.function import Context, Function
+from tests.handler.function import Context
 from tests.handler.world import STACK_ID, Shown, World
 
 CONDITION = "FaultyNodesVerdict1f3a9c07"
@@ -28,9 +28,8 @@ NOT_YET = ServiceError(
 class Condition:
     """A wait condition: takes signals from a moment on, seconds after the reply."""
 
-    def __init__(self, world: World, function: Function) -> None:
+    def __init__(self, world: World) -> None:
         self.world = world
-        self.function = function
         self.waits_after = 2.0
         self.signals: list[str] = []
         self.attempts = 0
@@ -39,7 +38,7 @@ class Condition:
         world.services["SignalResource"] = self.answer
 
     def answer(self, sent: Sent) -> Answer:
-        assert self.function.endpoint.requests, "signaled before the reply"
+        assert self.world.endpoint.requests, "signaled before the reply"
         assert sent.parameters["StackName"] == STACK_ID
         assert sent.parameters["LogicalResourceId"] == CONDITION
         assert sent.parameters["Status"] == "SUCCESS"
@@ -55,54 +54,46 @@ class Condition:
 
 
 @pytest.fixture
-def condition(world: World, function: Function) -> Condition:
+def condition(world: World) -> Condition:
     world.cloudformation.statuses = ["CREATE_IN_PROGRESS"]
-    return Condition(world, function)
+    return Condition(world)
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def cluster(world: World) -> Cluster:
-    return world.hp.create_cluster("ml-cluster", {"workers": 8}, shutdown_seconds=5)
+    return world.make_cluster(8, shutdown_seconds=5)
 
 
-def send(function: Function, nodes: list[str], **more: Any) -> Any:
+def send(world: World, nodes: list[str], **more: Any) -> Any:
     more.setdefault("VerdictCondition", CONDITION)
-    return function.send("Create", NodeIds=nodes, OnPartialFailure="REPORT", **more)
+    return world.send("Create", NodeIds=nodes, OnPartialFailure="REPORT", **more)
 
 
 # What it says --------------------------------------------------------------------------------
 
 
-def test_a_complete_removal_is_signaled_with_its_counts(
-    function: Function, condition: Condition, cluster: Cluster
-) -> None:
-    send(function, list(cluster.node_ids("workers")[:5]))
+def test_a_complete_removal_is_signaled_with_its_counts(world: World, condition: Condition) -> None:
+    send(world, world.nodes[:5])
     assert condition.signals == ["5 of 5 removed"]
 
 
-def test_a_partial_one_names_the_code_and_the_node(
-    function: Function, condition: Condition, cluster: Cluster
-) -> None:
-    nodes = list(cluster.node_ids("workers")[:5])
-    cluster.refuse(nodes[3], "ValidationError")
-    assert send(function, nodes, RetryFor="0")["Status"] == "SUCCESS"
+def test_a_partial_one_names_the_code_and_the_node(world: World, condition: Condition) -> None:
+    nodes = world.nodes[:5]
+    world.cluster.refuse(nodes[3], "ValidationError")
+    assert send(world, nodes, RetryFor="0")["Status"] == "SUCCESS"
     assert condition.signals == [f"1 of 5 not removed: ValidationError {nodes[3]}"]
 
 
-def test_nodes_that_were_gone_are_counted_apart(
-    function: Function, condition: Condition, cluster: Cluster
-) -> None:
-    send(function, [cluster.node_ids("workers")[0], "i-0123456789abcdef0"])
+def test_nodes_that_were_gone_are_counted_apart(world: World, condition: Condition) -> None:
+    send(world, [world.nodes[0], "i-0123456789abcdef0"])
     assert condition.signals == ["1 of 2 removed, 1 already absent"]
 
 
-def test_a_dry_run_and_an_empty_set_are_signaled_too(
-    function: Function, condition: Condition, cluster: Cluster
-) -> None:
-    send(function, list(cluster.node_ids("workers")[:2]), DryRun="true")
+def test_a_dry_run_and_an_empty_set_are_signaled_too(world: World, condition: Condition) -> None:
+    send(world, world.nodes[:2], DryRun="true")
     assert condition.signals.pop() == "2 of 2 would be removed"
-    function.endpoint.requests.clear()
-    send(function, [])
+    world.endpoint.requests.clear()
+    send(world, [])
     assert condition.signals == ["0 of 0 removed: empty set"]
 
 
@@ -133,82 +124,76 @@ def test_whatever_failed_the_verdict_has_1_to_64_characters_and_the_counts(
 
 @pytest.mark.parametrize("seconds", [0.0, 2.0, 30.0, 250.0])
 def test_it_is_retried_until_the_condition_waits(
-    function: Function, condition: Condition, cluster: Cluster, seconds: float
+    world: World, condition: Condition, seconds: float
 ) -> None:
     condition.waits_after = seconds
-    send(function, list(cluster.node_ids("workers")[:1]))
+    send(world, world.nodes[:1])
     assert condition.signals == ["1 of 1 removed"]
 
 
-def test_a_short_invocation_hands_the_signal_over(
-    world: World, function: Function, condition: Condition, cluster: Cluster
-) -> None:
-    event = function.event(
+def test_a_short_invocation_hands_the_signal_over(world: World, condition: Condition) -> None:
+    event = world.event(
         "Create",
         {
             "ClusterName": "ml-cluster",
-            "NodeIds": list(cluster.node_ids("workers")[:1]),
+            "NodeIds": world.nodes[:1],
             "OnPartialFailure": "REPORT",
             "VerdictCondition": CONDITION,
             "ServiceTimeout": "60",
         },
     )
     index.handler(event, Context(59.0))
-    assert function.endpoint.requests
+    assert world.endpoint.requests
     assert condition.attempts == 0
-    (successor,) = function.aws_lambda.queue
+    (successor,) = world.aws_lambda.queue
     condition.waits_after = 40.0
-    function.aws_lambda.queue.clear()
-    function.run(json.loads(successor), 900.0)
+    world.aws_lambda.queue.clear()
+    world.run(json.loads(successor), 900.0)
     assert condition.signals == ["1 of 1 removed"]
-    assert len(function.endpoint.requests) == 1, "the reply was sent twice"
+    assert len(world.endpoint.requests) == 1, "the reply was sent twice"
     assert world.deletes == 1
 
 
 def test_a_copy_of_the_event_that_signals_removes_nothing_and_replies_nothing(
-    world: World, function: Function, condition: Condition, cluster: Cluster
+    world: World, condition: Condition
 ) -> None:
     index.handler(
-        function.event(
+        world.event(
             "Create",
             {
                 "ClusterName": "ml-cluster",
-                "NodeIds": list(cluster.node_ids("workers")[:1]),
+                "NodeIds": world.nodes[:1],
                 "OnPartialFailure": "REPORT",
                 "VerdictCondition": CONDITION,
             },
         ),
         Context(59.0),
     )
-    (successor,) = function.aws_lambda.queue
-    function.aws_lambda.queue.clear()
+    (successor,) = world.aws_lambda.queue
+    world.aws_lambda.queue.clear()
     for _ in range(2):
-        function.run(json.loads(successor))
+        world.run(json.loads(successor))
     assert set(condition.signals) == {"1 of 1 removed"}
-    assert (len(function.endpoint.requests), world.deletes) == (1, 1)
+    assert (len(world.endpoint.requests), world.deletes) == (1, 1)
 
 
 # When not ------------------------------------------------------------------------------------
 
 
-def test_a_failure_is_not_signaled(
-    function: Function, condition: Condition, cluster: Cluster
-) -> None:
-    nodes = list(cluster.node_ids("workers")[:2])
+def test_a_failure_is_not_signaled(world: World, condition: Condition) -> None:
+    nodes = world.nodes[:2]
     for node in nodes:
-        cluster.refuse(node, "ValidationError")
-    assert send(function, nodes, RetryFor="0")["Status"] == "FAILED"
+        world.cluster.refuse(node, "ValidationError")
+    assert send(world, nodes, RetryFor="0")["Status"] == "FAILED"
     assert condition.attempts == 0
 
 
-def test_a_rollback_is_not_signaled(
-    world: World, function: Function, condition: Condition, cluster: Cluster
-) -> None:
+def test_a_rollback_is_not_signaled(world: World, condition: Condition) -> None:
     world.cloudformation.statuses = ["UPDATE_ROLLBACK_IN_PROGRESS"]
-    nodes = list(cluster.node_ids("workers")[:2])
+    nodes = world.nodes[:2]
     for new in (nodes[:1], []):
-        function.reply_to(
-            function.event(
+        world.reply_to(
+            world.event(
                 "Update",
                 {"ClusterName": "ml-cluster", "NodeIds": new, "VerdictCondition": CONDITION},
                 OldResourceProperties={
@@ -222,61 +207,61 @@ def test_a_rollback_is_not_signaled(
 
 
 def test_a_condition_that_was_there_before_is_not_signaled(
-    world: World, function: Function, condition: Condition, cluster: Cluster
+    world: World, condition: Condition
 ) -> None:
     world.cloudformation.statuses = ["UPDATE_IN_PROGRESS"]
     properties = {
         "ClusterName": "ml-cluster",
-        "NodeIds": list(cluster.node_ids("workers")[:2]),
+        "NodeIds": world.nodes[:2],
         "OnPartialFailure": "REPORT",
         "VerdictCondition": CONDITION,
     }
-    update = function.event(
+    update = world.event(
         "Update", {**properties, "RetryFor": "60"}, OldResourceProperties=properties
     )
-    assert function.reply_to(update)["Status"] == "SUCCESS"
+    assert world.reply_to(update)["Status"] == "SUCCESS"
     assert condition.attempts == 0
 
 
 def test_turned_on_with_an_unchanged_set_it_tells_what_is_there(
-    world: World, function: Function, condition: Condition, cluster: Cluster
+    world: World, condition: Condition
 ) -> None:
     world.cloudformation.statuses = ["UPDATE_IN_PROGRESS"]
     properties = {
         "ClusterName": "ml-cluster",
-        "NodeIds": [cluster.node_ids("workers")[0], "i-0123456789abcdef0"],
+        "NodeIds": [world.nodes[0], "i-0123456789abcdef0"],
         "OnPartialFailure": "REPORT",
     }
-    update = function.event(
+    update = world.event(
         "Update", {**properties, "VerdictCondition": CONDITION}, OldResourceProperties=properties
     )
-    assert function.reply_to(update)["Data"]["Outcome"] == "PARTIAL"
+    assert world.reply_to(update)["Data"]["Outcome"] == "PARTIAL"
     assert condition.signals == [
-        f"1 of 2 not removed: NotRequestedAgain {cluster.node_ids('workers')[0]}"
+        f"1 of 2 not removed: NotRequestedAgain {world.cluster.node_ids('workers')[0]}"
     ]
     assert world.deletes == 0
 
 
 def test_a_stack_that_rolls_back_meanwhile_ends_the_attempts(
-    world: World, function: Function, condition: Condition, cluster: Cluster
+    world: World, condition: Condition
 ) -> None:
     world.shows((0, "CREATE_IN_PROGRESS"), (20, "ROLLBACK_IN_PROGRESS"))
     condition.waits_after = 10_000
     began = world.clock.now()
-    send(function, list(cluster.node_ids("workers")[:1]))
+    send(world, world.nodes[:1])
     assert max(world.times("SignalResource")) < began + 20
     assert condition.signals == []
 
 
 def test_another_deployment_of_the_same_set_is_not_signaled_for_this_one(
-    world: World, function: Function, condition: Condition, cluster: Cluster
+    world: World, condition: Condition
 ) -> None:
     world.shows(
         (0, Shown("UPDATE_IN_PROGRESS", {"UPDATE_STACK": "first"})),
         (20, Shown("UPDATE_IN_PROGRESS", {"UPDATE_STACK": "second"})),
     )
     condition.waits_after = 25.0
-    send(function, list(cluster.node_ids("workers")[:1]))
+    send(world, world.nodes[:1])
     assert condition.signals == []
 
 
@@ -284,50 +269,42 @@ def test_another_deployment_of_the_same_set_is_not_signaled_for_this_one(
 
 
 def test_a_signal_that_may_not_be_sent_is_given_up_and_logged_with_what_to_do(
-    function: Function, condition: Condition, cluster: Cluster, caplog: pytest.LogCaptureFixture
+    world: World, condition: Condition
 ) -> None:
     condition.error = lambda: ServiceError(
         "AccessDenied", "is not authorized to perform: cloudformation:SignalResource", status=403
     )
-    assert send(function, list(cluster.node_ids("workers")[:1]))["Status"] == "SUCCESS"
-    (error,) = (record for record in caplog.records if record.levelname == "ERROR")
+    assert send(world, world.nodes[:1])["Status"] == "SUCCESS"
+    (error,) = (record for record in world.log.records if record.levelname == "ERROR")
     assert CONDITION in error.getMessage()
     assert "cloudformation:SignalResource" in error.getMessage()
     assert "change RetryToken" in error.getMessage()
     assert condition.attempts < 30
 
 
-def test_a_throttled_signal_is_sent_again(
-    function: Function, condition: Condition, cluster: Cluster
-) -> None:
+def test_a_throttled_signal_is_sent_again(world: World, condition: Condition) -> None:
     errors: list[Exception] = [ServiceError("Throttling", "Rate exceeded", status=400)] * 3
     condition.error = lambda: errors.pop() if errors else None
-    send(function, list(cluster.node_ids("workers")[:1]))
+    send(world, world.nodes[:1])
     assert condition.signals == ["1 of 1 removed"]
 
 
-def test_a_hand_over_that_fails_is_logged(
-    function: Function, condition: Condition, cluster: Cluster, caplog: pytest.LogCaptureFixture
-) -> None:
-    function.aws_lambda.errors = [
+def test_a_hand_over_that_fails_is_logged(world: World, condition: Condition) -> None:
+    world.aws_lambda.errors = [
         ServiceError("AccessDeniedException", "no", status=403) for _ in range(99)
     ]
-    send(function, list(cluster.node_ids("workers")[:1]), seconds=59.0, ServiceTimeout="60")
+    send(world, world.nodes[:1], seconds=59.0, ServiceTimeout="60")
     assert condition.attempts == 0
-    assert any(CONDITION in r.getMessage() for r in caplog.records if r.levelname == "ERROR")
+    assert any(CONDITION in r.getMessage() for r in world.log.records if r.levelname == "ERROR")
 
 
 def test_a_hand_over_that_fails_after_a_reply_at_the_last_moment_leaves_time_for_the_event(
-    world: World,
-    function: Function,
-    condition: Condition,
-    cluster: Cluster,
-    monkeypatch: pytest.MonkeyPatch,
+    world: World, condition: Condition, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(EVENT_BUS_VARIABLE, "default")
-    node, busy, *_ = cluster.node_ids("workers")
-    cluster.refuse(busy)
-    function.aws_lambda.errors = [
+    node, busy, *_ = world.nodes
+    world.cluster.refuse(busy)
+    world.aws_lambda.errors = [
         ServiceError("TooManyRequestsException", "no", status=429) for _ in range(99)
     ]
     end = world.clock.now() + 40.0
@@ -336,13 +313,13 @@ def test_a_hand_over_that_fails_after_a_reply_at_the_last_moment_leaves_time_for
     monkeypatch.setattr(context, "get_remaining_time_in_millis", remaining)
 
     def hang(_: Parameters) -> None:
-        while world.deletes and not function.endpoint.requests:
+        while world.deletes and not world.endpoint.requests:
             world.clock.sleep(1.0)
 
     world.before("ListClusterNodes", hang)
     world.before("DescribeClusterNode", hang)
     announced_at: list[float] = []
-    function.event_bus.on_call = lambda: announced_at.append(world.clock.now())
+    world.event_bus.on_call = lambda: announced_at.append(world.clock.now())
     properties = {
         "ClusterName": "ml-cluster",
         "NodeIds": [node, busy],
@@ -350,21 +327,17 @@ def test_a_hand_over_that_fails_after_a_reply_at_the_last_moment_leaves_time_for
         "WaitFor": "ACCEPTED",
         "VerdictCondition": CONDITION,
     }
-    index.handler(function.event("Create", properties), context)
+    index.handler(world.event("Create", properties), context)
     assert condition.attempts == 0
     assert [at < end for at in announced_at] == [True]
 
 
 def test_the_finished_event_does_not_wait_for_a_stack_that_takes_no_signal(
-    world: World,
-    function: Function,
-    condition: Condition,
-    cluster: Cluster,
-    monkeypatch: pytest.MonkeyPatch,
+    world: World, condition: Condition, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(EVENT_BUS_VARIABLE, "default")
     condition.waits_after = 10_000
     attempts: list[int] = []
-    function.event_bus.on_call = lambda: attempts.append(condition.attempts)
-    send(function, list(cluster.node_ids("workers")[:1]))
+    world.event_bus.on_call = lambda: attempts.append(condition.attempts)
+    send(world, world.nodes[:1])
     assert (attempts, condition.attempts > 10) == ([0], True)
