@@ -27,32 +27,23 @@ def cluster(world: World) -> Cluster:
 
 
 def update(world: World, old: dict[str, Any], new: dict[str, Any], **more: Any) -> Any:
-    """The reply to an Update from `old` to `new`, both of `ml-cluster`."""
-    named = {"ClusterName": "ml-cluster"}
-    event = world.event("Update", named | new, OldResourceProperties=named | old)
-    return world.reply_to(event, **more)
+    """Return the reply to an Update from `old` to `new`, both of `ml-cluster`."""
+    return world.send("Update", old=old, **new, **more)
 
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=lambda one: next(iter(one)))
 @pytest.mark.parametrize("policy", ["FAIL", "REPORT"])
+@pytest.mark.parametrize("is_deleted", [False, True], ids=["nodes gone", "cluster deleted"])
 def test_a_removal_that_was_done_long_ago_does_not_fail(
-    world: World, cluster: Cluster, settings: dict[str, Any], policy: str
+    world: World, settings: dict[str, Any], policy: str, is_deleted: bool
 ) -> None:
+    if is_deleted:
+        world.cluster.delete()
     old = {"NodeIds": [GONE], "NodeLogicalIds": ["gone-1"], "OnPartialFailure": policy}
     answer = update(world, old, old | settings)
     assert (answer["Status"], answer["Data"]["Outcome"]) == ("SUCCESS", "COMPLETE")
     assert answer["Data"]["AlreadyAbsentCount"] == "2"
     assert world.deletes == 0
-
-
-@pytest.mark.parametrize("settings", SETTINGS, ids=lambda one: next(iter(one)))
-@pytest.mark.parametrize("policy", ["FAIL", "REPORT"])
-def test_a_cluster_that_was_deleted_long_ago_does_not_fail(
-    world: World, settings: dict[str, Any], policy: str
-) -> None:
-    old = {"NodeIds": [GONE], "OnPartialFailure": policy}
-    answer = update(world, old, old | settings)
-    assert (answer["Status"], answer["Data"]["Outcome"]) == ("SUCCESS", "COMPLETE")
 
 
 def test_under_fail_instance_ids_converge(world: World) -> None:
@@ -75,23 +66,17 @@ def test_under_fail_a_logical_id_that_is_listed_again_is_not_asked_for_and_told(
     assert [(r.node_ids, r.logical_ids) for r in world.hp.delete_requests] == [((node,), ())]
 
 
-def test_a_node_named_by_both_its_ids_converges_by_its_instance_id(world: World) -> None:
-    node = world.cluster.node(world.nodes[0])
-    old = {"NodeIds": [node.instance_id], "NodeLogicalIds": [node.logical_id]}
+@pytest.mark.parametrize("is_replaced", [True, False])
+def test_a_node_named_by_both_its_ids_converges_by_its_instance_id(
+    world: World, is_replaced: bool
+) -> None:
+    node_id, logical_id = world.nodes[0], world.logical_ids[0]
+    old = {"NodeIds": [node_id], "NodeLogicalIds": [logical_id]}
+    new = world.cluster.replace_instance(node_id) if is_replaced else node_id
     answer = update(world, old, old | {"RetryFor": "60"})
-    assert answer["Status"] == "SUCCESS"
-    assert node.instance_id not in world.cluster.present
-
-
-def test_the_new_instance_of_a_node_named_by_both_its_ids_is_left_alone(world: World) -> None:
-    node = world.cluster.node(world.nodes[0])
-    assert node.instance_id
-    old = {"NodeIds": [node.instance_id], "NodeLogicalIds": [node.logical_id]}
-    new = world.cluster.replace_instance(node.instance_id)
-    answer = update(world, old, old | {"RetryFor": "60"})
-    assert answer["Status"] == "FAILED"
-    assert new in world.cluster.present
-    assert world.deletes == 0
+    assert answer["Status"] == ("FAILED" if is_replaced else "SUCCESS")
+    assert (new in world.cluster.present) is is_replaced, "the new instance is left alone"
+    assert world.deletes == (not is_replaced)
 
 
 @pytest.mark.parametrize("is_alone", [True, False])
@@ -127,9 +112,7 @@ def test_an_update_in_which_nothing_differs_repeats_a_failed_attempt(
     assert answer["Data"]["RemovedCount"] == "2"
 
 
-def test_an_update_in_which_nothing_differs_keeps_its_guards(
-    world: World, cluster: Cluster
-) -> None:
+def test_an_update_in_which_nothing_differs_keeps_its_guards(world: World) -> None:
     same = {"NodeIds": [GONE], "MissingNodes": "FAIL"}
     assert update(world, same, same)["Status"] == "FAILED"
 
@@ -167,13 +150,9 @@ def test_a_change_of_what_to_remove_asks_for_the_whole_set(
 
 def test_another_cluster_is_asked_for_the_whole_set(world: World) -> None:
     other = world.hp.create_cluster("other", {"workers": 2}, continuous=True, seed=3)
-    logical = [other.logical_ids("workers")[0]]
-    event = world.event(
-        "Update",
-        {"ClusterName": "other", "NodeLogicalIds": logical},
-        OldResourceProperties={"ClusterName": "ml-cluster", "NodeLogicalIds": logical},
-    )
-    assert world.reply_to(event)["Data"]["RemovedCount"] == "1"
+    ids = {"NodeLogicalIds": [other.logical_ids("workers")[0]]}
+    answer = world.send("Update", old=ids, **ids, ClusterName="other")
+    assert answer["Data"]["RemovedCount"] == "1"
 
 
 @pytest.mark.parametrize(
@@ -221,9 +200,7 @@ def test_a_dry_run_of_settings_only_plans_nothing_that_it_would_not_do(
 
 
 @pytest.mark.parametrize("ids", [5, 1.5, True, None, {"a": 1}, [[1, {}], None]], ids=repr)
-def test_old_properties_that_are_no_lists_do_not_fail_a_rollback(
-    world: World, cluster: Cluster, ids: object
-) -> None:
+def test_old_properties_that_are_no_lists_do_not_fail_a_rollback(world: World, ids: object) -> None:
     world.shows((0, "UPDATE_ROLLBACK_IN_PROGRESS"))
     answer = update(world, {"NodeIds": ids, "NodeLogicalIds": ids}, {"NodeIds": [GONE]})
     assert (answer["Status"], answer["Data"]["Outcome"]) == ("SUCCESS", "ROLLED_BACK")

@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 
-from sandbox.hyperpod import ServiceError
 from tests.aws_transport import Parameters
 from tests.handler.function import HOOK
 from tests.handler.world import World
@@ -34,13 +33,11 @@ def test_the_stack_is_looked_at_immediately_before_each_request(world: World, co
         {"code": "PriorRequestNotComplete"},
     ],
 )
-def test_nothing_is_sent_again_to_a_stack_that_turned_back(
+def test_nothing_is_sent_again_to_a_stack_that_rolls_back(
     world: World, trouble: dict[str, Any]
 ) -> None:
-    def turn_back(_: Parameters) -> None:
-        world.shows((0, "UPDATE_ROLLBACK_IN_PROGRESS"))
-
-    world.before("BatchDeleteClusterNodes", turn_back)
+    rolled_back = (0, "UPDATE_ROLLBACK_IN_PROGRESS")
+    world.before("BatchDeleteClusterNodes", lambda _: world.shows(rolled_back))
     world.hp.fail_next("BatchDeleteClusterNodes", times=9, **trouble)
     world.send("Create", NodeIds=world.nodes[:2])
     assert world.deletes == 1
@@ -49,7 +46,7 @@ def test_nothing_is_sent_again_to_a_stack_that_turned_back(
 
 def test_a_look_that_takes_until_the_deadline_is_followed_by_no_request(world: World) -> None:
     world.before("DescribeStacks", lambda _: world.clock.sleep(46 if world.hp.calls else 0))
-    answer = world.send("Create", NodeIds=[world.nodes[0]], ServiceTimeout="60")
+    answer = world.send("Create", NodeIds=world.nodes[:1], ServiceTimeout="60")
     assert answer["Status"] == "FAILED"
     assert world.deletes == 0
 
@@ -61,7 +58,7 @@ def test_a_look_during_which_the_reply_was_sent_is_followed_by_no_request(world:
                 timer.action()
 
     world.before("DescribeStacks", reply)
-    answer = world.send("Create", NodeIds=[world.nodes[0]])
+    answer = world.send("Create", NodeIds=world.nodes[:1])
     assert answer["Status"] == "FAILED"
     assert world.deletes == 0
 
@@ -77,27 +74,20 @@ def longest_gap(times: list[float], end: float) -> float:
 def test_whatever_is_waited_for_the_stack_is_looked_at_every_30_s(
     world: World, waiting: str
 ) -> None:
-    cluster = world.hp.create_cluster(
-        "ml-cluster",
-        {"workers": 8},
+    cluster = world.make_cluster(
+        8,
         shutdown_seconds=400 if waiting == "nodes" else 20,
         busy_after_leaving=300 if waiting == "settling" else 0,
     )
-    node, *_ = world.nodes
-    now = world.clock.now()
+    node, now = world.nodes[0], world.clock.now()
     match waiting:
         case "busy nodes":
             cluster.refuse(node, until=now + 400)
         case "busy cluster":
             cluster.set_status("Updating", until=now + 400)
         case "outage":
-            error = ServiceError("InternalFailure", status=500)
-
-            def fail(_: Parameters) -> None:
-                if world.deletes and world.clock.now() < now + 400:
-                    raise error
-
-            world.before("ListClusterNodes", fail)
+            is_out = lambda _: world.deletes > 0 and world.clock.now() < now + 400  # noqa: E731
+            world.hp.fail_while("ListClusterNodes", is_out, status=500)
     assert world.send("Create", NodeIds=[node])["Status"] == "SUCCESS"
     assert world.clock.now() > now + 300
     assert longest_gap(world.times("DescribeStacks"), world.clock.now()) <= 30.001
@@ -107,15 +97,10 @@ def test_whatever_is_waited_for_the_stack_is_looked_at_every_30_s(
 def test_a_stack_that_turns_while_the_hook_waits_is_noticed_whatever_follows(
     world: World, status: str
 ) -> None:
-    def hook(_: object) -> dict[str, str]:
-        world.clock.sleep(400)
-        return {"Decision": "PROCEED"}
-
-    world.aws_lambda.hook = hook
+    world.set_hook(seconds=400)
     # For a minute only: then the next deployment goes forward.
     world.shows((0, "UPDATE_IN_PROGRESS"), (100, status), (160, "UPDATE_IN_PROGRESS"))
-    node = world.nodes[0]
-    answer = world.send("Create", NodeIds=[node], BeforeRemoval=HOOK)
+    answer = world.send("Create", NodeIds=world.nodes[:1], BeforeRemoval=HOOK)
     assert world.deletes == 0
     assert answer["Data"]["RemovedCount"] == "0"
     until = world.journal[0][1] + 100
