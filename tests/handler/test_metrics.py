@@ -8,15 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hyperpod_node_removal_contract.telemetry import METRIC_CODES, METRICS_VARIABLE
-from hyperpod_node_removal_handler import report
 from hyperpod_node_removal_handler.log_lines import LogLine
 from hyperpod_node_removal_handler.reconciler import Reconciler
 from hyperpod_node_removal_handler.report import Report
-from hyperpod_node_removal_handler.request import RemovalRequest
 from sandbox.hyperpod import Cluster
 from tests.handler.embedded_metrics import Datum, is_document, metrics_of
-from tests.handler.test_report import absent, failed, removed, result
-from tests.handler.world import LOG, World
+from tests.handler.results import absent, failed, removed, report_of
+from tests.handler.world import World
 
 ARN = "arn:aws:sagemaker:us-west-2:111122223333:cluster/a1b2c3d4e5f6"
 
@@ -45,10 +43,7 @@ def logged(caplog: pytest.LogCaptureFixture) -> dict[tuple[str, str], float]:
 
 def test_counts_and_duration_by_cluster_and_failures_by_code() -> None:
     nodes = (removed(0), removed(1), absent(2), failed(3), failed(4), failed(5, "ControllerNode"))
-    told = report.of_result(
-        result(*nodes, ended=1_763_900_000.25), RemovalRequest(cluster=ARN), LOG
-    )
-    data = data_of(told)
+    data = data_of(report_of(*nodes, ended=1_763_900_000.25, cluster=ARN))
     assert {datum.namespace for datum in data} == {"HyperPodNodeRemoval"}
     assert {datum.timestamp for datum in data} == {1_763_900_000_250}
     cluster = ("ClusterName", ARN)
@@ -73,7 +68,7 @@ def test_whatever_the_service_answers_the_metrics_are_sound_and_few(
         removed(number) if code is None else failed(number, code)
         for number, code in enumerate(codes)
     ]
-    data = data_of(report.of_result(result(*nodes), RemovalRequest(cluster="ml-cluster"), LOG))
+    data = data_of(report_of(*nodes))
     by_code = {
         dict(datum.dimensions)["Code"]: datum.value for datum in data if len(datum.dimensions) == 2
     }
@@ -85,7 +80,7 @@ def test_whatever_the_service_answers_the_metrics_are_sound_and_few(
 
 
 def test_the_summary_stays_the_last_line() -> None:
-    told = report.of_result(result(removed(0), failed(1)), RemovalRequest(cluster="ml"), LOG)
+    told = report_of(removed(0), failed(1))
     assert told.lines[-1].text.startswith("PARTIAL: ")
 
 
@@ -94,7 +89,7 @@ def test_nothing_is_written_unless_metrics_are_on(
     value: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(METRICS_VARIABLE, value)
-    told = report.of_result(result(removed(0), failed(1)), RemovalRequest(cluster="ml"), LOG)
+    told = report_of(removed(0), failed(1))
     assert not data_of(told)
     assert told.lines
 

@@ -10,17 +10,16 @@ from hypothesis import strategies as st
 
 from hyperpod_node_removal_contract import MAX_NODES, Outcome
 from hyperpod_node_removal_contract.telemetry import EVENT_BUS_VARIABLE, EVENT_DETAIL_MAX_BYTES
-from hyperpod_node_removal_handler import announcement, report
+from hyperpod_node_removal_handler import announcement
 from hyperpod_node_removal_handler.cluster import Node
 from hyperpod_node_removal_handler.report import Report
-from hyperpod_node_removal_handler.request import RemovalRequest
 from hyperpod_node_removal_handler.requested_node import Phase, RequestedNode
 from hyperpod_node_removal_handler.timing import EVENT_RETRY
 from sandbox.hyperpod import Cluster, ServiceError
 from tests.handler.event_schema import SCHEMA, checked
+from tests.handler.results import ENVELOPE, absent, failed, leaving, removed, report_of
 from tests.handler.test_metrics import REQUESTS
-from tests.handler.test_report import ENVELOPE, absent, failed, removed, result
-from tests.handler.world import LOG, STACK_ID, World
+from tests.handler.world import STACK_ID, World
 
 BUS = "arn:aws:events:us-east-1:123456789012:event-bus/operations"
 
@@ -30,18 +29,13 @@ def _on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(EVENT_BUS_VARIABLE, BUS)
 
 
-def told_of(*nodes: RequestedNode, **more: Any) -> dict[str, Any]:
-    told = report.of_result(result(*nodes, **more), RemovalRequest(cluster="ml-cluster"), LOG)
-    return checked(detail_of(told))
-
-
 def detail_of(told: Report) -> str:
     assert told.summary
     return announcement.detail(told.summary, ENVELOPE)
 
 
-def leaving(number: int) -> RequestedNode:
-    return replace(removed(number), phase=Phase.LEAVING, misses=0)
+def told_of(*nodes: RequestedNode, **more: Any) -> dict[str, Any]:
+    return checked(detail_of(report_of(*nodes, **more)))
 
 
 def named(name: str) -> RequestedNode:
@@ -77,18 +71,11 @@ def test_it_tells_of_each_node_and_where_to_look() -> None:
         "AcceptedNodes": ["i-00000000000000001"],
         "AlreadyAbsentNodes": ["i-00000000000000002"],
         "Failures": [
-            {
-                "Code": "NodeIdInUse",
-                "Count": 1,
-                "Message": "in use",
-                "Nodes": ["i-00000000000000003"],
-            },
-            {
-                "Code": "ControllerNode",
-                "Count": 1,
-                "Message": "no",
-                "Nodes": ["i-00000000000000004"],
-            },
+            {"Code": code, "Count": 1, "Message": message, "Nodes": [node]}
+            for code, message, node in [
+                ("NodeIdInUse", "in use", "i-00000000000000003"),
+                ("ControllerNode", "no", "i-00000000000000004"),
+            ]
         ],
         "InstanceGroupTargetCounts": {"workers": 6},
         "LogGroup": "/aws/lambda/removal",
@@ -118,11 +105,7 @@ def test_hostile_texts_do_not_make_it_too_large() -> None:
     nodes = [failed(number, f"{number}{LONG}", LONG) for number in range(MAX_NODES)]
     envelope = replace(ENVELOPE, stack_id=LONG, request_id=LONG, logical_resource_id=LONG)
     counts = {f"{number}{LONG}": number for number in range(1000)}
-    told = report.of_result(
-        result(*nodes, target_counts=counts, cluster_name=LONG),
-        RemovalRequest(cluster="ml-cluster"),
-        LOG,
-    )
+    told = report_of(*nodes, target_counts=counts, cluster_name=LONG)
     assert told.summary
     text = announcement.detail(told.summary, envelope)
     assert len(text) <= EVENT_DETAIL_MAX_BYTES
@@ -149,11 +132,7 @@ NODES = st.lists(
 def test_it_is_sound_and_never_too_large(
     nodes: list[RequestedNode], times: int, counts: dict[str, int], name: str
 ) -> None:
-    told = report.of_result(
-        result(*nodes * times, target_counts=counts, cluster_name=name * 9),
-        RemovalRequest(cluster="ml-cluster"),
-        LOG,
-    )
+    told = report_of(*nodes * times, target_counts=counts, cluster_name=name * 9)
     text = detail_of(told)
     checked(text)
     assert len(text.encode("ascii")) <= EVENT_DETAIL_MAX_BYTES
@@ -184,14 +163,9 @@ def test_one_event_follows_the_reply(world: World) -> None:
     }
     assert (detail["Outcome"], detail["Status"]) == ("PARTIAL", "FAILED")
     assert detail["RemovedNodes"] == [good]
-
-
-def test_it_holds_no_secret(world: World) -> None:
-    world.send("Create", NodeIds=world.nodes[:2])
-    (entry,) = world.event_bus.entries
     assert "s3cret" in world.endpoint.url
-    assert "s3cret" not in json.dumps(entry)
-    assert "127.0.0.1" not in json.dumps(entry)
+    assert "s3cret" not in json.dumps([entry, detail])
+    assert "127.0.0.1" not in json.dumps([entry, detail])
 
 
 def test_a_removal_over_several_invocations_sends_one(world: World) -> None:
@@ -260,10 +234,9 @@ def test_an_event_that_is_lost_is_logged_and_nothing_else(
     world: World, error: Exception | dict[str, Any]
 ) -> None:
     world.event_bus.errors = [error] * 1000
-    nodes = world.nodes[:2]
     replied_at: list[float] = []
     world.endpoint.on_request = lambda: replied_at.append(world.clock.now())
-    answer = world.send("Create", NodeIds=list(nodes))
+    answer = world.send("Create", NodeIds=world.nodes[:2])
     assert answer["Status"] == "SUCCESS"
     assert world.clock.now() - replied_at[0] <= EVENT_RETRY
     assert f"not sent to {BUS}" in world.log.text

@@ -14,15 +14,13 @@ from hyperpod_node_removal_handler import index
 from hyperpod_node_removal_handler.cluster import Refusal
 from hyperpod_node_removal_handler.outcome import signal_id
 from hyperpod_node_removal_handler.requested_node import Phase, RequestedNode
-from sandbox.hyperpod import Cluster, ServiceError
-from tests.aws_transport import Answer, Parameters, Sent
+from sandbox.hyperpod import ServiceError
+from tests.aws_transport import Answer, Sent
 from tests.handler.function import Context
 from tests.handler.world import STACK_ID, Shown, World
 
 CONDITION = "FaultyNodesVerdict1f3a9c07"
-NOT_YET = ServiceError(
-    "ValidationError", f"Resource {CONDITION} is not waiting for signals", status=400
-)
+NOT_YET = ServiceError("ValidationError", f"Resource {CONDITION} is not waiting for signals", 400)
 
 
 class Condition:
@@ -55,46 +53,46 @@ class Condition:
 
 @pytest.fixture
 def condition(world: World) -> Condition:
+    world.make_cluster(8, shutdown_seconds=5)
     world.cloudformation.statuses = ["CREATE_IN_PROGRESS"]
     return Condition(world)
 
 
-@pytest.fixture(autouse=True)
-def cluster(world: World) -> Cluster:
-    return world.make_cluster(8, shutdown_seconds=5)
+ON = {"OnPartialFailure": "REPORT", "VerdictCondition": CONDITION}
 
 
 def send(world: World, nodes: list[str], **more: Any) -> Any:
-    more.setdefault("VerdictCondition", CONDITION)
-    return world.send("Create", NodeIds=nodes, OnPartialFailure="REPORT", **more)
+    return world.send("Create", NodeIds=nodes, **ON, **more)
 
 
 # What it says --------------------------------------------------------------------------------
 
 
-def test_a_complete_removal_is_signaled_with_its_counts(world: World, condition: Condition) -> None:
-    send(world, world.nodes[:5])
-    assert condition.signals == ["5 of 5 removed"]
-
-
-def test_a_partial_one_names_the_code_and_the_node(world: World, condition: Condition) -> None:
-    nodes = world.nodes[:5]
-    world.cluster.refuse(nodes[3], "ValidationError")
-    assert send(world, nodes, RetryFor="0")["Status"] == "SUCCESS"
-    assert condition.signals == [f"1 of 5 not removed: ValidationError {nodes[3]}"]
-
-
-def test_nodes_that_were_gone_are_counted_apart(world: World, condition: Condition) -> None:
-    send(world, [world.nodes[0], "i-0123456789abcdef0"])
-    assert condition.signals == ["1 of 2 removed, 1 already absent"]
-
-
-def test_a_dry_run_and_an_empty_set_are_signaled_too(world: World, condition: Condition) -> None:
-    send(world, world.nodes[:2], DryRun="true")
-    assert condition.signals.pop() == "2 of 2 would be removed"
-    world.endpoint.requests.clear()
-    send(world, [])
-    assert condition.signals == ["0 of 0 removed: empty set"]
+@pytest.mark.parametrize(
+    ("count", "others", "properties", "signal"),
+    [
+        (5, [], {}, "5 of 5 removed"),
+        (5, [], {"RetryFor": "0"}, "1 of 5 not removed: ValidationError {busy}"),
+        (1, ["i-0123456789abcdef0"], {}, "1 of 2 removed, 1 already absent"),
+        (2, [], {"DryRun": "true"}, "2 of 2 would be removed"),
+        (0, [], {}, "0 of 0 removed: empty set"),
+    ],
+    ids=["complete", "partial", "some were gone", "dry run", "empty set"],
+)
+def test_a_success_is_signaled_with_its_counts(
+    world: World,
+    condition: Condition,
+    count: int,
+    others: list[str],
+    properties: dict[str, str],
+    signal: str,
+) -> None:
+    busy = world.nodes[3]
+    if "RetryFor" in properties:
+        world.cluster.refuse(busy, "ValidationError")
+    answer = send(world, [*world.nodes[:count], *others], **properties)
+    assert answer["Status"] == "SUCCESS"
+    assert condition.signals == [signal.format(busy=busy)]
 
 
 codes = st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1, max_size=64)
@@ -131,50 +129,33 @@ def test_it_is_retried_until_the_condition_waits(
     assert condition.signals == ["1 of 1 removed"]
 
 
-def test_a_short_invocation_hands_the_signal_over(world: World, condition: Condition) -> None:
-    event = world.event(
-        "Create",
-        {
-            "ClusterName": "ml-cluster",
-            "NodeIds": world.nodes[:1],
-            "OnPartialFailure": "REPORT",
-            "VerdictCondition": CONDITION,
-            "ServiceTimeout": "60",
-        },
-    )
-    index.handler(event, Context(59.0))
-    assert world.endpoint.requests
+@pytest.mark.parametrize("copies", [1, 2])
+def test_a_short_invocation_hands_the_signal_over_and_nothing_else(
+    world: World, condition: Condition, copies: int
+) -> None:
+    properties = {"ClusterName": "ml-cluster", "NodeIds": world.nodes[:1], **ON}
+    index.handler(world.event("Create", properties | {"ServiceTimeout": "60"}), Context(59.0))
+    assert len(world.endpoint.requests) == 1
     assert condition.attempts == 0
-    (successor,) = world.aws_lambda.queue
+    successor = json.loads(world.aws_lambda.queue.pop())
     condition.waits_after = 40.0
-    world.aws_lambda.queue.clear()
-    world.run(json.loads(successor), 900.0)
-    assert condition.signals == ["1 of 1 removed"]
+    for _ in range(copies):
+        world.run(successor)
+    assert set(condition.signals) == {"1 of 1 removed"}
     assert len(world.endpoint.requests) == 1, "the reply was sent twice"
     assert world.deletes == 1
 
 
-def test_a_copy_of_the_event_that_signals_removes_nothing_and_replies_nothing(
+def test_turned_on_with_an_unchanged_set_it_reports_what_is_there(
     world: World, condition: Condition
 ) -> None:
-    index.handler(
-        world.event(
-            "Create",
-            {
-                "ClusterName": "ml-cluster",
-                "NodeIds": world.nodes[:1],
-                "OnPartialFailure": "REPORT",
-                "VerdictCondition": CONDITION,
-            },
-        ),
-        Context(59.0),
-    )
-    (successor,) = world.aws_lambda.queue
-    world.aws_lambda.queue.clear()
-    for _ in range(2):
-        world.run(json.loads(successor))
-    assert set(condition.signals) == {"1 of 1 removed"}
-    assert (len(world.endpoint.requests), world.deletes) == (1, 1)
+    world.cloudformation.statuses = ["UPDATE_IN_PROGRESS"]
+    node = world.nodes[0]
+    old = {"NodeIds": [node, "i-0123456789abcdef0"], "OnPartialFailure": "REPORT"}
+    answer = world.send("Update", old=old, **{**old, **ON})
+    assert answer["Data"]["Outcome"] == "PARTIAL"
+    assert condition.signals == [f"1 of 2 not removed: NotRequestedAgain {node}"]
+    assert world.deletes == 0
 
 
 # When not ------------------------------------------------------------------------------------
@@ -188,21 +169,11 @@ def test_a_failure_is_not_signaled(world: World, condition: Condition) -> None:
     assert condition.attempts == 0
 
 
-def test_a_rollback_is_not_signaled(world: World, condition: Condition) -> None:
+@pytest.mark.parametrize("count", [1, 0])
+def test_a_rollback_is_not_signaled(world: World, condition: Condition, count: int) -> None:
     world.cloudformation.statuses = ["UPDATE_ROLLBACK_IN_PROGRESS"]
-    nodes = world.nodes[:2]
-    for new in (nodes[:1], []):
-        world.reply_to(
-            world.event(
-                "Update",
-                {"ClusterName": "ml-cluster", "NodeIds": new, "VerdictCondition": CONDITION},
-                OldResourceProperties={
-                    "ClusterName": "ml-cluster",
-                    "NodeIds": nodes,
-                    "VerdictCondition": "FaultyNodesVerdict2b000000",
-                },
-            )
-        )
+    old = {"NodeIds": world.nodes[:2], "VerdictCondition": "FaultyNodesVerdict2b000000"}
+    world.send("Update", old=old, NodeIds=world.nodes[:count], VerdictCondition=CONDITION)
     assert condition.attempts == 0
 
 
@@ -210,36 +181,9 @@ def test_a_condition_that_was_there_before_is_not_signaled(
     world: World, condition: Condition
 ) -> None:
     world.cloudformation.statuses = ["UPDATE_IN_PROGRESS"]
-    properties = {
-        "ClusterName": "ml-cluster",
-        "NodeIds": world.nodes[:2],
-        "OnPartialFailure": "REPORT",
-        "VerdictCondition": CONDITION,
-    }
-    update = world.event(
-        "Update", {**properties, "RetryFor": "60"}, OldResourceProperties=properties
-    )
-    assert world.reply_to(update)["Status"] == "SUCCESS"
+    old = {"NodeIds": world.nodes[:2], **ON}
+    assert world.send("Update", old=old, **old, RetryFor="60")["Status"] == "SUCCESS"
     assert condition.attempts == 0
-
-
-def test_turned_on_with_an_unchanged_set_it_tells_what_is_there(
-    world: World, condition: Condition
-) -> None:
-    world.cloudformation.statuses = ["UPDATE_IN_PROGRESS"]
-    properties = {
-        "ClusterName": "ml-cluster",
-        "NodeIds": [world.nodes[0], "i-0123456789abcdef0"],
-        "OnPartialFailure": "REPORT",
-    }
-    update = world.event(
-        "Update", {**properties, "VerdictCondition": CONDITION}, OldResourceProperties=properties
-    )
-    assert world.reply_to(update)["Data"]["Outcome"] == "PARTIAL"
-    assert condition.signals == [
-        f"1 of 2 not removed: NotRequestedAgain {world.cluster.node_ids('workers')[0]}"
-    ]
-    assert world.deletes == 0
 
 
 def test_a_stack_that_rolls_back_meanwhile_ends_the_attempts(
@@ -268,34 +212,36 @@ def test_another_deployment_of_the_same_set_is_not_signaled_for_this_one(
 # What goes wrong -----------------------------------------------------------------------------
 
 
-def test_a_signal_that_may_not_be_sent_is_given_up_and_logged_with_what_to_do(
+def errors(world: World) -> list[str]:
+    """Return the errors of the log."""
+    return [r.getMessage() for r in world.log.records if r.levelname == "ERROR"]
+
+
+def test_a_signal_that_is_denied_is_given_up_and_logged_with_what_to_do(
     world: World, condition: Condition
 ) -> None:
-    condition.error = lambda: ServiceError(
-        "AccessDenied", "is not authorized to perform: cloudformation:SignalResource", status=403
-    )
+    message = "is not authorized to perform: cloudformation:SignalResource"
+    condition.error = lambda: ServiceError("AccessDenied", message, status=403)
     assert send(world, world.nodes[:1])["Status"] == "SUCCESS"
-    (error,) = (record for record in world.log.records if record.levelname == "ERROR")
-    assert CONDITION in error.getMessage()
-    assert "cloudformation:SignalResource" in error.getMessage()
-    assert "change RetryToken" in error.getMessage()
+    (error,) = errors(world)
+    assert CONDITION in error
+    assert "cloudformation:SignalResource" in error
+    assert "change RetryToken" in error
     assert condition.attempts < 30
 
 
 def test_a_throttled_signal_is_sent_again(world: World, condition: Condition) -> None:
-    errors: list[Exception] = [ServiceError("Throttling", "Rate exceeded", status=400)] * 3
-    condition.error = lambda: errors.pop() if errors else None
+    throttled: list[Exception] = [ServiceError("Throttling", "Rate exceeded", status=400)] * 3
+    condition.error = lambda: throttled.pop() if throttled else None
     send(world, world.nodes[:1])
     assert condition.signals == ["1 of 1 removed"]
 
 
 def test_a_hand_over_that_fails_is_logged(world: World, condition: Condition) -> None:
-    world.aws_lambda.errors = [
-        ServiceError("AccessDeniedException", "no", status=403) for _ in range(99)
-    ]
+    world.aws_lambda.errors = [ServiceError("AccessDeniedException", "no", status=403)] * 99
     send(world, world.nodes[:1], seconds=59.0, ServiceTimeout="60")
     assert condition.attempts == 0
-    assert any(CONDITION in r.getMessage() for r in world.log.records if r.levelname == "ERROR")
+    assert any(CONDITION in error for error in errors(world))
 
 
 def test_a_hand_over_that_fails_after_a_reply_at_the_last_moment_leaves_time_for_the_event(
@@ -304,15 +250,12 @@ def test_a_hand_over_that_fails_after_a_reply_at_the_last_moment_leaves_time_for
     monkeypatch.setenv(EVENT_BUS_VARIABLE, "default")
     node, busy, *_ = world.nodes
     world.cluster.refuse(busy)
-    world.aws_lambda.errors = [
-        ServiceError("TooManyRequestsException", "no", status=429) for _ in range(99)
-    ]
-    end = world.clock.now() + 40.0
-    context = Context()
+    world.aws_lambda.errors = [ServiceError("TooManyRequestsException", "no", status=429)] * 99
+    end, context = world.clock.now() + 40.0, Context()
     remaining = lambda: int(1000 * (end - world.clock.now()))  # noqa: E731
     monkeypatch.setattr(context, "get_remaining_time_in_millis", remaining)
 
-    def hang(_: Parameters) -> None:
+    def hang(_: object) -> None:
         while world.deletes and not world.endpoint.requests:
             world.clock.sleep(1.0)
 
@@ -320,13 +263,7 @@ def test_a_hand_over_that_fails_after_a_reply_at_the_last_moment_leaves_time_for
     world.before("DescribeClusterNode", hang)
     announced_at: list[float] = []
     world.event_bus.on_call = lambda: announced_at.append(world.clock.now())
-    properties = {
-        "ClusterName": "ml-cluster",
-        "NodeIds": [node, busy],
-        "OnPartialFailure": "REPORT",
-        "WaitFor": "ACCEPTED",
-        "VerdictCondition": CONDITION,
-    }
+    properties = {"ClusterName": "ml-cluster", "NodeIds": [node, busy], "WaitFor": "ACCEPTED", **ON}
     index.handler(world.event("Create", properties), context)
     assert condition.attempts == 0
     assert [at < end for at in announced_at] == [True]
