@@ -9,24 +9,30 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hyperpod_node_removal_contract import MAX_NODES, Outcome
-from hyperpod_node_removal_contract.telemetry import EVENT_BUS_VARIABLE, EVENT_DETAIL_MAX_BYTES
+from hyperpod_node_removal_contract.telemetry import (
+    EVENT_BUS_VARIABLE,
+    EVENT_DETAIL_MAX_BYTES,
+    METRICS_VARIABLE,
+)
 from hyperpod_node_removal_handler import announcement
 from hyperpod_node_removal_handler.cluster import Node
 from hyperpod_node_removal_handler.report import Report
 from hyperpod_node_removal_handler.requested_node import Phase, RequestedNode
 from hyperpod_node_removal_handler.timing import EVENT_RETRY
 from sandbox.hyperpod import Cluster, ServiceError
+from tests.handler.embedded_metrics import logged_metrics
 from tests.handler.event_schema import SCHEMA, checked
 from tests.handler.results import ENVELOPE, absent, failed, leaving, removed, report_of
-from tests.handler.test_metrics import REQUESTS
 from tests.handler.world import STACK_ID, World
 
 BUS = "arn:aws:events:us-east-1:123456789012:event-bus/operations"
+NODE = "i-0123456789abcdef0"
 
 
 @pytest.fixture(autouse=True)
 def _on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(EVENT_BUS_VARIABLE, BUS)
+    monkeypatch.setenv(METRICS_VARIABLE, "true")
 
 
 def detail_of(told: Report) -> str:
@@ -146,7 +152,7 @@ def test_the_schema_has_every_outcome_but_those_that_remove_nothing_by_design() 
 # When it is sent -----------------------------------------------------------------------------
 
 
-def test_one_event_follows_the_reply(world: World) -> None:
+def test_one_event_and_one_count_follow_the_reply(world: World) -> None:
     bad, good, *_ = world.nodes
     world.cluster.refuse(bad)
     replies: list[int] = []
@@ -166,33 +172,53 @@ def test_one_event_follows_the_reply(world: World) -> None:
     assert "s3cret" in world.endpoint.url
     assert "s3cret" not in json.dumps([entry, detail])
     assert "127.0.0.1" not in json.dumps([entry, detail])
+    metrics = logged_metrics(world.log.records)
+    assert metrics.pop(("Duration", "")) > 0
+    assert metrics == {
+        ("RemovedNodes", ""): 1,
+        ("FailedNodes", ""): 1,
+        ("AlreadyAbsentNodes", ""): 0,
+        ("FailedNodes", "NodeIdInUse"): 1,
+    }
 
 
-def test_a_removal_over_several_invocations_sends_one(world: World) -> None:
+def test_a_removal_over_several_invocations_is_announced_and_counted_once(world: World) -> None:
     world.make_cluster(2, shutdown_seconds=1000)
     world.send("Create", NodeIds=world.nodes)
     assert world.invocations > 1
     (entry,) = world.event_bus.entries
     assert checked(entry["Detail"])["DurationSeconds"] == pytest.approx(1000, abs=60)
+    assert sum("_aws" in vars(record) for record in world.log.records) == 1
+    duration = logged_metrics(world.log.records)["Duration", ""]
+    assert duration == pytest.approx(1000, abs=60)
 
 
-def test_a_cluster_that_does_not_exist_is_told(world: World) -> None:
-    world.send("Create", NodeIds=["i-0123456789abcdef0"])
+def test_a_cluster_that_does_not_exist_is_announced(world: World) -> None:
+    world.send("Create", NodeIds=[NODE])
     (entry,) = world.event_bus.entries
     detail = checked(entry["Detail"])
     assert detail["Outcome"] == "FAILED"
     assert "was not found" in detail["Summary"]
 
 
-@pytest.mark.parametrize("name", REQUESTS)
-def test_what_removes_nothing_by_design_sends_nothing(
-    world: World, cluster: Cluster, name: str
+@pytest.mark.parametrize(
+    ("request_type", "properties", "status"),
+    [
+        ("Delete", {"NodeIds": [NODE]}, "UPDATE_IN_PROGRESS"),
+        ("Create", {"NodeIds": ""}, "UPDATE_IN_PROGRESS"),
+        ("Create", {"NodeIds": "i-1"}, "UPDATE_IN_PROGRESS"),
+        ("Create", {"NodeIds": [NODE], "DryRun": "true"}, "UPDATE_IN_PROGRESS"),
+        ("Update", {"NodeIds": [NODE]}, "UPDATE_ROLLBACK_IN_PROGRESS"),
+    ],
+    ids=["delete", "empty set", "bad property", "dry run", "rollback"],
+)
+def test_what_removes_nothing_by_design_has_no_event_and_no_metrics(
+    world: World, cluster: Cluster, request_type: str, properties: dict[str, Any], status: str
 ) -> None:
-    if name == "rollback":
-        world.cloudformation.statuses = ["UPDATE_ROLLBACK_IN_PROGRESS"]
-    request_type, properties = REQUESTS[name]
+    world.cloudformation.statuses = [status]
     world.send(request_type, **properties)
     assert not world.event_bus.entries
+    assert not logged_metrics(world.log.records)
 
 
 def test_nothing_is_sent_without_a_bus(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -236,8 +262,7 @@ def test_an_event_that_is_lost_is_logged_and_nothing_else(
     world.event_bus.errors = [error] * 1000
     replied_at: list[float] = []
     world.endpoint.on_request = lambda: replied_at.append(world.clock.now())
-    answer = world.send("Create", NodeIds=world.nodes[:2])
-    assert answer["Status"] == "SUCCESS"
+    world.succeeds("Create", NodeIds=world.nodes[:2])
     assert world.clock.now() - replied_at[0] <= EVENT_RETRY
     assert f"not sent to {BUS}" in world.log.text
     assert "\x1b" not in world.log.text

@@ -260,23 +260,13 @@ def test_a_removal_ends_with_whatever_rate_of_calls_it_is_granted(
 # Host names for the hook ---------------------------------------------------------------------
 
 
-def hide_host_names(world: World) -> None:
-    """Leave the host names out of listings."""
-
-    def edit(_: Parameters, answer: Answer) -> None:
-        for summary in answer["ClusterNodeSummaries"]:
-            summary.pop("PrivateDnsHostname", None)
-
-    world.after("ListClusterNodes", edit)
-
-
 def host_names(world: World) -> list[str]:
     """Return the host names that the hook was given."""
     return [node["PrivateDnsHostname"] for node in world.events[0]["Nodes"]]
 
 
 def test_a_hook_is_given_the_host_names_that_listings_lack(world: World) -> None:
-    hide_host_names(world)
+    world.hide_host_names()
     vetoed, *_ = nodes = eight(world)
     veto = {"NodeId": vetoed, "Reason": "a job runs"}
     world.set_hook({"Decision": "PROCEED", "VetoedNodes": [veto]})
@@ -293,7 +283,7 @@ def test_nodes_are_not_described_for_host_names_that_listings_have(world: World)
 
 
 def test_a_hook_is_asked_without_host_names_where_they_cannot_be_had(world: World) -> None:
-    hide_host_names(world)
+    world.hide_host_names()
     fail_descriptions(world, "AccessDeniedException")
     assert remove(world, eight(world), BeforeRemoval=HOOK) == 8
     assert host_names(world) == [""] * 8
@@ -305,7 +295,7 @@ def test_a_hook_is_asked_without_host_names_where_they_cannot_be_had(world: Worl
 def test_host_names_leave_most_of_its_time_to_the_hook(
     world: World, latency: float, timeout: str, least: float
 ) -> None:
-    hide_host_names(world)
+    world.hide_host_names()
     world.before("DescribeClusterNode", lambda _: world.clock.sleep(latency))
     if latency > 1:
         fail_descriptions(world, "InternalFailure", 500)
@@ -316,7 +306,7 @@ def test_host_names_leave_most_of_its_time_to_the_hook(
 
 def test_host_names_that_are_throttled_once_do_not_end_descriptions(world: World) -> None:
     ends = world.clock.now() + 70
-    hide_host_names(world)
+    world.hide_host_names()
     fail_descriptions(world, "ThrottlingException", when=lambda: world.clock.now() < ends)
     world.cluster.leave_after(eight(world)[0], 300)
     assert remove(world, eight(world), BeforeRemoval=HOOK) == 8

@@ -20,10 +20,9 @@ def test_removed_waits_until_the_cluster_is_no_longer_in_transition(
     world: World, seconds: float
 ) -> None:
     cluster = busy_after(world, 400)
-    answer = world.send("Create", NodeIds=world.nodes[:2], seconds=seconds)
-    assert answer["Status"] == "SUCCESS"
+    data = world.succeeds("Create", NodeIds=world.nodes[:2], seconds=seconds)
     assert cluster.status == "InService"
-    assert answer["Data"]["Warnings"] == ""
+    assert data["Warnings"] == ""
 
 
 @pytest.mark.parametrize("seconds", [900.0, 200.0])
@@ -52,8 +51,7 @@ def test_a_cluster_that_cannot_be_looked_at_any_more_fails_no_removal_that_is_do
 ) -> None:
     cluster, node = busy_after(world, 9999), world.nodes[0]
     world.hp.fail_while("DescribeCluster", lambda _: node not in cluster.present, status=status)
-    answer = world.send("Create", NodeIds=[node], RetryFor="60")
-    assert (answer["Status"], answer["Data"]["Outcome"]) == ("SUCCESS", "COMPLETE")
+    assert world.succeeds("Create", NodeIds=[node], RetryFor="60")["Outcome"] == "COMPLETE"
 
 
 @pytest.mark.parametrize(
@@ -66,8 +64,7 @@ def test_a_cluster_is_not_waited_for_without_a_request_or_for_accepted(
     if "WaitFor" not in properties:
         cluster.set_status("Updating")
     began = world.clock.now()
-    answer = world.send("Create", **{"NodeIds": world.nodes[:1], **properties})
-    assert answer["Status"] == "SUCCESS"
+    world.succeeds("Create", **{"NodeIds": world.nodes[:1], **properties})
     assert world.clock.now() < began + 30
 
 
@@ -107,7 +104,6 @@ def test_a_call_that_returns_after_the_reply_leads_to_nothing_more(
 
 def test_a_hook_that_answers_after_the_reply_leads_to_nothing_more(world: World) -> None:
     world.set_hook(seconds=294)
-    answer = world.send("Create", NodeIds=world.nodes[:1], BeforeRemoval=HOOK, ServiceTimeout="300")
-    assert answer["Status"] == "FAILED"
+    world.fails("Create", NodeIds=world.nodes[:1], BeforeRemoval=HOOK, ServiceTimeout="300")
     assert world.deletes == 0
     assert "nexpected" not in world.log.text

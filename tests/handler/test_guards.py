@@ -91,7 +91,7 @@ def test_a_set_of_which_nothing_is_in_the_cluster_may_be_a_mistake(world: World)
 def test_nodes_that_are_gone_do_not_count_as_removals(world: World) -> None:
     nodes = world.nodes
     world.remove(nodes[:2])
-    assert world.send("Create", NodeIds=nodes[:4], MaxRemovals="2")["Status"] == "SUCCESS"
+    world.succeeds("Create", NodeIds=nodes[:4], MaxRemovals="2")
 
 
 def test_nodes_that_are_leaving_do_not_remain(world: World) -> None:
@@ -126,7 +126,7 @@ def test_every_broken_guard_is_reported(world: World) -> None:
 def test_however_many_guards_are_broken_a_node_has_a_short_line(world: World) -> None:
     groups = {f"group-that-is-not-there-{number}": "1" for number in range(100)}
     nodes = world.nodes
-    assert world.send("Create", NodeIds=nodes, MinRemaining=groups)["Status"] == "FAILED"
+    world.fails("Create", NodeIds=nodes, MinRemaining=groups)
     lines = [line for line in world.log.messages if line.startswith(tuple(nodes))]
     assert len(lines) == len(nodes)
     assert max(len(line) for line in world.log.messages) < 600
@@ -230,8 +230,7 @@ def test_what_may_have_begun_is_brought_to_its_end(world: World, trouble: Troubl
     nodes = world.nodes[:2]
     trouble(world)
     spoil(world, 4)
-    answer = world.send("Create", NodeIds=nodes, MinRemaining={"workers": "6"})
-    assert answer["Status"] == "SUCCESS"
+    world.succeeds("Create", NodeIds=nodes, MinRemaining={"workers": "6"})
     assert world.cluster.present.isdisjoint(nodes)
 
 
@@ -274,8 +273,7 @@ def test_a_node_that_failed_or_is_leaving_does_not_remain(world: World, status: 
 def test_a_node_in_any_other_status_remains(world: World, status: str) -> None:
     first, *_, last = world.nodes
     world.cluster.set_node_status(last, status)
-    answer = world.send("Create", NodeIds=[first], MinRemaining={"workers": "7"})
-    assert answer["Status"] == "SUCCESS"
+    world.succeeds("Create", NodeIds=[first], MinRemaining={"workers": "7"})
 
 
 def test_a_node_that_is_listed_on_two_pages_remains_once(world: World) -> None:
@@ -308,10 +306,9 @@ def test_a_node_without_an_instance_does_not_remain(world: World) -> None:
 def test_an_empty_guard_is_refused_and_not_ignored(
     world: World, kind: str, name: str, value: Any
 ) -> None:
-    answer = world.send(kind, NodeIds=world.nodes[:1], **{name: value})
-    assert answer["Status"] == "FAILED"
-    assert answer["Reason"].startswith(f"{name}: ")
-    assert "allowed: " in answer["Reason"]
+    reason = world.fails(kind, NodeIds=world.nodes[:1], **{name: value})
+    assert reason.startswith(f"{name}: ")
+    assert "allowed: " in reason
     assert world.hp.calls.total() == 0
 
 
@@ -342,8 +339,7 @@ def test_a_second_copy_agrees_with_the_first_and_requests_nothing(
     first_copy(world, nodes[:1], seconds=30)
     first_copy(world, nodes[1:], seconds=seconds)
     assert (nodes[0] in world.cluster.present) == (seconds < 30)
-    answer = world.send("Create", NodeIds=nodes, **guards)
-    assert answer["Status"] == "SUCCESS"
+    world.succeeds("Create", NodeIds=nodes, **guards)
     assert world.deletes == 2
     assert len(world.cluster.present) == 6
 
@@ -361,9 +357,8 @@ def test_a_second_copy_requests_no_more_than_the_guards_allow(world: World) -> N
 def test_a_first_copy_that_lambda_kept_still_refuses_a_typo(world: World, seconds: int) -> None:
     nodes = [world.nodes[0], ABSENT]
     query = f"&Expires={int(world.clock.now()) - seconds + 7200}"
-    answer = world.send("Create", query=query, NodeIds=nodes, MissingNodes="FAIL")
-    assert answer["Status"] == "FAILED"
-    assert f"not in the cluster (MissingNodes): {ABSENT}" in answer["Reason"]
+    reason = world.fails("Create", query=query, NodeIds=nodes, MissingNodes="FAIL")
+    assert f"not in the cluster (MissingNodes): {ABSENT}" in reason
     assert world.deletes == 0
 
 

@@ -15,9 +15,8 @@ from tests.handler.world import World
 def test_an_hour_takes_five_invocations_and_one_reply(world: World) -> None:
     world.make_cluster(4, shutdown_seconds=3400)
     nodes = world.nodes[:2]
-    answer = world.send("Create", NodeIds=nodes, ServiceTimeout="3600")
-    assert answer["Status"] == "SUCCESS"
-    assert answer["Data"]["RemovedNodes"] == ",".join(nodes)
+    data = world.succeeds("Create", NodeIds=nodes, ServiceTimeout="3600")
+    assert data["RemovedNodes"] == ",".join(nodes)
     assert world.invocations == 5
     assert world.deletes == 1
     counts = [line for line in world.log.messages if "InstanceCount 4 -> 2" in line]
@@ -27,18 +26,15 @@ def test_an_hour_takes_five_invocations_and_one_reply(world: World) -> None:
 def test_the_chain_has_a_deadline_of_its_own(world: World) -> None:
     world.make_cluster(4, shutdown_seconds=10_000)
     start, node = world.clock.now(), world.nodes[0]
-    answer = world.send("Create", NodeIds=[node], ServiceTimeout="2000")
-    assert answer["Status"] == "FAILED"
-    assert f"StillPresent: {node}" in answer["Reason"]
+    assert f"StillPresent: {node}" in world.fails("Create", NodeIds=[node], ServiceTimeout="2000")
     assert world.clock.now() - start == pytest.approx(1985, abs=1)
 
 
 def test_refusals_are_retried_across_invocations(world: World) -> None:
     bad, good, *_ = world.nodes
     world.cluster.refuse(bad, until=world.clock.now() + 2000)
-    answer = world.send("Create", NodeIds=[bad, good], RetryFor="2500", ServiceTimeout="3600")
-    assert answer["Status"] == "SUCCESS"
-    assert set(answer["Data"]["RemovedNodes"].split(",")) == {bad, good}
+    data = world.succeeds("Create", NodeIds=[bad, good], RetryFor="2500", ServiceTimeout="3600")
+    assert set(data["RemovedNodes"].split(",")) == {bad, good}
     assert world.invocations > 2
 
 
@@ -47,7 +43,7 @@ def test_an_outage_at_the_time_of_a_hand_over_is_no_end(world: World) -> None:
     start = world.clock.now()
     is_out = lambda _: 600 < world.clock.now() - start < 1000  # noqa: E731
     world.hp.fail_while("ListClusterNodes", is_out, status=500)
-    assert world.send("Create", NodeIds=world.nodes[:1])["Status"] == "SUCCESS"
+    world.succeeds("Create", NodeIds=world.nodes[:1])
 
 
 @pytest.mark.slow
@@ -91,16 +87,15 @@ def test_a_hand_over_that_fails_is_a_failure_with_the_outcome_so_far(world: Worl
     world.make_cluster(4, shutdown_seconds=3000)
     node = world.nodes[0]
     world.aws_lambda.errors = [ServiceError("AccessDeniedException", "not authorized")] * 100
-    answer = world.send("Create", NodeIds=[node])
-    assert answer["Status"] == "FAILED"
-    assert "could not be handed over" in answer["Reason"]
-    assert f"StillPresent: {node}" in answer["Reason"]
+    reason = world.fails("Create", NodeIds=[node])
+    assert "could not be handed over" in reason
+    assert f"StillPresent: {node}" in reason
 
 
 def test_a_hand_over_that_stutters_goes_through(world: World) -> None:
     world.make_cluster(4, shutdown_seconds=1000)
     world.aws_lambda.errors = [ServiceError("TooManyRequestsException")] * 2
-    assert world.send("Create", NodeIds=world.nodes[:1])["Status"] == "SUCCESS"
+    world.succeeds("Create", NodeIds=world.nodes[:1])
     assert world.invocations == 2
 
 
@@ -113,7 +108,7 @@ def test_a_hand_over_that_comes_too_late_does_not_start_another_invocation(world
             world.clock.sleep(1_000_195 - world.clock.now())
 
     world.before("ListClusterNodes", hang)
-    assert world.send("Create", NodeIds=[node], seconds=200.0)["Status"] == "FAILED"
+    world.fails("Create", NodeIds=[node], seconds=200.0)
     assert world.invocations == 1
     assert "nexpected" not in world.log.text
 
@@ -139,16 +134,13 @@ def test_nothing_is_requested_once_the_stack_rolls_back(
 def test_a_cluster_deleted_between_two_invocations_took_its_nodes_with_it(world: World) -> None:
     cluster = world.make_cluster(4, shutdown_seconds=3000)
     world.before("Invoke", lambda _: cluster.delete())
-    answer = world.send("Create", NodeIds=world.nodes[:2])
-    assert answer["Status"] == "SUCCESS"
-    assert answer["Data"]["RemovedCount"] == "2"
+    assert world.succeeds("Create", NodeIds=world.nodes[:2])["RemovedCount"] == "2"
 
 
 def test_the_chain_is_shorter_than_lambdas_limit_on_recursion(world: World) -> None:
     world.make_cluster(4, shutdown_seconds=3000)
-    answer = world.send("Create", seconds=120, NodeIds=world.nodes[:1])
-    assert answer["Status"] == "FAILED"
-    assert "reached the limit of 9 hand-overs" in answer["Reason"]
+    reason = world.fails("Create", seconds=120, NodeIds=world.nodes[:1])
+    assert "reached the limit of 9 hand-overs" in reason
     assert world.invocations == 10
 
 
@@ -169,11 +161,10 @@ def test_a_continuation_that_is_none_is_a_failure(world: World) -> None:
 def test_with_wait_for_accepted_the_nodes_need_not_have_left(world: World) -> None:
     world.make_cluster(4, shutdown_seconds=3000)
     nodes = world.nodes[:2]
-    answer = world.send("Create", NodeIds=nodes, WaitFor="ACCEPTED")
-    assert answer["Status"] == "SUCCESS"
-    assert answer["Data"]["Outcome"] == "ACCEPTED"
-    assert answer["Data"]["AcceptedNodes"] == ",".join(nodes)
-    assert answer["Data"]["RemovedCount"] == "0"
+    data = world.succeeds("Create", NodeIds=nodes, WaitFor="ACCEPTED")
+    assert data["Outcome"] == "ACCEPTED"
+    assert data["AcceptedNodes"] == ",".join(nodes)
+    assert data["RemovedCount"] == "0"
     assert world.invocations == 1
 
 

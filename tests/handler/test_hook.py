@@ -24,9 +24,8 @@ def _eks(world: World) -> None:
 def test_the_hook_is_asked_once_about_all_planned_nodes_before_the_first_goes(world: World) -> None:
     nodes = world.nodes[:3]
     world.aws_lambda.hook = lambda _: PROCEED if world.deletes == 0 else {"Decision": "VETO"}
-    answer = world.send("Create", NodeIds=nodes, BeforeRemoval=HOOK)
-    assert answer["Status"] == "SUCCESS"
-    assert answer["Data"]["RemovedNodes"] == ",".join(nodes)
+    data = world.succeeds("Create", NodeIds=nodes, BeforeRemoval=HOOK)
+    assert data["RemovedNodes"] == ",".join(nodes)
     (event,) = world.events
     assert event.pop("Deadline") == "1970-01-12T13:58:40Z", "12 minutes later"
     hostnames = [node.pop("PrivateDnsHostname") for node in event["Nodes"]]
@@ -92,9 +91,7 @@ def test_it_is_not_asked_if_nothing_would_be_removed(
     "given", ["drain", "arn:aws:lambda:us-east-1:123456789012:layer:x", "a\n", {"a": 1}]
 )
 def test_what_is_no_function_is_refused(world: World, given: Any) -> None:
-    answer = world.send("Create", NodeIds=[MISSING], BeforeRemoval=given)
-    assert answer["Status"] == "FAILED"
-    assert "BeforeRemoval: " in answer["Reason"]
+    assert "BeforeRemoval: " in world.fails("Create", NodeIds=[MISSING], BeforeRemoval=given)
     assert world.calls == 0
 
 
@@ -136,9 +133,8 @@ def test_a_veto_of_single_nodes_removes_the_others(world: World) -> None:
 def test_a_veto_of_every_node_removes_nothing(world: World) -> None:
     nodes = world.nodes[:2]
     world.set_hook({"Decision": "PROCEED", "VetoedNodes": [{"NodeId": node} for node in nodes]})
-    answer = world.send("Update", NodeIds=nodes, BeforeRemoval=HOOK)
-    assert answer["Status"] == "FAILED"
-    assert "no reason was given" in answer["Reason"]
+    reason = world.fails("Update", NodeIds=nodes, BeforeRemoval=HOOK)
+    assert "no reason was given" in reason
     assert world.deletes == 0
 
 
@@ -161,11 +157,10 @@ def test_hostile_words_are_made_harmless(world: World, hook: Any) -> None:
     if isinstance(hook, dict) and "VetoedNodes" in hook:
         hook = hook | {"VetoedNodes": [{"NodeId": nodes[0], "Reason": HOSTILE}]}
     world.set_hook(hook)
-    answer = world.send("Update", NodeIds=nodes, BeforeRemoval=HOOK)
-    assert answer["Status"] == "FAILED"
-    assert answer["Reason"].isprintable()
-    assert len(answer["Reason"]) <= 900
-    assert "CloudWatch Log Stream: " in answer["Reason"]
+    reason = world.fails("Update", NodeIds=nodes, BeforeRemoval=HOOK)
+    assert reason.isprintable()
+    assert len(reason) <= 900
+    assert "CloudWatch Log Stream: " in reason
     messages = world.log.messages
     assert all(message.isascii() and message.isprintable() for message in messages)
     assert max(map(len, messages)) < 1500
@@ -253,12 +248,11 @@ def test_guards_that_another_node_broke_meanwhile_refuse_the_set_and_release_it(
             world.cluster.set_node_status(third, "Failure")
 
     world.set_hook({"Version": "2", "Decision": "PROCEED"}, meanwhile=lose)
-    answer = world.send(
+    reason = world.fails(
         "Update", NodeIds=[first, second], BeforeRemoval=HOOK, MinRemaining={"workers": "6"}
     )
-    assert answer["Status"] == "FAILED"
     sentence = "removing 2 of 7 nodes of group workers leaves 5, fewer than 6 (MinRemaining)"
-    assert sentence in answer["Reason"]
+    assert sentence in reason
     assert world.hp.requested_nodes.isdisjoint({first, second})
     assert world.released == [first, second]
 
@@ -266,9 +260,10 @@ def test_guards_that_another_node_broke_meanwhile_refuse_the_set_and_release_it(
 def test_a_node_that_went_meanwhile_is_no_missing_node(world: World) -> None:
     first, second, *_ = world.nodes
     world.set_hook(meanwhile=lambda: world.remove([first]))
-    answer = world.send("Update", NodeIds=[first, second], BeforeRemoval=HOOK, MissingNodes="FAIL")
-    assert answer["Status"] == "SUCCESS"
-    assert answer["Data"]["RemovedNodes"] == second
+    data = world.succeeds(
+        "Update", NodeIds=[first, second], BeforeRemoval=HOOK, MissingNodes="FAIL"
+    )
+    assert data["RemovedNodes"] == second
 
 
 @pytest.mark.parametrize("seconds", [900.0, 120.0])

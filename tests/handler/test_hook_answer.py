@@ -120,8 +120,7 @@ def reason_of_refusal(world: World) -> str:
 def test_a_question_that_surely_was_not_heard_is_put_again(world: World, code: str) -> None:
     world.aws_lambda.hook_errors = [ServiceError(code)] * 3
     node = world.nodes[0]
-    answer = world.send("Update", NodeIds=[node], BeforeRemoval=HOOK)
-    assert answer["Data"]["RemovedNodes"] == node
+    assert world.send("Update", NodeIds=[node], BeforeRemoval=HOOK)["Data"]["RemovedNodes"] == node
     assert len(world.events) == 1
 
 

@@ -77,9 +77,8 @@ def test_a_node_that_leaves_while_the_hook_waits_is_not_a_typing_error(world: Wo
     wait(world, 1000, first, pause=60)
     world.clock.timer(500, lambda: world.remove([second]))
     more = {"ServiceTimeout": "3600", "MissingNodes": "FAIL"}
-    answer = world.send("Create", NodeIds=[first, second], BeforeRemoval=HOOK, **more)
-    assert answer["Status"] == "SUCCESS"
-    assert answer["Data"]["RemovedNodes"] == first
+    data = world.succeeds("Create", NodeIds=[first, second], BeforeRemoval=HOOK, **more)
+    assert data["RemovedNodes"] == first
 
 
 @pytest.mark.parametrize("timeout", ["300", "3600"])
@@ -186,8 +185,7 @@ def test_a_hook_of_version_1_is_not_released(world: World, decision: str) -> Non
     node = world.nodes[0]
     world.cluster.refuse(node)
     world.set_hook({"Decision": decision})
-    answer = world.send("Update", NodeIds=[node], BeforeRemoval=HOOK, RetryFor="0")
-    assert answer["Status"] == "FAILED"
+    world.fails("Update", NodeIds=[node], BeforeRemoval=HOOK, RetryFor="0")
     assert world.aws_lambda.released == []
 
 

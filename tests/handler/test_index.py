@@ -26,10 +26,9 @@ NODE = "i-0123456789abcdef0"
 def test_success_means_that_every_requested_node_has_left(world: World, request_type: str) -> None:
     first, second, *others = world.nodes
     began = world.clock.now()
-    answer = world.send(request_type, NodeIds=f"{first},{second}")
-    assert answer["Status"] == "SUCCESS"
-    assert answer["Data"]["RemovedNodes"] == f"{first},{second}"
-    assert answer["Data"]["InstanceGroupTargetCounts"] == '{"workers": 6}'
+    data = world.succeeds(request_type, NodeIds=f"{first},{second}")
+    assert data["RemovedNodes"] == f"{first},{second}"
+    assert data["InstanceGroupTargetCounts"] == '{"workers": 6}'
     assert world.cluster.present == set(others)
     assert world.clock.now() >= began + 60
 
@@ -40,22 +39,20 @@ def test_a_partial_failure_fails_with_the_names_of_the_nodes(
 ) -> None:
     bad, good, *_ = world.nodes
     world.cluster.refuse(bad)
-    answer = world.send(request_type, NodeIds=[bad, good], RetryFor="0")
-    assert answer["Status"] == "FAILED"
-    assert answer["Reason"].startswith(
+    reason = world.fails(request_type, NodeIds=[bad, good], RetryFor="0")
+    assert reason.startswith(
         f"1 of 2 nodes not removed from ml-cluster (1 removed). NodeIdInUse: {bad}."
     )
-    assert answer["Reason"].endswith("CloudWatch Log Stream: 2026/11/23/[$LATEST]4f2a91c0")
+    assert reason.endswith("CloudWatch Log Stream: 2026/11/23/[$LATEST]4f2a91c0")
     assert world.deletes == 1, "there is no time for retries"
 
 
 def test_report_succeeds_with_the_outcome_in_the_attributes(world: World) -> None:
     bad, good, *_ = world.nodes
     world.cluster.refuse(bad)
-    answer = world.send("Create", NodeIds=[bad, good], RetryFor="0", OnPartialFailure="REPORT")
-    assert answer["Status"] == "SUCCESS"
-    assert answer["Data"]["Outcome"] == "PARTIAL"
-    assert answer["Data"]["FailedNodes"] == bad
+    data = world.succeeds("Create", NodeIds=[bad, good], RetryFor="0", OnPartialFailure="REPORT")
+    assert data["Outcome"] == "PARTIAL"
+    assert data["FailedNodes"] == bad
     warnings = [record for record in world.log.records if record.levelno == logging.WARNING]
     assert any(bad in record.getMessage() for record in warnings)
 
@@ -63,9 +60,8 @@ def test_report_succeeds_with_the_outcome_in_the_attributes(world: World) -> Non
 def test_the_deadline_is_that_of_service_timeout_if_it_is_shorter(world: World) -> None:
     world.make_cluster(1, shutdown_seconds=10_000)
     start = world.clock.now()
-    answer = world.send("Create", NodeIds=world.nodes, ServiceTimeout="300")
-    assert answer["Status"] == "FAILED"
-    assert f"StillPresent: {world.nodes[0]}" in answer["Reason"]
+    reason = world.fails("Create", NodeIds=world.nodes, ServiceTimeout="300")
+    assert f"StillPresent: {world.nodes[0]}" in reason
     assert "status ShuttingDown" in world.log.text
     assert world.clock.now() - start == pytest.approx(285, abs=1)
 
@@ -77,17 +73,13 @@ def test_the_deadline_is_that_of_service_timeout_if_it_is_shorter(world: World) 
     "properties", [{"NodeIds": [NODE]}, {"ClusterName": ["?"]}, {"Unknown": "1"}]
 )
 def test_delete_calls_nothing_and_succeeds(world: World, properties: Any) -> None:
-    answer = world.send("Delete", **properties)
-    assert answer["Status"] == "SUCCESS"
-    assert answer["Data"]["Outcome"] == "DELETED"
+    assert world.succeeds("Delete", **properties)["Outcome"] == "DELETED"
     assert world.calls == 0
 
 
 @pytest.mark.parametrize("properties", [{}, {"NodeIds": [""]}, {"NodeLogicalIds": ""}])
 def test_an_empty_set_calls_nothing_and_succeeds(world: World, properties: Any) -> None:
-    answer = world.send("Create", **properties)
-    assert answer["Status"] == "SUCCESS"
-    assert answer["Data"]["Outcome"] == "EMPTY"
+    assert world.succeeds("Create", **properties)["Outcome"] == "EMPTY"
     assert world.calls == 0
 
 
@@ -96,9 +88,7 @@ def test_a_rollback_to_properties_that_are_no_longer_allowed_succeeds(
     world: World, properties: dict[str, Any]
 ) -> None:
     world.cloudformation.statuses = ["UPDATE_ROLLBACK_IN_PROGRESS"]
-    answer = world.send("Update", **properties)
-    assert answer["Status"] == "SUCCESS"
-    assert answer["Data"]["Outcome"] == "ROLLED_BACK"
+    assert world.succeeds("Update", **properties)["Outcome"] == "ROLLED_BACK"
     assert world.hp.calls.total() == 0
 
 
@@ -113,10 +103,9 @@ def test_a_rollback_to_properties_that_are_no_longer_allowed_succeeds(
 def test_bad_properties_fail_before_any_call_to_the_cluster(
     world: World, request_type: str, properties: dict[str, Any], sentence: str
 ) -> None:
-    answer = world.send(request_type, **properties)
-    assert answer["Status"] == "FAILED"
-    assert sentence in answer["Reason"]
-    assert "Nothing was removed." in answer["Reason"]
+    reason = world.fails(request_type, **properties)
+    assert sentence in reason
+    assert "Nothing was removed." in reason
     assert world.hp.calls.total() == 0
     assert request_type == "Update" or world.calls == 0
 
@@ -131,9 +120,7 @@ def test_a_defect_is_a_failure_with_the_same_id(
         raise KeyError("\x1b[31mred\n")
 
     monkeypatch.setattr(Reconciler, "run", run)
-    answer = world.send("Create", NodeIds=[NODE])
-    assert answer["Status"] == "FAILED"
-    assert "failed unexpectedly (KeyError:" in answer["Reason"]
+    assert "failed unexpectedly (KeyError:" in world.fails("Create", NodeIds=[NODE])
 
 
 def test_a_defect_does_not_fail_a_delete(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,9 +145,8 @@ def test_a_call_that_hangs_does_not_keep_the_reply_back(
             world.clock.sleep(seconds)
 
     world.before("ListClusterNodes", hang)
-    answer = world.send("Create", NodeIds=nodes, ServiceTimeout=service_timeout)
-    assert answer["Status"] == "FAILED"
-    assert f"StillPresent: {nodes[0]}, {nodes[1]}" in answer["Reason"]
+    reason = world.fails("Create", NodeIds=nodes, ServiceTimeout=service_timeout)
+    assert f"StillPresent: {nodes[0]}, {nodes[1]}" in reason
     assert replied_at == [pytest.approx(seconds, abs=1)]
 
 
@@ -184,7 +170,7 @@ def test_the_handler_does_not_return_while_the_reply_is_on_its_way(
 
     endpoint.on_request = slow
     world.before("ListClusterNodes", hang)
-    assert world.send("Create", NodeIds=nodes)["Status"] == "FAILED"
+    world.fails("Create", NodeIds=nodes)
     assert is_waited_for.is_set()
 
 

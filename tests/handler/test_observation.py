@@ -34,9 +34,7 @@ def test_a_listing_that_lacks_a_node_once_changes_nothing(
     world.make_cluster(size)
     nodes = world.nodes[-3:]
     hide_at(world, nodes[1], [look])
-    answer = world.send("Create", NodeIds=nodes, MissingNodes=missing)
-    assert answer["Status"] == "SUCCESS"
-    assert answer["Data"]["RemovedCount"] == "3"
+    assert world.succeeds("Create", NodeIds=nodes, MissingNodes=missing)["RemovedCount"] == "3"
     assert world.cluster.present.isdisjoint(nodes)
     assert world.deletes == 1
 
@@ -65,17 +63,13 @@ def test_a_failure_has_to_be_seen_twice(world: World) -> None:
             world.cluster.show_once(node)
 
     world.after("BatchDeleteClusterNodes", show_failure)
-    answer = world.send("Create", NodeIds=nodes)
-    assert answer["Status"] == "SUCCESS"
-    assert answer["Data"]["RemovedCount"] == "2"
+    assert world.succeeds("Create", NodeIds=nodes)["RemovedCount"] == "2"
 
 
 def test_a_failure_that_lasts_is_told_with_what_the_service_says(world: World) -> None:
     node = world.nodes[0]
     world.cluster.fail_while_leaving(node, "The disk is stuck.")
-    answer = world.send("Create", NodeIds=[node])
-    assert answer["Status"] == "FAILED"
-    assert f"RemovalFailed: {node}" in answer["Reason"]
+    assert f"RemovalFailed: {node}" in world.fails("Create", NodeIds=[node])
     assert f"{node}: not removed: RemovalFailed: The disk is stuck." in world.log.text
 
 
@@ -89,9 +83,7 @@ def test_two_listings_that_lack_one_node_each_break_no_limit(world: World) -> No
     first, second = nodes = world.nodes[:2]
     hide_at(world, first, [0])
     hide_at(world, second, [1])
-    answer = world.send("Create", NodeIds=nodes, MaxRemovals="1")
-    assert answer["Status"] == "FAILED"
-    assert "(MaxRemovals)" in answer["Reason"]
+    assert "(MaxRemovals)" in world.fails("Create", NodeIds=nodes, MaxRemovals="1")
     assert world.deletes == 0
 
 
@@ -99,8 +91,7 @@ def test_the_hook_is_asked_about_a_node_that_the_second_listing_lacked(world: Wo
     first, second = nodes = world.nodes[:2]
     hide_at(world, first, [0])
     hide_at(world, second, [1])
-    answer = world.send("Create", NodeIds=nodes, BeforeRemoval=HOOK)
-    assert answer["Status"] == "SUCCESS"
+    world.succeeds("Create", NodeIds=nodes, BeforeRemoval=HOOK)
     assert {one["NodeId"] for one in world.events[0]["Nodes"]} == set(nodes)
 
 
@@ -108,9 +99,8 @@ def test_listings_that_never_agree_are_an_error_with_a_sentence(world: World) ->
     first, second = nodes = world.nodes[:2]
     hide_at(world, first, range(0, 100, 2))
     hide_at(world, second, range(1, 100, 2))
-    answer = world.send("Create", NodeIds=nodes, MaxRemovals="1")
-    assert answer["Status"] == "FAILED"
-    assert "did not agree on which nodes are in the cluster" in answer["Reason"]
+    reason = world.fails("Create", NodeIds=nodes, MaxRemovals="1")
+    assert "did not agree on which nodes are in the cluster" in reason
     assert world.deletes == 0
 
 
@@ -120,9 +110,7 @@ def test_listings_that_never_agree_are_an_error_with_a_sentence(world: World) ->
 @pytest.mark.parametrize("rule", ["repeats_next_token", "never_stops_paging"])
 def test_a_listing_that_does_not_end_is_an_error_with_a_sentence(world: World, rule: str) -> None:
     setattr(world.hp.rules, rule, True)
-    answer = world.send("Create", NodeIds=[world.nodes[0]])
-    assert answer["Status"] == "FAILED"
-    assert "the listing did not end after" in answer["Reason"]
+    assert "the listing did not end after" in world.fails("Create", NodeIds=[world.nodes[0]])
     assert world.hp.calls["ListClusterNodes"] <= 1000
     assert world.deletes == 0
 
@@ -133,8 +121,7 @@ def test_a_listing_that_does_not_end_is_an_error_with_a_sentence(world: World, r
 def test_a_node_in_an_unknown_status_is_asked_for_and_its_refusal_tried_again(world: World) -> None:
     node = world.nodes[0]
     world.cluster.set_node_status(node, "Reticulating", until=world.clock.now() + 100)
-    answer = world.send("Create", NodeIds=[node])
-    assert answer["Status"] == "SUCCESS"
+    world.succeeds("Create", NodeIds=[node])
     assert world.deletes > 1
     assert node not in world.cluster.present
 
@@ -148,8 +135,7 @@ def test_a_refusal_of_a_node_in_a_passing_status_is_tried_again_whatever_its_cod
     soon = world.clock.now() + 100
     world.cluster.set_node_status(node, status, until=soon)
     world.cluster.refuse(node, code, until=soon)
-    answer = world.send("Create", NodeIds=[node, other])
-    assert answer["Status"] == "SUCCESS"
+    world.succeeds("Create", NodeIds=[node, other])
     assert world.cluster.present.isdisjoint({node, other})
 
 
@@ -192,9 +178,8 @@ def test_a_cluster_of_restricted_groups_alone_is_read(world: World, has_empty_li
     world.hp.rules.empty_instance_groups = has_empty_list
     cluster = world.make_cluster({"nova": 4}, restricted={"nova"})
     node = cluster.node_ids("nova")[0]
-    answer = world.send("Create", NodeIds=[node], MinRemaining={"nova": "3"})
-    assert answer["Status"] == "SUCCESS"
-    assert json.loads(answer["Data"]["InstanceGroupTargetCounts"]) == {"nova": 3}
+    data = world.succeeds("Create", NodeIds=[node], MinRemaining={"nova": "3"})
+    assert json.loads(data["InstanceGroupTargetCounts"]) == {"nova": 3}
 
 
 def test_guards_may_name_groups_of_either_list(world: World) -> None:
@@ -211,6 +196,5 @@ def test_a_count_that_is_missing_is_left_out_and_not_0(world: World) -> None:
     cluster.leave_out("a", "TargetCount")
     cluster.leave_out("b", "CurrentCount", "Status", "InstanceType")
     nodes = [cluster.node_ids("a")[0], cluster.node_ids("b")[0]]
-    answer = world.send("Create", NodeIds=nodes)
-    assert answer["Status"] == "SUCCESS"
-    assert json.loads(answer["Data"]["InstanceGroupTargetCounts"]) == {"b": 3}
+    data = world.succeeds("Create", NodeIds=nodes)
+    assert json.loads(data["InstanceGroupTargetCounts"]) == {"b": 3}

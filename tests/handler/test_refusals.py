@@ -86,8 +86,7 @@ def test_a_cluster_that_becomes_busy_is_waited_for(world: World, code: str) -> N
             world.cluster.set_status("Updating", until=world.clock.now() + 100)
 
     world.after("BatchDeleteClusterNodes", become_busy)
-    answer = world.send("Create", NodeIds=[bad, good])
-    assert answer["Data"]["RemovedNodes"] == f"{bad},{good}"
+    assert world.send("Create", NodeIds=[bad, good])["Data"]["RemovedNodes"] == f"{bad},{good}"
 
 
 def test_a_cluster_that_stays_busy_is_a_failure(world: World) -> None:
@@ -101,10 +100,9 @@ def test_a_cluster_that_stays_busy_is_a_failure(world: World) -> None:
 @pytest.mark.parametrize("dry_run", ["true", "false"])
 def test_a_cluster_that_does_not_exist_is_one_sentence(world: World, dry_run: str) -> None:
     more = {"ClusterName": "no-such-cluster", "DryRun": dry_run}
-    answer = world.send("Create", NodeIds=["i-0123456789abcdef0"], **more)
-    assert answer["Status"] == "FAILED"
-    assert "Cluster 'no-such-cluster' was not found" in answer["Reason"]
-    assert "account and the region" in answer["Reason"]
+    reason = world.fails("Create", NodeIds=["i-0123456789abcdef0"], **more)
+    assert "Cluster 'no-such-cluster' was not found" in reason
+    assert "account and the region" in reason
     assert world.deletes == 0
 
 
@@ -113,9 +111,7 @@ def test_not_found_of_something_else_is_not_a_deleted_cluster(world: World, oper
     nodes = world.nodes[:2]
     message = "No EKS cluster found."
     world.hp.fail_while(operation, lambda _: True, "ResourceNotFoundException", message=message)
-    answer = world.send("Create", NodeIds=nodes)
-    assert answer["Status"] == "FAILED"
-    assert "No EKS cluster found" in answer["Reason"]
+    assert "No EKS cluster found" in world.fails("Create", NodeIds=nodes)
     assert set(nodes) <= world.cluster.present
 
 
@@ -127,7 +123,7 @@ def test_not_found_of_something_else_is_not_a_deleted_cluster(world: World, oper
 def test_throttling_is_waited_out(world: World, operation: str, code: str, status: int) -> None:
     world.hp.fail_next(operation, code, status=status, times=4)
     nodes = world.nodes
-    assert world.send("Create", NodeIds=nodes)["Status"] == "SUCCESS"
+    world.succeeds("Create", NodeIds=nodes)
     # Nothing is taken apart to find nodes at fault.
     assert {request.node_ids for request in world.hp.delete_requests} == {tuple(nodes)}
 
@@ -206,12 +202,11 @@ def test_why_a_call_was_denied_is_whole_in_the_log_and_at_the_end_of_the_reason(
 def test_a_stack_that_must_not_be_looked_at_is_reported_with_why(world: World, why: str) -> None:
     message = (DENIED + why).replace("sagemaker:{call}", "cloudformation:DescribeStacks")
     world.cloudformation.show = lambda: ServiceError("AccessDenied", message, 403)
-    answer = world.send("Update", NodeIds=world.nodes[:1])
-    assert answer["Status"] == "FAILED"
-    assert "nothing was removed" in answer["Reason"]
-    assert message[-60:] in answer["Reason"]
-    assert ("its role needs cloudformation:DescribeStacks" in answer["Reason"]) is (why == BY_ROLE)
-    assert ("its role needs" in answer["Reason"]) is (why == BY_ROLE)
+    reason = world.fails("Update", NodeIds=world.nodes[:1])
+    assert "nothing was removed" in reason
+    assert message[-60:] in reason
+    assert ("its role needs cloudformation:DescribeStacks" in reason) is (why == BY_ROLE)
+    assert ("its role needs" in reason) is (why == BY_ROLE)
     assert world.hp.calls.total() == 0
     assert world.cloudformation.calls > 1
 
@@ -226,9 +221,8 @@ def test_why_the_function_must_not_invoke_another_is_reported_as_fully(
     node = world.nodes[0]
     world.cluster.refuse(node)
     hook = {"BeforeRemoval": HOOK} if asks_hook else {}
-    answer = world.send("Create", seconds=200.0, NodeIds=[node], **hook)
-    assert answer["Status"] == "FAILED"
-    assert BY_POLICY[-60:] in answer["Reason"]
-    assert "[...]" in answer["Reason"]
-    assert "its role needs" not in answer["Reason"]
+    reason = world.fails("Create", seconds=200.0, NodeIds=[node], **hook)
+    assert BY_POLICY[-60:] in reason
+    assert "[...]" in reason
+    assert "its role needs" not in reason
     assert any(message in logged for logged in world.log.messages)

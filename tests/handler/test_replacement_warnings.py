@@ -54,8 +54,7 @@ def test_a_faulty_node_that_is_named_by_its_logical_id_stays_the_same(world: Wor
     world.make_cluster(8, continuous=True)
     logical_id = world.logical_ids[0]
     world.cluster.set_node_status(logical_id, "Failure")
-    answer = world.send("Create", NodeLogicalIds=[logical_id])
-    assert answer["Data"]["Warnings"] == ""
+    assert world.send("Create", NodeLogicalIds=[logical_id])["Data"]["Warnings"] == ""
     assert warnings(world) == []
 
 
@@ -68,11 +67,10 @@ def test_a_node_that_was_replaced_before_it_was_requested_is_absent(world: World
             cluster.replace_instance(stale)
 
     world.before("BatchDeleteClusterNodes", recover)
-    answer = world.send("Create", NodeIds=[stale, other])
-    assert answer["Status"] == "SUCCESS"
-    assert answer["Data"]["AlreadyAbsentNodes"] == stale
-    assert answer["Data"]["RemovedNodes"] == other
-    assert answer["Data"]["Warnings"] == (
+    data = world.succeeds("Create", NodeIds=[stale, other])
+    assert data["AlreadyAbsentNodes"] == stale
+    assert data["RemovedNodes"] == other
+    assert data["Warnings"] == (
         "Automatic node recovery may replace a node with another instance (and instance id) before"
         f" it is removed: {stale}. Logical ids do not change."
     )

@@ -213,8 +213,7 @@ def proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
 
 
 def test_the_reply_goes_through_the_proxy(world: World, proxy: Proxy) -> None:
-    answer = world.send("Create", NodeIds=world.nodes[:1])
-    assert answer["Status"] == "SUCCESS"
+    world.succeeds("Create", NodeIds=world.nodes[:1])
     port = world.endpoint.server.server_port
     assert len(proxy.asked) == 1
     assert proxy.asked[0].startswith(f"CONNECT 127.0.0.1:{port} ")
@@ -347,6 +346,5 @@ def test_a_reply_that_dripped_is_tried_again(world: World, monkeypatch: pytest.M
 
     with served(once) as port:
         monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{port}")
-        answer = world.send("Create", NodeIds=world.nodes[:1])
-    assert answer["Status"] == "SUCCESS"
+        world.succeeds("Create", NodeIds=world.nodes[:1])
     assert "The response was not delivered" in world.log.text

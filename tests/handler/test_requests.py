@@ -76,8 +76,7 @@ def test_a_logical_node_keeps_being_removed_through_auto_recovery(
     else:
         world.after("BatchDeleteClusterNodes", recover)
     ids = world.nodes[:1] if by_both_ids else []
-    answer = world.send("Create", NodeIds=ids, NodeLogicalIds=[logical_id])
-    assert answer["Status"] == "SUCCESS"
+    world.succeeds("Create", NodeIds=ids, NodeLogicalIds=[logical_id])
     assert replaced
     assert logical_id not in world.logical_ids
     if not by_both_ids:
@@ -117,10 +116,9 @@ def test_requests_are_as_few_as_can_be(world: World, count: int, deletes: int) -
 def test_requests_hold_99_ids_and_50_with_a_logical_id(world: World) -> None:
     cluster = world.make_cluster({"a": 200, "b": 60}, continuous=True)
     ids, logical_ids = list(cluster.node_ids("a")), list(cluster.logical_ids("b"))
-    answer = world.send("Create", NodeIds=ids, NodeLogicalIds=logical_ids)
+    world.succeeds("Create", NodeIds=ids, NodeLogicalIds=logical_ids)
     sizes = [(len(node_ids), len(logical_ids)) for node_ids, logical_ids in requested(world)]
     assert sizes == [(0, 50), (40, 10), (99, 0), (61, 0)]
-    assert answer["Status"] == "SUCCESS"
     assert cluster.present == frozenset()
 
 
@@ -132,8 +130,7 @@ def test_requests_do_not_multiply_where_one_was_lost_or_refused(world: World, tr
             world.cluster.refuse(node, times=1)
     else:
         lose(world, {int(trouble[-1])}, after_work=False)
-    answer = world.send("Create", NodeIds=world.nodes)
-    assert answer["Data"]["RemovedCount"] == "250"
+    assert world.send("Create", NodeIds=world.nodes)["Data"]["RemovedCount"] == "250"
     assert world.deletes == 4
 
 
@@ -154,11 +151,10 @@ def test_after_a_lost_answer_what_left_is_removed_with_lines_for_the_template(
     cluster = world.make_cluster({"a": 150, "b": 100})
     nodes = [*cluster.node_ids("a"), *cluster.node_ids("b")][1:]
     lose(world, batches, after_work=True)
-    answer = world.send("Create", NodeIds=nodes)
-    assert answer["Status"] == "SUCCESS"
-    assert answer["Data"]["RemovedCount"] == "249"
-    assert answer["Data"]["AlreadyAbsentCount"] == "0"
-    assert json.loads(answer["Data"]["InstanceGroupTargetCounts"]) == {"a": 1, "b": 0}
+    data = world.succeeds("Create", NodeIds=nodes)
+    assert data["RemovedCount"] == "249"
+    assert data["AlreadyAbsentCount"] == "0"
+    assert json.loads(data["InstanceGroupTargetCounts"]) == {"a": 1, "b": 0}
     assert world.deletes == 3
     assert "a: InstanceCount 150 -> 1: update the" in world.log.text
     assert "b: InstanceCount 100 -> 0: update the" in world.log.text
@@ -194,7 +190,7 @@ def test_one_busy_node_alone_in_its_set_is_retried_until_it_is_free(
     world.hp.rules.all_failed_code = code
     node = world.nodes[0]
     world.cluster.refuse(node, until=world.clock.now() + 200)
-    assert world.send("Create", NodeIds=[node])["Status"] == "SUCCESS"
+    world.succeeds("Create", NodeIds=[node])
     assert node not in world.cluster.present
     assert world.deletes < 10
 
@@ -281,6 +277,4 @@ def test_the_hand_over_knows_the_nodes_at_fault(world: World) -> None:
 def test_a_cluster_deleted_half_way_takes_its_nodes_with_it(world: World) -> None:
     nodes = world.nodes[:2]
     world.after("BatchDeleteClusterNodes", lambda *_: world.cluster.delete())
-    answer = world.send("Create", NodeIds=nodes)
-    assert answer["Status"] == "SUCCESS"
-    assert answer["Data"]["RemovedNodes"] == ",".join(nodes)
+    assert world.succeeds("Create", NodeIds=nodes)["RemovedNodes"] == ",".join(nodes)

@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 
-from sandbox.hyperpod import Cluster
 from tests.handler.world import World
 
 GONE = "i-0123456789abcdef0"
@@ -22,8 +21,8 @@ SETTINGS: list[dict[str, Any]] = [
 
 
 @pytest.fixture(autouse=True)
-def cluster(world: World) -> Cluster:
-    return world.make_cluster({"workers": 8, "other": 1}, continuous=True)
+def _continuous(world: World) -> None:
+    world.make_cluster({"workers": 8, "other": 1}, continuous=True)
 
 
 def update(world: World, old: dict[str, Any], new: dict[str, Any], **more: Any) -> Any:
@@ -151,8 +150,7 @@ def test_a_change_of_what_to_remove_asks_for_the_whole_set(
 def test_another_cluster_is_asked_for_the_whole_set(world: World) -> None:
     other = world.hp.create_cluster("other", {"workers": 2}, continuous=True, seed=3)
     ids = {"NodeLogicalIds": [other.logical_ids("workers")[0]]}
-    answer = world.send("Update", old=ids, **ids, ClusterName="other")
-    assert answer["Data"]["RemovedCount"] == "1"
+    assert world.send("Update", old=ids, **ids, ClusterName="other")["Data"]["RemovedCount"] == "1"
 
 
 @pytest.mark.parametrize(

@@ -152,8 +152,7 @@ def test_turned_on_with_an_unchanged_set_it_reports_what_is_there(
     world.cloudformation.statuses = ["UPDATE_IN_PROGRESS"]
     node = world.nodes[0]
     old = {"NodeIds": [node, "i-0123456789abcdef0"], "OnPartialFailure": "REPORT"}
-    answer = world.send("Update", old=old, **{**old, **ON})
-    assert answer["Data"]["Outcome"] == "PARTIAL"
+    assert world.send("Update", old=old, **{**old, **ON})["Data"]["Outcome"] == "PARTIAL"
     assert condition.signals == [f"1 of 2 not removed: NotRequestedAgain {node}"]
     assert world.deletes == 0
 
@@ -182,7 +181,7 @@ def test_a_condition_that_was_there_before_is_not_signaled(
 ) -> None:
     world.cloudformation.statuses = ["UPDATE_IN_PROGRESS"]
     old = {"NodeIds": world.nodes[:2], **ON}
-    assert world.send("Update", old=old, **old, RetryFor="60")["Status"] == "SUCCESS"
+    world.succeeds("Update", old=old, **old, RetryFor="60")
     assert condition.attempts == 0
 
 

@@ -19,7 +19,6 @@ from hyperpod_node_removal_handler.reconciler import Reconciler
 from hyperpod_node_removal_handler.removal import Removal
 from hyperpod_node_removal_handler.report import Report
 from hyperpod_node_removal_handler.request import RemovalRequest
-from hyperpod_node_removal_handler.requested_node import Phase
 from hyperpod_node_removal_handler.stack import Stack, StackWatch
 from hyperpod_node_removal_handler.timing import Deadlines
 from sandbox.hyperpod import Cluster as ClusterModel
@@ -204,6 +203,18 @@ class World:
 
         self.cloudformation.show = show
 
+    def hide_host_names(self) -> None:
+        """Leave the host names out of listings.
+
+        A public AWS text says that only DescribeClusterNode has them.
+        """
+
+        def edit(_: Parameters, answer: Answer) -> None:
+            for summary in answer["ClusterNodeSummaries"]:
+                summary.pop("PrivateDnsHostname", None)
+
+        self.after("ListClusterNodes", edit)
+
     def times(self, operation: str) -> list[float]:
         """When requests of this operation were sent."""
         return [time for name, time in self.journal if name == operation]
@@ -261,6 +272,19 @@ class World:
         url = self.endpoint.url + query
         event = self.event(request_type, named | properties, ResponseURL=url, **more)
         return self.reply_to(event, seconds)
+
+    def succeeds(self, request_type: str, **more: Any) -> dict[str, str]:
+        """Return the attributes of a request that must succeed. Arguments as for `send`."""
+        answer = self.send(request_type, **more)
+        assert answer["Status"] == "SUCCESS", answer["Reason"]
+        data: dict[str, str] = answer["Data"]
+        return data
+
+    def fails(self, request_type: str, **more: Any) -> str:
+        """Return the Reason of a request that must fail. Arguments as for `send`."""
+        answer = self.send(request_type, **more)
+        assert answer["Status"] == "FAILED"
+        return str(answer["Reason"])
 
     def reply_to(self, event: Any, seconds: float = 900.0) -> Any:
         """Return the one reply to an event, however many invocations it takes."""
@@ -365,15 +389,3 @@ class World:
     @property
     def deletes(self) -> int:
         return self.hp.calls["BatchDeleteClusterNodes"]
-
-
-def names(result: Result, phase: Phase) -> set[str]:
-    return {node.name for node in result.removal.nodes if node.phase is phase}
-
-
-def codes(result: Result) -> dict[str, str]:
-    return {
-        node.name: str(node.refusal.code)
-        for node in result.removal.nodes
-        if node.phase is Phase.FAILED and node.refusal
-    }
