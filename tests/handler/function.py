@@ -38,7 +38,7 @@ class Lambda:
         self.hook_errors: list[Exception] = []
         self.released: list[dict[str, Any]] = []
         self.release_errors: list[Exception | Raised] = []
-        """They come first, one for each time it is told, and waited for or not."""
+        """They come first, one for each notification, waited for or not."""
 
     def answer(self, sent: Sent) -> Answer:
         request = sent.parameters
@@ -79,7 +79,7 @@ class Lambda:
 
 
 class Raised(bytes):
-    """What Lambda tells of a function that raised."""
+    """What Lambda returns for a function that raised."""
 
 
 class EventBus:

@@ -1,4 +1,4 @@
-"""The event of a finished removal: what it tells, when it is sent, and that it never hurts."""
+"""The event of a finished removal: what it says, when it is sent, and that it never hurts."""
 
 import json
 from dataclasses import replace
@@ -40,7 +40,7 @@ def detail_of(told: Report) -> str:
     return announcement.detail(told.summary, ENVELOPE)
 
 
-def told_of(*nodes: RequestedNode, **more: Any) -> dict[str, Any]:
+def detail_for(*nodes: RequestedNode, **more: Any) -> dict[str, Any]:
     return checked(detail_of(report_of(*nodes, **more)))
 
 
@@ -49,12 +49,12 @@ def named(name: str) -> RequestedNode:
     return RequestedNode(logical_id=name, phase=Phase.REMOVED, node=accepted, accepted=accepted)
 
 
-# What it tells -------------------------------------------------------------------------------
+# What it says --------------------------------------------------------------------------------
 
 
-def test_it_tells_of_each_node_and_where_to_look() -> None:
+def test_it_names_each_node_and_where_to_look() -> None:
     nodes = (removed(0), leaving(1), absent(2), failed(3), failed(4, "ControllerNode", "no"))
-    told = told_of(*nodes, target_counts={"workers": 6})
+    told = detail_for(*nodes, target_counts={"workers": 6})
     assert told == {
         "Version": "1",
         "StackId": STACK_ID,
@@ -90,14 +90,14 @@ def test_it_tells_of_each_node_and_where_to_look() -> None:
 
 
 def test_three_thousand_instances_fit() -> None:
-    told = told_of(*(failed(number) for number in range(MAX_NODES)))
+    told = detail_for(*(failed(number) for number in range(MAX_NODES)))
     assert told["OmittedCount"] == 0
     assert len(told["Failures"][0]["Nodes"]) == MAX_NODES
 
 
 def test_what_does_not_fit_is_counted_and_failures_come_first() -> None:
     gone = [named(f"{'long' * 30}-{number}") for number in range(MAX_NODES - 1)]
-    told = told_of(*gone, failed(1))
+    told = detail_for(*gone, failed(1))
     assert 0 < told["OmittedCount"] < MAX_NODES
     assert told["Failures"][0]["Nodes"] == ["i-00000000000000001"]
     assert told["RemovedNodes"] == [node.name for node in gone[: len(told["RemovedNodes"])]]
@@ -240,7 +240,7 @@ PASSING = [
 
 
 @pytest.mark.parametrize("error", PASSING, ids=str)
-def test_what_may_pass_is_tried_again(world: World, error: Exception | dict[str, Any]) -> None:
+def test_what_may_pass_is_retried(world: World, error: Exception | dict[str, Any]) -> None:
     world.event_bus.errors = [error]
     world.send("Create", NodeIds=world.nodes[:2])
     assert len(world.event_bus.entries) == 1

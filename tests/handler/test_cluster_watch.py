@@ -70,7 +70,7 @@ def test_half_of_a_cluster_is_not_listed_at_each_look(world: World) -> None:
     assert world.hp.calls["ListClusterNodes"] <= 5 * PAGES
 
 
-def test_until_the_first_request_is_accepted_guards_are_held_against_whole_listings(
+def test_until_a_request_is_accepted_guards_are_checked_against_whole_listings(
     world: World,
 ) -> None:
     is_free = world.clock.now() + 60
@@ -105,9 +105,7 @@ def test_no_node_is_requested_again_without_a_look_at_it(world: World) -> None:
     assert max(ages) <= 6 * 3
 
 
-def test_a_node_that_failed_to_leave_does_not_have_all_nodes_listed_at_each_look(
-    world: World,
-) -> None:
+def test_a_node_that_failed_to_leave_does_not_have_all_listed_at_each_look(world: World) -> None:
     failing, slow, *_ = nodes = eight(world)
     world.cluster.fail_while_leaving(failing)
     world.cluster.leave_after(slow, 600)
@@ -115,9 +113,7 @@ def test_a_node_that_failed_to_leave_does_not_have_all_nodes_listed_at_each_look
     assert world.hp.calls["ListClusterNodes"] <= (2 + 600 / 120 + 2) * PAGES
 
 
-def test_a_node_that_failed_to_leave_and_left_all_the_same_is_reported_as_gone(
-    world: World,
-) -> None:
+def test_a_node_that_failed_to_leave_and_left_anyway_is_reported_as_gone(world: World) -> None:
     failing, slow, *_ = nodes = eight(world)
     world.cluster.fail_while_leaving(failing)
     world.cluster.leave_after(failing, 20)
@@ -212,9 +208,7 @@ def test_descriptions_that_fail_keep_no_busy_node_from_being_retried(world: Worl
     ("code", "status"),
     [("ThrottlingException", 400), ("InternalFailure", 500), ("ValidationException", 400)],
 )
-def test_descriptions_that_always_fail_cost_time_at_most(
-    world: World, code: str, status: int
-) -> None:
+def test_descriptions_that_always_fail_only_cost_time(world: World, code: str, status: int) -> None:
     fail_descriptions(world, code, status)
     assert remove(world, eight(world)) == 8
 
@@ -236,9 +230,7 @@ def test_where_looks_are_throttled_they_become_rare(world: World) -> None:
     assert min(after - time for time, after in pairwise(times)) >= 0.75
 
 
-def test_where_no_description_is_ever_granted_nodes_that_have_left_are_reported_as_gone(
-    world: World,
-) -> None:
+def test_without_any_description_nodes_that_have_left_are_reported_as_gone(world: World) -> None:
     """Rates may be of single operations; a listing may be granted where a description is not."""
     world.make_cluster(3000, shutdown_seconds=(10, 60))
     world.hp.throttle(["DescribeClusterNode"], rate=0.0001, burst=1)
@@ -246,9 +238,7 @@ def test_where_no_description_is_ever_granted_nodes_that_have_left_are_reported_
 
 
 @pytest.mark.parametrize("rate", [0.2, 1, 5])
-def test_a_removal_ends_with_whatever_rate_of_calls_it_is_granted(
-    world: World, rate: float
-) -> None:
+def test_a_removal_ends_at_whatever_rate_of_calls_is_granted(world: World, rate: float) -> None:
     looks = ("DescribeCluster", "DescribeClusterNode", "ListClusterNodes")
     world.hp.throttle(looks, rate=rate, burst=1)
     assert remove(world, eight(world)) == 8

@@ -117,9 +117,7 @@ def test_a_key_of_a_later_version_is_ignored(continuation: Continuation, chance:
 
 
 @given(continuations(), st.randoms())
-def test_a_key_that_is_missing_is_refused_by_its_name(
-    continuation: Continuation, chance: Random
-) -> None:
+def test_a_missing_key_is_refused_by_its_name(continuation: Continuation, chance: Random) -> None:
     plain = unpacked(continuation.to_text())
     place = chance.choice(list(_maps(plain)))
     key = chance.choice(list(place))

@@ -16,9 +16,7 @@ def busy_after(world: World, seconds: float) -> Cluster:
 
 
 @pytest.mark.parametrize("seconds", [900.0, 200.0])
-def test_removed_waits_until_the_cluster_is_no_longer_in_transition(
-    world: World, seconds: float
-) -> None:
+def test_removed_waits_until_the_cluster_has_settled(world: World, seconds: float) -> None:
     cluster = busy_after(world, 400)
     data = world.succeeds("Create", NodeIds=world.nodes[:2], seconds=seconds)
     assert cluster.status == "InService"
@@ -46,7 +44,7 @@ def test_a_cluster_that_is_in_transition_when_the_time_is_up_is_reported_too(wor
 
 
 @pytest.mark.parametrize("status", [403, 503])
-def test_a_cluster_that_cannot_be_looked_at_any_more_fails_no_removal_that_is_done(
+def test_a_cluster_that_cannot_be_described_fails_no_finished_removal(
     world: World, status: int
 ) -> None:
     cluster, node = busy_after(world, 9999), world.nodes[0]

@@ -47,9 +47,7 @@ def test_lambda_is_given_the_function() -> None:
 
 
 @pytest.mark.parametrize("request_type", ["Create", "Update"])
-def test_a_function_that_cannot_be_loaded_answers_all_the_same(
-    world: World, request_type: str
-) -> None:
+def test_a_function_that_cannot_be_loaded_still_responds(world: World, request_type: str) -> None:
     answer = answer_of_broken_function(world, request_type)
     assert answer["Status"] == "FAILED"
     assert answer["PhysicalResourceId"] == PHYSICAL_ID

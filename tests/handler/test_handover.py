@@ -114,9 +114,7 @@ def test_a_hand_over_that_comes_too_late_does_not_start_another_invocation(world
 
 
 @pytest.mark.parametrize(("after", "invocations"), [(10, 1), (800, 2)])
-def test_nothing_is_requested_once_the_stack_rolls_back(
-    world: World, after: int, invocations: int
-) -> None:
+def test_a_rollback_ends_the_requests(world: World, after: int, invocations: int) -> None:
     cluster = world.make_cluster(4, shutdown_seconds=3000)
     bad, good, *_ = world.nodes
     cluster.refuse(bad, until=world.clock.now() + 900)

@@ -179,7 +179,7 @@ def test_hostile_words_are_made_harmless(world: World, hook: Any) -> None:
     ],
     ids=["the most", "until the deadline", "a short timeout", "until the invocation ends"],
 )
-def test_how_long_a_hook_is_waited_for(
+def test_how_long_the_hook_may_take(
     world: World, timeout: str, seconds: float, most: float
 ) -> None:
     nodes = world.nodes[:1]
@@ -207,9 +207,7 @@ def test_a_hook_that_takes_12_minutes_leaves_time_for_the_removal(world: World) 
 
 
 @pytest.mark.parametrize("answer", [PROCEED, {"Decision": "VETO"}, None])
-def test_a_stack_that_rolled_back_meanwhile_keeps_its_nodes_and_succeeds(
-    world: World, answer: Any
-) -> None:
+def test_a_stack_that_rolled_back_meanwhile_keeps_its_nodes(world: World, answer: Any) -> None:
     """It may be the rollback's own request, which must not fail."""
     world.set_hook(answer, meanwhile=lambda: world.shows((0, "UPDATE_ROLLBACK_IN_PROGRESS")))
     reply = world.send("Update", NodeIds=world.nodes[:2], BeforeRemoval=HOOK)
@@ -218,9 +216,7 @@ def test_a_stack_that_rolled_back_meanwhile_keeps_its_nodes_and_succeeds(
     assert world.deletes == 0
 
 
-def test_a_deployment_that_was_followed_by_another_one_meanwhile_removes_nothing(
-    world: World,
-) -> None:
+def test_a_deployment_that_another_one_replaced_meanwhile_removes_nothing(world: World) -> None:
     """The stack goes forward when the hook answers, but not for this set any more."""
 
     def redeploy() -> None:

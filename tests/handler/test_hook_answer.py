@@ -64,9 +64,7 @@ NOT_JSON = "returned something that is not JSON"
         (Raised(b"Task timed out"), "failed: Task timed out."),
     ],
 )
-def test_an_answer_that_is_no_clear_yes_removes_nothing(
-    world: World, hook: Any, sentence: str
-) -> None:
+def test_an_answer_that_is_no_yes_removes_nothing(world: World, hook: Any, sentence: str) -> None:
     world.set_hook(hook)
     assert sentence in reason_of_refusal(world)
     assert len(world.events) == 1

@@ -200,9 +200,7 @@ def test_a_hook_of_version_1_is_not_released(world: World, decision: str) -> Non
         ([ServiceError("ResourceNotFoundException", "Function not found", 404)] * 2, True),
     ],
 )
-def test_a_release_that_fails_changes_no_result(
-    world: World, errors: list[Any], is_lost: bool
-) -> None:
+def test_a_failed_release_changes_no_result(world: World, errors: list[Any], is_lost: bool) -> None:
     node = world.nodes[0]
     world.set_hook(NO)
     world.aws_lambda.release_errors = list(errors)

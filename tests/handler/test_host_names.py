@@ -53,9 +53,7 @@ def test_a_host_that_the_listing_does_not_show_is_refused_without_more(world: Wo
 @pytest.mark.parametrize(
     "code", ["AccessDeniedException", "ThrottlingException", "ResourceNotFound", None]
 )
-def test_it_is_refused_although_the_listing_fails_or_has_no_host_names(
-    world: World, code: str | None
-) -> None:
+def test_it_is_refused_although_the_listing_is_of_no_help(world: World, code: str | None) -> None:
     (host,) = hosts(world, world.nodes[0])
     if code:
         world.hp.fail_while("ListClusterNodes", lambda _: True, code)

@@ -34,9 +34,7 @@ def test_success_means_that_every_requested_node_has_left(world: World, request_
 
 
 @pytest.mark.parametrize("request_type", ["Create", "Update"])
-def test_a_partial_failure_fails_with_the_names_of_the_nodes(
-    world: World, request_type: str
-) -> None:
+def test_a_partial_failure_fails_and_names_the_nodes(world: World, request_type: str) -> None:
     bad, good, *_ = world.nodes
     world.cluster.refuse(bad)
     reason = world.fails(request_type, NodeIds=[bad, good], RetryFor="0")
@@ -183,9 +181,7 @@ def test_an_unknown_request_type_fails(world: World) -> None:
 
 
 @pytest.mark.parametrize("missing", ["ResponseURL", "StackId", "RequestId", "LogicalResourceId"])
-def test_an_event_that_cannot_be_answered_does_not_answer_an_earlier_one(
-    world: World, missing: str
-) -> None:
+def test_an_incomplete_event_does_not_answer_an_earlier_one(world: World, missing: str) -> None:
     world.send("Delete")
     event = world.event("Delete", {})
     del event[missing]

@@ -73,9 +73,7 @@ def test_whatever_the_service_answers_the_metrics_are_sound_and_few(
 
 
 @pytest.mark.parametrize("value", ["", "false", "1", "yes"])
-def test_nothing_is_written_unless_metrics_are_on(
-    value: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_metrics_are_off_unless_turned_on(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(METRICS_VARIABLE, value)
     told = report_of(removed(0), failed(1))
     assert not data_of(told)

@@ -40,7 +40,7 @@ def test_a_listing_that_lacks_a_node_once_changes_nothing(
 
 
 @pytest.mark.parametrize("look", range(8))
-def test_a_node_that_stays_is_never_told_as_gone_after_one_look(world: World, look: int) -> None:
+def test_a_node_that_stays_is_not_reported_as_gone_after_one_look(world: World, look: int) -> None:
     stays = world.nodes[0]
     world.cluster.refuse(stays, "SomeNewCode")
     hide_at(world, stays, range(look, 40, 2))
@@ -66,7 +66,7 @@ def test_a_failure_has_to_be_seen_twice(world: World) -> None:
     assert world.succeeds("Create", NodeIds=nodes)["RemovedCount"] == "2"
 
 
-def test_a_failure_that_lasts_is_told_with_what_the_service_says(world: World) -> None:
+def test_a_failure_that_lasts_is_logged_with_what_the_service_says(world: World) -> None:
     node = world.nodes[0]
     world.cluster.fail_while_leaving(node, "The disk is stuck.")
     assert f"RemovalFailed: {node}" in world.fails("Create", NodeIds=[node])
@@ -118,7 +118,7 @@ def test_a_listing_that_does_not_end_is_an_error_with_a_sentence(world: World, r
 # Statuses ------------------------------------------------------------------------------------
 
 
-def test_a_node_in_an_unknown_status_is_asked_for_and_its_refusal_tried_again(world: World) -> None:
+def test_a_node_in_an_unknown_status_is_requested_and_its_refusal_retried(world: World) -> None:
     node = world.nodes[0]
     world.cluster.set_node_status(node, "Reticulating", until=world.clock.now() + 100)
     world.succeeds("Create", NodeIds=[node])
@@ -128,7 +128,7 @@ def test_a_node_in_an_unknown_status_is_asked_for_and_its_refusal_tried_again(wo
 
 @pytest.mark.parametrize("status", ["AttachInProgress", "SystemUpdating", "Reticulating"])
 @pytest.mark.parametrize("code", ["InvalidNodeStatus", "NodeIsReticulating"])
-def test_a_refusal_of_a_node_in_a_passing_status_is_tried_again_whatever_its_code(
+def test_a_refusal_of_a_node_in_a_passing_status_is_retried_whatever_its_code(
     world: World, status: str, code: str
 ) -> None:
     node, other, *_ = world.nodes

@@ -32,9 +32,7 @@ def test_a_transient_refusal_is_retried_until_it_passes(world: World, code: str)
 
 
 @pytest.mark.parametrize("code", ["InvalidNodeStatus", "NodeIdInUse", "InternalError"])
-def test_a_transient_refusal_that_stays_is_a_failure_after_retry_for(
-    world: World, code: str
-) -> None:
+def test_a_transient_refusal_that_stays_fails_after_retry_for(world: World, code: str) -> None:
     bad, good, *_ = world.nodes
     world.cluster.refuse(bad, code, "busy with something")
     answer = world.send("Create", NodeIds=[bad, good], RetryFor="300")
@@ -53,9 +51,7 @@ def test_an_unknown_code_is_a_failure_under_its_own_name(world: World) -> None:
 
 @pytest.mark.parametrize("code", ["NodeIdNotFound", "NodeLogicalIdNotFound"])
 @pytest.mark.parametrize("retry_for", ["0", "300"])
-def test_a_not_found_is_not_believed_of_a_node_that_is_listed(
-    world: World, code: str, retry_for: str
-) -> None:
+def test_a_listed_node_is_not_taken_as_not_found(world: World, code: str, retry_for: str) -> None:
     listed, good, *_ = world.nodes
     world.cluster.refuse(listed, code)
     answer = world.send("Create", NodeIds=[listed, good], RetryFor=retry_for)
@@ -212,9 +208,7 @@ def test_a_stack_that_must_not_be_looked_at_is_reported_with_why(world: World, w
 
 
 @pytest.mark.parametrize("asks_hook", [True, False], ids=["the hook", "itself"])
-def test_why_the_function_must_not_invoke_another_is_reported_as_fully(
-    world: World, asks_hook: bool
-) -> None:
+def test_why_an_invocation_was_denied_is_reported_as_fully(world: World, asks_hook: bool) -> None:
     message = (DENIED + BY_POLICY).replace("sagemaker:{call}", "lambda:InvokeFunction")
     world.aws_lambda.hook_errors = [ServiceError("AccessDeniedException", message, 403)] * 99
     world.aws_lambda.errors = [ServiceError("AccessDeniedException", message, 403)] * 99

@@ -277,9 +277,7 @@ def test_a_proxy_that_refuses_is_an_error_without_the_url(
         "http://user:s3cret@127.0.0.1:1",
     ],
 )
-def test_an_error_of_the_sdk_shows_no_password_of_a_proxy(
-    monkeypatch: pytest.MonkeyPatch, proxy: str
-) -> None:
+def test_an_sdk_error_shows_no_proxy_password(monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
     for name in ("https_proxy", "no_proxy", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
@@ -333,7 +331,7 @@ def test_a_server_that_drips_has_one_deadline_for_all_of_it(
             reply.put(f"https://127.0.0.1:{port}/", b"{}", 0.5)
 
 
-def test_a_reply_that_dripped_is_tried_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reply_that_dripped_is_retried(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reply, "REPLY_TIMEOUT", 0.5)
     dripping = threading.Event()
     dripping.set()

@@ -200,7 +200,7 @@ def test_a_count_that_the_service_has_yet_to_lower_is_not_passed_off_as_the_new_
     assert "->" not in count_line(8, 6)[1], "one of three is still counted"
 
 
-def test_what_others_took_from_the_group_is_told_apart() -> None:
+def test_what_others_took_from_the_group_is_shown_apart() -> None:
     assert "InstanceCount 8 -> 4 (of these, 3 removed here)" in count_line(8, 4)[1]
 
 
@@ -209,7 +209,7 @@ def test_nodes_that_are_accepted_and_still_leaving_are_out_of_the_count_already(
     assert any("workers: InstanceCount 8 -> 7" in line.text for line in told.lines)
 
 
-def test_the_log_tells_what_went_well_then_the_failures_then_the_summary() -> None:
+def test_the_log_shows_what_went_well_then_the_failures_then_the_summary() -> None:
     told = report_of(
         failed(1),
         removed(2),

@@ -93,7 +93,7 @@ def test_an_empty_parameter_is_an_empty_set(value: Any) -> None:
         ({"ProtectedGroups": ["work*"]}, "'work*' is not the name of an instance group"),
     ],
 )
-def test_a_bad_value_is_named_with_what_is_allowed(
+def test_a_bad_value_is_shown_with_what_is_allowed(
     properties: dict[str, Any], sentence: str
 ) -> None:
     with pytest.raises(RequestError) as raised:

@@ -91,9 +91,7 @@ def test_the_successor_of_an_instance_is_left_alone(world: World, logical: Clust
     assert world.deletes == 0
 
 
-def test_a_node_without_an_instance_is_removed_by_its_logical_id(
-    world: World, logical: Cluster
-) -> None:
+def test_a_node_without_instance_is_removed_by_logical_id(world: World, logical: Cluster) -> None:
     logical_id = logical.add_pending("workers")
     world.send("Create", NodeLogicalIds=[logical_id], RetryFor="30")
     assert requested(world)[0] == ((), (logical_id,))
@@ -196,9 +194,7 @@ def test_one_busy_node_alone_in_its_set_is_retried_until_it_is_free(
 
 
 @pytest.mark.parametrize("message", [None, REFUSED, "NodeIdNotFound or InvalidNodeStatus"])
-def test_a_busy_node_that_is_never_free_fails_after_retry_for(
-    world: World, message: str | None
-) -> None:
+def test_a_node_that_is_never_free_fails_after_retry_for(world: World, message: str | None) -> None:
     world.hp.rules.all_failed_message = message
     node, began = world.nodes[0], world.clock.now()
     world.cluster.refuse(node)
@@ -211,9 +207,7 @@ def test_a_busy_node_that_is_never_free_fails_after_retry_for(
 
 
 @pytest.mark.parametrize("count", [2, 10, 99, 250])
-def test_a_refused_request_is_split_once_to_find_the_nodes_at_fault(
-    world: World, count: int
-) -> None:
+def test_a_refused_request_is_split_once_to_find_nodes_at_fault(world: World, count: int) -> None:
     world.hp.rules.all_failed_message = REFUSED
     world.make_cluster(count)
     nodes = world.nodes
@@ -241,9 +235,7 @@ def test_nodes_that_are_all_refused_take_one_request_each_time(world: World) -> 
 
 @pytest.mark.parametrize("count", [2, 40, 99])
 @pytest.mark.parametrize("retry_for", ["0", "60"])
-def test_one_node_at_fault_does_not_keep_the_others(
-    world: World, count: int, retry_for: str
-) -> None:
+def test_one_node_at_fault_does_not_keep_others(world: World, count: int, retry_for: str) -> None:
     world.make_cluster(count)
     nodes, bad = world.nodes, world.nodes[count // 2]
     world.hp.fail_while(

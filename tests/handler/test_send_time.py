@@ -77,9 +77,7 @@ def test_a_send_time_that_cannot_be_is_not_believed_and_logged(world: World, sec
 
 
 @pytest.mark.parametrize("seconds", [0, 1, 60, 89])
-def test_a_send_time_within_the_age_that_lambda_allows_is_believed(
-    world: World, seconds: int
-) -> None:
+def test_a_send_time_within_the_age_lambda_allows_is_believed(world: World, seconds: int) -> None:
     world.cluster.refuse(world.nodes[0])
     sent = world.clock.now() - seconds
     kept(world, seconds, ServiceTimeout="300")
@@ -109,9 +107,7 @@ def test_a_long_removal_keeps_the_time_of_the_request_through_its_invocations(wo
 
 
 @pytest.mark.parametrize("seconds", [51, 53, 55, 58])
-def test_a_rollback_that_lambda_kept_almost_until_its_end_does_not_fail(
-    world: World, seconds: int
-) -> None:
+def test_a_rollback_that_lambda_kept_for_long_does_not_fail(world: World, seconds: int) -> None:
     world.shows((0, "UPDATE_ROLLBACK_IN_PROGRESS"))
     world.before("DescribeStacks", lambda _: world.clock.sleep(0.2))
     answer = kept(world, seconds, by_date, "Update", ServiceTimeout="60")

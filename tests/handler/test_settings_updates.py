@@ -53,9 +53,7 @@ def test_under_fail_instance_ids_converge(world: World) -> None:
     assert node not in world.cluster.present
 
 
-def test_under_fail_a_logical_id_that_is_listed_again_is_not_asked_for_and_told(
-    world: World,
-) -> None:
+def test_under_fail_a_logical_id_that_is_listed_again_is_only_reported(world: World) -> None:
     node, logical = world.nodes[0], world.logical_ids[1]
     old = {"NodeIds": [node], "NodeLogicalIds": [logical]}
     answer = update(world, old, old | {"RetryFor": "60"})
@@ -66,9 +64,7 @@ def test_under_fail_a_logical_id_that_is_listed_again_is_not_asked_for_and_told(
 
 
 @pytest.mark.parametrize("is_replaced", [True, False])
-def test_a_node_named_by_both_its_ids_converges_by_its_instance_id(
-    world: World, is_replaced: bool
-) -> None:
+def test_a_node_named_by_both_ids_converges_by_instance_id(world: World, is_replaced: bool) -> None:
     node_id, logical_id = world.nodes[0], world.logical_ids[0]
     old = {"NodeIds": [node_id], "NodeLogicalIds": [logical_id]}
     new = world.cluster.replace_instance(node_id) if is_replaced else node_id
@@ -79,9 +75,7 @@ def test_a_node_named_by_both_its_ids_converges_by_its_instance_id(
 
 
 @pytest.mark.parametrize("is_alone", [True, False])
-def test_under_report_nothing_is_asked_for_and_what_is_there_is_told(
-    world: World, is_alone: bool
-) -> None:
+def test_under_report_what_is_present_is_only_reported(world: World, is_alone: bool) -> None:
     nodes = [*world.nodes[:2], *([] if is_alone else [GONE])]
     old = {"NodeIds": nodes, "OnPartialFailure": "REPORT"}
     answer = update(world, old, old | {"RetryFor": "60"})
@@ -102,16 +96,14 @@ def test_the_new_policy_decides(world: World, old: str, new: str) -> None:
 
 
 @pytest.mark.parametrize("policy", ["FAIL", "REPORT"])
-def test_an_update_in_which_nothing_differs_repeats_a_failed_attempt(
-    world: World, policy: str
-) -> None:
+def test_an_update_without_changes_repeats_a_failed_attempt(world: World, policy: str) -> None:
     node, logical = world.nodes[0], world.logical_ids[1]
     same = {"NodeIds": [node], "NodeLogicalIds": [logical], "OnPartialFailure": policy}
     answer = update(world, same, same)
     assert answer["Data"]["RemovedCount"] == "2"
 
 
-def test_an_update_in_which_nothing_differs_keeps_its_guards(world: World) -> None:
+def test_an_update_without_changes_keeps_its_guards(world: World) -> None:
     same = {"NodeIds": [GONE], "MissingNodes": "FAIL"}
     assert update(world, same, same)["Status"] == "FAILED"
 
@@ -127,7 +119,7 @@ def test_an_update_in_which_nothing_differs_keeps_its_guards(world: World) -> No
     ids=lambda one: next(iter(one)),
 )
 @pytest.mark.parametrize("policy", ["FAIL", "REPORT"])
-def test_a_change_of_what_to_remove_asks_for_the_whole_set(
+def test_after_a_change_of_what_to_remove_the_whole_set_is_requested(
     world: World, change: dict[str, Any], policy: str
 ) -> None:
     node, other = world.nodes[:2]
@@ -147,7 +139,7 @@ def test_a_change_of_what_to_remove_asks_for_the_whole_set(
     assert node not in world.cluster.present
 
 
-def test_another_cluster_is_asked_for_the_whole_set(world: World) -> None:
+def test_of_another_cluster_the_whole_set_is_requested(world: World) -> None:
     other = world.hp.create_cluster("other", {"workers": 2}, continuous=True, seed=3)
     ids = {"NodeLogicalIds": [other.logical_ids("workers")[0]]}
     assert world.send("Update", old=ids, **ids, ClusterName="other")["Data"]["RemovedCount"] == "1"
@@ -187,9 +179,7 @@ def test_what_an_update_changes_is_known_to_every_invocation_of_it(world: World)
 
 
 @pytest.mark.parametrize("policy", ["FAIL", "REPORT"])
-def test_a_dry_run_of_settings_only_plans_nothing_that_it_would_not_do(
-    world: World, policy: str
-) -> None:
+def test_a_dry_run_of_settings_only_plans_what_would_be_done(world: World, policy: str) -> None:
     node = world.nodes[0]
     old = {"NodeIds": [node], "DryRun": "true", "OnPartialFailure": policy}
     answer = update(world, old, old | {"RetryFor": "60"})

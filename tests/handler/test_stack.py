@@ -82,9 +82,7 @@ def test_an_invocation_that_takes_over_knows_the_operation_of_the_one_before(wor
     ],
     ids=["no id", "no time", "a later time", "an earlier time", "a change set"],
 )
-def test_the_same_operation_is_known_by_its_id_and_a_missing_entry_says_nothing(
-    world: World, later: Shown
-) -> None:
+def test_the_same_operation_is_recognized_by_its_id(world: World, later: Shown) -> None:
     usual = update("op-1", 999_998.0, CREATE_CHANGESET="cs-1")
     world.shows((0, usual), (20, later), (45, usual))
     assert send(world, "Update", busy_for=60) == DONE
@@ -125,7 +123,7 @@ def test_another_operation_ends_a_create(world: World, first: Any, second: Any) 
 
 
 @pytest.mark.parametrize("late", [3, 30])
-def test_a_request_that_was_sent_before_the_stack_was_updated_is_a_late_copy(
+def test_a_request_sent_before_the_stack_was_updated_is_a_late_copy(
     world: World, late: int
 ) -> None:
     now = world.clock.now()
@@ -136,7 +134,7 @@ def test_a_request_that_was_sent_before_the_stack_was_updated_is_a_late_copy(
 
 
 @pytest.mark.parametrize("early", [0.0, 0.9, 2.0])
-def test_a_stack_whose_update_began_as_the_request_was_sent_is_no_other_operation(
+def test_an_update_that_began_as_the_request_was_sent_is_its_own(
     world: World, early: float
 ) -> None:
     world.shows((0, update("op-1", world.clock.now() + early)))
@@ -154,9 +152,7 @@ def test_one_look_at_rest_with_the_same_identity_ends_the_removal(world: World) 
     assert max(world.request_times) < now + 31
 
 
-def test_a_stack_at_rest_without_identity_counts_when_it_is_seen_again_after_10_s(
-    world: World,
-) -> None:
+def test_a_stack_at_rest_without_identity_counts_when_seen_again_after_10_s(world: World) -> None:
     now = world.clock.now()
     world.shows((0, "CREATE_IN_PROGRESS"), (31, "CREATE_COMPLETE"))
     assert send(world, "Create", busy_for=FOREVER) == FAILED
@@ -170,9 +166,7 @@ def test_one_glimpse_of_a_stack_at_rest_without_identity_is_lag(world: World) ->
 
 
 @pytest.mark.parametrize("status", ["UPDATE_ROLLBACK_IN_PROGRESS", "UPDATE_ROLLBACK_COMPLETE"])
-def test_a_rollback_of_the_operation_before_this_one_that_is_seen_late_is_lag(
-    world: World, status: str
-) -> None:
+def test_the_rollback_of_an_earlier_operation_is_lag(world: World, status: str) -> None:
     usual = update("", world.clock.now() - 2)
     world.shows((0, usual), (31, Shown(status, {}, world.clock.now() - 300)), (38, usual))
     assert send(world, "Create", busy_for=60) == DONE
@@ -214,9 +208,7 @@ def test_a_status_of_before_the_operation_is_waited_out(
 
 @pytest.mark.parametrize("status", ROLLS_BACK)
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_stack_that_rolls_back_or_is_being_deleted_succeeds_untouched(
-    world: World, kind: str, status: str
-) -> None:
+def test_a_rollback_or_deletion_succeeds_untouched(world: World, kind: str, status: str) -> None:
     world.shows((0, status))
     assert send(world, kind) == ROLLED_BACK
     assert world.hp.calls.total() == 0
@@ -246,9 +238,7 @@ def test_the_update_of_a_rollback_removes_nothing_where_the_status_lags_behind(
     assert world.deletes == 0
 
 
-def test_the_update_of_a_rollback_removes_nothing_when_a_stale_look_comes_after_the_right_one(
-    world: World,
-) -> None:
+def test_the_update_of_a_rollback_removes_nothing_after_a_stale_look(world: World) -> None:
     shown = update("op-1", world.clock.now() - 60)
     back = Shown("UPDATE_ROLLBACK_IN_PROGRESS", shown.ids, shown.updated_at)
     world.shows((0, back), (1, shown), (50, back))
@@ -269,9 +259,7 @@ def test_an_operation_that_is_newer_than_the_rollback_seen_first_goes_forward(
 
 
 @pytest.mark.parametrize("status", ["REVIEW_IN_PROGRESS", ""])
-def test_a_stack_that_is_seen_as_before_its_creation_again_is_lag(
-    world: World, status: str
-) -> None:
+def test_a_stack_seen_as_before_its_creation_again_is_lag(world: World, status: str) -> None:
     world.shows((0, "CREATE_IN_PROGRESS"), (31, status), (55, "CREATE_IN_PROGRESS"))
     assert send(world, "Create", busy_for=60) == DONE
 

@@ -33,9 +33,7 @@ def test_the_stack_is_looked_at_immediately_before_each_request(world: World, co
         {"code": "PriorRequestNotComplete"},
     ],
 )
-def test_nothing_is_sent_again_to_a_stack_that_rolls_back(
-    world: World, trouble: dict[str, Any]
-) -> None:
+def test_nothing_is_sent_again_after_a_rollback(world: World, trouble: dict[str, Any]) -> None:
     rolled_back = (0, "UPDATE_ROLLBACK_IN_PROGRESS")
     world.before("BatchDeleteClusterNodes", lambda _: world.shows(rolled_back))
     world.hp.fail_next("BatchDeleteClusterNodes", times=9, **trouble)
@@ -69,9 +67,7 @@ def longest_gap(times: list[float], end: float) -> float:
 
 
 @pytest.mark.parametrize("waiting", ["nodes", "busy nodes", "busy cluster", "outage", "settling"])
-def test_whatever_is_waited_for_the_stack_is_looked_at_every_30_s(
-    world: World, waiting: str
-) -> None:
+def test_the_stack_is_looked_at_every_30_s_during_any_wait(world: World, waiting: str) -> None:
     cluster = world.make_cluster(
         8,
         shutdown_seconds=400 if waiting == "nodes" else 20,
@@ -92,9 +88,7 @@ def test_whatever_is_waited_for_the_stack_is_looked_at_every_30_s(
 
 
 @pytest.mark.parametrize("status", ["UPDATE_ROLLBACK_IN_PROGRESS", "UPDATE_COMPLETE"])
-def test_a_stack_that_turns_while_the_hook_waits_is_noticed_whatever_follows(
-    world: World, status: str
-) -> None:
+def test_a_stack_that_turns_during_the_hook_is_noticed(world: World, status: str) -> None:
     world.set_hook(seconds=400)
     # For a minute only: then the next deployment goes forward.
     world.shows((0, "UPDATE_IN_PROGRESS"), (100, status), (160, "UPDATE_IN_PROGRESS"))

@@ -121,7 +121,7 @@ def test_whatever_failed_the_verdict_has_1_to_64_characters_and_the_counts(
 
 
 @pytest.mark.parametrize("seconds", [0.0, 2.0, 30.0, 250.0])
-def test_it_is_retried_until_the_condition_waits(
+def test_it_is_retried_until_it_is_taken(
     world: World, condition: Condition, seconds: float
 ) -> None:
     condition.waits_after = seconds
@@ -146,9 +146,7 @@ def test_a_short_invocation_hands_the_signal_over_and_nothing_else(
     assert world.deletes == 1
 
 
-def test_turned_on_with_an_unchanged_set_it_reports_what_is_there(
-    world: World, condition: Condition
-) -> None:
+def test_turned_on_later_it_reports_what_is_present(world: World, condition: Condition) -> None:
     world.cloudformation.statuses = ["UPDATE_IN_PROGRESS"]
     node = world.nodes[0]
     old = {"NodeIds": [node, "i-0123456789abcdef0"], "OnPartialFailure": "REPORT"}
@@ -176,18 +174,14 @@ def test_a_rollback_is_not_signaled(world: World, condition: Condition, count: i
     assert condition.attempts == 0
 
 
-def test_a_condition_that_was_there_before_is_not_signaled(
-    world: World, condition: Condition
-) -> None:
+def test_a_condition_of_before_is_not_signaled(world: World, condition: Condition) -> None:
     world.cloudformation.statuses = ["UPDATE_IN_PROGRESS"]
     old = {"NodeIds": world.nodes[:2], **ON}
     world.succeeds("Update", old=old, **old, RetryFor="60")
     assert condition.attempts == 0
 
 
-def test_a_stack_that_rolls_back_meanwhile_ends_the_attempts(
-    world: World, condition: Condition
-) -> None:
+def test_a_rollback_meanwhile_ends_the_attempts(world: World, condition: Condition) -> None:
     world.shows((0, "CREATE_IN_PROGRESS"), (20, "ROLLBACK_IN_PROGRESS"))
     condition.waits_after = 10_000
     began = world.clock.now()
@@ -196,7 +190,7 @@ def test_a_stack_that_rolls_back_meanwhile_ends_the_attempts(
     assert condition.signals == []
 
 
-def test_another_deployment_of_the_same_set_is_not_signaled_for_this_one(
+def test_another_deployment_is_not_signaled_for_this_one(
     world: World, condition: Condition
 ) -> None:
     world.shows(
@@ -216,9 +210,7 @@ def errors(world: World) -> list[str]:
     return [r.getMessage() for r in world.log.records if r.levelname == "ERROR"]
 
 
-def test_a_signal_that_is_denied_is_given_up_and_logged_with_what_to_do(
-    world: World, condition: Condition
-) -> None:
+def test_a_denied_signal_is_logged_with_what_to_do(world: World, condition: Condition) -> None:
     message = "is not authorized to perform: cloudformation:SignalResource"
     condition.error = lambda: ServiceError("AccessDenied", message, status=403)
     assert send(world, world.nodes[:1])["Status"] == "SUCCESS"

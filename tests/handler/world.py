@@ -86,7 +86,7 @@ class Shown:
     ids: Mapping[str, str] = field(default_factory=dict)
     """`LastOperations`: an OperationId by OperationType."""
     updated_at: float | None = None
-    """`LastUpdatedTime`, in seconds of the clock. None: it is not told."""
+    """`LastUpdatedTime`, in seconds of the clock. None: it is not shown."""
 
     def answer(self, stack_id: str) -> Answer:
         if not self.status:
