@@ -295,9 +295,8 @@ def test_host_names_leave_most_of_its_time_to_the_hook(
 
 
 def test_host_names_that_are_throttled_once_do_not_end_descriptions(world: World) -> None:
-    ends = world.clock.now() + 70
     world.hide_host_names()
-    fail_descriptions(world, "ThrottlingException", when=lambda: world.clock.now() < ends)
+    world.fail_for(70, "DescribeClusterNode", "ThrottlingException")
     world.cluster.leave_after(eight(world)[0], 300)
     assert remove(world, eight(world), BeforeRemoval=HOOK) == 8
     assert world.hp.calls["ListClusterNodes"] <= 7 * PAGES

@@ -299,8 +299,7 @@ def test_an_instance_that_the_hook_has_not_seen_is_not_removed(
 def test_what_is_handed_over_before_the_plan_is_planned_by_the_successor(
     world: World, properties: dict[str, str]
 ) -> None:
-    until = world.clock.now() + 1000
-    world.hp.fail_while("DescribeCluster", lambda _: world.clock.now() < until, status=500)
+    world.fail_for(1000, "DescribeCluster", status=500)
     world.set_hook({"Decision": "VETO"})
     more = {"RetryFor": "3600", "ServiceTimeout": "3600", **properties}
     world.send("Create", NodeIds=world.nodes[:2], **more)
@@ -309,8 +308,7 @@ def test_what_is_handed_over_before_the_plan_is_planned_by_the_successor(
 
 
 def test_a_hook_that_comes_late_in_an_invocation_gets_the_next_one(world: World) -> None:
-    until = world.clock.now() + 600
-    world.hp.fail_while("DescribeCluster", lambda _: world.clock.now() < until, status=500)
+    world.fail_for(600, "DescribeCluster", status=500)
     nodes = world.nodes[:2]
     answer = world.send(
         "Create", NodeIds=nodes, RetryFor="700", ServiceTimeout="3600", BeforeRemoval=HOOK

@@ -166,9 +166,8 @@ def test_throttling_does_not_starve_the_end_of_the_template(world: World) -> Non
 def test_permissions_and_credentials_that_spread_late_are_waited_for(
     world: World, operation: str, code: str, status: int
 ) -> None:
-    nodes, known = world.nodes[:2], world.clock.now() + 20
-    is_unknown = lambda _: world.clock.now() < known  # noqa: E731
-    world.hp.fail_while(operation, is_unknown, code, status=status)
+    nodes = world.nodes[:2]
+    world.fail_for(20, operation, code, status=status)
     assert world.send("Create", NodeIds=nodes)["Data"]["RemovedNodes"] == ",".join(nodes)
     assert world.deletes < 10
 

@@ -52,8 +52,7 @@ def test_nothing_is_requested_for_an_operation_that_was_canceled_and_followed_by
         (second + 8, update("op-2" if has_ids else "", again)),
     )
     # Each attempt is refused until the first operation is over.
-    is_first = lambda _: world.clock.now() < again  # noqa: E731
-    world.hp.fail_while("BatchDeleteClusterNodes", is_first, "ThrottlingException")
+    world.fail_for(second + 8, "BatchDeleteClusterNodes", "ThrottlingException")
     send(world, kind)
     assert [time for time in world.request_times if time >= again] == []
     assert len(world.cluster.present) == 8

@@ -80,8 +80,8 @@ def test_the_stack_is_looked_at_every_30_s_during_any_wait(world: World, waiting
         case "busy cluster":
             cluster.set_status("Updating", until=now + 400)
         case "outage":
-            is_out = lambda _: world.deletes > 0 and world.clock.now() < now + 400  # noqa: E731
-            world.hp.fail_while("ListClusterNodes", is_out, status=500)
+            fail = lambda *_: world.fail_for(400, "ListClusterNodes", status=500)  # noqa: E731
+            world.after("BatchDeleteClusterNodes", fail)
     world.succeeds("Create", NodeIds=[node])
     assert world.clock.now() > now + 300
     assert longest_gap(world.times("DescribeStacks"), world.clock.now()) <= 30.001

@@ -188,6 +188,13 @@ class World:
         """Do something once each request was carried out. It may change the answer."""
         self._after[operation].append(action)
 
+    def fail_for(
+        self, seconds: float, operation: str, code: str | None = None, *, status: int = 400
+    ) -> None:
+        """Fail each request of an operation of HyperPod for so many seconds from now."""
+        until = self.clock.now() + seconds
+        self.hp.fail_while(operation, lambda _: self.clock.now() < until, code, status=status)
+
     def reached(self) -> AbstractContextManager[None]:
         """What the SDK sends reaches this world."""
         return answered_by(self._answer)
