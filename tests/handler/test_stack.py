@@ -143,10 +143,11 @@ def test_an_update_that_began_as_the_request_was_sent_is_its_own(
 # At rest -------------------------------------------------------------------------------------
 
 
-def test_one_look_at_rest_with_the_same_identity_ends_the_removal(world: World) -> None:
+@pytest.mark.parametrize("again", [38, 70])
+def test_one_look_at_rest_with_the_same_identity_ends_the_removal(world: World, again: int) -> None:
     now = world.clock.now()
     usual = update("op-1", now - 2)
-    world.shows((0, usual), (31, Shown("UPDATE_COMPLETE", usual.ids, now - 2)), (70, usual))
+    world.shows((0, usual), (31, Shown("UPDATE_COMPLETE", usual.ids, now - 2)), (again, usual))
     assert send(world, "Update", busy_for=FOREVER) == FAILED
     assert max(world.request_times) < now + 31
 
