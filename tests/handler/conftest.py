@@ -6,25 +6,28 @@ from collections.abc import Iterator
 import pytest
 
 from hyperpod_node_removal_handler import index
+from sandbox.hyperpod import Cluster
 from tests.handler.endpoint import Endpoint
-from tests.handler.function import Function
 from tests.handler.world import World
 
 
 @pytest.fixture
-def world() -> World:
-    return World()
-
-
-@pytest.fixture
-def function(
-    world: World, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Function]:
-    function = Function(world, endpoint)
+def world(
+    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> Iterator[World]:
+    world = World()
+    world.endpoint, world.log = endpoint, caplog
     monkeypatch.setattr(index, "clock", world.clock)
     monkeypatch.setattr(index.handler, "_clock", world.clock)
+    caplog.set_level(logging.INFO)
     root = logging.getLogger()
     level = root.level
     with world.reached():
-        yield function
+        yield world
     root.setLevel(level)
+
+
+@pytest.fixture
+def cluster(world: World) -> Cluster:
+    """The cluster of a test that has nothing to say about it but that it exists."""
+    return world.cluster

@@ -5,7 +5,8 @@ metadata refers to is in `metrics_of`, which reads a log event as CloudWatch doe
 """
 
 import json
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -108,6 +109,13 @@ def metrics_of(line: str) -> list[Datum]:
         for names in directive["Dimensions"]
         for metric in directive["Metrics"]
     ]
+
+
+def logged_metrics(records: Iterable[logging.LogRecord]) -> dict[tuple[str, str], float]:
+    """Return what was logged as metrics, by name and code."""
+    events = [json.dumps(vars(record), default=str) for record in records]
+    data = [datum for event in events if is_document(event) for datum in metrics_of(event)]
+    return {(datum.name, dict(datum.dimensions).get("Code", "")): datum.value for datum in data}
 
 
 def _dimension(event: Mapping[str, Any], name: str) -> str:

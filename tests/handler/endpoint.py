@@ -11,7 +11,7 @@ import trustme
 
 
 class Endpoint:
-    """An HTTPS server that answers each request as told and records what it gets."""
+    """An HTTPS server that answers each request as configured and records what it gets."""
 
     def __init__(self, ca: trustme.CA) -> None:
         self.statuses: list[int | str] = []

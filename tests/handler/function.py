@@ -1,16 +1,13 @@
-"""The function as Lambda runs it, with the world of a test around it."""
+"""What the function sees of Lambda and of EventBridge."""
 
 import json
 from collections.abc import Callable
 from typing import Any
 
-from hyperpod_node_removal_contract import Attribute
-from hyperpod_node_removal_handler import index
 from tests.aws_transport import Answer, Parameters, Sent
-from tests.handler.endpoint import Endpoint
-from tests.handler.world import STACK_ID, World
 
-PHYSICAL_ID = "hyperpod-node-removal/ml-stack/Removal4F2A91C0/6d1f0c2e"
+HOOK = "arn:aws:lambda:us-east-1:123456789012:function:drain:live"
+PROCEED = {"Decision": "PROCEED"}
 
 
 class Context:
@@ -25,9 +22,6 @@ class Context:
         return int(self.seconds * 1000)
 
 
-HOOK = "arn:aws:lambda:us-east-1:123456789012:function:drain:live"
-
-
 class Lambda:
     """Lambda, which keeps what is invoked, to be run when a test says so.
 
@@ -40,11 +34,11 @@ class Lambda:
         self.asked: list[dict[str, Any]] = []
         self.waits: list[float] = []
         """Seconds for which the hook's answer would have been waited for, each time."""
-        self.hook: Callable[[dict[str, Any]], Any] = lambda event: {"Decision": "PROCEED"}
+        self.hook: Callable[[dict[str, Any]], Any] = lambda event: PROCEED
         self.hook_errors: list[Exception] = []
         self.released: list[dict[str, Any]] = []
         self.release_errors: list[Exception | Raised] = []
-        """They come first, one for each time it is told, and waited for or not."""
+        """They come first, one for each notification, waited for or not."""
 
     def answer(self, sent: Sent) -> Answer:
         request = sent.parameters
@@ -85,7 +79,7 @@ class Lambda:
 
 
 class Raised(bytes):
-    """What Lambda tells of a function that raised."""
+    """What Lambda returns for a function that raised."""
 
 
 class EventBus:
@@ -106,56 +100,3 @@ class EventBus:
             return error
         self.entries += sent.parameters["Entries"]
         return {"FailedEntryCount": 0, "Entries": [{"EventId": "e-1"}]}
-
-
-class Function:
-    """The function with its world around it, and the replies that reached CloudFormation."""
-
-    def __init__(self, world: World, endpoint: Endpoint) -> None:
-        self.world = world
-        self.endpoint = endpoint
-        self.aws_lambda = Lambda()
-        self.event_bus = EventBus()
-        world.services |= {"Invoke": self.aws_lambda.answer, "PutEvents": self.event_bus.answer}
-        self.links = 0
-
-    def event(self, request_type: str, properties: Any, **more: Any) -> dict[str, Any]:
-        return {
-            "RequestType": request_type,
-            "StackId": STACK_ID,
-            "RequestId": "0d4c4f8a-3f9b-4a7c-9a41-5a6f0f5d1e11",
-            "LogicalResourceId": "Removal4F2A91C0",
-            "ResourceType": "Custom::HyperPodNodeRemoval",
-            "ResponseURL": self.endpoint.url,
-            "ResourceProperties": properties,
-            **({} if request_type == "Create" else {"PhysicalResourceId": PHYSICAL_ID}),
-            **more,
-        }
-
-    def send(self, request_type: str, *, seconds: float = 900.0, **properties: Any) -> Any:
-        """The reply to one request about `ml-cluster`."""
-        event = self.event(request_type, {"ClusterName": "ml-cluster", **properties})
-        return self.reply_to(event, seconds)
-
-    def reply_to(self, event: Any, seconds: float = 900.0) -> Any:
-        """The one reply to an event, however many invocations it takes."""
-        before = len(self.endpoint.requests)
-        self.run(event, seconds)
-        (request,) = self.endpoint.requests[before:]
-        answer = json.loads(request[2])
-        assert answer["PhysicalResourceId"] == PHYSICAL_ID
-        assert set(answer["Data"]) == set(Attribute)
-        return answer
-
-    def run(self, event: Any, seconds: float = 900.0) -> None:
-        """One invocation and all that it leads to, each of so many seconds."""
-        self.aws_lambda.queue.append(json.dumps(event).encode())
-        while self.aws_lambda.queue:
-            self.links += 1
-            end = self.world.clock.now() + seconds
-            index.handler(json.loads(self.aws_lambda.queue.pop(0)), Context(seconds))
-            assert self.world.clock.now() <= end, "the invocation would have timed out"
-
-    @property
-    def calls(self) -> int:
-        return self.world.hp.calls.total() + self.world.cloudformation.calls

@@ -6,91 +6,87 @@ from typing import Any
 
 import pytest
 
-from sandbox.hyperpod import Cluster, ServiceError
-from tests.aws_transport import Answer, Parameters
-from tests.handler.function import HOOK, Function
+from sandbox.hyperpod import Cluster
+from tests.aws_transport import Answer, Parameters, Sent
+from tests.handler.function import HOOK
 from tests.handler.world import World
 
 SIZE = 1000
 PAGES = 10
 
 
-@pytest.fixture
-def cluster(world: World) -> Cluster:
-    return world.hp.create_cluster("ml-cluster", {"workers": SIZE}, shutdown_seconds=(10, 60))
+@pytest.fixture(autouse=True)
+def _large(world: World) -> None:
+    world.make_cluster(SIZE, shutdown_seconds=(10, 60))
 
 
-@pytest.fixture
-def nodes(cluster: Cluster) -> list[str]:
-    return [*cluster.node_ids("workers")[::125]]
+def eight(world: World) -> list[str]:
+    """Return eight nodes, on all pages of a listing."""
+    return world.nodes[:: SIZE // 8]
 
 
-def deny(_: Parameters) -> None:
-    raise ServiceError("AccessDeniedException", "not authorized to perform", status=400)
-
-
-def removed(answer: Any) -> int:
+def remove(world: World, nodes: list[str], **properties: Any) -> int:
+    """Remove nodes, and return how many are reported as removed."""
+    answer = world.send("Create", NodeIds=nodes, OnPartialFailure="REPORT", **properties)
     assert answer["Status"] == "SUCCESS"
     return int(answer["Data"]["RemovedCount"])
+
+
+def fail_descriptions(
+    world: World, code: str, status: int = 400, when: Callable[[], bool] = lambda: True
+) -> None:
+    world.hp.fail_while("DescribeClusterNode", lambda _: when(), code, status=status)
 
 
 # Few of many ---------------------------------------------------------------------------------
 
 
-def test_eight_of_a_thousand_take_a_listing_for_the_plan_and_one_for_the_end(
-    world: World, function: Function, cluster: Cluster, nodes: list[str]
-) -> None:
-    assert removed(function.send("Create", NodeIds=nodes)) == 8
+def test_the_plan_and_the_end_take_one_listing_each(world: World) -> None:
+    nodes = eight(world)
+    assert remove(world, nodes) == 8
     assert world.hp.calls["ListClusterNodes"] == 2 * PAGES
-    assert cluster.present.isdisjoint(nodes)
+    assert world.cluster.present.isdisjoint(nodes)
 
 
 @pytest.mark.parametrize("seconds", [2, 5, 5.5, 13, 30, 120, 1200])
-def test_the_answer_comes_soon_after_the_last_node_has_left(
-    world: World, function: Function, seconds: float
-) -> None:
-    cluster = world.hp.create_cluster("ml-cluster", {"workers": 300}, shutdown_seconds=seconds)
+def test_the_answer_comes_soon_after_the_last_node_has_left(world: World, seconds: float) -> None:
+    cluster = world.make_cluster(300, shutdown_seconds=seconds)
     began = world.clock.now()
-    assert removed(function.send("Create", NodeIds=[cluster.node_ids("workers")[0]])) == 1
+    assert remove(world, world.nodes[:1]) == 1
     late = world.clock.now() - max(cluster.departures.values())
     assert late <= 1 + 0.05 * (world.clock.now() - began)
 
 
-def test_nodes_that_are_refused_for_minutes_are_described_and_not_listed(
-    world: World, function: Function, cluster: Cluster, nodes: list[str]
-) -> None:
-    for node in nodes:
-        cluster.refuse(node, until=world.clock.now() + 100)
-    assert removed(function.send("Create", NodeIds=nodes)) == 8
+def test_nodes_that_are_refused_for_minutes_are_described_and_not_listed(world: World) -> None:
+    for node in eight(world):
+        world.cluster.refuse(node, until=world.clock.now() + 100)
+    assert remove(world, eight(world)) == 8
     assert world.hp.calls["ListClusterNodes"] <= 3 * PAGES
 
 
-def test_half_of_a_cluster_is_not_listed_at_each_look(world: World, function: Function) -> None:
-    cluster = world.hp.create_cluster("ml-cluster", {"workers": SIZE}, shutdown_seconds=(5, 60))
-    assert removed(function.send("Create", NodeIds=list(cluster.node_ids("workers")[:500]))) == 500
+def test_half_of_a_cluster_is_not_listed_at_each_look(world: World) -> None:
+    world.make_cluster(SIZE, shutdown_seconds=(5, 60))
+    assert remove(world, world.nodes[:500]) == 500
     assert world.hp.calls["ListClusterNodes"] <= 5 * PAGES
 
 
-def test_until_the_first_request_is_accepted_guards_are_held_against_whole_listings(
-    world: World, function: Function, cluster: Cluster, nodes: list[str]
+def test_until_a_request_is_accepted_guards_are_checked_against_whole_listings(
+    world: World,
 ) -> None:
-    cluster_is_free = world.clock.now() + 60
-    for node in nodes:
-        cluster.refuse(node, until=cluster_is_free)
-    answer = function.send("Create", NodeIds=nodes, MinRemaining={"workers": "900"})
-    assert removed(answer) == 8
-    listed = world.times("ListClusterNodes")
-    for request in world.times("BatchDeleteClusterNodes"):
+    is_free = world.clock.now() + 60
+    for node in eight(world):
+        world.cluster.refuse(node, until=is_free)
+    assert remove(world, eight(world), MinRemaining={"workers": "900"}) == 8
+    listed, times = world.times("ListClusterNodes"), world.request_times
+    first_accepted = next(time for time in times if time > is_free)
+    for request in times[: times.index(first_accepted) + 1]:
         assert any(request - 5 < time <= request for time in listed)
-        if request > cluster_is_free:
-            break
 
 
-def test_no_node_is_requested_again_without_a_look_at_it(world: World, function: Function) -> None:
-    cluster = world.hp.create_cluster("ml-cluster", {"workers": 300}, shutdown_seconds=(100, 400))
-    nodes = cluster.node_ids("workers")[:6]
-    for node in nodes[:2]:
-        cluster.refuse(node, until=world.clock.now() + 300)
+def test_no_node_is_requested_again_without_a_look_at_it(world: World) -> None:
+    world.make_cluster(300, shutdown_seconds=(100, 400))
+    for node in world.nodes[:2]:
+        world.cluster.refuse(node, until=world.clock.now() + 300)
     seen: dict[str, float] = {}
     ages: list[float] = []
 
@@ -105,200 +101,148 @@ def test_no_node_is_requested_again_without_a_look_at_it(world: World, function:
 
     world.before("DescribeClusterNode", describe)
     world.before("BatchDeleteClusterNodes", request_removals)
-    assert removed(function.send("Create", NodeIds=list(nodes))) == 6
+    assert remove(world, world.nodes[:6]) == 6
     assert max(ages) <= 6 * 3
 
 
-def test_a_node_that_failed_to_leave_does_not_have_all_nodes_listed_at_each_look(
-    world: World, function: Function, cluster: Cluster, nodes: list[str]
-) -> None:
-    cluster.fail_while_leaving(nodes[0])
-    cluster.leave_after(nodes[1], 600)
-    answer = function.send("Create", NodeIds=nodes, OnPartialFailure="REPORT")
-    assert removed(answer) == 7
+def test_a_node_that_failed_to_leave_does_not_have_all_listed_at_each_look(world: World) -> None:
+    failing, slow, *_ = nodes = eight(world)
+    world.cluster.fail_while_leaving(failing)
+    world.cluster.leave_after(slow, 600)
+    assert remove(world, nodes) == 7
     assert world.hp.calls["ListClusterNodes"] <= (2 + 600 / 120 + 2) * PAGES
 
 
-def test_a_node_that_failed_to_leave_and_left_all_the_same_is_told_as_gone(
-    world: World, function: Function, cluster: Cluster, nodes: list[str]
-) -> None:
-    cluster.fail_while_leaving(nodes[0])
-    cluster.leave_after(nodes[0], 20)
-    cluster.leave_after(nodes[1], 110)
-
-    def remove_again() -> None:
-        request = {"ClusterName": "ml-cluster", "NodeIds": nodes[:1]}
-        world.hp.call("BatchDeleteClusterNodes", request)
-
-    world.clock.timer(60, remove_again)
-    answer = function.send("Create", NodeIds=nodes, OnPartialFailure="REPORT")
-    assert removed(answer) == 8
+def test_a_node_that_failed_to_leave_and_left_anyway_is_reported_as_gone(world: World) -> None:
+    failing, slow, *_ = nodes = eight(world)
+    world.cluster.fail_while_leaving(failing)
+    world.cluster.leave_after(failing, 20)
+    world.cluster.leave_after(slow, 110)
+    again = {"ClusterName": "ml-cluster", "NodeIds": [failing]}
+    world.clock.timer(60, lambda: world.hp.call("BatchDeleteClusterNodes", again))
+    assert remove(world, nodes) == 8
 
 
 # The end -------------------------------------------------------------------------------------
 
 
-def left_long_ago(world: World, cluster: Cluster, seconds: float) -> int:
-    return sum(time < world.clock.now() - seconds for time in cluster.departures.values())
+def left(world: World, seconds: float) -> int:
+    """Return how many nodes left more than so many seconds ago."""
+    times = world.cluster.departures.values()
+    return sum(time < world.clock.now() - seconds for time in times)
 
 
 @pytest.mark.parametrize("size", [1000, 3000])
-def test_when_the_time_is_up_what_has_left_is_told_as_gone(
-    world: World, function: Function, size: int
-) -> None:
-    cluster = world.hp.create_cluster("ml-cluster", {"workers": size}, shutdown_seconds=(10, 600))
-    nodes = list(cluster.node_ids("workers")[:200])
-    answer = function.send("Create", NodeIds=nodes, ServiceTimeout="315", OnPartialFailure="REPORT")
-    assert removed(answer) >= left_long_ago(world, cluster, 20)
+def test_when_the_time_is_up_what_has_left_is_reported_as_gone(world: World, size: int) -> None:
+    world.make_cluster(size, shutdown_seconds=(10, 600))
+    assert remove(world, world.nodes[:200], ServiceTimeout="315") >= left(world, 20)
 
 
-def test_when_the_stack_turns_back_what_has_left_is_told_as_gone(
-    world: World, function: Function
-) -> None:
-    cluster = world.hp.create_cluster("ml-cluster", {"workers": 1000}, shutdown_seconds=(10, 600))
+def test_when_the_stack_rolls_back_what_has_left_is_reported_as_gone(world: World) -> None:
+    world.make_cluster(1000, shutdown_seconds=(10, 600))
     world.shows((0, "UPDATE_IN_PROGRESS"), (110, "UPDATE_ROLLBACK_IN_PROGRESS"))
-    nodes = list(cluster.node_ids("workers")[:200])
-    answer = function.send("Create", NodeIds=nodes, OnPartialFailure="REPORT")
-    assert removed(answer) == left_long_ago(world, cluster, 0)
+    assert remove(world, world.nodes[:200]) == left(world, 0)
 
 
 # What a description may say ------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("gone", ["ResourceNotFound", "ValidationException", "NotFound"])
-def test_each_answer_that_was_met_for_a_node_that_is_gone_is_understood(
-    world: World, function: Function, cluster: Cluster, nodes: list[str], gone: str
-) -> None:
+def test_each_known_answer_for_a_node_that_is_gone_is_understood(world: World, gone: str) -> None:
     world.hp.rules.gone_node = gone  # type: ignore[assignment]
-    assert removed(function.send("Create", NodeIds=nodes)) == 8
+    assert remove(world, eight(world)) == 8
     assert world.hp.calls["ListClusterNodes"] == 2 * PAGES
 
 
-def of_another_node(_: Parameters, answer: Answer) -> None:
-    answer["NodeDetails"] = dict(answer["NodeDetails"], InstanceId="i-0123456789abcdef0")
+ODD: dict[str, Callable[[Answer], Answer]] = {
+    "of another node": lambda details: {**details, "InstanceId": "i-0123456789abcdef0"},
+    "without details": lambda details: {},
+    "without a status": lambda details: {"InstanceId": details["InstanceId"]},
+}
 
 
-def without_details(_: Parameters, answer: Answer) -> None:
-    answer.clear()
+@pytest.mark.parametrize("odd", ODD)
+def test_an_odd_description_is_no_reason_to_be_wrong(world: World, odd: str) -> None:
+    def edit(_: Parameters, answer: Answer) -> None:
+        if details := ODD[odd](answer.pop("NodeDetails")):
+            answer["NodeDetails"] = details
 
-
-def without_a_status(_: Parameters, answer: Answer) -> None:
-    answer["NodeDetails"] = {"InstanceId": answer["NodeDetails"]["InstanceId"]}
-
-
-@pytest.mark.parametrize("edit", [of_another_node, without_details, without_a_status])
-def test_an_odd_description_is_no_reason_to_be_wrong(
-    world: World,
-    function: Function,
-    cluster: Cluster,
-    nodes: list[str],
-    edit: Callable[[Parameters, Answer], None],
-) -> None:
     world.after("DescribeClusterNode", edit)
-    stays = nodes.pop()
-    cluster.fail_while_leaving(stays)
-    answer = function.send("Create", NodeIds=[*nodes, stays], OnPartialFailure="REPORT")
-    assert removed(answer) == 7
-    assert answer["Data"]["FailedNodes"] == stays
+    *_, stays = nodes = eight(world)
+    world.cluster.fail_while_leaving(stays)
+    assert remove(world, nodes) == 7
+    assert stays in world.cluster.present
+    assert f"{stays}: not removed: RemovalFailed" in world.log.text
 
 
-def test_a_node_of_which_a_description_says_for_ever_that_it_is_gone_is_not_told_so(
-    world: World, function: Function, cluster: Cluster, nodes: list[str]
-) -> None:
-    def absent(_: Parameters) -> None:
-        raise ServiceError("ResourceNotFound", "no such node", status=400)
-
-    world.before("DescribeClusterNode", absent)
-    assert removed(function.send("Create", NodeIds=nodes)) == 8
-    assert world.clock.now() >= max(cluster.departures.values())
-    assert len(cluster.departures) == 8
+def test_a_node_that_is_always_described_as_gone_is_not_reported_so(world: World) -> None:
+    fail_descriptions(world, "ResourceNotFound")
+    assert remove(world, eight(world)) == 8
+    assert world.clock.now() >= max(world.cluster.departures.values())
+    assert len(world.cluster.departures) == 8
 
 
-def test_a_node_that_is_described_for_ever_as_there_is_listed_in_the_end(
-    world: World, function: Function, cluster: Cluster, nodes: list[str]
-) -> None:
+def test_a_node_that_is_always_described_as_there_is_listed_in_the_end(world: World) -> None:
     shown: dict[str, Answer] = {}
-    services = world.services
 
-    def stale(sent: Any) -> Answer:
-        request = sent.parameters
-        if request["NodeId"] not in shown:
-            shown[request["NodeId"]] = world.hp.call("DescribeClusterNode", request)
-        return shown[request["NodeId"]]
+    def stale(sent: Sent) -> Answer:
+        node = sent.parameters["NodeId"]
+        if node not in shown:
+            shown[node] = world.hp.call("DescribeClusterNode", sent.parameters)
+        return shown[node]
 
-    services["DescribeClusterNode"] = stale
-    assert removed(function.send("Create", NodeIds=nodes)) == 8
-    assert world.clock.now() - max(cluster.departures.values()) <= 150
+    world.services["DescribeClusterNode"] = stale
+    assert remove(world, eight(world)) == 8
+    assert world.clock.now() - max(world.cluster.departures.values()) <= 150
 
 
-def test_descriptions_that_fail_keep_no_busy_node_from_being_tried_again(
-    world: World, function: Function, cluster: Cluster, nodes: list[str]
-) -> None:
-    def fail(_: Parameters) -> None:
-        raise ServiceError("InternalFailure", "no", status=500)
-
-    world.before("DescribeClusterNode", fail)
-    began = world.clock.now()
-    cluster.refuse(nodes[0], until=began + 20)
-    assert removed(function.send("Create", NodeIds=nodes[:1])) == 1
+def test_descriptions_that_fail_keep_no_busy_node_from_being_retried(world: World) -> None:
+    fail_descriptions(world, "InternalFailure", 500)
+    began, node = world.clock.now(), world.nodes[0]
+    world.cluster.refuse(node, until=began + 20)
+    assert remove(world, [node]) == 1
     assert world.clock.now() <= began + 150
 
 
-@pytest.mark.parametrize("code", ["ThrottlingException", "InternalFailure", "ValidationException"])
-def test_descriptions_that_always_fail_cost_time_at_the_most(
-    world: World, function: Function, cluster: Cluster, nodes: list[str], code: str
-) -> None:
-    def fail(_: Parameters) -> None:
-        raise ServiceError(code, "no", status=500 if code == "InternalFailure" else 400)
-
-    world.before("DescribeClusterNode", fail)
-    assert removed(function.send("Create", NodeIds=nodes)) == 8
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [("ThrottlingException", 400), ("InternalFailure", 500), ("ValidationException", 400)],
+)
+def test_descriptions_that_always_fail_only_cost_time(world: World, code: str, status: int) -> None:
+    fail_descriptions(world, code, status)
+    assert remove(world, eight(world)) == 8
 
 
-def test_a_role_without_the_new_permission_goes_on_working(
-    world: World, function: Function, cluster: Cluster, nodes: list[str]
-) -> None:
-    world.before("DescribeClusterNode", deny)
-    assert removed(function.send("Create", NodeIds=nodes)) == 8
+def test_a_role_without_the_permission_to_describe_nodes_is_enough(world: World) -> None:
+    fail_descriptions(world, "AccessDeniedException")
+    assert remove(world, eight(world)) == 8
     assert len(world.times("DescribeClusterNode")) == 1
 
 
 # Throttling ----------------------------------------------------------------------------------
 
 
-def test_where_looks_are_throttled_they_become_rare(
-    world: World, function: Function, cluster: Cluster, nodes: list[str]
-) -> None:
+def test_where_looks_are_throttled_they_become_rare(world: World) -> None:
     starts = world.clock.now() + 12
-
-    def throttle(_: Parameters) -> None:
-        if world.clock.now() > starts:
-            raise ServiceError("ThrottlingException", "Rate exceeded", status=400)
-
-    world.before("DescribeClusterNode", throttle)
-    assert removed(function.send("Create", NodeIds=nodes)) == 8
+    fail_descriptions(world, "ThrottlingException", when=lambda: world.clock.now() > starts)
+    assert remove(world, eight(world)) == 8
     times = [time for time in world.times("DescribeClusterNode") if time > starts]
     assert min(after - time for time, after in pairwise(times)) >= 0.75
 
 
-def test_where_no_description_is_ever_granted_nodes_that_have_left_are_told_as_gone(
-    world: World, function: Function
-) -> None:
+def test_without_any_description_nodes_that_have_left_are_reported_as_gone(world: World) -> None:
     """Rates may be of single operations; a listing may be granted where a description is not."""
-    cluster = world.hp.create_cluster("ml-cluster", {"workers": 3000}, shutdown_seconds=(10, 60))
+    world.make_cluster(3000, shutdown_seconds=(10, 60))
     world.hp.throttle(["DescribeClusterNode"], rate=0.0001, burst=1)
-    nodes = list(cluster.node_ids("workers")[:8])
-    assert removed(function.send("Create", NodeIds=nodes, ServiceTimeout="300")) == 8
+    assert remove(world, world.nodes[:8], ServiceTimeout="300") == 8
 
 
 @pytest.mark.parametrize("rate", [0.2, 1, 5])
-def test_a_removal_ends_with_whatever_rate_of_calls_it_is_granted(
-    world: World, function: Function, cluster: Cluster, nodes: list[str], rate: float
-) -> None:
+def test_a_removal_ends_at_whatever_rate_of_calls_is_granted(world: World, rate: float) -> None:
     looks = ("DescribeCluster", "DescribeClusterNode", "ListClusterNodes")
     world.hp.throttle(looks, rate=rate, burst=1)
-    assert removed(function.send("Create", NodeIds=nodes)) == 8
-    # No page that was granted is asked for again.
+    assert remove(world, eight(world)) == 8
+    # No page that was granted is requested again.
     granted = world.hp.calls["ListClusterNodes"] - world.hp.throttled["ListClusterNodes"]
     assert granted <= 4 * PAGES
 
@@ -306,139 +250,89 @@ def test_a_removal_ends_with_whatever_rate_of_calls_it_is_granted(
 # Host names for the hook ---------------------------------------------------------------------
 
 
-def hide_hostnames(_: Parameters, answer: Answer) -> None:
-    for summary in answer["ClusterNodeSummaries"]:
-        summary.pop("PrivateDnsHostname", None)
+def host_names(world: World) -> list[str]:
+    """Return the host names that the hook was given."""
+    return [node["PrivateDnsHostname"] for node in world.events[0]["Nodes"]]
 
 
-def asked_hostnames(function: Function) -> list[str]:
-    return [node["PrivateDnsHostname"] for node in function.aws_lambda.asked[0]["Nodes"]]
+def test_a_hook_is_given_the_host_names_that_listings_lack(world: World) -> None:
+    world.hide_host_names()
+    vetoed, *_ = nodes = eight(world)
+    veto = {"NodeId": vetoed, "Reason": "a job runs"}
+    world.set_hook({"Decision": "PROCEED", "VetoedNodes": [veto]})
+    assert remove(world, nodes, BeforeRemoval=HOOK, RetryFor="0") == 7
+    assert all(name.startswith("ip-") for name in host_names(world))
+    assert vetoed in world.cluster.present
 
 
-def test_a_hook_is_told_the_host_names_that_listings_lack(
-    world: World, function: Function, cluster: Cluster, nodes: list[str]
-) -> None:
-    world.after("ListClusterNodes", hide_hostnames)
-    veto = {"NodeId": nodes[0], "Reason": "a job runs"}
-    function.aws_lambda.hook = lambda _: {"Decision": "PROCEED", "VetoedNodes": [veto]}
-    answer = function.send(
-        "Create", NodeIds=nodes, BeforeRemoval=HOOK, OnPartialFailure="REPORT", RetryFor="0"
-    )
-    assert all(name.startswith("ip-") for name in asked_hostnames(function))
-    assert removed(answer) == 7
-    assert answer["Data"]["FailedNodes"] == nodes[0]
-
-
-def test_host_names_that_listings_have_are_not_asked_for(
-    world: World, function: Function, cluster: Cluster, nodes: list[str]
-) -> None:
+def test_nodes_are_not_described_for_host_names_that_listings_have(world: World) -> None:
     seen: list[int] = []
-
-    def hook(_: dict[str, Any]) -> dict[str, str]:
-        seen.append(world.hp.calls["DescribeClusterNode"])
-        return {"Decision": "PROCEED"}
-
-    function.aws_lambda.hook = hook
-    function.send("Create", NodeIds=nodes, BeforeRemoval=HOOK)
+    world.set_hook(meanwhile=lambda: seen.append(world.hp.calls["DescribeClusterNode"]))
+    remove(world, eight(world), BeforeRemoval=HOOK)
     assert seen == [0]
 
 
-def test_a_hook_is_asked_without_host_names_where_they_cannot_be_had(
-    world: World, function: Function, cluster: Cluster, nodes: list[str]
-) -> None:
-    world.after("ListClusterNodes", hide_hostnames)
-    world.before("DescribeClusterNode", deny)
-    assert removed(function.send("Create", NodeIds=nodes, BeforeRemoval=HOOK)) == 8
-    assert asked_hostnames(function) == [""] * 8
+def test_a_hook_is_asked_without_host_names_where_they_cannot_be_had(world: World) -> None:
+    world.hide_host_names()
+    fail_descriptions(world, "AccessDeniedException")
+    assert remove(world, eight(world), BeforeRemoval=HOOK) == 8
+    assert host_names(world) == [""] * 8
     assert len(world.times("DescribeClusterNode")) == 1
 
 
 @pytest.mark.parametrize("latency", [0.1, 20])
-@pytest.mark.parametrize("timeout", ["90", "3600"])
+@pytest.mark.parametrize(("timeout", "least"), [("90", 45 / 4), ("3600", 600)])
 def test_host_names_leave_most_of_its_time_to_the_hook(
-    world: World, function: Function, cluster: Cluster, latency: float, timeout: str
+    world: World, latency: float, timeout: str, least: float
 ) -> None:
-    def describe(_: Parameters) -> None:
-        world.clock.sleep(latency)
-        if latency > 1:
-            raise ServiceError("InternalFailure", "no", status=500)
-
-    world.after("ListClusterNodes", hide_hostnames)
-    world.before("DescribeClusterNode", describe)
-    nodes = list(cluster.node_ids("workers"))
-    function.send("Create", NodeIds=nodes, BeforeRemoval=HOOK, ServiceTimeout=timeout)
-    (wait,) = function.aws_lambda.waits
-    assert wait >= {"90": 45 / 4, "3600": 600}[timeout]
+    world.hide_host_names()
+    world.before("DescribeClusterNode", lambda _: world.clock.sleep(latency))
+    if latency > 1:
+        fail_descriptions(world, "InternalFailure", 500)
+    world.send("Create", NodeIds=world.nodes, BeforeRemoval=HOOK, ServiceTimeout=timeout)
+    (wait,) = world.aws_lambda.waits
+    assert wait >= least
 
 
-def test_host_names_that_are_throttled_once_do_not_end_descriptions(
-    world: World, function: Function, cluster: Cluster, nodes: list[str]
-) -> None:
-    ends = world.clock.now() + 70
-
-    def throttle(_: Parameters) -> None:
-        if world.clock.now() < ends:
-            raise ServiceError("ThrottlingException", "Rate exceeded", status=400)
-
-    world.after("ListClusterNodes", hide_hostnames)
-    world.before("DescribeClusterNode", throttle)
-    cluster.leave_after(nodes[0], 300)
-    assert removed(function.send("Create", NodeIds=nodes, BeforeRemoval=HOOK)) == 8
+def test_host_names_that_are_throttled_once_do_not_end_descriptions(world: World) -> None:
+    world.hide_host_names()
+    world.fail_for(70, "DescribeClusterNode", "ThrottlingException")
+    world.cluster.leave_after(eight(world)[0], 300)
+    assert remove(world, eight(world), BeforeRemoval=HOOK) == 8
     assert world.hp.calls["ListClusterNodes"] <= 7 * PAGES
 
 
 # Logical ids ---------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def continuous(world: World) -> Cluster:
-    return world.hp.create_cluster(
-        "ml-cluster", {"workers": 300}, shutdown_seconds=60, continuous=True
-    )
-
-
-def test_a_logical_id_is_not_told_gone_for_a_replaced_instance_and_one_listing_that_lacks_it(
-    world: World, function: Function, continuous: Cluster
-) -> None:
-    name = continuous.logical_ids("workers")[5]
+def replace_after(world: World, cluster: Cluster, name: str, seconds: float) -> None:
+    """Give a logical id another instance, and leave it out of the listing that follows."""
 
     def replace() -> None:
-        continuous.replace_instance(name)
-        continuous.hide(name)
+        cluster.replace_instance(name)
+        cluster.hide(name)
 
-    world.clock.timer(20, replace)
-    assert removed(function.send("Create", NodeLogicalIds=[name])) == 1
-    assert name not in continuous.logical_ids("workers")
+    world.clock.timer(seconds, replace)
 
 
-def test_a_node_that_got_its_first_instance_is_not_told_gone_for_one_listing_that_lacks_it(
-    world: World, function: Function, continuous: Cluster
+@pytest.mark.parametrize("is_first", [False, True], ids=["another instance", "its first instance"])
+def test_a_logical_id_with_a_new_instance_is_not_gone_for_one_listing_that_lacks_it(
+    world: World, is_first: bool
 ) -> None:
-    name = continuous.add_pending("workers")
-    continuous.refuse(name, until=world.clock.now() + 60)
-
-    def start() -> None:
-        continuous.replace_instance(name)
-        continuous.hide(name)
-
-    world.clock.timer(22, start)
-    assert removed(function.send("Create", NodeLogicalIds=[name])) == 1
-    assert name not in continuous.logical_ids("workers")
+    cluster = world.make_cluster(300, shutdown_seconds=60, continuous=True)
+    name = cluster.add_pending("workers") if is_first else world.logical_ids[5]
+    if is_first:
+        cluster.refuse(name, until=world.clock.now() + 60)
+    replace_after(world, cluster, name, 22 if is_first else 20)
+    assert remove(world, [], NodeLogicalIds=[name]) == 1
+    assert name not in world.logical_ids
 
 
-def test_an_instance_that_was_replaced_is_requested_anew_while_others_leave(
-    world: World, function: Function
-) -> None:
-    cluster = world.hp.create_cluster(
-        "ml-cluster", {"workers": 3000}, shutdown_seconds=60, continuous=True
-    )
-    replaced, straggler = cluster.logical_ids("workers")[:2]
+def test_an_instance_that_was_replaced_is_requested_anew_while_others_leave(world: World) -> None:
+    cluster = world.make_cluster(3000, shutdown_seconds=60, continuous=True)
+    replaced, straggler = world.logical_ids[:2]
     cluster.leave_after(straggler, 900)
-
-    def replace() -> None:
-        cluster.replace_instance(replaced)
-
-    world.clock.timer(20, replace)
+    world.clock.timer(20, lambda: cluster.replace_instance(replaced))
     began = world.clock.now()
-    assert removed(function.send("Create", NodeLogicalIds=[replaced, straggler])) == 2
-    assert world.times("BatchDeleteClusterNodes")[1] <= began + 120
+    assert remove(world, [], NodeLogicalIds=[replaced, straggler]) == 2
+    assert world.request_times[1] <= began + 120

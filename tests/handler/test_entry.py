@@ -11,7 +11,7 @@ import pytest
 
 from hyperpod_node_removal_handler import entry, index
 from tests.handler.endpoint import Endpoint
-from tests.handler.function import PHYSICAL_ID, Function
+from tests.handler.world import PHYSICAL_ID, World
 
 SOURCES = Path(entry.__file__).parents[1]
 
@@ -26,8 +26,8 @@ handler(json.load(sys.stdin), types.SimpleNamespace(log_stream_name="2026/11/23/
 """
 
 
-def answer_of_broken_function(function: Function, request_type: str) -> Any:
-    event = function.event(request_type, {"ClusterName": "ml-cluster", "NodeIds": ["i-12345678"]})
+def answer_of_broken_function(world: World, request_type: str) -> Any:
+    event = world.event(request_type, {"ClusterName": "ml-cluster", "NodeIds": ["i-12345678"]})
     done = subprocess.run(
         [sys.executable, "-c", INVOCATION],
         input=json.dumps(event),
@@ -38,7 +38,7 @@ def answer_of_broken_function(function: Function, request_type: str) -> Any:
     )
     assert "cannot import name 'Session'" in done.stderr
     assert "s3cret" not in done.stderr
-    ((_, _, body),) = function.endpoint.requests
+    ((_, _, body),) = world.endpoint.requests
     return json.loads(body)
 
 
@@ -47,23 +47,21 @@ def test_lambda_is_given_the_function() -> None:
 
 
 @pytest.mark.parametrize("request_type", ["Create", "Update"])
-def test_a_function_that_cannot_be_loaded_answers_all_the_same(
-    function: Function, request_type: str
-) -> None:
-    answer = answer_of_broken_function(function, request_type)
+def test_a_function_that_cannot_be_loaded_still_responds(world: World, request_type: str) -> None:
+    answer = answer_of_broken_function(world, request_type)
     assert answer["Status"] == "FAILED"
     assert answer["PhysicalResourceId"] == PHYSICAL_ID
     assert answer["Reason"].startswith("The function could not be loaded (ImportError: cannot imp")
     assert answer["Reason"].endswith("CloudWatch Log Stream: 2026/11/23/[$LATEST]4f2a91c0")
 
 
-def test_a_function_that_cannot_be_loaded_does_not_hold_a_delete_up(function: Function) -> None:
-    assert answer_of_broken_function(function, "Delete")["Status"] == "SUCCESS"
+def test_a_function_that_cannot_be_loaded_does_not_hold_a_delete_up(world: World) -> None:
+    assert answer_of_broken_function(world, "Delete")["Status"] == "SUCCESS"
 
 
-def test_the_last_resort_tries_again(function: Function, endpoint: Endpoint) -> None:
+def test_the_last_resort_tries_again(world: World, endpoint: Endpoint) -> None:
     endpoint.statuses = [503, 200]
-    entry.answering(ImportError("x\x1b"))(function.event("Create", {}), _Context())
+    entry.answering(ImportError("x\x1b"))(world.event("Create", {}), _Context())
     assert [len(body) < 4096 for _, _, body in endpoint.requests] == [True, True]
     assert b"\\u001b" not in endpoint.requests[0][2]
 

@@ -4,17 +4,14 @@ from typing import Any
 
 import pytest
 
-from sandbox.hyperpod import Cluster, ServiceError
-from tests.aws_transport import Answer, Parameters
-from tests.handler.function import Function
 from tests.handler.world import World
 
 REFUSED = "is a host name; use the node's instance id, which aws sagemaker"
 
 
-@pytest.fixture
-def cluster(world: World) -> Cluster:
-    return world.hp.create_cluster("ml-cluster", {"workers": 250})
+@pytest.fixture(autouse=True)
+def _large(world: World) -> None:
+    world.make_cluster(250)
 
 
 def hosts(world: World, *nodes: str) -> list[str]:
@@ -33,80 +30,43 @@ def hosts(world: World, *nodes: str) -> list[str]:
 
 @pytest.mark.parametrize("name", ["NodeIds", "NodeLogicalIds"])
 @pytest.mark.parametrize("request_type", ["Create", "Update"])
-def test_the_instances_of_the_hosts_are_named(
-    function: Function, world: World, cluster: Cluster, request_type: str, name: str
-) -> None:
-    one, two = cluster.node_ids("workers")[1], cluster.node_ids("workers")[-1]
+def test_the_instances_of_the_hosts_are_named(world: World, request_type: str, name: str) -> None:
+    one, two = world.nodes[1], world.nodes[-1]
     full, other = hosts(world, one, two)
     short = other.partition(".")[0]
     properties: dict[str, Any] = {name: [full, short, "ip-10-99-99-99"]}
-    answer = function.send(request_type, **properties)
-    assert answer["Status"] == "FAILED"
-    assert answer["Reason"].startswith(f"{name}: '{full}' {REFUSED}")
+    reason = world.fails(request_type, **properties)
+    assert reason.startswith(f"{name}: '{full}' {REFUSED}")
     label = full.partition(".")[0]
-    assert f" The cluster's listing shows {label}: {one}, {short}: {two}. " in answer["Reason"]
-    assert "Nothing was removed." in answer["Reason"]
+    assert f" The cluster's listing shows {label}: {one}, {short}: {two}. " in reason
+    assert "Nothing was removed." in reason
     assert world.deletes == 0
 
 
-def test_a_host_that_the_listing_does_not_show_is_refused_without_more(
-    function: Function, world: World, cluster: Cluster
-) -> None:
-    answer = function.send("Create", NodeIds=["ip-10-99-99-99"])
-    assert answer["Status"] == "FAILED"
-    assert REFUSED in answer["Reason"]
-    assert "listing shows" not in answer["Reason"]
+def test_a_host_that_the_listing_does_not_show_is_refused_without_more(world: World) -> None:
+    reason = world.fails("Create", NodeIds=["ip-10-99-99-99"])
+    assert REFUSED in reason
+    assert "listing shows" not in reason
     assert world.hp.calls["ListClusterNodes"] == 3, "the pages of one listing"
 
 
 @pytest.mark.parametrize(
-    "code", ["AccessDeniedException", "ThrottlingException", "ResourceNotFound"]
+    "code", ["AccessDeniedException", "ThrottlingException", "ResourceNotFound", None]
 )
-def test_it_is_refused_although_the_listing_fails(
-    function: Function, world: World, cluster: Cluster, code: str
-) -> None:
-    def fail(_: Parameters) -> None:
-        raise ServiceError(code)
-
-    (host,) = hosts(world, cluster.node_ids("workers")[0])
-    world.before("ListClusterNodes", fail)
-    answer = function.send("Create", NodeLogicalIds=[host])
-    assert answer["Status"] == "FAILED"
-    assert REFUSED in answer["Reason"]
-    assert "Nothing was removed." in answer["Reason"]
+def test_it_is_refused_although_the_listing_is_of_no_help(world: World, code: str | None) -> None:
+    (host,) = hosts(world, world.nodes[0])
+    if code:
+        world.hp.fail_while("ListClusterNodes", lambda _: True, code)
+    else:
+        world.hide_host_names()
+    reason = world.fails("Create", NodeLogicalIds=[host])
+    assert REFUSED in reason
+    assert "listing shows" not in reason
+    assert "Nothing was removed." in reason
     assert world.deletes == 0
 
 
-def test_a_listing_without_host_names_names_nothing(
-    function: Function, world: World, cluster: Cluster
-) -> None:
-    """A public AWS text says that only DescribeClusterNode has them."""
-
-    def forget(_: Parameters, answer: Answer) -> None:
-        for summary in answer["ClusterNodeSummaries"]:
-            summary.pop("PrivateDnsHostname", None)
-
-    (host,) = hosts(world, cluster.node_ids("workers")[0])
-    world.after("ListClusterNodes", forget)
-    answer = function.send("Create", NodeIds=[host])
-    assert answer["Status"] == "FAILED"
-    assert REFUSED in answer["Reason"]
-
-
 @pytest.mark.parametrize("properties", [{"ClusterName": ["?"]}, {"ClusterName": ""}])
-def test_without_a_cluster_nothing_is_listed(
-    function: Function, world: World, properties: dict[str, Any]
-) -> None:
-    answer = function.send("Create", NodeIds=["ip-10-0-0-1"], **properties)
-    assert answer["Status"] == "FAILED"
-    assert function.calls == 0
-
-
-def test_a_rollback_to_host_names_succeeds(
-    function: Function, world: World, cluster: Cluster
-) -> None:
-    """A version of the function that took them for logical ids may have let them in."""
-    world.cloudformation.statuses = ["UPDATE_ROLLBACK_IN_PROGRESS"]
-    answer = function.send("Update", NodeLogicalIds=["ip-10-0-0-1"])
-    assert answer["Data"]["Outcome"] == "ROLLED_BACK"
-    assert world.hp.calls.total() == 0
+def test_without_a_cluster_nothing_is_listed(world: World, properties: dict[str, Any]) -> None:
+    world.fails("Create", NodeIds=["ip-10-0-0-1"], **properties)
+    assert world.calls == 0

@@ -1,23 +1,17 @@
 """The metrics of a removal: which lines there are, and what CloudWatch makes of them."""
 
 import json
-import logging
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hyperpod_node_removal_contract.telemetry import METRIC_CODES, METRICS_VARIABLE
-from hyperpod_node_removal_handler import report
 from hyperpod_node_removal_handler.reconciler import Reconciler
 from hyperpod_node_removal_handler.report import LogLine, Report
-from hyperpod_node_removal_handler.request import RemovalRequest
-from sandbox.hyperpod import Cluster
-from tests.handler.embedded_metrics import Datum, is_document, metrics_of
-from tests.handler.function import Function
-from tests.handler.test_report import absent, failed, removed, result
-from tests.handler.world import LOG, World
+from tests.handler.embedded_metrics import Datum, is_document, logged_metrics, metrics_of
+from tests.handler.results import absent, failed, removed, report_of
+from tests.handler.world import World
 
 ARN = "arn:aws:sagemaker:us-west-2:111122223333:cluster/a1b2c3d4e5f6"
 
@@ -25,11 +19,6 @@ ARN = "arn:aws:sagemaker:us-west-2:111122223333:cluster/a1b2c3d4e5f6"
 @pytest.fixture(autouse=True)
 def _on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(METRICS_VARIABLE, "true")
-
-
-@pytest.fixture
-def cluster(world: World) -> Cluster:
-    return world.hp.create_cluster("ml-cluster", {"workers": 8})
 
 
 def event_of(line: LogLine) -> str:
@@ -42,18 +31,10 @@ def data_of(told: Report) -> list[Datum]:
     return [datum for event in events if is_document(event) for datum in metrics_of(event)]
 
 
-def logged(caplog: pytest.LogCaptureFixture) -> dict[tuple[str, str], float]:
-    """What was written as metrics, by name and code."""
-    events = [json.dumps(vars(record), default=str) for record in caplog.records]
-    data = [datum for event in events if is_document(event) for datum in metrics_of(event)]
-    return {(datum.name, dict(datum.dimensions).get("Code", "")): datum.value for datum in data}
-
-
 def test_counts_and_duration_by_cluster_and_failures_by_code() -> None:
     nodes = (removed(0), removed(1), absent(2), failed(3), failed(4), failed(5, "ControllerNode"))
-    told = report.of_result(
-        result(*nodes, ended=1_763_900_000.25), RemovalRequest(cluster=ARN), LOG
-    )
+    told = report_of(*nodes, ended=1_763_900_000.25, cluster=ARN)
+    assert told.lines[-1].text.startswith("PARTIAL: "), "the summary stays the last line"
     data = data_of(told)
     assert {datum.namespace for datum in data} == {"HyperPodNodeRemoval"}
     assert {datum.timestamp for datum in data} == {1_763_900_000_250}
@@ -79,7 +60,7 @@ def test_whatever_the_service_answers_the_metrics_are_sound_and_few(
         removed(number) if code is None else failed(number, code)
         for number, code in enumerate(codes)
     ]
-    data = data_of(report.of_result(result(*nodes), RemovalRequest(cluster="ml-cluster"), LOG))
+    data = data_of(report_of(*nodes))
     by_code = {
         dict(datum.dimensions)["Code"]: datum.value for datum in data if len(datum.dimensions) == 2
     }
@@ -90,81 +71,20 @@ def test_whatever_the_service_answers_the_metrics_are_sound_and_few(
     assert total == sum(by_code.values())
 
 
-def test_the_summary_stays_the_last_line() -> None:
-    told = report.of_result(result(removed(0), failed(1)), RemovalRequest(cluster="ml"), LOG)
-    assert told.lines[-1].text.startswith("PARTIAL: ")
-
-
 @pytest.mark.parametrize("value", ["", "false", "1", "yes"])
-def test_nothing_is_written_unless_metrics_are_on(
-    value: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_metrics_are_off_unless_turned_on(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(METRICS_VARIABLE, value)
-    told = report.of_result(result(removed(0), failed(1)), RemovalRequest(cluster="ml"), LOG)
+    told = report_of(removed(0), failed(1))
     assert not data_of(told)
     assert told.lines
 
 
-def test_a_partial_failure_is_counted_once(
-    function: Function, cluster: Cluster, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.INFO)
-    bad, good, *_ = cluster.node_ids("workers")
-    cluster.refuse(bad)
-    function.send("Create", NodeIds=[bad, good], RetryFor="0")
-    data = logged(caplog)
-    duration = data.pop(("Duration", ""))
-    assert duration > 0
-    assert data == {
-        ("RemovedNodes", ""): 1,
-        ("FailedNodes", ""): 1,
-        ("AlreadyAbsentNodes", ""): 0,
-        ("FailedNodes", "NodeIdInUse"): 1,
-    }
-
-
-def test_a_removal_over_several_invocations_is_counted_once(
-    function: Function, world: World, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.INFO)
-    cluster = world.hp.create_cluster("ml-cluster", {"workers": 2}, shutdown_seconds=1000)
-    function.send("Create", NodeIds=list(cluster.node_ids("workers")))
-    assert function.links > 1
-    assert sum("_aws" in vars(record) for record in caplog.records) == 1
-    assert logged(caplog)["Duration", ""] == pytest.approx(1000, abs=60)
-
-
 def test_a_removal_that_fails_unexpectedly_is_counted_with_what_is_known(
-    function: Function,
-    cluster: Cluster,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
+    world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(reconciler: Reconciler) -> None:
         raise ZeroDivisionError
 
-    caplog.set_level(logging.INFO)
     monkeypatch.setattr(Reconciler, "run", fail)
-    function.send("Create", NodeIds=list(cluster.node_ids("workers")[:3]))
-    assert logged(caplog)["FailedNodes", "NotAttempted"] == 3
-
-
-REQUESTS: dict[str, tuple[str, dict[str, Any]]] = {
-    "delete": ("Delete", {"NodeIds": ["i-0123456789abcdef0"]}),
-    "empty set": ("Create", {"NodeIds": ""}),
-    "bad property": ("Create", {"NodeIds": "i-1"}),
-    "dry run": ("Create", {"NodeIds": ["i-0123456789abcdef0"], "DryRun": "true"}),
-    "rollback": ("Update", {"NodeIds": ["i-0123456789abcdef0"]}),
-}
-
-
-@pytest.mark.parametrize("name", REQUESTS)
-def test_what_removes_nothing_by_design_has_no_metrics(
-    function: Function, cluster: Cluster, caplog: pytest.LogCaptureFixture, name: str
-) -> None:
-    caplog.set_level(logging.INFO)
-    if name == "rollback":
-        function.world.cloudformation.statuses = ["UPDATE_ROLLBACK_IN_PROGRESS"]
-    request_type, properties = REQUESTS[name]
-    function.send(request_type, **properties)
-    assert not logged(caplog)
+    world.send("Create", NodeIds=world.nodes[:3])
+    assert logged_metrics(world.log.records)["FailedNodes", "NotAttempted"] == 3

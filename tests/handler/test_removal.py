@@ -42,65 +42,69 @@ def test_parts_of_a_request_are_smaller_and_lose_nothing(ids: int, logical_ids: 
     assert all(len(part.identifiers) < len(request.identifiers) for part in parts)
 
 
-def test_an_answer_that_does_not_mention_a_node_settles_nothing() -> None:
+def answered(accepted: bool = False, refusal: Refusal | None = None) -> Removal:
+    """Return a removal of node 1 that was requested once, with the answer to that."""
     shown = node(1)
     removal = Removal.of([shown.instance_id], []).observe(Listing((shown,)))
     (request,) = removal.requests()
-    after = removal.answer(request, DeleteReply(frozenset()))
-    assert after.nodes[0].phase is Phase.WAITING
-    assert after.nodes[0].attempts == 1
-
-
-def test_a_node_that_reappears_is_not_settled() -> None:
-    shown = node(1)
-    removal = Removal.of([shown.instance_id], []).observe(Listing((shown,)))
-    (request,) = removal.requests()
-    removal = removal.answer(request, DeleteReply(frozenset({shown.instance_id})))
-    gone = removal.observe(Listing(())).observe(Listing(()))
-    assert gone.nodes[0].phase is Phase.REMOVED
-    assert gone.observe(Listing((shown,))).nodes[0].phase is Phase.LEAVING
-
-
-def test_absence_has_to_be_seen_twice_in_a_row() -> None:
-    shown = node(1)
-    removal = Removal.of([shown.instance_id], [])
-    once = removal.observe(Listing(()))
-    assert not once.has_reached(WaitFor.REMOVED)
-    assert once.observe(Listing(())).has_reached(WaitFor.REMOVED)
-    assert not once.observe(Listing((shown,))).observe(Listing(())).has_reached(WaitFor.REMOVED)
-
-
-def test_a_node_that_leaves_after_it_had_failed_has_left() -> None:
-    shown = node(1)
-    removal = Removal.of([shown.instance_id], []).observe(Listing((shown,)))
-    (request,) = removal.requests()
-    failed = removal.answer(
-        request, DeleteReply(frozenset(), {shown.instance_id: Refusal("Odd", "no")})
+    names = frozenset({shown.instance_id} if accepted else ())
+    return removal.answer(
+        request, DeleteReply(names, {shown.instance_id: refusal} if refusal else {})
     )
-    assert failed.nodes[0].phase is Phase.FAILED
-    once = failed.observe(Listing(()))
-    assert once.nodes[0].phase is Phase.FAILED
-    assert once.observe(Listing(())).nodes[0].phase is Phase.ABSENT
+
+
+def gone(removal: Removal, looks: int) -> Removal:
+    """Return the removal after so many listings without its nodes."""
+    for _ in range(looks):
+        removal = removal.observe(Listing(()))
+    return removal
+
+
+def test_an_answer_that_does_not_mention_a_node_settles_nothing() -> None:
+    (after,) = answered().nodes
+    assert after.phase is Phase.WAITING
+    assert after.attempts == 1
 
 
 def test_a_node_that_was_never_mentioned_fails_once_the_time_for_retries_is_over() -> None:
-    shown = node(1)
-    removal = Removal.of([shown.instance_id], []).observe(Listing((shown,)))
-    (request,) = removal.requests()
-    (given_up,) = removal.answer(request, DeleteReply(frozenset())).give_up().nodes
+    (given_up,) = answered().give_up().nodes
     assert given_up.phase is Phase.FAILED
     assert given_up.refusal
     assert given_up.refusal.code == FailureCode.NO_ANSWER
 
 
-def test_nodes_that_were_asked_for_least_come_first() -> None:
+def test_a_node_that_reappears_is_not_settled() -> None:
+    removal = gone(answered(accepted=True), looks=2)
+    assert removal.nodes[0].phase is Phase.REMOVED
+    assert removal.observe(Listing((node(1),))).nodes[0].phase is Phase.LEAVING
+
+
+def test_a_node_that_leaves_after_it_had_failed_has_left() -> None:
+    failed = answered(refusal=Refusal("Odd", "no"))
+    phases = [gone(failed, looks).nodes[0].phase for looks in (0, 1, 2)]
+    assert phases == [Phase.FAILED, Phase.FAILED, Phase.ABSENT]
+
+
+def test_an_accepted_node_that_one_look_lacks_is_accepted_where_that_is_waited_for() -> None:
+    (stopped,) = gone(answered(accepted=True), looks=1).stop("time", WaitFor.ACCEPTED).nodes
+    assert stopped.phase is Phase.LEAVING
+
+
+def test_absence_has_to_be_seen_twice_in_a_row() -> None:
+    removal = Removal.of([node(1).instance_id], [])
+    once = gone(removal, looks=1)
+    assert not once.has_reached(WaitFor.REMOVED)
+    assert gone(once, looks=1).has_reached(WaitFor.REMOVED)
+    assert not gone(once.observe(Listing((node(1),))), looks=1).has_reached(WaitFor.REMOVED)
+
+
+def test_nodes_that_were_requested_least_come_first() -> None:
     shown = [node(number) for number in range(120)]
     removal = Removal.of((one.instance_id for one in shown), []).observe(Listing(tuple(shown)))
     first, _ = removal.requests()
     throttled = Refusal("Throttling", "")
     removal = removal.attempt_failed(first, throttled, may_have_been_requested=False)
-    again = removal.requests()
-    assert set(again[0].node_ids[:21]).isdisjoint(first.node_ids)
+    assert set(removal.requests()[0].node_ids[:21]).isdisjoint(first.node_ids)
 
 
 def test_stopping_names_what_had_been_accepted_and_what_had_not() -> None:
@@ -113,12 +117,3 @@ def test_stopping_names_what_had_been_accepted_and_what_had_not() -> None:
     codes = [requested.refusal.code for requested in stopped.nodes if requested.refusal]
     assert codes == [FailureCode.STILL_PRESENT, FailureCode.NO_ANSWER]
     assert stopped.has_reached(WaitFor.REMOVED)
-
-
-def test_an_accepted_node_that_one_look_lacks_is_accepted_where_that_is_waited_for() -> None:
-    shown = node(1)
-    removal = Removal.of([shown.instance_id], []).observe(Listing((shown,)))
-    (request,) = removal.requests()
-    removal = removal.answer(request, DeleteReply(frozenset({shown.instance_id})))
-    (stopped,) = removal.observe(Listing(())).stop("time", WaitFor.ACCEPTED).nodes
-    assert stopped.phase is Phase.LEAVING

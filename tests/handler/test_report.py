@@ -3,71 +3,32 @@
 import json
 import logging
 from dataclasses import replace
-from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hyperpod_node_removal_contract import Attribute, Outcome, PartialFailure
 from hyperpod_node_removal_handler import report
-from hyperpod_node_removal_handler.cluster import Node, Refusal
 from hyperpod_node_removal_handler.outcome import LogPlace, Result
-from hyperpod_node_removal_handler.removal import Removal
-from hyperpod_node_removal_handler.report import Report
-from hyperpod_node_removal_handler.request import Envelope, RemovalRequest
+from hyperpod_node_removal_handler.request import RemovalRequest
 from hyperpod_node_removal_handler.requested_node import Phase, RequestedNode
-from tests.handler.world import LOG, STACK_ID
-
-ENVELOPE = Envelope(
-    request_type="Create",
-    stack_id=STACK_ID,
-    request_id="0d4c4f8a-3f9b-4a7c-9a41-5a6f0f5d1e11",
-    logical_resource_id="Removal4F2A91C0",
-    response_url="https://example.com/",
-    physical_resource_id="hyperpod-node-removal/ml-stack/Removal4F2A91C0/6d1f0c2e",
+from tests.handler.results import (
+    ENVELOPE,
+    absent,
+    failed,
+    identifier,
+    leaving,
+    removed,
+    report_of,
+    result,
 )
-REPORT = RemovalRequest(cluster="ml-cluster", on_partial_failure=PartialFailure.REPORT)
-FAIL = RemovalRequest(cluster="ml-cluster")
-
-
-def identifier(number: int) -> str:
-    return f"i-{number:017x}"
-
-
-def removed(number: int) -> RequestedNode:
-    node = Node(identifier(number), "", "workers", "ShuttingDown")
-    return RequestedNode(
-        node_id=node.instance_id, phase=Phase.REMOVED, node=node, misses=2, accepted=node
-    )
-
-
-def absent(number: int) -> RequestedNode:
-    return RequestedNode(node_id=identifier(number), phase=Phase.ABSENT, misses=2)
-
-
-def failed(number: int, code: str = "NodeIdInUse", message: str = "in use") -> RequestedNode:
-    node = Node(identifier(number), "", "workers", "Running")
-    return RequestedNode(
-        node_id=node.instance_id,
-        phase=Phase.FAILED,
-        node=node,
-        refusal=Refusal(code, message),
-        attempts=3,
-    )
-
-
-def result(*nodes: RequestedNode, **more: Any) -> Result:
-    given = {"cluster_name": "ml-cluster", "elapsed": 63.0, "ended": 1e6, **more}
-    return Result(removal=Removal(nodes), **given)
-
-
-def of(*nodes: RequestedNode, request: RemovalRequest = FAIL, **more: Any) -> Report:
-    return report.of_result(result(*nodes, **more), request, LOG)
+from tests.handler.world import LOG
 
 
 def test_the_reason_begins_with_verdict_and_nodes_and_ends_with_the_log_stream() -> None:
     nodes = [removed(number) for number in range(5)]
-    told = of(*nodes, failed(5), failed(6, "InvalidNodeStatus"))
+    told = report_of(*nodes, failed(5), failed(6, "InvalidNodeStatus"))
     assert told.status == "FAILED"
     assert told.reason.startswith(
         "2 of 7 nodes not removed from ml-cluster (5 removed). NodeIdInUse: i-00000000000000005;"
@@ -80,7 +41,7 @@ def test_the_reason_begins_with_verdict_and_nodes_and_ends_with_the_log_stream()
 
 
 def test_a_reason_that_is_too_long_leaves_out_whole_ids_and_says_how_many() -> None:
-    told = of(*(failed(number) for number in range(99)))
+    told = report_of(*(failed(number) for number in range(99)))
     assert len(told.reason.encode()) <= 900
     ids = told.reason.split("NodeIdInUse: ")[1].split(".")[0].split(", ")
     *shown, rest = ids
@@ -90,7 +51,7 @@ def test_a_reason_that_is_too_long_leaves_out_whole_ids_and_says_how_many() -> N
 
 
 def test_no_code_is_crowded_out_by_another() -> None:
-    told = of(*(failed(number) for number in range(200)), failed(300, "InvalidNodeStatus"))
+    told = report_of(*(failed(number) for number in range(200)), failed(300, "InvalidNodeStatus"))
     assert f"InvalidNodeStatus: {identifier(300)}" in told.reason
 
 
@@ -126,8 +87,9 @@ def results(draw: st.DrawFn) -> Result:
 
 
 @settings(max_examples=60)
-@given(results(), st.sampled_from([FAIL, REPORT]), st.text(max_size=2000))
-def test_no_result_breaks_a_limit(given: Result, request: RemovalRequest, name: str) -> None:
+@given(results(), st.sampled_from(PartialFailure), st.text(max_size=2000))
+def test_no_result_breaks_a_limit(given: Result, policy: PartialFailure, name: str) -> None:
+    request = RemovalRequest(cluster="ml-cluster", on_partial_failure=policy)
     told = report.of_result(given, request, LogPlace("/aws/lambda/" + "g" * 500, "s" * 512))
     body = told.body(replace(ENVELOPE, logical_resource_id=name))
     assert len(told.reason.encode()) <= 900
@@ -147,15 +109,15 @@ def test_a_body_is_short_even_if_every_id_in_it_is_not() -> None:
         logical_resource_id="\N{COLLISION SYMBOL}" * 10_000,
         physical_resource_id=long,
     )
-    body = of(*(failed(number) for number in range(300))).body(envelope)
+    body = report_of(*(failed(number) for number in range(300))).body(envelope)
     assert len(body) <= 4096
     assert json.loads(body)["Status"] == "FAILED"
 
 
 def test_every_path_has_the_same_attributes() -> None:
     reports = [
-        of(removed(1)),
-        of(failed(1)),
+        report_of(removed(1)),
+        report_of(failed(1)),
         report.untouched(Outcome.DELETED, None, "deleted"),
         report.untouched(Outcome.EMPTY, "ml-cluster", "empty"),
         report.failure(["not", "text"], "bad", LOG),
@@ -166,7 +128,13 @@ def test_every_path_has_the_same_attributes() -> None:
 
 
 def test_attributes_of_a_partial_removal() -> None:
-    told = of(removed(1), absent(2), failed(3), request=REPORT, target_counts={"workers": 5})
+    told = report_of(
+        removed(1),
+        absent(2),
+        failed(3),
+        on_partial_failure=PartialFailure.REPORT,
+        target_counts={"workers": 5},
+    )
     assert told.status == "SUCCESS"
     assert told.data == {
         "Outcome": "PARTIAL",
@@ -188,13 +156,14 @@ def test_attributes_of_a_partial_removal() -> None:
     }
 
 
-def test_report_fails_all_the_same_if_every_node_failed() -> None:
-    assert of(failed(1), failed(2), request=REPORT).status == "FAILED"
-
-
-def test_nodes_that_were_absent_already_do_not_hide_that_the_rest_failed() -> None:
-    told = of(absent(1), failed(2), request=FAIL)
-    assert told.status == "FAILED"
+@pytest.mark.parametrize("policy", PartialFailure)
+@pytest.mark.parametrize("other", [failed(1), absent(1)], ids=["failed", "absent"])
+def test_a_removal_of_which_every_node_failed_that_was_there_fails(
+    policy: PartialFailure, other: RequestedNode
+) -> None:
+    is_partial = policy is PartialFailure.REPORT and other.phase is Phase.ABSENT
+    told = report_of(other, failed(2), on_partial_failure=policy)
+    assert told.status == ("SUCCESS" if is_partial else "FAILED")
 
 
 def test_lists_are_cut_at_whole_ids() -> None:
@@ -207,7 +176,7 @@ def test_lists_are_cut_at_whole_ids() -> None:
 
 def count_line(before: int | None, after: int, nodes: int = 3) -> tuple[int, str]:
     """Level and text of what is said about the counts of `workers`."""
-    told = of(
+    told = report_of(
         *(removed(number) for number in range(nodes)),
         target_counts={"workers": after},
         target_counts_before={} if before is None else {"workers": before},
@@ -231,24 +200,22 @@ def test_a_count_that_the_service_has_yet_to_lower_is_not_passed_off_as_the_new_
     assert "->" not in count_line(8, 6)[1], "one of three is still counted"
 
 
-def test_what_others_took_from_the_group_is_told_apart() -> None:
+def test_what_others_took_from_the_group_is_shown_apart() -> None:
     assert "InstanceCount 8 -> 4 (of these, 3 removed here)" in count_line(8, 4)[1]
 
 
 def test_nodes_that_are_accepted_and_still_leaving_are_out_of_the_count_already() -> None:
-    node = Node(identifier(1), "", "workers", "ShuttingDown")
-    leaving = RequestedNode(node_id=node.instance_id, phase=Phase.LEAVING, node=node, accepted=node)
-    told = of(leaving, target_counts={"workers": 7}, target_counts_before={"workers": 8})
+    told = report_of(leaving(1), target_counts={"workers": 7}, target_counts_before={"workers": 8})
     assert any("workers: InstanceCount 8 -> 7" in line.text for line in told.lines)
 
 
-def test_the_log_tells_what_went_well_then_the_failures_then_the_summary() -> None:
-    told = of(
+def test_the_log_shows_what_went_well_then_the_failures_then_the_summary() -> None:
+    told = report_of(
         failed(1),
         removed(2),
         absent(3),
         failed(4),
-        request=REPORT,
+        on_partial_failure=PartialFailure.REPORT,
         target_counts={"workers": 5},
         target_counts_before={"workers": 6},
     )

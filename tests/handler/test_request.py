@@ -88,9 +88,16 @@ def test_an_empty_parameter_is_an_empty_set(value: Any) -> None:
             {"NodeIds": [f"i-{number:08x}" for number in range(3001)]},
             "name 3001 nodes; allowed: 3000 in one resource",
         ),
+        ({"MinRemaining": "workers=4"}, "is not a map of names to numbers"),
+        ({"MinRemaining": {"wor_kers": "4"}}, "'wor_kers' is not the name of an instance group"),
+        ({"MinRemaining": {"workers": "some"}}, "'some' is not a whole number; allowed: 0 to 6758"),
+        ({"MaxRemovals": "6759"}, "'6759' is out of range; allowed: 0 to 6758 nodes"),
+        ({"MissingNodes": "IGNORE"}, "'IGNORE' is unknown; allowed: ACCEPT or FAIL"),
+        ({"DryRun": "perhaps"}, "'perhaps' is unknown; allowed: true or false"),
+        ({"ProtectedGroups": ["work*"]}, "'work*' is not the name of an instance group"),
     ],
 )
-def test_a_bad_value_is_named_with_what_is_allowed(
+def test_a_bad_value_is_shown_with_what_is_allowed(
     properties: dict[str, Any], sentence: str
 ) -> None:
     with pytest.raises(RequestError) as raised:

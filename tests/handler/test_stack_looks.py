@@ -4,27 +4,18 @@ from typing import Any
 
 import pytest
 
-from sandbox.hyperpod import Cluster, ServiceError
 from tests.aws_transport import Parameters
-from tests.handler.function import HOOK, Function
+from tests.handler.function import HOOK
 from tests.handler.world import World
-
-
-@pytest.fixture
-def cluster(world: World) -> Cluster:
-    return world.hp.create_cluster("ml-cluster", {"workers": 8})
-
 
 # One look, one request -----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("count", [1, 99, 100, 250])
-def test_the_stack_is_looked_at_immediately_before_each_request(
-    world: World, function: Function, count: int
-) -> None:
-    cluster = world.hp.create_cluster("ml-cluster", {"workers": count})
+def test_the_stack_is_looked_at_immediately_before_each_request(world: World, count: int) -> None:
+    world.make_cluster(count)
     world.hp.fail_next("BatchDeleteClusterNodes", status=503, times=3)
-    function.send("Create", NodeIds=[*cluster.node_ids("workers")])
+    world.send("Create", NodeIds=world.nodes)
     names = [name for name, _ in world.journal]
     deletes = [i for i, name in enumerate(names) if name == "BatchDeleteClusterNodes"]
     assert len(deletes) == -(-count // 99) + 3
@@ -42,39 +33,29 @@ def test_the_stack_is_looked_at_immediately_before_each_request(
         {"code": "PriorRequestNotComplete"},
     ],
 )
-def test_nothing_is_sent_again_to_a_stack_that_turned_back(
-    world: World, function: Function, cluster: Cluster, trouble: dict[str, Any]
-) -> None:
-    def turn_back(_: Parameters) -> None:
-        world.shows((0, "UPDATE_ROLLBACK_IN_PROGRESS"))
-
-    world.before("BatchDeleteClusterNodes", turn_back)
+def test_nothing_is_sent_again_after_a_rollback(world: World, trouble: dict[str, Any]) -> None:
+    rolled_back = (0, "UPDATE_ROLLBACK_IN_PROGRESS")
+    world.before("BatchDeleteClusterNodes", lambda _: world.shows(rolled_back))
     world.hp.fail_next("BatchDeleteClusterNodes", times=9, **trouble)
-    function.send("Create", NodeIds=[*cluster.node_ids("workers")[:2]])
+    world.send("Create", NodeIds=world.nodes[:2])
     assert world.deletes == 1
-    assert len(cluster.present) == 8
+    assert len(world.cluster.present) == 8
 
 
-def test_a_look_that_takes_until_the_deadline_is_followed_by_no_request(
-    world: World, function: Function, cluster: Cluster
-) -> None:
+def test_a_look_that_takes_until_the_deadline_is_followed_by_no_request(world: World) -> None:
     world.before("DescribeStacks", lambda _: world.clock.sleep(46 if world.hp.calls else 0))
-    answer = function.send("Create", NodeIds=[cluster.node_ids("workers")[0]], ServiceTimeout="60")
-    assert answer["Status"] == "FAILED"
+    world.fails("Create", NodeIds=world.nodes[:1], ServiceTimeout="60")
     assert world.deletes == 0
 
 
-def test_a_look_during_which_the_reply_was_sent_is_followed_by_no_request(
-    world: World, function: Function, cluster: Cluster
-) -> None:
+def test_a_look_during_which_the_reply_was_sent_is_followed_by_no_request(world: World) -> None:
     def reply(_: Parameters) -> None:
         if world.hp.calls["ListClusterNodes"]:
             for timer in world.clock.timers:
                 timer.action()
 
     world.before("DescribeStacks", reply)
-    answer = function.send("Create", NodeIds=[cluster.node_ids("workers")[0]])
-    assert answer["Status"] == "FAILED"
+    world.fails("Create", NodeIds=world.nodes[:1])
     assert world.deletes == 0
 
 
@@ -86,48 +67,32 @@ def longest_gap(times: list[float], end: float) -> float:
 
 
 @pytest.mark.parametrize("waiting", ["nodes", "busy nodes", "busy cluster", "outage", "settling"])
-def test_whatever_is_waited_for_the_stack_is_looked_at_every_30_s(
-    world: World, function: Function, waiting: str
-) -> None:
-    cluster = world.hp.create_cluster(
-        "ml-cluster",
-        {"workers": 8},
+def test_the_stack_is_looked_at_every_30_s_during_any_wait(world: World, waiting: str) -> None:
+    cluster = world.make_cluster(
+        8,
         shutdown_seconds=400 if waiting == "nodes" else 20,
         busy_after_leaving=300 if waiting == "settling" else 0,
     )
-    node, *_ = cluster.node_ids("workers")
-    now = world.clock.now()
+    node, now = world.nodes[0], world.clock.now()
     match waiting:
         case "busy nodes":
             cluster.refuse(node, until=now + 400)
         case "busy cluster":
             cluster.set_status("Updating", until=now + 400)
         case "outage":
-            error = ServiceError("InternalFailure", status=500)
-
-            def fail(_: Parameters) -> None:
-                if world.deletes and world.clock.now() < now + 400:
-                    raise error
-
-            world.before("ListClusterNodes", fail)
-    assert function.send("Create", NodeIds=[node])["Status"] == "SUCCESS"
+            fail = lambda *_: world.fail_for(400, "ListClusterNodes", status=500)  # noqa: E731
+            world.after("BatchDeleteClusterNodes", fail)
+    world.succeeds("Create", NodeIds=[node])
     assert world.clock.now() > now + 300
     assert longest_gap(world.times("DescribeStacks"), world.clock.now()) <= 30.001
 
 
 @pytest.mark.parametrize("status", ["UPDATE_ROLLBACK_IN_PROGRESS", "UPDATE_COMPLETE"])
-def test_a_stack_that_turns_while_the_hook_waits_is_noticed_whatever_follows(
-    world: World, function: Function, cluster: Cluster, status: str
-) -> None:
-    def hook(_: object) -> dict[str, str]:
-        world.clock.sleep(400)
-        return {"Decision": "PROCEED"}
-
-    function.aws_lambda.hook = hook
+def test_a_stack_that_turns_during_the_hook_is_noticed(world: World, status: str) -> None:
+    world.set_hook(seconds=400)
     # For a minute only: then the next deployment goes forward.
     world.shows((0, "UPDATE_IN_PROGRESS"), (100, status), (160, "UPDATE_IN_PROGRESS"))
-    node = cluster.node_ids("workers")[0]
-    answer = function.send("Create", NodeIds=[node], BeforeRemoval=HOOK)
+    answer = world.send("Create", NodeIds=world.nodes[:1], BeforeRemoval=HOOK)
     assert world.deletes == 0
     assert answer["Data"]["RemovedCount"] == "0"
     until = world.journal[0][1] + 100

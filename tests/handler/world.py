@@ -1,5 +1,6 @@
-"""The function's surroundings under a test's control: time, a cluster, a stack."""
+"""The function, and the AWS around it under a test's control: time, a cluster, a stack."""
 
+import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
@@ -7,7 +8,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from hyperpod_node_removal_handler import aws, report
+import pytest
+
+from hyperpod_node_removal_contract import Attribute
+from hyperpod_node_removal_handler import aws, index, report
 from hyperpod_node_removal_handler.cluster import Cluster
 from hyperpod_node_removal_handler.handover import Continuation
 from hyperpod_node_removal_handler.outcome import LogPlace, Result
@@ -15,16 +19,19 @@ from hyperpod_node_removal_handler.reconciler import Reconciler
 from hyperpod_node_removal_handler.removal import Removal
 from hyperpod_node_removal_handler.report import Report
 from hyperpod_node_removal_handler.request import RemovalRequest
-from hyperpod_node_removal_handler.requested_node import Phase
 from hyperpod_node_removal_handler.stack import Stack, StackWatch
 from hyperpod_node_removal_handler.timing import Deadlines
+from sandbox.hyperpod import Cluster as ClusterModel
 from sandbox.hyperpod import HyperPod, ServiceError
 from tests.aws_transport import Answer, Parameters, Sent, Service, answered_by
+from tests.handler.endpoint import Endpoint
+from tests.handler.function import PROCEED, Context, EventBus, Lambda
 
 STACK_ID = (
     "arn:aws:cloudformation:us-east-1:123456789012:stack/ml-stack/"
     "6d1f0c2e-9a56-11ef-8d2b-0e1c5f5a7b11"
 )
+PHYSICAL_ID = "hyperpod-node-removal/ml-stack/Removal4F2A91C0/6d1f0c2e"
 LOG = LogPlace("/aws/lambda/removal", "2026/11/23/[$LATEST]4f2a91c0")
 
 
@@ -33,7 +40,7 @@ class VirtualTimer:
     """Goes off once somebody sleeps until then, or when a test says so."""
 
     time: float
-    action: Callable[[], None]
+    action: Callable[[], object]
     is_canceled: bool = False
 
     def cancel(self) -> None:
@@ -59,7 +66,7 @@ class VirtualClock:
             timer.action()
         self.time = max(self.time, until)
 
-    def timer(self, seconds: float, action: Callable[[], None]) -> VirtualTimer:
+    def timer(self, seconds: float, action: Callable[[], object]) -> VirtualTimer:
         self._timers.append(VirtualTimer(self.time + max(0.0, seconds), action))
         return self._timers[-1]
 
@@ -79,7 +86,7 @@ class Shown:
     ids: Mapping[str, str] = field(default_factory=dict)
     """`LastOperations`: an OperationId by OperationType."""
     updated_at: float | None = None
-    """`LastUpdatedTime`, in seconds of the clock. None: it is not told."""
+    """`LastUpdatedTime`, in seconds of the clock. None: it is not shown."""
 
     def answer(self, stack_id: str) -> Answer:
         if not self.status:
@@ -119,21 +126,59 @@ class CloudFormation:
 
 @dataclass
 class World:
-    """AWS with one stack and a model of HyperPod, on a virtual clock."""
+    """The function in an AWS with one stack and a model of HyperPod, on a virtual clock."""
 
     clock: VirtualClock = field(default_factory=VirtualClock)
     cloudformation: CloudFormation = field(default_factory=CloudFormation)
+    aws_lambda: Lambda = field(default_factory=Lambda)
+    event_bus: EventBus = field(default_factory=EventBus)
     hp: HyperPod = field(init=False)
+    endpoint: Endpoint = field(init=False)
+    """Where responses go. Set, like the log, by the fixture `world`."""
+    log: pytest.LogCaptureFixture = field(init=False)
 
     def __post_init__(self) -> None:
         self.hp = HyperPod(clock=self.clock.now, sleep=self.clock.sleep)
         self.journal: list[tuple[str, float]] = []
         """Every request, with its time."""
-        self.services: dict[str, Service] = {"DescribeStacks": self.cloudformation.answer}
+        self.services: dict[str, Service] = {
+            "DescribeStacks": self.cloudformation.answer,
+            "Invoke": self.aws_lambda.answer,
+            "PutEvents": self.event_bus.answer,
+        }
         """Who answers an operation, if it is not the model of HyperPod."""
+        self.invocations = 0
+        self._cluster: ClusterModel | None = None
         self._before: defaultdict[str, list[Callable[[Parameters], object]]] = defaultdict(list)
         self._after: defaultdict[str, list[Callable[[Parameters, Answer], object]]]
         self._after = defaultdict(list)
+
+    # The cluster
+
+    def make_cluster(self, groups: int | dict[str, int], *args: Any, **more: Any) -> ClusterModel:
+        """Make `ml-cluster` with these groups, or with so many nodes in the group `workers`."""
+        counts = groups if isinstance(groups, dict) else {"workers": groups}
+        if self._cluster:
+            self._cluster.delete()
+        self._cluster = self.hp.create_cluster("ml-cluster", counts, *args, **more)
+        return self._cluster
+
+    @property
+    def cluster(self) -> ClusterModel:
+        """The cluster of this test: the one it made, or one of 8 workers."""
+        return self._cluster or self.make_cluster(8)
+
+    @property
+    def nodes(self) -> list[str]:
+        """The instance ids of the workers that are listed."""
+        return list(self.cluster.node_ids("workers"))
+
+    @property
+    def logical_ids(self) -> list[str]:
+        """The logical ids of the workers that are listed."""
+        return list(self.cluster.logical_ids("workers"))
+
+    # What is sent, and what answers it
 
     def before(self, operation: str, action: Callable[[Parameters], object]) -> None:
         """Do something at each request, before it is answered. What is raised is the answer."""
@@ -142,6 +187,13 @@ class World:
     def after(self, operation: str, action: Callable[[Parameters, Answer], object]) -> None:
         """Do something once each request was carried out. It may change the answer."""
         self._after[operation].append(action)
+
+    def fail_for(
+        self, seconds: float, operation: str, code: str | None = None, *, status: int = 400
+    ) -> None:
+        """Fail each request of an operation of HyperPod for so many seconds from now."""
+        until = self.clock.now() + seconds
+        self.hp.fail_while(operation, lambda _: self.clock.now() < until, code, status=status)
 
     def reached(self) -> AbstractContextManager[None]:
         """What the SDK sends reaches this world."""
@@ -158,9 +210,26 @@ class World:
 
         self.cloudformation.show = show
 
+    def hide_host_names(self) -> None:
+        """Leave the host names out of listings.
+
+        A public AWS text says that only DescribeClusterNode has them.
+        """
+
+        def edit(_: Parameters, answer: Answer) -> None:
+            for summary in answer["ClusterNodeSummaries"]:
+                summary.pop("PrivateDnsHostname", None)
+
+        self.after("ListClusterNodes", edit)
+
     def times(self, operation: str) -> list[float]:
         """When requests of this operation were sent."""
         return [time for name, time in self.journal if name == operation]
+
+    @property
+    def request_times(self) -> list[float]:
+        """When removals were requested."""
+        return self.times("BatchDeleteClusterNodes")
 
     def _answer(self, sent: Sent) -> Answer:
         self.journal.append((sent.operation, self.clock.now()))
@@ -173,6 +242,108 @@ class World:
         for edit in self._after[sent.operation]:
             edit(sent.parameters, answer)
         return answer
+
+    # The function
+
+    def event(self, request_type: str, properties: Any, **more: Any) -> dict[str, Any]:
+        return {
+            "RequestType": request_type,
+            "StackId": STACK_ID,
+            "RequestId": "0d4c4f8a-3f9b-4a7c-9a41-5a6f0f5d1e11",
+            "LogicalResourceId": "Removal4F2A91C0",
+            "ResourceType": "Custom::HyperPodNodeRemoval",
+            "ResponseURL": self.endpoint.url,
+            "ResourceProperties": properties,
+            **({} if request_type == "Create" else {"PhysicalResourceId": PHYSICAL_ID}),
+            **more,
+        }
+
+    def send(
+        self,
+        request_type: str,
+        *,
+        seconds: Any = 900.0,
+        query: Any = "",
+        old: Any = None,
+        **properties: Any,
+    ) -> Any:
+        """Return the reply to one request about `ml-cluster`.
+
+        Args:
+            seconds: how long each invocation may take.
+            query: what the ResponseURL ends with.
+            old: the properties that an Update changes.
+        """
+        named = {"ClusterName": "ml-cluster"}
+        more = {} if old is None else {"OldResourceProperties": named | old}
+        url = self.endpoint.url + query
+        event = self.event(request_type, named | properties, ResponseURL=url, **more)
+        return self.reply_to(event, seconds)
+
+    def succeeds(self, request_type: str, **more: Any) -> dict[str, str]:
+        """Return the attributes of a request that must succeed. Arguments as for `send`."""
+        answer = self.send(request_type, **more)
+        assert answer["Status"] == "SUCCESS", answer["Reason"]
+        data: dict[str, str] = answer["Data"]
+        return data
+
+    def fails(self, request_type: str, **more: Any) -> str:
+        """Return the Reason of a request that must fail. Arguments as for `send`."""
+        answer = self.send(request_type, **more)
+        assert answer["Status"] == "FAILED"
+        return str(answer["Reason"])
+
+    def reply_to(self, event: Any, seconds: float = 900.0) -> Any:
+        """Return the one reply to an event, however many invocations it takes."""
+        before = len(self.endpoint.requests)
+        self.run(event, seconds)
+        (request,) = self.endpoint.requests[before:]
+        answer = json.loads(request[2])
+        assert answer["PhysicalResourceId"] == PHYSICAL_ID
+        assert set(answer["Data"]) == set(Attribute)
+        return answer
+
+    def run(self, event: Any, seconds: float = 900.0) -> None:
+        """Run one invocation and all that it leads to, each of so many seconds."""
+        self.aws_lambda.queue.append(json.dumps(event).encode())
+        while self.aws_lambda.queue:
+            self.invocations += 1
+            end = self.clock.now() + seconds
+            index.handler(json.loads(self.aws_lambda.queue.pop(0)), Context(seconds))
+            assert self.clock.now() <= end, "the invocation would have timed out"
+
+    def set_hook(
+        self,
+        answer: Any = PROCEED,
+        *,
+        seconds: float = 0.0,
+        meanwhile: Callable[[], object] = lambda: None,
+    ) -> None:
+        """Let the hook return an answer after so many seconds, in which something happens."""
+
+        def hook(_: object) -> Any:
+            self.clock.sleep(seconds)
+            meanwhile()
+            return answer
+
+        self.aws_lambda.hook = hook
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """What the hook was asked, each time."""
+        return self.aws_lambda.asked
+
+    @property
+    def released(self) -> list[str]:
+        """The instance ids that the hook was notified of as released."""
+        return [node["NodeId"] for event in self.aws_lambda.released for node in event["Nodes"]]
+
+    @property
+    def calls(self) -> int:
+        """Calls to HyperPod and CloudFormation."""
+        return self.hp.calls.total() + self.cloudformation.calls
+
+    # A removal without a request of CloudFormation
 
     def reconciler(
         self,
@@ -225,15 +396,3 @@ class World:
     @property
     def deletes(self) -> int:
         return self.hp.calls["BatchDeleteClusterNodes"]
-
-
-def names(result: Result, phase: Phase) -> set[str]:
-    return {node.name for node in result.removal.nodes if node.phase is phase}
-
-
-def codes(result: Result) -> dict[str, str]:
-    return {
-        node.name: str(node.refusal.code)
-        for node in result.removal.nodes
-        if node.phase is Phase.FAILED and node.refusal
-    }

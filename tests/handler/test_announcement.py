@@ -1,4 +1,4 @@
-"""The event of a finished removal: what it tells, when it is sent, and that it never hurts."""
+"""The event of a finished removal: what it says, when it is sent, and that it never hurts."""
 
 import json
 from dataclasses import replace
@@ -9,36 +9,30 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hyperpod_node_removal_contract import MAX_NODES, Outcome
-from hyperpod_node_removal_contract.telemetry import EVENT_BUS_VARIABLE, EVENT_DETAIL_MAX_BYTES
-from hyperpod_node_removal_handler import announcement, report
+from hyperpod_node_removal_contract.telemetry import (
+    EVENT_BUS_VARIABLE,
+    EVENT_DETAIL_MAX_BYTES,
+    METRICS_VARIABLE,
+)
+from hyperpod_node_removal_handler import announcement
 from hyperpod_node_removal_handler.cluster import Node
 from hyperpod_node_removal_handler.report import Report
-from hyperpod_node_removal_handler.request import RemovalRequest
 from hyperpod_node_removal_handler.requested_node import Phase, RequestedNode
 from hyperpod_node_removal_handler.timing import EVENT_RETRY
 from sandbox.hyperpod import Cluster, ServiceError
+from tests.handler.embedded_metrics import logged_metrics
 from tests.handler.event_schema import SCHEMA, checked
-from tests.handler.function import Function
-from tests.handler.test_metrics import REQUESTS
-from tests.handler.test_report import ENVELOPE, absent, failed, removed, result
-from tests.handler.world import LOG, STACK_ID, World
+from tests.handler.results import ENVELOPE, absent, failed, leaving, removed, report_of
+from tests.handler.world import STACK_ID, World
 
 BUS = "arn:aws:events:us-east-1:123456789012:event-bus/operations"
+NODE = "i-0123456789abcdef0"
 
 
 @pytest.fixture(autouse=True)
 def _on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(EVENT_BUS_VARIABLE, BUS)
-
-
-@pytest.fixture
-def cluster(world: World) -> Cluster:
-    return world.hp.create_cluster("ml-cluster", {"workers": 8})
-
-
-def told_of(*nodes: RequestedNode, **more: Any) -> dict[str, Any]:
-    told = report.of_result(result(*nodes, **more), RemovalRequest(cluster="ml-cluster"), LOG)
-    return checked(detail_of(told))
+    monkeypatch.setenv(METRICS_VARIABLE, "true")
 
 
 def detail_of(told: Report) -> str:
@@ -46,8 +40,8 @@ def detail_of(told: Report) -> str:
     return announcement.detail(told.summary, ENVELOPE)
 
 
-def leaving(number: int) -> RequestedNode:
-    return replace(removed(number), phase=Phase.LEAVING, misses=0)
+def detail_for(*nodes: RequestedNode, **more: Any) -> dict[str, Any]:
+    return checked(detail_of(report_of(*nodes, **more)))
 
 
 def named(name: str) -> RequestedNode:
@@ -55,12 +49,12 @@ def named(name: str) -> RequestedNode:
     return RequestedNode(logical_id=name, phase=Phase.REMOVED, node=accepted, accepted=accepted)
 
 
-# What it tells -------------------------------------------------------------------------------
+# What it says --------------------------------------------------------------------------------
 
 
-def test_it_tells_of_each_node_and_where_to_look() -> None:
+def test_it_names_each_node_and_where_to_look() -> None:
     nodes = (removed(0), leaving(1), absent(2), failed(3), failed(4, "ControllerNode", "no"))
-    told = told_of(*nodes, target_counts={"workers": 6})
+    told = detail_for(*nodes, target_counts={"workers": 6})
     assert told == {
         "Version": "1",
         "StackId": STACK_ID,
@@ -83,18 +77,11 @@ def test_it_tells_of_each_node_and_where_to_look() -> None:
         "AcceptedNodes": ["i-00000000000000001"],
         "AlreadyAbsentNodes": ["i-00000000000000002"],
         "Failures": [
-            {
-                "Code": "NodeIdInUse",
-                "Count": 1,
-                "Message": "in use",
-                "Nodes": ["i-00000000000000003"],
-            },
-            {
-                "Code": "ControllerNode",
-                "Count": 1,
-                "Message": "no",
-                "Nodes": ["i-00000000000000004"],
-            },
+            {"Code": code, "Count": 1, "Message": message, "Nodes": [node]}
+            for code, message, node in [
+                ("NodeIdInUse", "in use", "i-00000000000000003"),
+                ("ControllerNode", "no", "i-00000000000000004"),
+            ]
         ],
         "InstanceGroupTargetCounts": {"workers": 6},
         "LogGroup": "/aws/lambda/removal",
@@ -103,14 +90,14 @@ def test_it_tells_of_each_node_and_where_to_look() -> None:
 
 
 def test_three_thousand_instances_fit() -> None:
-    told = told_of(*(failed(number) for number in range(MAX_NODES)))
+    told = detail_for(*(failed(number) for number in range(MAX_NODES)))
     assert told["OmittedCount"] == 0
     assert len(told["Failures"][0]["Nodes"]) == MAX_NODES
 
 
 def test_what_does_not_fit_is_counted_and_failures_come_first() -> None:
     gone = [named(f"{'long' * 30}-{number}") for number in range(MAX_NODES - 1)]
-    told = told_of(*gone, failed(1))
+    told = detail_for(*gone, failed(1))
     assert 0 < told["OmittedCount"] < MAX_NODES
     assert told["Failures"][0]["Nodes"] == ["i-00000000000000001"]
     assert told["RemovedNodes"] == [node.name for node in gone[: len(told["RemovedNodes"])]]
@@ -124,11 +111,7 @@ def test_hostile_texts_do_not_make_it_too_large() -> None:
     nodes = [failed(number, f"{number}{LONG}", LONG) for number in range(MAX_NODES)]
     envelope = replace(ENVELOPE, stack_id=LONG, request_id=LONG, logical_resource_id=LONG)
     counts = {f"{number}{LONG}": number for number in range(1000)}
-    told = report.of_result(
-        result(*nodes, target_counts=counts, cluster_name=LONG),
-        RemovalRequest(cluster="ml-cluster"),
-        LOG,
-    )
+    told = report_of(*nodes, target_counts=counts, cluster_name=LONG)
     assert told.summary
     text = announcement.detail(told.summary, envelope)
     assert len(text) <= EVENT_DETAIL_MAX_BYTES
@@ -155,11 +138,7 @@ NODES = st.lists(
 def test_it_is_sound_and_never_too_large(
     nodes: list[RequestedNode], times: int, counts: dict[str, int], name: str
 ) -> None:
-    told = report.of_result(
-        result(*nodes * times, target_counts=counts, cluster_name=name * 9),
-        RemovalRequest(cluster="ml-cluster"),
-        LOG,
-    )
+    told = report_of(*nodes * times, target_counts=counts, cluster_name=name * 9)
     text = detail_of(told)
     checked(text)
     assert len(text.encode("ascii")) <= EVENT_DETAIL_MAX_BYTES
@@ -173,13 +152,13 @@ def test_the_schema_has_every_outcome_but_those_that_remove_nothing_by_design() 
 # When it is sent -----------------------------------------------------------------------------
 
 
-def test_one_event_follows_the_reply(function: Function, cluster: Cluster) -> None:
-    bad, good, *_ = cluster.node_ids("workers")
-    cluster.refuse(bad)
+def test_one_event_and_one_count_follow_the_reply(world: World) -> None:
+    bad, good, *_ = world.nodes
+    world.cluster.refuse(bad)
     replies: list[int] = []
-    function.event_bus.on_call = lambda: replies.append(len(function.endpoint.requests))
-    function.send("Create", NodeIds=[bad, good], RetryFor="0")
-    (entry,) = function.event_bus.entries
+    world.event_bus.on_call = lambda: replies.append(len(world.endpoint.requests))
+    world.send("Create", NodeIds=[bad, good], RetryFor="0")
+    (entry,) = world.event_bus.entries
     assert replies == [1], "the reply came first"
     detail = checked(entry.pop("Detail"))
     assert entry == {
@@ -190,49 +169,62 @@ def test_one_event_follows_the_reply(function: Function, cluster: Cluster) -> No
     }
     assert (detail["Outcome"], detail["Status"]) == ("PARTIAL", "FAILED")
     assert detail["RemovedNodes"] == [good]
+    assert "s3cret" in world.endpoint.url
+    assert "s3cret" not in json.dumps([entry, detail])
+    assert "127.0.0.1" not in json.dumps([entry, detail])
+    metrics = logged_metrics(world.log.records)
+    assert metrics.pop(("Duration", "")) > 0
+    assert metrics == {
+        ("RemovedNodes", ""): 1,
+        ("FailedNodes", ""): 1,
+        ("AlreadyAbsentNodes", ""): 0,
+        ("FailedNodes", "NodeIdInUse"): 1,
+    }
 
 
-def test_it_holds_no_secret(function: Function, cluster: Cluster) -> None:
-    function.send("Create", NodeIds=list(cluster.node_ids("workers")[:2]))
-    (entry,) = function.event_bus.entries
-    assert "s3cret" in function.endpoint.url
-    assert "s3cret" not in json.dumps(entry)
-    assert "127.0.0.1" not in json.dumps(entry)
-
-
-def test_a_removal_over_several_invocations_sends_one(function: Function, world: World) -> None:
-    cluster = world.hp.create_cluster("ml-cluster", {"workers": 2}, shutdown_seconds=1000)
-    function.send("Create", NodeIds=list(cluster.node_ids("workers")))
-    assert function.links > 1
-    (entry,) = function.event_bus.entries
+def test_a_removal_over_several_invocations_is_announced_and_counted_once(world: World) -> None:
+    world.make_cluster(2, shutdown_seconds=1000)
+    world.send("Create", NodeIds=world.nodes)
+    assert world.invocations > 1
+    (entry,) = world.event_bus.entries
     assert checked(entry["Detail"])["DurationSeconds"] == pytest.approx(1000, abs=60)
+    assert sum("_aws" in vars(record) for record in world.log.records) == 1
+    duration = logged_metrics(world.log.records)["Duration", ""]
+    assert duration == pytest.approx(1000, abs=60)
 
 
-def test_a_cluster_that_does_not_exist_is_told(function: Function) -> None:
-    function.send("Create", NodeIds=["i-0123456789abcdef0"])
-    (entry,) = function.event_bus.entries
+def test_a_cluster_that_does_not_exist_is_announced(world: World) -> None:
+    world.send("Create", NodeIds=[NODE])
+    (entry,) = world.event_bus.entries
     detail = checked(entry["Detail"])
     assert detail["Outcome"] == "FAILED"
     assert "was not found" in detail["Summary"]
 
 
-@pytest.mark.parametrize("name", REQUESTS)
-def test_what_removes_nothing_by_design_sends_nothing(
-    function: Function, cluster: Cluster, name: str
+@pytest.mark.parametrize(
+    ("request_type", "properties", "status"),
+    [
+        ("Delete", {"NodeIds": [NODE]}, "UPDATE_IN_PROGRESS"),
+        ("Create", {"NodeIds": ""}, "UPDATE_IN_PROGRESS"),
+        ("Create", {"NodeIds": "i-1"}, "UPDATE_IN_PROGRESS"),
+        ("Create", {"NodeIds": [NODE], "DryRun": "true"}, "UPDATE_IN_PROGRESS"),
+        ("Update", {"NodeIds": [NODE]}, "UPDATE_ROLLBACK_IN_PROGRESS"),
+    ],
+    ids=["delete", "empty set", "bad property", "dry run", "rollback"],
+)
+def test_what_removes_nothing_by_design_has_no_event_and_no_metrics(
+    world: World, cluster: Cluster, request_type: str, properties: dict[str, Any], status: str
 ) -> None:
-    if name == "rollback":
-        function.world.cloudformation.statuses = ["UPDATE_ROLLBACK_IN_PROGRESS"]
-    request_type, properties = REQUESTS[name]
-    function.send(request_type, **properties)
-    assert not function.event_bus.entries
+    world.cloudformation.statuses = [status]
+    world.send(request_type, **properties)
+    assert not world.event_bus.entries
+    assert not logged_metrics(world.log.records)
 
 
-def test_nothing_is_sent_without_a_bus(
-    function: Function, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nothing_is_sent_without_a_bus(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(EVENT_BUS_VARIABLE, "")
-    function.send("Create", NodeIds=list(cluster.node_ids("workers")[:2]))
-    assert not function.event_bus.entries
+    world.send("Create", NodeIds=world.nodes[:2])
+    assert not world.event_bus.entries
 
 
 # That it never hurts -------------------------------------------------------------------------
@@ -248,12 +240,10 @@ PASSING = [
 
 
 @pytest.mark.parametrize("error", PASSING, ids=str)
-def test_what_may_pass_is_tried_again(
-    function: Function, cluster: Cluster, error: Exception | dict[str, Any]
-) -> None:
-    function.event_bus.errors = [error]
-    function.send("Create", NodeIds=list(cluster.node_ids("workers")[:2]))
-    assert len(function.event_bus.entries) == 1
+def test_what_may_pass_is_retried(world: World, error: Exception | dict[str, Any]) -> None:
+    world.event_bus.errors = [error]
+    world.send("Create", NodeIds=world.nodes[:2])
+    assert len(world.event_bus.entries) == 1
 
 
 LASTING: list[Exception | dict[str, Any]] = [
@@ -267,17 +257,12 @@ LASTING: list[Exception | dict[str, Any]] = [
 
 @pytest.mark.parametrize("error", LASTING, ids=str)
 def test_an_event_that_is_lost_is_logged_and_nothing_else(
-    function: Function,
-    cluster: Cluster,
-    error: Exception | dict[str, Any],
-    caplog: pytest.LogCaptureFixture,
+    world: World, error: Exception | dict[str, Any]
 ) -> None:
-    function.event_bus.errors = [error] * 1000
-    nodes = cluster.node_ids("workers")[:2]
+    world.event_bus.errors = [error] * 1000
     replied_at: list[float] = []
-    function.endpoint.on_request = lambda: replied_at.append(function.world.clock.now())
-    answer = function.send("Create", NodeIds=list(nodes))
-    assert answer["Status"] == "SUCCESS"
-    assert function.world.clock.now() - replied_at[0] <= EVENT_RETRY
-    assert f"not sent to {BUS}" in caplog.text
-    assert "\x1b" not in caplog.text
+    world.endpoint.on_request = lambda: replied_at.append(world.clock.now())
+    world.succeeds("Create", NodeIds=world.nodes[:2])
+    assert world.clock.now() - replied_at[0] <= EVENT_RETRY
+    assert f"not sent to {BUS}" in world.log.text
+    assert "\x1b" not in world.log.text
