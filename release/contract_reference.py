@@ -29,10 +29,6 @@ _NOT_ALLOWED: Final = ({"workers": "?"}, "?", "?" * (contract.RETRY_TOKEN_MAX + 
 """Values one of which each property refuses with what it allows."""
 _ALLOWED: Final = "allowed: "
 _PLACE: Final = re.compile(r"(<!-- table: ([a-z]+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
-_PLUMBING: Final = frozenset(
-    {"attach", "function_role", "made_for", "place", "require_metrics", "run_before"}
-)
-"""Methods that constructs call on each other: no promise to a user."""
 
 
 def updated(markdown: str) -> str:
@@ -139,7 +135,7 @@ def _classes() -> Iterable[str]:
 
 def _methods(kind: type) -> Iterable[Sequence[str]]:
     """The public methods and properties of this package; attributes have a table of their own."""
-    told = _PLUMBING | {attribute.name.lower() for attribute in Attribute}
+    told = {attribute.name.lower() for attribute in Attribute}
     own = [base for base in kind.__mro__ if base.__module__.startswith("hyperpod_node_removal")]
     for name in dict.fromkeys(name for base in own for name in vars(base)):
         if name.startswith("_") or name in told:

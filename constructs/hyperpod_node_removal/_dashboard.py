@@ -8,7 +8,7 @@ from aws_cdk import Duration
 from constructs import Construct
 
 import hyperpod_node_removal_contract as contract
-from hyperpod_node_removal._provider_interface import INodeRemovalProvider
+from hyperpod_node_removal._provider_interface import INodeRemovalProvider, ProviderParts
 from hyperpod_node_removal._validation import check_text, construct_path
 from hyperpod_node_removal_contract.telemetry import METRIC_NAMESPACE, Dimension, Metric
 
@@ -52,7 +52,7 @@ class NodeRemovalDashboard(Construct):
         if cluster is not None:
             path = construct_path(scope, construct_id)
             check_text(path, "cluster", cluster, contract.validate_cluster_name)
-        provider.require_metrics()
+        ProviderParts.of(provider).require_metrics()
         super().__init__(scope, construct_id)
         where = "" if cluster is None else f' {Dimension.CLUSTER_NAME}="{cluster}"'
         self._dashboard = cloudwatch.Dashboard(

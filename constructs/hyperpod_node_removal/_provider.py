@@ -24,7 +24,11 @@ from hyperpod_node_removal._function import (
 )
 from hyperpod_node_removal._function_role import FunctionRole
 from hyperpod_node_removal._metrics import metric_variables
-from hyperpod_node_removal._provider_interface import INodeRemovalProvider, ProviderElsewhere
+from hyperpod_node_removal._provider_interface import (
+    INodeRemovalProvider,
+    ProviderElsewhere,
+    ProviderParts,
+)
 from hyperpod_node_removal._provider_options import (
     check_log_group,
     check_network,
@@ -144,28 +148,27 @@ class NodeRemovalProvider(INodeRemovalProvider):
         if code is None:
             code = lambda_.Code.from_asset(str(staged_code()))
         super().__init__(scope, construct_id, metrics=metrics, event_bus=event_bus)
-        self._made_for: str | None = None
         self._log_group = log_group or new_log_group(self, log_retention, encryption_key)
         statements = function_statements(
             self._log_group,
             in_vpc=vpc is not None,
             traced=tracing not in {None, lambda_.Tracing.DISABLED},
         )
-        self._permissions = self._function_role = FunctionRole(
+        self._parts.role = self._role = FunctionRole(
             self,
             role or new_role(self, statements, permissions_boundary),
             is_given=role is not None,
         )
         before = [] if role is None else [self._policy("FunctionPermissions", *statements.values())]
         if len(statements) > 1:
-            holder = before[0] if before else self._permissions.role.node.default_child
+            holder = before[0] if before else self._role.role.node.default_child
             acknowledge_any_resource(holder)
         self._function = new_function(
             self,
             code=code,
             environment={**metric_variables(metrics), **event_variables(event_bus)},
             environment_encryption=encryption_key,
-            role=self._permissions.role,
+            role=self._role.role,
             vpc=vpc,
             vpc_subnets=vpc_subnets,
             security_groups=list(security_groups) or None,
@@ -179,7 +182,7 @@ class NodeRemovalProvider(INodeRemovalProvider):
         # CloudFormation invokes asynchronously. By default Lambda would run a request that crashed
         # twice more, and keep one that is throttled for six hours: it would remove nodes long after
         # CloudFormation has given up. Dropped within the shortest patience there is, none does.
-        self._invocation = lambda_.EventInvokeConfig(
+        invocation = lambda_.EventInvokeConfig(
             self,
             "Invocation",
             function=self._function,
@@ -192,11 +195,12 @@ class NodeRemovalProvider(INodeRemovalProvider):
         own = [self._policy("SelfInvocation", function_statement(self._function.function_arn))]
         if event_bus is not None:
             own.append(self._policy("FinishedEvents", event_bus_statement(event_bus.event_bus_arn)))
-        self._own_policies = (*before, *own)
+        self._parts.needed = [invocation, *before, *own]
         self._elsewhere: iam.Policy | None = None
         self._stacks_elsewhere: set[str] = set()
-        use = ProviderUse(self, reserved_concurrent_executions, self._stacks_elsewhere)
-        self.node.add_validation(use)
+        self.node.add_validation(
+            ProviderUse(self, self._parts, reserved_concurrent_executions, self._stacks_elsewhere)
+        )
 
     @classmethod
     def from_service_token(
@@ -248,7 +252,7 @@ class NodeRemovalProvider(INodeRemovalProvider):
         found = stack.node.try_find_child(cls.DEFAULT_ID)
         if found is None:
             made = cls(stack)
-            made._made_for = scope.node.path
+            ProviderParts.of(made).made_for = scope.node.path
             return made
         if not isinstance(found, cls):
             raise NodeRemovalError(
@@ -266,11 +270,6 @@ class NodeRemovalProvider(INodeRemovalProvider):
     def function(self) -> lambda_.Function:
         """The function."""
         return self._function
-
-    @property
-    def made_for(self) -> str | None:
-        """Path of the removal that made this provider, None if it was made by hand."""
-        return self._made_for
 
     def allow_removals(
         self,
@@ -313,28 +312,21 @@ class NodeRemovalProvider(INodeRemovalProvider):
             statements.append(function_statement(before_removal_arn))
         if verdict_events:
             statements.append(signal_statement(stack_arn))
-        self._permissions.add(self._elsewhere, *statements)
+        self._role.add(self._elsewhere, *statements)
         self._stacks_elsewhere.add(stack_arn)
         if "*" in stack_arn and not is_token(stack_arn):
             acknowledge_wildcard(self._elsewhere, stack_arn, _ANY_STACK_ID_REASON)
 
-    def attach(self, policy: iam.Policy) -> None:
-        """Give the function the rights of a policy, which may be in another stack."""
-        self._permissions.attach(policy)
-
-    def run_before(self, resource: Construct) -> None:
-        """Have everything about the function in place before `resource` invokes it."""
-        resource.node.add_dependency(self._invocation, *self._own_policies)
-
     def _policy(self, construct_id: str, *statements: iam.PolicyStatement) -> iam.Policy:
-        return self._permissions.new_policy(self, construct_id, *statements)
+        return self._role.new_policy(self, construct_id, *statements)
 
 
 def _check_not_made(scope: Construct, construct_id: str) -> None:
     """Raise `NodeRemovalError` if a provider with this id is there, and say since when."""
     found = scope.node.try_find_child(construct_id)
     if isinstance(found, NodeRemovalProvider):
-        origin = f"for {found.made_for}, which came first" if found.made_for else "before"
+        made_for = ProviderParts.of(found).made_for
+        origin = f"for {made_for}, which came first" if made_for else "before"
         raise NodeRemovalError(
             f"{found.node.path} was made {origin}; make the provider before the first removal of"
             " the stack, or give it another id and pass it to the removals as provider"

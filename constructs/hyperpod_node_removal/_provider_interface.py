@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, Self, cast
 
 import jsii
 from aws_cdk import Stack
 from aws_cdk import aws_iam as iam
-from constructs import Construct
+from constructs import Construct, IDependable
 
 import hyperpod_node_removal_contract as contract
 from hyperpod_node_removal._declared import DeclaredRemoval
@@ -33,6 +33,45 @@ _ALLOWED: Final = (
 )
 
 
+class ProviderParts(Construct):
+    """What the constructs of this package need of a provider, and its users do not.
+
+    It is a child of the provider and adds no resource to the template.
+    """
+
+    _ID: Final = "Parts"
+
+    def __init__(self, provider: Construct, *, writes_metrics: bool) -> None:
+        super().__init__(provider, self._ID)
+        self._provider = provider.node.path
+        self._writes_metrics = writes_metrics
+        self.made_by = type(provider).__name__
+        """What to call with other arguments, for an error."""
+        self.made_for: str | None = None
+        """Path of the removal for which the provider was created, if it was for one."""
+        self.place = Place.of_stack(Stack.of(provider))
+        """Where the function is, as far as is known at synth."""
+        self.role: FunctionRole | None = None
+        """The role to which removals add the permissions they need. None: it is not known."""
+        self.needed: list[IDependable] = []
+        """What must exist before the function is invoked."""
+        self.removals: list[DeclaredRemoval] = []
+        """The removals of this app that use the function."""
+
+    @classmethod
+    def of(cls, provider: INodeRemovalProvider) -> Self:
+        """Return the parts of a provider."""
+        return cast("Self", provider.node.find_child(cls._ID))
+
+    def require_metrics(self) -> None:
+        """Raise `NodeRemovalError` if the function writes no metrics: a graph of them would stay
+        empty, and an alarm silent."""
+        if self._writes_metrics is False:
+            raise NodeRemovalError(
+                f"{self._provider} writes no metrics; give {self.made_by} metrics=True"
+            )
+
+
 @jsii.implements(iam.IGrantable)
 class INodeRemovalProvider(EventMethods, Construct):
     """The function that removes nodes: a `NodeRemovalProvider`, or one that is made elsewhere, by
@@ -47,12 +86,9 @@ class INodeRemovalProvider(EventMethods, Construct):
         event_bus: events.IEventBus | None,
     ) -> None:
         super().__init__(scope, construct_id)
-        self._writes_metrics = metrics
+        self._parts = ProviderParts(self, writes_metrics=metrics)
         self._event_bus = event_bus
-        self._function_role: FunctionRole | None = None
         self._log_group: logs.ILogGroup | None = None
-        self.removals: list[DeclaredRemoval] = []
-        """Those of this app that use the function."""
 
     @property
     def service_token(self) -> str:
@@ -60,23 +96,13 @@ class INodeRemovalProvider(EventMethods, Construct):
         raise NotImplementedError
 
     @property
-    def place(self) -> Place:
-        """Where the function is, as far as is known at synth."""
-        return Place.of_stack(Stack.of(self))
-
-    @property
     def grant_principal(self) -> iam.IPrincipal:
-        """Who gets a permission that is granted to the provider: the role of the function, as in
-        `topic.grant_publish(provider)`. Nobody if the role is not known."""
-        if self._function_role is None:
+        """The principal of a permission that is granted to the provider, as in
+        `topic.grant_publish(provider)`: the role of the function. If the role is not known, the
+        permission is not granted to anyone."""
+        if self._parts.role is None:
             return cast("iam.IPrincipal", iam.UnknownPrincipal(resource=self))
-        return self._function_role.role
-
-    @property
-    def function_role(self) -> FunctionRole | None:
-        """The role to which removals add what they need. None: whoever made the function allows
-        removals."""
-        return self._function_role
+        return self._parts.role.role
 
     @property
     def role(self) -> iam.IRole:
@@ -85,12 +111,12 @@ class INodeRemovalProvider(EventMethods, Construct):
         Raises:
             NodeRemovalError: it is not known.
         """
-        if self._function_role is None:
+        if self._parts.role is None:
             raise NodeRemovalError(
                 f"the role of {self.node.path} is not known; give from_service_token a role, such"
                 " as Role.from_role_name(stack, 'Role', 'name')"
             )
-        return self._function_role.role
+        return self._parts.role.role
 
     @property
     def log_group(self) -> logs.ILogGroup:
@@ -115,26 +141,10 @@ class INodeRemovalProvider(EventMethods, Construct):
         """
         if self._event_bus is None:
             raise NodeRemovalError(
-                f"{self.node.path} sends no events; give {self._made_by} an event_bus, such"
+                f"{self.node.path} sends no events; give {self._parts.made_by} an event_bus, such"
                 " as EventBus.from_event_bus_name(stack, 'Bus', 'default')"
             )
         return self._event_bus
-
-    def require_metrics(self) -> None:
-        """Raise `NodeRemovalError` if the function writes no metrics: a graph of them would stay
-        empty, and an alarm silent."""
-        if self._writes_metrics is False:
-            raise NodeRemovalError(
-                f"{self.node.path} writes no metrics; give {self._made_by} metrics=True"
-            )
-
-    def run_before(self, resource: Construct) -> None:
-        """Have everything about the function in place before `resource` invokes it."""
-
-    @property
-    def _made_by(self) -> str:
-        """What to call with other arguments."""
-        return type(self).__name__
 
     def _add_rule(self, construct_id: str, detail: Detail, options: RuleOptions) -> events.Rule:
         return finished_rule(self, construct_id, self.event_bus, detail, options)
@@ -163,22 +173,16 @@ class ProviderElsewhere(INodeRemovalProvider):
         super().__init__(scope, construct_id, metrics=metrics, event_bus=event_bus)
         self._service_token = service_token
         self._log_group = log_group
+        self._parts.made_by = "from_service_token"
+        if not is_token(service_token):
+            self._parts.place = Place.of_arn(service_token)
         if role is not None:
-            self._function_role = FunctionRole(self, role, is_given=True)
+            self._parts.role = FunctionRole(self, role, is_given=True)
 
     @property
     def service_token(self) -> str:
         """ARN of the function. May be a token."""
         return self._service_token
-
-    @property
-    def place(self) -> Place:
-        """Where the function is: the place of its stack, if the ARN is a token."""
-        return super().place if is_token(self._service_token) else Place.of_arn(self._service_token)
-
-    @property
-    def _made_by(self) -> str:
-        return "from_service_token"
 
 
 def check_provider(path: str, stack: Stack, provider: object) -> None:
@@ -194,4 +198,6 @@ def check_provider(path: str, stack: Stack, provider: object) -> None:
             f"{shown} is not a provider; allowed: a NodeRemovalProvider, or for the ARN of a"
             " function NodeRemovalProvider.from_service_token(...)",
         )
-    check_place(path, "provider", (provider.node.path, provider.place), stack, _ALLOWED)
+    check_place(
+        path, "provider", (provider.node.path, ProviderParts.of(provider).place), stack, _ALLOWED
+    )

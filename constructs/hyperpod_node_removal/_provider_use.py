@@ -8,11 +8,11 @@ from typing import Any
 
 import jsii
 from aws_cdk import Stack
-from constructs import IValidation
+from constructs import Construct, IValidation
 
 from hyperpod_node_removal._cluster import is_arn
 from hyperpod_node_removal._declared import DeclaredRemoval
-from hyperpod_node_removal._provider_interface import INodeRemovalProvider
+from hyperpod_node_removal._provider_interface import ProviderParts
 from hyperpod_node_removal._stack_removals import StackRemovals
 from hyperpod_node_removal._validation import is_token
 from hyperpod_node_removal._warnings import warn_of_idle_provider, warn_of_reserved
@@ -23,11 +23,16 @@ class ProviderUse:
     """Looks at the removals of a provider when the app is synthesized."""
 
     def __init__(
-        self, provider: INodeRemovalProvider, reserved: Any, stacks_elsewhere: Collection[str]
+        self,
+        provider: Construct,
+        parts: ProviderParts,
+        reserved: Any,
+        stacks_elsewhere: Collection[str],
     ) -> None:
         """`reserved` is how many removals can run at once, None for no limit, or a token.
         `stacks_elsewhere` are those that have removals but are not of this app; it may grow."""
         self._provider = provider
+        self._parts = parts
         self._reserved: int | None = None if is_token(reserved) else reserved
         self._stacks_elsewhere = stacks_elsewhere
 
@@ -43,7 +48,7 @@ class ProviderUse:
     def _at_once(self) -> int:
         """How many removals may run at once: of a stack, those that do not wait for each other."""
         clusters: dict[str, set[str]] = defaultdict(set)
-        for removal in self._provider.removals:
+        for removal in self._parts.removals:
             clusters[Stack.of(removal.construct).node.path].add(removal.cluster.name)
         return len(self._stacks_elsewhere) + sum(map(_apart, clusters.values()))
 

@@ -23,7 +23,11 @@ from hyperpod_node_removal._hook_function import HookFunction
 from hyperpod_node_removal._metrics import MetricMethods, failure_alarm
 from hyperpod_node_removal._permissions import RemovalPermissions
 from hyperpod_node_removal._provider import NodeRemovalProvider
-from hyperpod_node_removal._provider_interface import INodeRemovalProvider, check_provider
+from hyperpod_node_removal._provider_interface import (
+    INodeRemovalProvider,
+    ProviderParts,
+    check_provider,
+)
 from hyperpod_node_removal._stack_removals import StackRemovals
 from hyperpod_node_removal._validation import (
     check_size,
@@ -178,6 +182,7 @@ class NodeRemoval(EventMethods, MetricMethods, RemovalAttributes):
         super().__init__(scope, construct_id)
         self._cluster = named
         self._provider = provider or NodeRemovalProvider.get_or_create(self)
+        self._parts = ProviderParts.of(self._provider)
         self._resource = CustomResource(
             self,
             "Resource",
@@ -188,7 +193,7 @@ class NodeRemoval(EventMethods, MetricMethods, RemovalAttributes):
         )
         if condition is not None:
             condition.node.add_dependency(self._resource)
-        role = self._provider.function_role
+        role = self._parts.role
         if role is not None:
             permissions = RemovalPermissions.get_or_create(self, self._provider, role)
             permissions.allow(
@@ -198,7 +203,7 @@ class NodeRemoval(EventMethods, MetricMethods, RemovalAttributes):
         if before_removal is not None:
             # With all that stands in its scope: it may need its own permissions to answer.
             self._resource.node.add_dependency(before_removal)
-        self._provider.run_before(self._resource)
+        self._resource.node.add_dependency(*self._parts.needed)
         if named.managed is not None:
             named.managed.node.add_dependency(self)
         declared = DeclaredRemoval(
@@ -208,7 +213,7 @@ class NodeRemoval(EventMethods, MetricMethods, RemovalAttributes):
             may_remove=bool(ids or logical_ids) and dry_run is not True,
         )
         StackRemovals.get_or_create(self).add(declared)
-        self._provider.removals.append(declared)
+        self._parts.removals.append(declared)
         warn(
             declared,
             has_permissions=role is not None,
@@ -251,7 +256,7 @@ class NodeRemoval(EventMethods, MetricMethods, RemovalAttributes):
 
     @property
     def _metrics_cluster(self) -> str:
-        self._provider.require_metrics()
+        self._parts.require_metrics()
         return self._cluster.name
 
     def _add_rule(self, construct_id: str, detail: Detail, options: RuleOptions) -> events.Rule:

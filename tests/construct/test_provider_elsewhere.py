@@ -89,7 +89,7 @@ def test_its_signals_are_available_if_they_are_known(stack: Stack) -> None:
 def test_what_is_not_known_is_said(stack: Stack) -> None:
     provider = NodeRemovalProvider.from_service_token(stack, "Provider", TOKEN)
     with pytest.raises(NodeRemovalError, match="writes no metrics; give from_service_token metr"):
-        provider.require_metrics()
+        NodeRemovalDashboard(stack, "Dashboard", provider=provider)
     with pytest.raises(NodeRemovalError, match="sends no events; give from_service_token an even"):
         provider.on_finished("Finished")
     with pytest.raises(NodeRemovalError, match="log group of Stack/Provider is not known; give"):
