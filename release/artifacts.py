@@ -15,8 +15,8 @@ import zipfile
 from pathlib import Path
 from typing import Final
 
-from hyperpod_node_removal import _backup_marker, _eks_drain, _slurm_drain
 from hyperpod_node_removal._asset import package_folder, staged_code
+from hyperpod_node_removal._drains import EKS_PACKAGE, MARKER_PACKAGE, SLURM_PACKAGE
 from hyperpod_node_removal._hook_function import HOOK_PACKAGE
 from release import property_schema
 from release.drain_templates import EKS_ZIP, MARKER_ZIP, SLURM_ZIP, drain_texts
@@ -71,12 +71,12 @@ def write_templates(folder: Path) -> None:
     """Write what needs no build: the function's code, its templates, the schema for templates."""
     write_archive(staged_code(), folder / HANDLER_ZIP)
     for package, archive in (
-        (_slurm_drain.PACKAGE, SLURM_ZIP),
-        (_eks_drain.PACKAGE, EKS_ZIP),
-        (_backup_marker.PACKAGE, MARKER_ZIP),
+        (SLURM_PACKAGE, SLURM_ZIP),
+        (EKS_PACKAGE, EKS_ZIP),
+        (MARKER_PACKAGE, MARKER_ZIP),
     ):
         write_archive(staged_code((package, HOOK_PACKAGE)), folder / archive)
-    shutil.copyfile(package_folder(_eks_drain.PACKAGE) / RBAC, folder / RBAC)
+    shutil.copyfile(package_folder(EKS_PACKAGE) / RBAC, folder / RBAC)
     texts = {
         **drain_texts(),
         PROVIDER: template_text(provider_template(), PROVIDER_HEAD, COMMENTS),

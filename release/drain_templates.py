@@ -27,7 +27,7 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_secretsmanager as secretsmanager
 
 from hyperpod_node_removal import BackupMarker, EksDrain, SlurmDrain
-from hyperpod_node_removal._backup_marker import PREFIX
+from hyperpod_node_removal._drains import MARKER_PREFIX
 from hyperpod_node_removal._hook_function import HookFunction
 from release.provider_parameters import LOG_RETENTION_DAYS, retention_parameter, text_parameter
 from release.provider_template import name_resources
@@ -238,7 +238,7 @@ def _marker(stack: Stack) -> HookFunction:
         _DRAIN,
         bucket=s3.Bucket.from_bucket_name(stack, "Markers", bucket),
         prefix=text_parameter(
-            stack, "Prefix", "What a key has before the node's id.", r".*", PREFIX
+            stack, "Prefix", "What a key has before the node's id.", r".*", MARKER_PREFIX
         ),
         code=_code(stack, MARKER_ZIP),
     )

@@ -150,7 +150,7 @@ def test_exactly_one_way(given: dict[str, str], shown: str) -> None:
 
 def test_something_else_is_not_a_cluster() -> None:
     stack = Stack(App(), "Stack")
-    with pytest.raises(InvalidPropertyError, match=r"\(str\)' is not a cluster"):
+    with pytest.raises(InvalidPropertyError, match=r"'ml-cluster' \(str\) is not a cluster"):
         NodeRemoval(stack, "Removal", cluster="ml-cluster")  # type: ignore[arg-type]
 
 

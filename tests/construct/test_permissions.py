@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hyperpod_node_removal import InvalidPropertyError, NodeRemoval, NodeRemovalProvider
-from hyperpod_node_removal._role_size import INLINE_POLICIES_MAX, least_size
+from hyperpod_node_removal._function_role import INLINE_POLICIES_MAX, least_size
 
 pytestmark = pytest.mark.xdist_group("construct-permissions")
 

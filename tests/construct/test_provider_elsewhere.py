@@ -146,7 +146,7 @@ def managed(stack: Stack, environment: Environment) -> Any:
         (
             lambda stack: {"provider": TOKEN},
             (
-                f"provider: '{TOKEN} (str)' is not a provider; allowed: a NodeRemovalProvider, or"
+                f"provider: '{TOKEN}' (str) is not a provider; allowed: a NodeRemovalProvider, or"
                 " for the ARN of a function NodeRemovalProvider.from_service_token(...)"
             ),
         ),

@@ -351,7 +351,7 @@ def test_signed_code_is_taken_from_where_the_signer_put_it(stack: Stack) -> None
         ),
         (
             lambda stack: {"role": ROLE_ARN},
-            f"role: '{ROLE_ARN} (str)' is not a role; allowed: an IRole, such as",
+            f"role: '{ROLE_ARN}' (str) is not a role; allowed: an IRole, such as",
         ),
         (
             lambda stack: {
@@ -360,14 +360,14 @@ def test_signed_code_is_taken_from_where_the_signer_put_it(stack: Stack) -> None
                     stack, "Boundary", BOUNDARY_ARN
                 ),
             },
-            "permissions_boundary: is for the role that the provider makes, but role is given;",
+            "permissions_boundary: is for the role that the provider creates, but role is given;",
         ),
         (
             lambda stack: {
                 "log_group": logs.LogGroup(stack, "Log"),
                 "log_retention": logs.RetentionDays.ONE_DAY,
             },
-            "log_retention: is for the log group that the provider makes, but log_group is given;",
+            "log_retention: is for the log group that the provider creates, but log_group is given;",
         ),
         (
             lambda stack: {"vpc_subnets": ec2.SubnetSelection(subnet_group_name="a")},
@@ -388,8 +388,8 @@ def test_signed_code_is_taken_from_where_the_signer_put_it(stack: Stack) -> None
             },
             (
                 "vpc_subnets: subnet-89abcdef is public: a function has no public address there and"
-                " reaches nothing; allowed: private subnets with a NAT gateway or with VPC"
-                " endpoints"
+                " cannot connect to anything; allowed: private subnets with a NAT gateway or"
+                " with VPC endpoints"
             ),
         ),
         (

@@ -95,13 +95,15 @@ def test_a_provider_that_comes_too_late_says_what_came_first(stack: Stack) -> No
     with pytest.raises(NodeRemovalError) as caught:
         NodeRemovalProvider(stack, metrics=True)
     assert str(caught.value) == (
-        "Stack/HyperPodNodeRemovalProvider was made for Stack/Removal, which came first; make the"
-        " provider before the first removal of the stack, or give it another id and pass it to the"
-        " removals as provider"
+        "Stack/HyperPodNodeRemovalProvider was created for Stack/Removal, which came first; create"
+        " the provider before the first removal of the stack, or give it another id and pass it to"
+        " the removals as provider"
     )
     other = Stack(App(), "Other")
     NodeRemovalProvider(other)
-    with pytest.raises(NodeRemovalError, match="Other/HyperPodNodeRemovalProvider was made before"):
+    with pytest.raises(
+        NodeRemovalError, match="Other/HyperPodNodeRemovalProvider was created before"
+    ):
         NodeRemovalProvider(other)
 
 

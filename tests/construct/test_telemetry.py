@@ -137,7 +137,7 @@ def test_a_switch_is_true_or_false(value: Any) -> None:
 
 
 def test_an_event_bus_is_a_construct() -> None:
-    with pytest.raises(InvalidPropertyError, match=r"event_bus: 'default \(str\)' is not an event"):
+    with pytest.raises(InvalidPropertyError, match=r"event_bus: 'default' \(str\) is not an event"):
         NodeRemovalProvider(Stack(App(), "Stack"), event_bus="default")  # type: ignore[arg-type]
 
 
