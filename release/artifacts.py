@@ -1,9 +1,9 @@
-"""Make the folder `dist/`, with everything that a release consists of.
+"""Make the folder `dist/`, with all files of a release.
 
     python -m release.artifacts [FOLDER]
 
-The same sources make the same bytes, whenever and in whatever folder they are made, so a checksum
-tells whether a file comes from them.
+The same sources make the same bytes at any time and in any folder, so a checksum shows whether a
+file was made from them.
 """
 
 import hashlib
@@ -28,17 +28,17 @@ from release.provider_template import (
     packageable_template,
     provider_template,
 )
-from release.template_text import template_text
+from release.templates import template_text
 
 PROVIDER: Final = "hyperpod-node-removal-provider.yaml"
 PACKAGEABLE: Final = "hyperpod-node-removal-provider.packageable.yaml"
 RBAC: Final = "rbac.yaml"
-"""What EksDrain may do in a cluster, for kubectl."""
+"""The permissions of EksDrain in a cluster, for kubectl."""
 CHECKSUMS: Final = "SHA256SUMS"
 
 _PROJECT: Final = Path(__file__).resolve().parent.parent
 _EPOCH: Final = "315532800"
-"""Seconds: 1980-01-01, the earliest time that an archive can hold. Nothing in it has a date."""
+"""Seconds: 1980-01-01, the earliest time that an archive can have. No file in it has a date."""
 _UNIX: Final = 3
 _REGULAR_FILE: Final = 0o100644 << 16
 """Lambda cannot read a file that only its owner can."""
@@ -48,7 +48,7 @@ def write_distribution(folder: Path) -> None:
     """Make the folder anew.
 
     Raises:
-        subprocess.CalledProcessError: The wheel or the sdist cannot be built.
+        subprocess.CalledProcessError: the wheel or the sdist cannot be built.
     """
     if folder.exists():
         shutil.rmtree(folder)
@@ -68,7 +68,7 @@ def write_distribution(folder: Path) -> None:
 
 
 def write_templates(folder: Path) -> None:
-    """Write what needs no build: the function's code, its templates, the schema for templates."""
+    """Write what needs no build: the code of the functions, their templates, and the schemas."""
     write_archive(staged_code(), folder / HANDLER_ZIP)
     for package, archive in (
         (SLURM_PACKAGE, SLURM_ZIP),

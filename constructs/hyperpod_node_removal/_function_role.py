@@ -20,9 +20,7 @@ from constructs import Construct, IValidation
 from hyperpod_node_removal._cluster import NamedCluster
 from hyperpod_node_removal._statements import (
     acknowledge_wildcard,
-    cluster_statements,
-    function_statement,
-    signal_statement,
+    removal_statements,
     stack_statement,
 )
 
@@ -125,11 +123,12 @@ class RemovalPermissions(Construct):
             if not self._names_any_cluster:
                 acknowledge_wildcard(self._policy, arn, _ANY_CLUSTER_REASON)
             self._names_any_cluster = True
-        statements = cluster_statements(arn, eks_cluster_arn)
-        if before_removal_arn is not None:
-            statements.append(function_statement(before_removal_arn))
-        if signals:
-            statements.append(signal_statement(Stack.of(self).stack_id))
+        statements = removal_statements(
+            arn,
+            eks_cluster_arn=eks_cluster_arn,
+            before_removal_arn=before_removal_arn,
+            signaled_stack_arn=Stack.of(self).stack_id if signals else None,
+        )
         self._role.add(self._policy, *statements)
 
 

@@ -36,10 +36,9 @@ from hyperpod_node_removal._provider_interface import (
 )
 from hyperpod_node_removal._statements import (
     acknowledge_wildcard,
-    cluster_statements,
     event_bus_statement,
     function_statement,
-    signal_statement,
+    removal_statements,
     stack_statement,
 )
 from hyperpod_node_removal._validation import (
@@ -305,15 +304,13 @@ class NodeRemovalProvider(INodeRemovalProvider):
             check_text(path, "before_removal_arn", before_removal_arn, validate)
         if self._elsewhere is None:
             self._elsewhere = self._policy("RemovalsElsewhere", stack_statement(stack_arn))
-        statements = [
-            stack_statement(stack_arn),
-            *cluster_statements(cluster_arn, eks_cluster_arn),
-        ]
-        if before_removal_arn is not None:
-            statements.append(function_statement(before_removal_arn))
-        if verdict_events:
-            statements.append(signal_statement(stack_arn))
-        self._role.add(self._elsewhere, *statements)
+        statements = removal_statements(
+            cluster_arn,
+            eks_cluster_arn=eks_cluster_arn,
+            before_removal_arn=before_removal_arn,
+            signaled_stack_arn=stack_arn if verdict_events else None,
+        )
+        self._role.add(self._elsewhere, stack_statement(stack_arn), *statements)
         self._parts.stacks_elsewhere.add(stack_arn)
         if "*" in stack_arn and not is_token(stack_arn):
             acknowledge_wildcard(self._elsewhere, stack_arn, _ANY_STACK_ID_REASON)

@@ -39,14 +39,22 @@ def event_bus_statement(event_bus_arn: str) -> iam.PolicyStatement:
     return _allowed(("events:PutEvents",), event_bus_arn)
 
 
-def cluster_statements(
-    cluster_arn: str, eks_cluster_arn: str | None = None
+def removal_statements(
+    cluster_arn: str,
+    *,
+    eks_cluster_arn: str | None,
+    before_removal_arn: str | None,
+    signaled_stack_arn: str | None,
 ) -> list[iam.PolicyStatement]:
-    """Return the permissions to remove nodes of a cluster, and to describe its EKS cluster, which
-    the service checks."""
+    """Return the permissions to remove nodes of a cluster, to describe its EKS cluster, which the
+    service checks, to invoke a function before that, and to signal a stack."""
     statements = [_allowed(CLUSTER_ACTIONS, cluster_arn)]
     if eks_cluster_arn is not None:
         statements.append(eks_cluster_statement(eks_cluster_arn))
+    if before_removal_arn is not None:
+        statements.append(function_statement(before_removal_arn))
+    if signaled_stack_arn is not None:
+        statements.append(signal_statement(signaled_stack_arn))
     return statements
 
 

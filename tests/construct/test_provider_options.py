@@ -367,7 +367,7 @@ def test_signed_code_is_taken_from_where_the_signer_put_it(stack: Stack) -> None
                 "log_group": logs.LogGroup(stack, "Log"),
                 "log_retention": logs.RetentionDays.ONE_DAY,
             },
-            "log_retention: is for the log group that the provider creates, but log_group is given;",
+            "log_retention: is for the log group that the provider creates, but log_group is",
         ),
         (
             lambda stack: {"vpc_subnets": ec2.SubnetSelection(subnet_group_name="a")},

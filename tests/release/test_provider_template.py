@@ -18,9 +18,9 @@ from awscli.customizations.cloudformation.yamlhelper import yaml_parse
 
 from hyperpod_node_removal import NodeRemovalProvider
 from release.artifacts import PACKAGEABLE, PROVIDER
-from release.provider_parameters import EXPORT_NAME, LOG_RETENTION_DAYS
+from release.provider_parameters import EXPORT_NAME
 from release.provider_template import packageable_template, provider_template
-from release.template_text import template_text
+from release.templates import LOG_RETENTION_DAYS, template_text
 from tests.release.evaluation import evaluated
 from tests.release.linting import cfn_lint
 
