@@ -141,6 +141,8 @@ def test_what_a_slurm_drain_does_not_take(
 
 def test_an_access_entry_is_created_or_left_to_others(stack: Stack) -> None:
     eks_drain(stack, vpc=None)
+    other = Stack(app_of(stack), "Other")
+    eks_drain(other, access_entry=False)
     made = Synthesized(stack)
     entry = made.properties("AWS::EKS::AccessEntry")
     assert (entry["ClusterName"], entry["KubernetesGroups"]) == (
@@ -148,8 +150,6 @@ def test_an_access_entry_is_created_or_left_to_others(stack: Stack) -> None:
         ["hyperpod-node-drain"],
     )
     assert made.actions("Drain") == LOG | {"eks:DescribeCluster"}, "without a network"
-    other = Stack(app_of(stack), "Other")
-    eks_drain(other, access_entry=False)
     assert not Synthesized(other).resources("AWS::EKS::AccessEntry")
 
 

@@ -6,12 +6,13 @@ import pytest
 from aws_cdk import Annotations as Notes
 from aws_cdk import App, CfnOutput, CfnParameter, Environment, Fn, NestedStack, Stack
 from aws_cdk import aws_ssm as ssm
-from aws_cdk.assertions import Annotations, Match, Template
+from aws_cdk.assertions import Template
 
 from hyperpod_node_removal import NodeRemoval, RemovalWarning
 from hyperpod_node_removal._attributes import MAY_BE_EMPTY
 from hyperpod_node_removal_contract import Attribute, Outcome
 from hyperpod_node_removal_handler.report import data
+from tests.construct.stacks import warnings_of
 
 pytestmark = pytest.mark.xdist_group("construct-exports")
 
@@ -29,9 +30,7 @@ class Case:
         self.removal = NodeRemoval(self.stack, "Removal", cluster_name="ml-cluster")
 
     def warnings(self) -> list[str]:
-        found = Annotations.from_stack(self.stack).find_warning("*", Match.any_value())
-        texts = [str(entry.entry.data) for entry in found]
-        return [text for text in texts if RemovalWarning.EMPTY_EXPORT in text]
+        return warnings_of(self.stack, RemovalWarning.EMPTY_EXPORT)
 
     def outputs(self) -> dict[str, Any]:
         found: dict[str, Any] = Template.from_stack(self.stack).to_json().get("Outputs", {})
