@@ -39,15 +39,20 @@ write_archive(staged_code(), Path(sys.argv[1]))
 """
 
 
-def built(checkout: Path, umask: str, out: Path) -> dict[str, bytes]:
-    """What a copy of the sources makes, by file name."""
+def copy_sources(checkout: Path) -> Path:
+    checkout.mkdir(parents=True)
     for name in SOURCES:
         source, target = ROOT / name, checkout / name
         if source.is_dir():
             shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
         else:
-            target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(source, target)
+    return checkout
+
+
+def built(checkout: Path, umask: str, out: Path) -> dict[str, bytes]:
+    """What a copy of the sources makes, by file name."""
+    copy_sources(checkout)
     roots = [checkout / name for name in ("cli", "constructs", "lambda", "shared")]
     done = subprocess.run(
         [sys.executable, "-c", BUILD, umask, str(out)],
