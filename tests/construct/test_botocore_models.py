@@ -1,4 +1,4 @@
-"""The botocore models that the function carries, against those they were made from."""
+"""The botocore models of the function, compared with those they are made from."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -37,7 +37,7 @@ class _Raw(BytesIO):
 
 
 def make_client(service: str, *, carried: bool, region: str = REGION, **more: Any) -> Any:
-    """A client with the carried model, made as the function makes it, or with the whole one."""
+    """A client with the carried model, as the function creates it, or with the whole one."""
     # nothing is sent
     session = aws._session.__wrapped__() if carried else Session()
     session.set_credentials("testing", "testing")

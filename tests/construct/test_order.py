@@ -119,7 +119,7 @@ def test_removals_within_a_nested_stack_wait_in_the_template_that_is_uploaded() 
     named(nested, "First")
     named(nested, "Second")
     assert order(nested) == {"First": set(), "Second": {"First"}}
-    # The CDK names an asset by a hash of the template as it was when it was asked for the name.
+    # The name of an asset is a hash of the template as it was when the CDK made the name.
     template = json.loads((Path(app.outdir) / nested.template_file).read_text(encoding="utf-8"))
     written = json.dumps(template, separators=(",", ":"), ensure_ascii=False)
     assert hashlib.sha256(written.encode()).hexdigest() in str(Template.from_stack(stack).to_json())

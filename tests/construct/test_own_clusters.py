@@ -66,7 +66,7 @@ REFERENCES: dict[str, Callable[[CfnCluster], str]] = {
         condition(Stack.of(cluster)).logical_id, cluster.ref, "ml"
     ).to_string(),
     "lazy": lambda cluster: Lazy.string(Produced(cluster.ref)),
-    "by way of a resource": lambda cluster: (
+    "through a resource": lambda cluster: (
         ssm.StringParameter(
             Stack.of(cluster), "Parameter", string_value=cluster.attr_cluster_arn
         ).string_value

@@ -198,7 +198,7 @@ def test_a_service_token_is_of_a_function_in_the_stacks_place(
             stack, "Provider", TOKEN, role=role
         ),
     ],
-    ids=["made", "elsewhere"],
+    ids=["created", "elsewhere"],
 )
 def test_a_role_is_of_the_account_of_the_function(
     stack: Stack, make: Callable[[Stack, iam.IRole], Any]

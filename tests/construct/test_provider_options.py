@@ -126,27 +126,20 @@ def of_the_app(stack: Stack) -> iam.IRole:
     return iam.Role(stack, "Own", assumed_by=LAMBDA)
 
 
-def of_another_stack(stack: Stack) -> iam.IRole:
-    return of_the_app(Stack(app_of(stack), "Roles"))
+def imported(stack: Stack, *, mutable: bool = True) -> iam.IRole:
+    return iam.Role.from_role_arn(stack, "Imported", ROLE_ARN, mutable=mutable)
 
 
-def lazy(stack: Stack) -> iam.IRole:
-    role: Any = iam.LazyRole(stack, "Lazy", assumed_by=LAMBDA)
-    found: iam.IRole = role
-    return found
-
-
-def imported(stack: Stack) -> iam.IRole:
-    return iam.Role.from_role_arn(stack, "Imported", ROLE_ARN)
-
-
-def immutable(stack: Stack) -> iam.IRole:
-    return iam.Role.from_role_arn(stack, "Immutable", ROLE_ARN, mutable=False)
-
-
-def frozen(stack: Stack) -> iam.IRole:
-    found: iam.IRole = of_the_app(stack).without_policy_updates()  # type: ignore[attr-defined]
-    return found
+MUTABLE: dict[str, Callable[[Stack], Any]] = {
+    "of the app": of_the_app,
+    "of another stack": lambda stack: of_the_app(Stack(app_of(stack), "Roles")),
+    "lazy": lambda stack: iam.LazyRole(stack, "Lazy", assumed_by=LAMBDA),
+    "imported": imported,
+}
+IMMUTABLE: dict[str, Callable[[Stack], Any]] = {
+    "imported": lambda stack: imported(stack, mutable=False),
+    "frozen": lambda stack: of_the_app(stack).without_policy_updates(),  # type: ignore[attr-defined]
+}
 
 
 def used(stack: Stack, role: iam.IRole, **more: Any) -> NodeRemovalProvider:
@@ -157,10 +150,10 @@ def used(stack: Stack, role: iam.IRole, **more: Any) -> NodeRemovalProvider:
     return provider
 
 
-@pytest.mark.parametrize("role", [of_the_app, of_another_stack, lazy, imported])
-def test_a_role_is_given_what_is_needed(stack: Stack, role: Callable[[Stack], iam.IRole]) -> None:
+@pytest.mark.parametrize("role", MUTABLE)
+def test_a_role_is_given_what_is_needed(stack: Stack, role: str) -> None:
     """In policies of this stack: the role's own may belong to another one, which comes first."""
-    used(stack, role(stack), vpc=network(stack), tracing=lambda_.Tracing.PASS_THROUGH)
+    used(stack, MUTABLE[role](stack), vpc=network(stack), tracing=lambda_.Tracing.PASS_THROUGH)
     made = Synthesized(stack)
     assert made.properties(FUNCTION)["TracingConfig"] == {"Mode": "PassThrough"}
     assert made.actions() >= {
@@ -174,18 +167,16 @@ def test_a_role_is_given_what_is_needed(stack: Stack, role: Callable[[Stack], ia
     assert STACK_ARN in [resource for _, resource in made.statements()]
 
 
-@pytest.mark.parametrize("role", [immutable, frozen])
-def test_an_immutable_role_is_given_nothing(
-    stack: Stack, role: Callable[[Stack], iam.IRole]
-) -> None:
-    used(stack, role(stack), vpc=network(stack), tracing=lambda_.Tracing.ACTIVE)
+@pytest.mark.parametrize("role", IMMUTABLE)
+def test_an_immutable_role_is_given_nothing(stack: Stack, role: str) -> None:
+    used(stack, IMMUTABLE[role](stack), vpc=network(stack), tracing=lambda_.Tracing.ACTIVE)
     made = Synthesized(stack)
     assert not made.resources(POLICY)
     assert set(made.one(FUNCTION).get("DependsOn", ())) <= made.template["Resources"].keys()
 
 
 def test_policies_that_a_role_does_not_get_need_not_fit_into_it(stack: Stack) -> None:
-    provider = NodeRemovalProvider(stack, role=immutable(stack))
+    provider = NodeRemovalProvider(stack, role=imported(stack, mutable=False))
     for number in range(200):
         arn = CLUSTER_ARN.replace("a1b2c3d4e5f6", f"{number:012d}")
         provider.allow_removals(stack_arn=STACK_ARN, cluster_arn=arn)
@@ -382,13 +373,14 @@ def test_a_number_of_executions_may_be_known_at_deployment_only(stack: Stack) ->
 # cdk-nag -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("role", [None, of_the_app, immutable])
+@pytest.mark.parametrize(
+    "role", [lambda stack: None, of_the_app, IMMUTABLE["imported"]], ids=["own", "app", "immutable"]
+)
 def test_the_wildcards_of_the_function_are_acknowledged(
-    stack: Stack, role: Callable[[Stack], iam.IRole] | None
+    stack: Stack, role: Callable[[Stack], iam.IRole | None]
 ) -> None:
     app = check_with_cdk_nag(app_of(stack))
-    given = role and role(stack)
-    NodeRemovalProvider(stack, role=given, vpc=network(stack), tracing=lambda_.Tracing.ACTIVE)
+    NodeRemovalProvider(stack, role=role(stack), vpc=network(stack), tracing=lambda_.Tracing.ACTIVE)
     NodeRemoval(stack, "Removal", cluster_arn=CLUSTER_ARN)
     app.synth()  # fails if a finding is not acknowledged
 

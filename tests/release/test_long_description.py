@@ -25,7 +25,7 @@ LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 
 def build(checkout: Path, out: Path, *, address: str = "") -> Message:
-    """The metadata of the wheel that is made of a checkout, by way of its sdist."""
+    """The metadata of the wheel from a checkout's sdist."""
     if address:
         path = checkout / "pyproject.toml"
         text = path.read_text(encoding="utf-8")

@@ -1,7 +1,7 @@
 """The steps of the release workflow do what the jobs after them rely on.
 
-`make dist`, `.ci/run` and `gh` are stand-ins: the first two have tests of their own, the last
-reaches out to GitHub.
+`make dist`, `.ci/run` and `gh` are replaced: the first two have separate tests, the last calls
+GitHub.
 """
 
 import re
