@@ -148,12 +148,14 @@ class NodeRemoval(EventMethods, MetricMethods, RemovalAttributes):
         check_provider(path, Stack.of(scope), provider)
         if timeout is None:
             timeout = Duration.seconds(contract.REMOVAL_TIMEOUT_DEFAULT)
+        if retry_for is None:
+            retry_for = Duration.seconds(contract.RETRY_FOR_DEFAULT)
         before_removal_arn = function_arn(path, "before_removal", before_removal)
-        checked_properties(
-            path, timeout=timeout, eks_cluster_arn=eks_cluster_arn, verdict_event=verdict_event
-        )
         properties = checked_properties(
             path,
+            timeout=timeout,
+            eks_cluster_arn=eks_cluster_arn,
+            verdict_event=verdict_event,
             node_ids=node_ids,
             node_logical_ids=node_logical_ids,
             on_partial_failure=on_partial_failure,
@@ -165,14 +167,13 @@ class NodeRemoval(EventMethods, MetricMethods, RemovalAttributes):
             expected_groups=expected_groups,
             missing_nodes=missing_nodes,
             before_removal=before_removal_arn,
-            retry_for=Duration.seconds(contract.RETRY_FOR_DEFAULT)
-            if retry_for is None
-            else retry_for,
+            retry_for=retry_for,
             retry_token=retry_token,
         )
         ids = properties.get(Property.NODE_IDS, [])
         logical_ids = properties.get(Property.NODE_LOGICAL_IDS, [])
         check_size(path, ids, logical_ids)
+        properties.pop(Property.SERVICE_TIMEOUT, None)  # an argument of CustomResource
         properties = {Property.CLUSTER_NAME.value: named.name, **properties}
         condition = verdict_condition(scope, construct_id, properties) if verdict_event else None
         if condition:
