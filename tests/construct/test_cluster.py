@@ -4,7 +4,7 @@ from typing import Any
 
 import jsii
 import pytest
-from aws_cdk import App, Environment, Stack
+from aws_cdk import App, CfnResource, Environment, Stack
 from aws_cdk.aws_sagemaker import CfnCluster
 from aws_cdk.interfaces.aws_sagemaker import ClusterReference, IClusterRef
 from constructs import Construct
@@ -102,6 +102,12 @@ def test_exactly_one_way(stack: Stack, given: dict[str, Any], sentence: str) -> 
     with pytest.raises(InvalidPropertyError) as caught:
         NodeRemoval(stack, "Removal", **given)
     assert str(caught.value) == f"Stack/Removal: cluster: {sentence}"
+
+
+def test_another_resource_is_not_a_cluster(stack: Stack) -> None:
+    other: Any = CfnResource(stack, "Other", type="Test::Is::Other")
+    with pytest.raises(InvalidPropertyError, match=r"\(CfnResource\) is not a cluster"):
+        NodeRemoval(stack, "Removal", cluster=other)
 
 
 def test_an_arn_is_not_a_name(stack: Stack) -> None:

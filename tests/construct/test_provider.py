@@ -81,6 +81,7 @@ def test_the_provider_of_a_stack_is_found_again(stack: Stack) -> None:
     first, second = named(stack, "First"), named(stack, "Second")
     assert first.provider is second.provider
     assert NodeRemovalProvider.get_or_create(second) is first.provider
+    assert first.resource.node.path == "Stack/First/Resource"
     other = Stack(App(), "Other")
     provider = NodeRemovalProvider(other, log_retention=logs.RetentionDays.ONE_WEEK)
     assert named(other).provider is provider
