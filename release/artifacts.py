@@ -1,9 +1,9 @@
-"""Make the folder `dist/`, with everything that a release consists of.
+"""Make the folder `dist/`, with all files of a release.
 
     python -m release.artifacts [FOLDER]
 
-The same sources make the same bytes, whenever and in whatever folder they are made, so a checksum
-tells whether a file comes from them.
+The same sources make the same bytes at any time and in any folder, so a checksum shows whether a
+file was made from them.
 """
 
 import hashlib
@@ -15,8 +15,8 @@ import zipfile
 from pathlib import Path
 from typing import Final
 
-from hyperpod_node_removal import _backup_marker, _eks_drain, _slurm_drain
 from hyperpod_node_removal._asset import package_folder, staged_code
+from hyperpod_node_removal._drains import EKS_PACKAGE, MARKER_PACKAGE, SLURM_PACKAGE
 from hyperpod_node_removal._hook_function import HOOK_PACKAGE
 from release import property_schema
 from release.drain_templates import EKS_ZIP, MARKER_ZIP, SLURM_ZIP, drain_texts
@@ -28,17 +28,17 @@ from release.provider_template import (
     packageable_template,
     provider_template,
 )
-from release.template_text import template_text
+from release.templates import template_text
 
 PROVIDER: Final = "hyperpod-node-removal-provider.yaml"
 PACKAGEABLE: Final = "hyperpod-node-removal-provider.packageable.yaml"
 RBAC: Final = "rbac.yaml"
-"""What EksDrain may do in a cluster, for kubectl."""
+"""The permissions of EksDrain in a cluster, for kubectl."""
 CHECKSUMS: Final = "SHA256SUMS"
 
 _PROJECT: Final = Path(__file__).resolve().parent.parent
 _EPOCH: Final = "315532800"
-"""Seconds: 1980-01-01, the earliest time that an archive can hold. Nothing in it has a date."""
+"""Seconds: 1980-01-01, the earliest time that an archive can have. No file in it has a date."""
 _UNIX: Final = 3
 _REGULAR_FILE: Final = 0o100644 << 16
 """Lambda cannot read a file that only its owner can."""
@@ -48,7 +48,7 @@ def write_distribution(folder: Path) -> None:
     """Make the folder anew.
 
     Raises:
-        subprocess.CalledProcessError: The wheel or the sdist cannot be built.
+        subprocess.CalledProcessError: the wheel or the sdist cannot be built.
     """
     if folder.exists():
         shutil.rmtree(folder)
@@ -68,15 +68,15 @@ def write_distribution(folder: Path) -> None:
 
 
 def write_templates(folder: Path) -> None:
-    """Write what needs no build: the function's code, its templates, the schema for templates."""
+    """Write what needs no build: the code of the functions, their templates, and the schemas."""
     write_archive(staged_code(), folder / HANDLER_ZIP)
     for package, archive in (
-        (_slurm_drain.PACKAGE, SLURM_ZIP),
-        (_eks_drain.PACKAGE, EKS_ZIP),
-        (_backup_marker.PACKAGE, MARKER_ZIP),
+        (SLURM_PACKAGE, SLURM_ZIP),
+        (EKS_PACKAGE, EKS_ZIP),
+        (MARKER_PACKAGE, MARKER_ZIP),
     ):
         write_archive(staged_code((package, HOOK_PACKAGE)), folder / archive)
-    shutil.copyfile(package_folder(_eks_drain.PACKAGE) / RBAC, folder / RBAC)
+    shutil.copyfile(package_folder(EKS_PACKAGE) / RBAC, folder / RBAC)
     texts = {
         **drain_texts(),
         PROVIDER: template_text(provider_template(), PROVIDER_HEAD, COMMENTS),

@@ -1,12 +1,12 @@
-"""Write the botocore service models that the function carries: a few operations of four services.
+"""Write the botocore service models of the function: a few operations of four services.
 
     python release/botocore_models.py
 
-The models come from the botocore that is installed here, which the lock file pins. The function
-takes its copies before those of the Lambda runtime (`aws`). So the calls it knows do not depend on
-the runtime's SDK, and a client is made without parsing megabytes of JSON. Of an answer a copy holds
-what the function reads, and no errors: the function knows them by their codes. What else is left
-out here (endpoint rules, partitions) botocore still takes from its own data.
+The models come from the installed botocore, which the lock file pins. The function uses its copies
+before those of the Lambda runtime (`aws`). So its calls do not depend on the runtime's SDK, and a
+client is created without parsing megabytes of JSON. Of a response, a copy has what the function
+reads, and no errors: the function knows them by their codes. botocore takes everything else
+(endpoint rules, partitions) from its own data.
 """
 
 import gzip
@@ -66,7 +66,7 @@ READ: Final[Mapping[str, frozenset[str]]] = {
     ),
     "Stack": frozenset({"LastOperations", "LastUpdatedTime", "StackStatus"}),
 }
-"""Members of answers that the function reads, by shape. Of other shapes all are kept."""
+"""Members of responses that the function reads, by shape. Of other shapes all are kept."""
 
 # Text for people, errors, and constraints that the service checks and botocore does not.
 _UNUSED: Final = frozenset({"deprecatedMessage", "documentation", "documentationUrl", "errors"})
@@ -83,7 +83,7 @@ def main() -> None:
 
 
 def pruned_models() -> dict[str, str]:
-    """Texts of the pruned models, by path relative to `DATA`."""
+    """Return the texts of the pruned models, by path relative to `DATA`."""
     models = {}
     for (service, version), operations in OPERATIONS.items():
         folder = f"{service}/{version}"
@@ -93,7 +93,7 @@ def pruned_models() -> dict[str, str]:
 
 
 def pruned(model: Mapping[str, Any], operations: tuple[str, ...]) -> dict[str, Any]:
-    """The part of a service model that these operations reach."""
+    """Return the part of a service model that these operations need."""
     kept = {name: _without(model["operations"][name], _UNUSED) for name in operations}
     reached: dict[str, Any] = {}
     pending = [name for operation in kept.values() for name in _shapes_named_in(operation)]
@@ -125,7 +125,7 @@ def _read_part(name: str, shape: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _without(part: Any, keys: frozenset[str], *, names: bool = False) -> Any:
-    """`part` without these keys. The keys of `members` are names and stay, whatever they are."""
+    """Return `part` without these keys. The keys of `members` are names, so all of them stay."""
     if isinstance(part, dict):
         return {
             key: _without(value, keys, names=key == "members" and not names)

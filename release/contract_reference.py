@@ -1,9 +1,9 @@
-"""The tables of `docs/contract.md`, generated from the code that keeps the contract.
+"""The tables of `docs/contract.md`, generated from the contract and the constructs.
 
 Names, values and sentences come from the contract and from the docstrings of the constructs. What a
-property allows is what the function itself answers to a value that is not allowed.
+property allows comes from the function's own error for a value that is not allowed.
 
-Run as a module it updates the page: `python -m release.contract_reference`.
+`python -m release.contract_reference` updates the page.
 """
 
 import ast
@@ -26,17 +26,13 @@ from hyperpod_node_removal_handler.request import RemovalRequest, RequestError
 PAGE: Final = Path(__file__).resolve().parent.parent / "docs" / "contract.md"
 
 _NOT_ALLOWED: Final = ({"workers": "?"}, "?", "?" * (contract.RETRY_TOKEN_MAX + 1))
-"""Values one of which each property refuses with what it allows."""
+"""Each property rejects one of these values, with an error that says what it allows."""
 _ALLOWED: Final = "allowed: "
 _PLACE: Final = re.compile(r"(<!-- table: ([a-z]+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
-_PLUMBING: Final = frozenset(
-    {"attach", "function_role", "made_for", "place", "require_metrics", "run_before"}
-)
-"""Methods that constructs call on each other: no promise to a user."""
 
 
 def updated(markdown: str) -> str:
-    """Return a page with each table between its markers written anew.
+    """Return a page with new text in each table between its markers.
 
     Raises:
         KeyError: there is no table of that name.
@@ -45,7 +41,7 @@ def updated(markdown: str) -> str:
 
 
 def documented(source: str) -> dict[str, str]:
-    """The names that a class body or module assigns, with the string that follows each."""
+    """Return the names that a class body or module assigns, each with the string after it."""
     tree: ast.Module | ast.ClassDef = ast.parse(textwrap.dedent(source))
     if len(tree.body) == 1 and isinstance(tree.body[0], ast.ClassDef):
         tree = tree.body[0]
@@ -64,14 +60,14 @@ def documented(source: str) -> dict[str, str]:
 
 
 def allowed(name: Property) -> str:
-    """What a property allows, in the words with which the function refuses anything else."""
+    """Return what a property allows, from the error of the function for anything else."""
     for value in _NOT_ALLOWED:
         try:
             RemovalRequest.from_properties({Property.CLUSTER_NAME: "ml-cluster", name: value})
         except RequestError as error:
-            _, is_told, told = str(error).partition(_ALLOWED)
-            if is_told:
-                return told.rstrip(".")
+            _, found, text = str(error).partition(_ALLOWED)
+            if found:
+                return text.rstrip(".")
     return ""
 
 
@@ -94,8 +90,8 @@ def _default(value: object) -> str:
 def _attributes() -> Iterable[Sequence[str]]:
     for attribute in Attribute:
         python_name = attribute.name.lower()
-        told = inspect.getdoc(getattr(RemovalAttributes, python_name)) or ""
-        yield f"`{attribute}`", f"`{python_name}`", told.removesuffix(" A token.")
+        text = inspect.getdoc(getattr(RemovalAttributes, python_name)) or ""
+        yield f"`{attribute}`", f"`{python_name}`", text.removesuffix(" A token.")
 
 
 def _codes() -> Iterable[Sequence[str]]:
@@ -121,7 +117,7 @@ def _members(kind: type[StrEnum]) -> Iterable[Sequence[str]]:
 
 
 def _classes() -> Iterable[str]:
-    """Tell of each public class; enumerations with a table of their own are left out."""
+    """Yield the text on each public class, except enumerations that have a separate table."""
     for name in hyperpod_node_removal.__all__:
         kind = getattr(hyperpod_node_removal, name)
         if kind in (Outcome, RemovalWarning):
@@ -138,11 +134,11 @@ def _classes() -> Iterable[str]:
 
 
 def _methods(kind: type) -> Iterable[Sequence[str]]:
-    """The public methods and properties of this package; attributes have a table of their own."""
-    told = _PLUMBING | {attribute.name.lower() for attribute in Attribute}
+    """Yield the public methods and properties of this package; attributes have a separate table."""
+    attributes = {attribute.name.lower() for attribute in Attribute}
     own = [base for base in kind.__mro__ if base.__module__.startswith("hyperpod_node_removal")]
     for name in dict.fromkeys(name for base in own for name in vars(base)):
-        if name.startswith("_") or name in told:
+        if name.startswith("_") or name in attributes:
             continue
         if isinstance(inspect.getattr_static(kind, name), property):
             yield f"`{name}`", _summary(getattr(kind, name))
@@ -151,13 +147,13 @@ def _methods(kind: type) -> Iterable[Sequence[str]]:
 
 
 def _summary(member: object) -> str:
-    """The first paragraph of a docstring, as one line."""
+    """Return the first paragraph of a docstring, as one line."""
     text = (inspect.getdoc(member) or "").partition("\n\n")[0]
     return re.sub("::$", ".", " ".join(text.split()))
 
 
 def _arguments(doc: str) -> Iterable[Sequence[str]]:
-    """The entries of the section `Args` of a docstring."""
+    """Yield the entries of the section `Args` of a docstring."""
     _, _, section = doc.partition("Args:\n")
     section = re.split(r"^\S", section, maxsplit=1, flags=re.MULTILINE)[0]
     for entry in re.split(r"^ {4}(?=\S)", section, flags=re.MULTILINE)[1:]:

@@ -1,4 +1,4 @@
-"""How mkdocs builds the site of this repository: it calls the `on_*` functions (see mkdocs.yml)."""
+"""Hooks for the documentation site: mkdocs calls the `on_*` functions (see mkdocs.yml)."""
 
 import re
 import tomllib
@@ -18,8 +18,8 @@ WIDE: Final = {
     "benchmarks.md": ["toc"],
     "comparison.md": ["toc"],
 }
-"""Pages whose cards and tables get the room of a sidebar. Said here, not in front matter, which the
-repository would show."""
+"""Pages whose cards and tables need the space of a sidebar. It is not in their front matter, which
+the repository would show."""
 _WHOLE: Final = re.compile(r"<code>(?=[^<\s]+</code>|[^<]{1,40}</code>)")
 _LINK_OUTSIDE: Final = re.compile(r"\[([^\]]+)\]\(((?:\.\./)+[^)#\s]*)(#[^)\s]*)?\)")
 
@@ -33,7 +33,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 
 
 def _listed(entry: Any, records: list[str]) -> Any:
-    """Put the records where an entry of the navigation, at any depth, names their folder."""
+    """Return an entry of the navigation, with the records in place of their folder at any depth."""
     match entry:
         case dict():
             return {title: _listed(target, records) for title, target in entry.items()}
@@ -43,15 +43,15 @@ def _listed(entry: Any, records: list[str]) -> Any:
 
 
 def on_files(files: Files, *, config: MkDocsConfig) -> Files:
-    """Add the changelog, which stands at the top of the repository."""
+    """Add the changelog, which is in the root of the repository."""
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     files.append(File.generated(config, "changelog.md", content=changelog))
     return files
 
 
 def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001
-    """Give wide pages their room, and link files of the repository that the site lacks, or name
-    them while the repository has no address.
+    """Hide the sidebars of wide pages, and point links to files outside the site to the repository,
+    or write the files' paths if it has no address.
 
     Raises:
         PluginError: there is no such file.
@@ -78,11 +78,11 @@ def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: 
 
 
 def on_page_content(html: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001
-    """Mark the code that a table must not break: identifiers, and anything short."""
+    """Mark code that must not be wrapped in a table: identifiers, and anything short."""
     return _WHOLE.sub('<code class="whole">', html)
 
 
 def repository_address(pyproject: str) -> str:
-    """The address of the repository in the project's metadata, or nothing while it has none."""
+    """Return the address of the repository from the project's metadata, or an empty string."""
     urls: dict[str, str] = tomllib.loads(pyproject)["project"].get("urls", {})
     return urls.get("Repository", "").rstrip("/")

@@ -1,7 +1,7 @@
 """The long description of the package: README.md, with links that work outside the repository.
 
 hatchling calls it for the wheel and the sdist (`[tool.hatch.metadata.hooks.custom]`). The address
-is the `Repository` of `[project.urls]`. While it is not set, such links are plain text.
+is the `Repository` of `[project.urls]`. Without one, links to files are plain text.
 """
 
 import re
@@ -14,14 +14,14 @@ _LINK: Final = re.compile(
     r"(?P<code>^```.*?^```|`[^`\n]+`)|\[(?P<label>[^\]]+)\]\((?![a-z]+:|#)(?P<path>[^)\s]+)\)",
     re.MULTILINE | re.DOTALL,
 )
-"""Code, in which nothing is a link, or a link to a file of the repository."""
+"""Code, which has no links, or a link to a file of the repository."""
 
 
 class LongDescription(MetadataHookInterface):
     """Sets `readme`."""
 
     def update(self, metadata: dict[str, Any]) -> None:
-        """Read README.md, and lead its links to the repository."""
+        """Read README.md, and point its links to the repository."""
         text = Path(self.root, "README.md").read_text(encoding="utf-8")
         address = metadata.get("urls", {}).get("Repository", "")
         metadata["readme"] = {
@@ -31,7 +31,7 @@ class LongDescription(MetadataHookInterface):
 
 
 def with_links(markdown: str, repository: str) -> str:
-    """Return the text with its relative links leading to the repository, or plain without one."""
+    """Return the text with its relative links pointing to the repository, or as plain text."""
 
     def outside(found: re.Match[str]) -> str:
         if found["code"]:

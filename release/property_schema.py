@@ -1,14 +1,14 @@
-"""JSON schemas, made from the table of properties: of the resource and of a removal file.
+"""JSON schemas of the resource and of a removal file, made from the table of properties.
 
-That of the resource speaks of what a template says, before CloudFormation makes text of it: 600 and
-"600", `true` and "true", a list and one comma-joined text. cfn-lint, and the editors that ask it,
-check templates by it with their intrinsic functions (`schemas/cfn_lint`).
+The schema of the resource describes a template, before CloudFormation converts values to text: 600
+and "600", `true` and "true", a list and one comma-joined text. cfn-lint, and editors that use it,
+check templates by it, with their intrinsic functions (`schemas/cfn_lint`).
 
-What it cannot say, the function does when it gets the properties: how many nodes two lists name
-together, and whether a number in quotes is in its range. What it asks beyond the function: the
-`ServiceToken`, which is CloudFormation's, and quotes around a name of digits only.
+Only the function checks how many nodes two lists have together, and whether a number in quotes is
+in its range. Only the schema requires the `ServiceToken`, which CloudFormation needs, and quotes
+around a name of digits only.
 
-Run as a module it writes both files: `python -m release.property_schema`.
+`python -m release.property_schema` writes both files.
 """
 
 import json
@@ -28,17 +28,17 @@ Schema = Mapping[str, Any]
 
 
 def property_schema() -> dict[str, Any]:
-    """Make the schema of the resource's properties."""
+    """Return the schema of the resource's properties."""
     return {
         "$schema": _DRAFT,
         "typeName": contract.RESOURCE_TYPE,
-        "description": "Nodes that shall be gone from a SageMaker HyperPod cluster.",
+        "description": "Nodes to remove from a SageMaker HyperPod cluster.",
         **_object({str(name): row for name, row in BY_NAME.items()}, in_file=False),
     }
 
 
 def file_schema() -> dict[str, Any]:
-    """Make the schema of a removal file, by which editors complete and check it."""
+    """Return the schema of a removal file, with which editors complete and check it."""
     return {
         "$schema": _DRAFT,
         "title": "Removal file of hyperpod-node-removal",
@@ -82,7 +82,7 @@ def _shape(row: Row, *, in_file: bool) -> Schema:
 
 
 def _text(row: Row, *, in_file: bool) -> Schema:
-    """Describe text. Blanks around one that has a form do not count."""
+    """Describe text. Blanks around text with a form are ignored."""
     if row.form:
         is_optional = not row.is_required and not in_file
         return _pattern(f"(?:{row.form})?" if is_optional else row.form)
@@ -97,7 +97,7 @@ def _pattern(form: str) -> Schema:
 
 
 def _names(row: Row) -> Schema:
-    """Describe a list of names, or a text of names; blanks and empty entries do not count."""
+    """Describe a list of names, or text with names; blanks and empty entries are ignored."""
     if row.is_pasted:
         between = contract.SEPARATOR_FORM
         names = f"{between}*(?:{row.form}(?:{between}+{row.form})*{between}*)?"
@@ -114,14 +114,14 @@ def _names(row: Row) -> Schema:
 
 
 def _number(row: Row) -> Schema:
-    """Describe a number, or its digits as text, of which the function checks the range."""
+    """Describe a number, or its digits as text, whose range the function checks."""
     least, most = row.range
     integer = {"type": "integer", "minimum": least, "maximum": most}
     return {"anyOf": [integer, _pattern(f"0*[0-9]{{1,{len(str(most))}}}")]}
 
 
 def _counts(row: Row, *, in_file: bool) -> Schema:
-    """Describe a map of names to numbers; in a file it may be text such as `workers=4`."""
+    """Describe a map of names to numbers; in a file it may also be text such as `workers=4`."""
     numbers = {
         "type": "object",
         "minProperties": 1,

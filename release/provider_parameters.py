@@ -1,29 +1,22 @@
 """The parameters of the provider's template, and the conditions on them."""
 
-from collections.abc import Callable
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
-from aws_cdk import Aws, CfnCondition, CfnParameter, Fn, Stack
+from aws_cdk import Aws, CfnCondition, Fn, Stack
 
 import hyperpod_node_removal_contract as contract
+from release.templates import choice_parameter, list_parameter, retention_parameter, text_parameter
 
 EXPORT_NAME: Final = "HyperPodNodeRemovalServiceToken"
 """What users' templates import, unless the parameter `ExportName` says otherwise."""
 ANY: Final = "*"
-LOG_RETENTION_DAYS: Final = (
-    *(1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557),
-    *(2922, 3288, 3653),
-)
-"""What CloudWatch Logs accepts (API reference, PutRetentionPolicy)."""
-LOG_RETENTION_DEFAULT: Final = 365
-"""Days, as of the construct."""
 
 PARAMETERS_OF_CODE: Final = ("CodeBucket", "CodeKey", "CodeVersion")
 GROUPS: Final = {
     "The function's code": PARAMETERS_OF_CODE,
     "What it may do": ("ClusterArn", "EksClusterArn", "StackName", "BeforeRemovalArn"),
-    "What it tells": ("Metrics", "EventBusArn", "VerdictEvents"),
+    "What it reports": ("Metrics", "EventBusArn", "VerdictEvents"),
     "What the organization requires": (
         *("PermissionsBoundaryArn", "RoleArn", "SubnetIds", "SecurityGroupIds", "KmsKeyArn"),
         "Architecture",
@@ -33,31 +26,12 @@ GROUPS: Final = {
 """How the console shows the parameters."""
 
 
-def text_parameter(
-    stack: Stack, name: str, description: str, form: str = "", default: str | None = None
-) -> str:
-    """Make a parameter. A `form` is a regular expression of the whole value."""
-    pattern = f"^(?:{form})$" if form else None
-    parameter = CfnParameter(
-        stack, name, description=description, allowed_pattern=pattern, default=default
-    )
-    return parameter.value_as_string
-
-
-def retention_parameter(stack: Stack, description: str) -> float:
-    """Make the parameter with the days to retain log events."""
-    return CfnParameter(
-        stack,
-        "LogRetentionDays",
-        type="Number",
-        description=description,
-        default=LOG_RETENTION_DEFAULT,
-        allowed_values=[str(days) for days in LOG_RETENTION_DAYS],
-    ).value_as_number
-
-
 class ProviderParameters:
-    """Make the parameters in a stack. Each attribute is the token of one, or a condition on it."""
+    """The parameters, which it adds to a stack.
+
+    Each attribute is the value of one as a property has it, no value if the parameter is empty, or
+    a condition.
+    """
 
     def __init__(self, stack: Stack) -> None:
         text = partial(text_parameter, stack)
@@ -72,12 +46,12 @@ class ProviderParameters:
             " another release needs another key or a CodeVersion.",
             r".{1,1024}",
         )
-        self.code_version = text(
+        code_version = text(
             "CodeVersion",
             "Version of that object, if the bucket is versioned.",
             default="",
         )
-        self.cluster_arn = text(
+        cluster_arn = text(
             "ClusterArn",
             "ARN of the cluster from which nodes may be removed. It ends in a 12-character id, not"
             " in the name. With * the function may remove nodes of EVERY HyperPod cluster of this"
@@ -110,54 +84,35 @@ class ProviderParameters:
             "Days to retain log events. The log group itself is retained when the stack"
             " is deleted, as the record of what was removed.",
         )
-        self._metrics = CfnParameter(
+        metrics = choice_parameter(
             stack,
             "Metrics",
-            description="Whether the function writes CloudWatch metrics for each removal, which are"
-            " billed as custom metrics.",
+            "Whether the function writes CloudWatch metrics for each removal, which are billed as"
+            " custom metrics.",
+            ("true", "false"),
             default="false",
-            allowed_values=["true", "false"],
-        ).value_as_string
+        )
         self.event_bus_arn = text(
             "EventBusArn",
             "ARN of the event bus that receives an event when a removal ends. Empty: none.",
             r"|arn:aws[a-z-]*:events:[a-z0-9-]+:[0-9]{12}:event-bus/[/.A-Za-z0-9_-]{1,256}",
             default="",
         )
-        self._verdict_events = CfnParameter(
+        verdict_events = choice_parameter(
             stack,
             "VerdictEvents",
-            description="Whether the function may signal wait conditions of those stacks, so that"
-            " their events show a success (VerdictCondition).",
+            "Whether the function may signal wait conditions of those stacks, so that their events"
+            " show a success (VerdictCondition).",
+            ("true", "false"),
             default="false",
-            allowed_values=["true", "false"],
-        ).value_as_string
+        )
         self.export_name = text(
             "ExportName",
             "Name of the export of the ServiceToken. It must be unique in this account and region.",
             r"[A-Za-z0-9:-]{1,255}",
             default=EXPORT_NAME,
         )
-        self._require(stack, text)
-        groups = [
-            {"Label": {"default": label}, "Parameters": list(names)}
-            for label, names in GROUPS.items()
-        ]
-        stack.template_options.metadata = {
-            "AWS::CloudFormation::Interface": {"ParameterGroups": groups}
-        }
-        self._make_conditions(stack)
-
-    def _require(self, stack: Stack, text: Callable[..., str]) -> None:
-        """Make the parameters that an organization may require values of."""
-
-        def identifiers(name: str, description: str) -> list[str]:
-            parameter = CfnParameter(
-                stack, name, type="CommaDelimitedList", description=description, default=""
-            )
-            return parameter.value_as_list
-
-        self.boundary_arn = text(
+        boundary_arn = text(
             "PermissionsBoundaryArn",
             "ARN of the managed policy that bounds the role which the template makes. Empty: none.",
             r"|arn:aws[a-z-]*:iam::([0-9]{12}|aws):policy/[/+=,.@A-Za-z0-9_-]{1,512}",
@@ -171,94 +126,76 @@ class ProviderParameters:
             r"|arn:aws[a-z-]*:iam::[0-9]{12}:role/[/+=,.@A-Za-z0-9_-]{1,512}",
             default="",
         )
-        self.subnet_ids = identifiers(
+        self.subnet_ids = list_parameter(
+            stack,
             "SubnetIds",
-            "Private subnets in which the function runs, from where it must reach SageMaker,"
-            " CloudFormation, Lambda and S3. With SecurityGroupIds. Empty: in no VPC of yours.",
+            "Private subnets in which the function runs, from which it must reach SageMaker,"
+            " CloudFormation, Lambda and S3. With SecurityGroupIds. Empty: not in a VPC.",
         )
-        self.security_group_ids = identifiers(
-            "SecurityGroupIds", "Security groups of the function in those subnets."
+        self.security_group_ids = list_parameter(
+            stack, "SecurityGroupIds", "Security groups of the function in those subnets."
         )
-        self.key_arn = text(
+        key_arn = text(
             "KmsKeyArn",
             "ARN of a KMS key for the log group and the function's environment. Its policy must"
-            " allow CloudWatch Logs to use it. Empty: keys of AWS.",
+            " allow CloudWatch Logs to use it. Empty: keys that AWS owns.",
             r"|arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]{1,128}",
             default="",
         )
-        self.architecture = CfnParameter(
+        self.architecture = choice_parameter(
             stack,
             "Architecture",
-            description="Architecture of the function's processor.",
+            "Architecture of the function's processor.",
+            ("arm64", "x86_64"),
             default="arm64",
-            allowed_values=["arm64", "x86_64"],
-        ).value_as_string
+        )
+        groups = [
+            {"Label": {"default": label}, "Parameters": list(names)}
+            for label, names in GROUPS.items()
+        ]
+        stack.template_options.metadata = {
+            "AWS::CloudFormation::Interface": {"ParameterGroups": groups}
+        }
 
-    def _make_conditions(self, stack: Stack) -> None:
-        def is_value(name: str, parameter: str, value: str) -> CfnCondition:
-            return CfnCondition(stack, name, expression=Fn.condition_equals(parameter, value))
-
-        def is_given(name: str, parameter: str) -> CfnCondition:
-            empty = Fn.condition_equals(parameter, "")
-            return CfnCondition(stack, name, expression=Fn.condition_not(empty))
-
-        self._any_cluster = is_value("AnyCluster", self.cluster_arn, ANY)
-        self._writes_metrics = is_value("WritesMetrics", self._metrics, "true")
-        self._has_event_bus = is_given("HasEventBus", self.event_bus_arn)
-        self._has_code_version = is_given("HasCodeVersion", self.code_version)
-        self._has_boundary = is_given("HasBoundary", self.boundary_arn)
-        self._has_key = is_given("HasKey", self.key_arn)
-        # Groups without subnets put a function into no VPC: Lambda is to refuse them.
+        every = stack.format_arn(service="sagemaker", resource="cluster", resource_name=ANY)
+        any_cluster = _is_value(stack, "AnyCluster", cluster_arn, ANY)
+        self.cluster_arn = if_else(any_cluster, every, cluster_arn)
+        self.metrics = if_else(_is_value(stack, "WritesMetrics", metrics, "true"), "true")
+        self.event_bus_arn_or_nothing = if_else(
+            _is_given(stack, "HasEventBus", self.event_bus_arn), self.event_bus_arn
+        )
+        self.code_version = if_else(_is_given(stack, "HasCodeVersion", code_version), code_version)
+        self.boundary_arn = if_else(_is_given(stack, "HasBoundary", boundary_arn), boundary_arn)
+        self.key_arn = if_else(_is_given(stack, "HasKey", key_arn), key_arn)
+        # Security groups without subnets put a function into no VPC: Lambda must reject them.
         lists = (self.subnet_ids, self.security_group_ids)
         neither = [Fn.condition_equals(Fn.join("", one), "") for one in lists]
         in_vpc = Fn.condition_not(Fn.condition_and(*neither))
-        self._in_vpc = CfnCondition(stack, "InVpc", expression=in_vpc)
-        self.makes_role = is_value("MakesRole", self.role_arn, "")
+        self.in_vpc = CfnCondition(stack, "InVpc", expression=in_vpc)
+        self.makes_role = _is_value(stack, "MakesRole", self.role_arn, "")
 
         def may(name: str, parameter: str, off: str = "") -> CfnCondition:
-            """Make the condition of a permission: the role of the template needs it."""
+            """Add the condition of a permission: the role of the template needs it."""
             parts = (self.role_arn, ""), (parameter, off)
-            is_own, is_empty = (Fn.condition_equals(*pair) for pair in parts)
-            both = Fn.condition_and(is_own, Fn.condition_not(is_empty))
+            is_own, is_off = (Fn.condition_equals(*pair) for pair in parts)
+            both = Fn.condition_and(is_own, Fn.condition_not(is_off))
             return CfnCondition(stack, name, expression=both)
 
-        self.may_look_at_eks = may("MayLookAtEks", self.eks_cluster_arn)
-        self.may_ask = may("MayAsk", self.before_removal_arn)
-        self.may_signal = may("MaySignal", self._verdict_events, off="false")
+        self.may_describe_eks = may("MayLookAtEks", self.eks_cluster_arn)
+        self.may_invoke_hook = may("MayAsk", self.before_removal_arn)
+        self.may_signal = may("MaySignal", verdict_events, off="false")
         self.may_send_events = may("MaySendEvents", self.event_bus_arn)
 
-    def version_or_nothing(self) -> str:
-        """Return the version of the code, if one is given."""
-        return _if(self._has_code_version, self.code_version)
 
-    def cluster_arn_or_all(self, every: str) -> str:
-        """Return the ARN of the cluster, or `every`."""
-        return _if(self._any_cluster, every, self.cluster_arn)
-
-    def metrics_or_nothing(self) -> Any:
-        """Return "true" if metrics are to be written."""
-        return _if(self._writes_metrics, "true")
-
-    def event_bus_or_nothing(self) -> str:
-        """Return the ARN of the event bus, if one is given."""
-        return _if(self._has_event_bus, self.event_bus_arn)
-
-    def boundary_or_nothing(self) -> str:
-        """Return the ARN of the permissions boundary, if one is given."""
-        return _if(self._has_boundary, self.boundary_arn)
-
-    def key_or_nothing(self) -> str:
-        """Return the ARN of the key, if one is given."""
-        return _if(self._has_key, self.key_arn)
-
-    def role_arn_or(self, own: str) -> str:
-        """Return the ARN of the role that is given, or that of the template's own."""
-        return _if(self.makes_role, own, self.role_arn)
-
-    def in_vpc_or_nothing(self, then: Any) -> Any:
-        """Return a value for a function in a VPC."""
-        return Fn.condition_if(self._in_vpc.logical_id, then, Aws.NO_VALUE)
-
-
-def _if(condition: CfnCondition, then: str, otherwise: str = Aws.NO_VALUE) -> str:
+def if_else(condition: CfnCondition, then: str, otherwise: str = Aws.NO_VALUE) -> str:
+    """Return one of two values, as `Fn::If`."""
     return Fn.condition_if(condition.logical_id, then, otherwise).to_string()
+
+
+def _is_value(stack: Stack, name: str, parameter: str, value: str) -> CfnCondition:
+    return CfnCondition(stack, name, expression=Fn.condition_equals(parameter, value))
+
+
+def _is_given(stack: Stack, name: str, parameter: str) -> CfnCondition:
+    is_empty = Fn.condition_equals(parameter, "")
+    return CfnCondition(stack, name, expression=Fn.condition_not(is_empty))

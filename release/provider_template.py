@@ -1,21 +1,11 @@
-"""The provider's stack as a template that needs neither Python nor a CDK bootstrap.
+"""The template of the provider's stack, synthesized from the `NodeRemovalProvider` of an app.
 
-It is synthesized from the same `NodeRemovalProvider` that an app uses: only where the code is, what
-may be done and for how long logs are kept comes from parameters.
+Parameters say where the code is, what the function may do, and how long logs are kept.
 """
 
-import tempfile
 from typing import Any, Final
 
-from aws_cdk import (
-    Acknowledgment,
-    App,
-    BootstraplessSynthesizer,
-    CfnElement,
-    CfnOutput,
-    Stack,
-    Validations,
-)
+from aws_cdk import Acknowledgment, Aws, CfnOutput, Fn, Stack, Validations
 from aws_cdk import aws_events as events
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
@@ -30,7 +20,8 @@ from hyperpod_node_removal._statements import (
     signal_statement,
 )
 from hyperpod_node_removal_contract import telemetry
-from release.provider_parameters import ANY, PARAMETERS_OF_CODE, ProviderParameters
+from release.provider_parameters import ANY, PARAMETERS_OF_CODE, ProviderParameters, if_else
+from release.templates import synthesize
 
 HANDLER_ZIP: Final = "handler.zip"
 """The archive next to the template, for `aws cloudformation package`."""
@@ -80,24 +71,15 @@ _ACKNOWLEDGED: Final = {
     **dict.fromkeys(("E1150", "F3031", "F3033"), _EMPTY),
     **dict.fromkeys(("E3005", "W2502"), _DEPENDS_ON),
 }
-"""What the CDK's own linter does not see, by rule."""
+"""Findings of the CDK's own linter that do not apply, by rule."""
 
 
 def provider_template() -> dict[str, Any]:
     """Return the template whose code is at a bucket and a key that are parameters."""
-    with tempfile.TemporaryDirectory() as directory:
-        app = App(outdir=directory, analytics_reporting=False)
-        stack = Stack(
-            app,
-            "HyperPodNodeRemoval",
-            description=_DESCRIPTION,
-            synthesizer=BootstraplessSynthesizer(),
-        )
-        _fill(stack)
-        template: dict[str, Any] = app.synth().get_stack_by_name(stack.stack_name).template
-    # What the CDK cannot say otherwise: numbers as numbers, and no order that a reference implies.
-    retention = template["Parameters"]["LogRetentionDays"]
-    retention["AllowedValues"] = [int(days) for days in retention["AllowedValues"]]
+    template = synthesize(
+        _fill, name="HyperPodNodeRemoval", scope=_PROVIDER, description=_DESCRIPTION
+    )
+    # The reference to the role implies it, and the role may be that of a parameter.
     assert template["Resources"]["Function"].pop("DependsOn") == ["Role"]
     return template
 
@@ -123,20 +105,15 @@ def _fill(stack: Stack) -> None:
     provider = NodeRemovalProvider(
         stack,
         _PROVIDER,
-        code=lambda_.Code.from_bucket(bucket, given.code_key, given.version_or_nothing()),
-        metrics=given.metrics_or_nothing(),
+        code=lambda_.Code.from_bucket(bucket, given.code_key, given.code_version),
+        metrics=given.metrics,  # type: ignore[arg-type] # a token passes
         event_bus=events.EventBus.from_event_bus_arn(stack, "EventBus", given.event_bus_arn),
     )
     stacks = stack.format_arn(
         service="cloudformation", resource="stack", resource_name=f"{given.stack_name}/{ANY}"
     )
-    provider.allow_removals(
-        stack_arn=stacks,
-        cluster_arn=given.cluster_arn_or_all(
-            stack.format_arn(service="sagemaker", resource="cluster", resource_name=ANY)
-        ),
-    )
-    # The CDK has no statement on a condition, so each stands in a policy of its own.
+    provider.allow_removals(stack_arn=stacks, cluster_arn=given.cluster_arn)
+    # The CDK has no statement with a condition, so each is in a separate policy.
     for construct_id, statement in (
         ("EksCluster", eks_cluster_statement(given.eks_cluster_arn)),
         ("BeforeRemoval", function_statement(given.before_removal_arn)),
@@ -146,8 +123,8 @@ def _fill(stack: Stack) -> None:
     _apply(given, provider)
     conditions = {
         "FinishedEvents": given.may_send_events,
-        "EksCluster": given.may_look_at_eks,
-        "BeforeRemoval": given.may_ask,
+        "EksCluster": given.may_describe_eks,
+        "BeforeRemoval": given.may_invoke_hook,
         "Signals": given.may_signal,
     }
     for construct in stack.node.find_all():
@@ -173,11 +150,14 @@ def _fill(stack: Stack) -> None:
         description="The log of what happened to each node",
         value=provider.log_group.log_group_name,
     )
-    name_resources(stack, _PROVIDER)
 
 
 def _apply(given: ProviderParameters, provider: NodeRemovalProvider) -> None:
-    """Set what an app sets by arguments, which have no place for a condition."""
+    """Set what an app sets by arguments, which do not take a condition."""
+
+    def in_vpc(value: Any) -> Any:
+        return Fn.condition_if(given.in_vpc.logical_id, value, Aws.NO_VALUE)
+
     function, role, log_group = (
         construct.node.default_child
         for construct in (provider.function, provider.role, provider.log_group)
@@ -186,30 +166,18 @@ def _apply(given: ProviderParameters, provider: NodeRemovalProvider) -> None:
     assert isinstance(role, iam.CfnRole)
     assert isinstance(log_group, logs.CfnLogGroup)
     function.add_property_override(
-        f"Environment.Variables.{telemetry.EVENT_BUS_VARIABLE}", given.event_bus_or_nothing()
+        f"Environment.Variables.{telemetry.EVENT_BUS_VARIABLE}", given.event_bus_arn_or_nothing
     )
     function.architectures = [given.architecture]
-    function.kms_key_arn = given.key_or_nothing()
-    function.role = given.role_arn_or(role.attr_arn)
-    function.vpc_config = given.in_vpc_or_nothing(
+    function.kms_key_arn = given.key_arn
+    function.role = if_else(given.makes_role, role.attr_arn, given.role_arn)
+    function.vpc_config = in_vpc(
         {"SecurityGroupIds": given.security_group_ids, "SubnetIds": given.subnet_ids}
     )
-    role.permissions_boundary = given.boundary_or_nothing()
+    role.permissions_boundary = given.boundary_arn
     document = iam.PolicyDocument(statements=[network_statement()])
-    network = given.in_vpc_or_nothing({"PolicyDocument": document, "PolicyName": "Network"})
     assert isinstance(role.policies, list)
+    network = in_vpc({"PolicyDocument": document, "PolicyName": "Network"})
     role.policies = [*role.policies, network]
-    log_group.kms_key_id = given.key_or_nothing()
+    log_group.kms_key_id = given.key_arn
     log_group.retention_in_days = given.log_retention_days
-
-
-def name_resources(stack: Stack, left_out: str) -> None:
-    """Name resources by the ids of their constructs, without the hash that an app needs.
-
-    The id `left_out` is that of the construct that everything is in.
-    """
-    for element in stack.node.find_all():
-        _, *names = element.node.path.split("/")
-        if isinstance(element, CfnElement) and len(names) > 1:
-            readable = "".join(name for name in names if name not in {left_out, "Resource"})
-            element.override_logical_id(readable)

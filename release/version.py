@@ -1,10 +1,10 @@
-"""Whether version, changelog and tag agree, and what a release has to tell.
+"""Check that version, changelog and tag agree, and print the notes of a release.
 
     python -m release.version check [TAG]
     python -m release.version notes TAG
 
-The version in pyproject.toml is that of the next release until its tag is made. What has changed
-since the last one stands under `Unreleased`; the commit that is tagged names version and day there.
+The version in pyproject.toml is that of the next release until its tag exists. Changes since the
+last release are under `Unreleased`; the commit with the tag has the version and the date there.
 """
 
 import re
@@ -29,20 +29,20 @@ _KIND: Final = re.compile(r"^### (.*)$", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Section:
-    """A release in the changelog, or what is not released yet."""
+    """A release in the changelog, or the changes that are not released yet."""
 
     heading: str
     text: str
 
     @property
     def version(self) -> str:
-        """For example `0.1.0`. Empty if it is not a release."""
+        """The version, such as `0.1.0`. Empty if it is not a release."""
         found = _HEADING.fullmatch(self.heading)
         return found["version"] if found else ""
 
 
 def sections(changelog: str) -> list[Section]:
-    """The sections of a changelog, in its order."""
+    """Return the sections of a changelog, in its order."""
     _, *parts = _SECTION.split(changelog)
     headings, texts = parts[::2], parts[1::2]
     return [
@@ -51,51 +51,55 @@ def sections(changelog: str) -> list[Section]:
     ]
 
 
-def problems(version: str, changelog: str, tag: str = "") -> list[str]:
-    """Sentences on what does not agree. `tag` is empty before a release."""
+def find_problems(version: str, changelog: str, tag: str = "") -> list[str]:
+    """Return a sentence for each thing that does not agree. `tag` is empty before a release."""
     found = sections(changelog)
-    told = [problem for section in found for problem in _problems_of(section)]
+    problems = [problem for section in found for problem in _problems_of(section)]
     order = [_numbers(section.version) for section in found if section.version]
     if any(later <= earlier for later, earlier in pairwise(order)):
-        told.append("CHANGELOG.md: releases are not in order, the newest first")
+        problems.append("CHANGELOG.md: releases are not in order, the newest first")
     newest = found[0] if found else Section(f"[{UNRELEASED}]", "")
     if newest.version and newest.version != version:
-        told.append(f"CHANGELOG.md begins with {newest.version}, pyproject.toml says {version}")
+        problems.append(f"CHANGELOG.md begins with {newest.version}, pyproject.toml says {version}")
     if not newest.version and order and _numbers(version) <= order[0]:
-        told.append(f"pyproject.toml says {version}, which is released; name the next one there")
+        problems.append(
+            f"pyproject.toml says {version}, which is released; set it to the next version"
+        )
     if tag and tag != f"v{version}":
-        told.append(f"the tag is {tag}, pyproject.toml says {version}; allowed: v{version}")
+        problems.append(f"the tag is {tag}, pyproject.toml says {version}; allowed: v{version}")
     if tag and not newest.version:
-        told.append(f"CHANGELOG.md begins with {newest.heading}; name version and day there")
-    return told
+        problems.append(
+            f"CHANGELOG.md begins with {newest.heading}; replace that with version and date"
+        )
+    return problems
 
 
 def notes(changelog: str, tag: str) -> str:
-    """What the changelog says of the release with this tag.
+    """Return the section of the changelog on the release with this tag.
 
     Raises:
-        KeyError: it says nothing of it.
+        KeyError: there is none.
     """
     return {f"v{section.version}": section.text for section in sections(changelog)}[tag]
 
 
 def _problems_of(section: Section) -> list[str]:
     where = f"CHANGELOG.md: {section.heading}"
-    told = [
+    problems = [
         f"{where}: unknown heading {kind}; allowed: {', '.join(sorted(KINDS))}"
         for kind in _KIND.findall(section.text)
         if kind not in KINDS
     ]
     if section.heading == f"[{UNRELEASED}]":
-        return told
+        return problems
     heading = _HEADING.fullmatch(section.heading)
     if not heading:
-        return [*told, f"{where}: allowed: [{UNRELEASED}] or [X.Y.Z] - YYYY-MM-DD"]
+        return [*problems, f"{where}: allowed: [{UNRELEASED}] or [X.Y.Z] - YYYY-MM-DD"]
     try:
         date.fromisoformat(heading["day"])
     except ValueError:
-        told.append(f"{where}: {heading['day']} is not a day")
-    return told if section.text else [*told, f"{where}: nothing is told of it"]
+        problems.append(f"{where}: {heading['day']} is not a date")
+    return problems if section.text else [*problems, f"{where}: the section is empty"]
 
 
 def _numbers(version: str) -> tuple[int, ...]:
@@ -103,7 +107,7 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 
 def main(words: Sequence[str]) -> str:
-    """Run a command: what it prints.
+    """Run a command and return what it prints.
 
     Raises:
         SystemExit: something does not agree, or there is no such command.
@@ -113,8 +117,8 @@ def main(words: Sequence[str]) -> str:
     version = pyproject["project"]["version"]
     match list(words):
         case ["check", *tag] if len(tag) <= 1:
-            if told := problems(version, changelog, *tag):
-                sys.exit("\n".join(told))
+            if problems := find_problems(version, changelog, *tag):
+                sys.exit("\n".join(problems))
             return f"{version}: version, changelog{' and tag' if tag else ''} agree"
         case ["notes", tag]:
             return notes(changelog, tag)

@@ -18,15 +18,12 @@
 """
 
 import hyperpod_node_removal._aws_cdk_lib  # noqa: F401  # first, since it says what is too old
-from hyperpod_node_removal._backup_marker import BackupMarker
-from hyperpod_node_removal._dashboard import NodeRemovalDashboard
-from hyperpod_node_removal._eks_drain import EksDrain
+from hyperpod_node_removal._drains import BackupMarker, EksDrain, SlurmDrain, SlurmJobs
 from hyperpod_node_removal._errors import AssetError, InvalidPropertyError, NodeRemovalError
-from hyperpod_node_removal._metrics import ClusterMetrics
+from hyperpod_node_removal._metrics import ClusterMetrics, NodeRemovalDashboard
 from hyperpod_node_removal._provider import NodeRemovalProvider
 from hyperpod_node_removal._provider_interface import INodeRemovalProvider
 from hyperpod_node_removal._removal import NodeRemoval
-from hyperpod_node_removal._slurm_drain import SlurmDrain, SlurmJobs
 from hyperpod_node_removal._warnings import RemovalWarning
 from hyperpod_node_removal_contract import (
     MissingNodes,
@@ -35,8 +32,8 @@ from hyperpod_node_removal_contract import (
     WaitFor,
 )
 
-# Where a folder named constructs is on the path, the PyPI package of that name offers what is in
-# it as its own submodules. A second copy of these classes would not be equal to the first.
+# If a folder named constructs is on the path, the PyPI package of that name includes its contents
+# as submodules. A second copy of these classes would not be equal to the first.
 if __name__ != "hyperpod_node_removal":
     raise ImportError(f"import hyperpod_node_removal, not {__name__}")
 

@@ -1,16 +1,15 @@
-"""The function's code, collected from the packages that are installed.
+"""The code of functions, copied from the installed packages.
 
-The handler and crhelper are pure Python, so collecting them is copying them: no Docker, no
-network, and what is deployed is what was reviewed, byte for byte (docs/adr/0015). Only sources and
-data are taken, and every file gets the same mode, so the asset and its hash are the same from a
-checkout or a wheel, compiled or not, and under any umask. A mode matters beyond the hash: Lambda
-cannot read a file that only its owner can.
+The handler and crhelper are pure Python, so they are copied: without Docker or network, and what is
+deployed is what was reviewed, byte for byte (docs/adr/0015). Only sources and data are copied, and
+every file gets the same mode, so the asset and its hash are the same from a checkout or a wheel,
+compiled or not, and under any umask. The mode matters beyond the hash: Lambda cannot read a file
+that only its owner can read.
 """
 
 import atexit
 import shutil
 import tempfile
-from collections.abc import Iterator
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,7 +19,7 @@ from hyperpod_node_removal._errors import AssetError
 
 HANDLER_PACKAGE: Final = "hyperpod_node_removal_handler"
 PACKAGES: Final = (HANDLER_PACKAGE, "hyperpod_node_removal_contract", "crhelper")
-"""Import packages the function consists of. boto3 comes with the Lambda runtime."""
+"""Import packages of the function. boto3 comes with the Lambda runtime."""
 
 _SUFFIXES: Final = frozenset({".json", ".py"})
 _FILE_MODE: Final = 0o644
@@ -29,13 +28,13 @@ _FOLDER_MODE: Final = 0o755
 
 @cache
 def staged_code(packages: tuple[str, ...] = PACKAGES) -> Path:
-    """Folder with a function's code, made once per process and removed when it exits.
+    """Return a folder with a function's code, made once per process and removed when it exits.
 
     Raises:
         AssetError: a package is not installed as files.
     """
     folder = Path(tempfile.mkdtemp(prefix="hyperpod-node-removal-"))
-    # The CDK copies an asset when the construct is made, so nothing reads the folder at exit.
+    # The CDK copies an asset when the construct is created, so nothing reads the folder at exit.
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     folder.chmod(_FOLDER_MODE)
     for name in packages:
@@ -44,7 +43,7 @@ def staged_code(packages: tuple[str, ...] = PACKAGES) -> Path:
 
 
 def package_folder(name: str) -> Path:
-    """Where an import package is installed.
+    """Return the folder in which an import package is installed.
 
     Raises:
         AssetError: it is not installed, or not as a folder of files.
@@ -60,14 +59,12 @@ def package_folder(name: str) -> Path:
 
 
 def _copy(source: Path, target: Path) -> None:
-    for path in _code_below(source):
+    for path in sorted(source.rglob("*")):
+        if path.suffix not in _SUFFIXES:
+            continue
         copy = target / path.relative_to(source)
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_bytes(path.read_bytes())
         copy.chmod(_FILE_MODE)
     for folder in (target, *(path for path in target.rglob("*") if path.is_dir())):
         folder.chmod(_FOLDER_MODE)
-
-
-def _code_below(folder: Path) -> Iterator[Path]:
-    return (path for path in sorted(folder.rglob("*")) if path.suffix in _SUFFIXES)

@@ -1,14 +1,16 @@
-"""What a template can read of a removal that is deployed.
+"""The attributes of a deployed removal, and what other constructs know of a removal.
 
-The attributes are strings on the wire and so they are here: a number token could neither be an
-Output nor be compared in a condition without being turned into a string again.
+The attributes are strings in CloudFormation and so they are here: a number token could neither be
+an Output nor be compared in a condition without being converted to a string again.
 """
 
+from dataclasses import dataclass
 from typing import Final
 
 from aws_cdk import CustomResource
 from constructs import Construct
 
+from hyperpod_node_removal._cluster import NamedCluster
 from hyperpod_node_removal_contract import Attribute
 
 MAY_BE_EMPTY: Final = (
@@ -20,7 +22,7 @@ MAY_BE_EMPTY: Final = (
     Attribute.REQUESTED_NODES,
     Attribute.WARNINGS,
 )
-"""Attributes with nothing in them where there is nothing to tell."""
+"""Attributes that are empty if there is nothing to report."""
 
 
 class RemovalAttributes(Construct):
@@ -45,7 +47,7 @@ class RemovalAttributes(Construct):
 
     @property
     def requested_count(self) -> str:
-        """How many nodes the set names, as decimal digits. A token."""
+        """How many nodes are in the set, as decimal digits. A token."""
         return self._attribute(Attribute.REQUESTED_COUNT)
 
     @property
@@ -100,7 +102,7 @@ class RemovalAttributes(Construct):
 
     @property
     def requested_nodes(self) -> str:
-        """The nodes that the other attributes tell of, joined by commas. A token."""
+        """The nodes that the other attributes are about, joined by commas. A token."""
         return self._attribute(Attribute.REQUESTED_NODES)
 
     @property
@@ -115,3 +117,14 @@ class RemovalAttributes(Construct):
 
     def _attribute(self, attribute: Attribute) -> str:
         return self._resource.get_att_string(attribute.value)
+
+
+@dataclass(frozen=True)
+class DeclaredRemoval:
+    """A removal of the app, and its cluster."""
+
+    construct: RemovalAttributes
+    cluster: NamedCluster
+    provider: Construct
+    may_remove: bool
+    """Whether it can remove a node, as far as is known at synth."""

@@ -1,16 +1,16 @@
-"""The oldest aws-cdk-lib that will do, checked at import: pip can be told not to care."""
+"""The oldest supported aws-cdk-lib, checked at import, since pip can ignore requirements."""
 
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
 OLDEST: Final = (2, 269)
-"""Version. Those before have no `Validations.acknowledge` (up to 2.251), or refuse the ids of
-cdk-nag's findings on `Resource::arn:...` there: "The '::' delimiter is reserved"."""
+"""Older versions have no `Validations.acknowledge` (up to 2.251), or it rejects the ids of
+cdk-nag's findings on `Resource::arn:...`: "The '::' delimiter is reserved"."""
 
 
 def _check() -> None:
-    with suppress(PackageNotFoundError, ValueError):  # not installed, or a build of its own
+    with suppress(PackageNotFoundError, ValueError):  # not installed, or a custom build
         installed = version("aws-cdk-lib")
         major, minor, *_ = map(int, installed.split("."))
         if (0, 0) < (major, minor) < OLDEST:
@@ -18,7 +18,7 @@ def _check() -> None:
             raise ImportError(
                 f"hyperpod-node-removal needs aws-cdk-lib {oldest} or newer; {installed} is"
                 " installed. The permissions of its function have cdk-nag findings that it"
-                " acknowledges by Validations.acknowledge, and older versions lack that or refuse"
+                " acknowledges by Validations.acknowledge, and older versions lack it or reject"
                 f" the ids of such findings. Run: pip install --upgrade 'aws-cdk-lib>={oldest},<3'"
             )
 

@@ -1,4 +1,4 @@
-"""The cluster a removal names, in one of three ways."""
+"""The cluster of a removal, which is specified in one of three ways."""
 
 from __future__ import annotations
 
@@ -9,8 +9,14 @@ from aws_cdk import CfnResource, Stack
 
 import hyperpod_node_removal_contract as contract
 from hyperpod_node_removal._errors import InvalidPropertyError
-from hyperpod_node_removal._place import Place, check_arn_place, check_place
-from hyperpod_node_removal._validation import check_text, is_token
+from hyperpod_node_removal._validation import (
+    Place,
+    check_arn_place,
+    check_place,
+    check_text,
+    is_token,
+    show,
+)
 
 if TYPE_CHECKING:
     from aws_cdk.aws_sagemaker import CfnCluster
@@ -39,10 +45,10 @@ def named_cluster(
     cluster_arn: str | None,
     cluster_name: str | None,
 ) -> NamedCluster:
-    """The cluster of a removal at `path` in `stack`, checked.
+    """Return the cluster of a removal at `path` in `stack`, checked.
 
     Raises:
-        InvalidPropertyError: not exactly one way is given, or its value is not allowed.
+        InvalidPropertyError: not exactly one way is used, or its value is not allowed.
     """
     match cluster, cluster_arn, cluster_name:
         case _, None, None if cluster is not None:
@@ -62,14 +68,14 @@ def named_cluster(
 
 
 def may_be_the_same(one: str, other: str) -> bool:
-    """Whether two names or ARNs may be of one cluster, as may a name and an ARN, or a token."""
+    """Return whether two names or ARNs may be of one cluster, as a name and an ARN may be."""
     if is_token(one) or is_token(other):
         return True
     return one == other or is_arn(one) != is_arn(other)
 
 
 def is_arn(name: str) -> bool:
-    """Whether what names a cluster is an ARN."""
+    """Return whether the name of a cluster is an ARN."""
     return name.startswith("arn:")
 
 
@@ -89,14 +95,12 @@ def _of_construct(path: str, stack: Stack, cluster: IClusterRef) -> NamedCluster
     resource = _managed_resource(cluster)
     if resource is None:
         if not hasattr(cluster, "cluster_ref"):
-            shown = contract.quote(f"{cluster} ({type(cluster).__name__})")
-            raise InvalidPropertyError(
-                path, "cluster", f"{shown} is not a cluster; allowed: an IClusterRef"
-            )
+            problem = f"{show(cluster)} is not a cluster; allowed: an IClusterRef"
+            raise InvalidPropertyError(path, "cluster", problem)
         return _of_arn(path, "cluster", stack, cluster.cluster_ref.cluster_arn)
     name = resource.cluster_name
     # A reference to the resource would make CloudFormation update the cluster first, and a lowered
-    # InstanceCount would remove other nodes than the ones that are named here.
+    # InstanceCount would remove other nodes than the ones that are listed here.
     if name is None or is_token(name):
         raise InvalidPropertyError(
             path,
@@ -112,15 +116,12 @@ def _of_construct(path: str, stack: Stack, cluster: IClusterRef) -> NamedCluster
 
 
 def _managed_resource(cluster: IClusterRef) -> CfnCluster | None:
-    """The AWS::SageMaker::Cluster behind a construct, or None if this app does not manage it."""
+    """Return the AWS::SageMaker::Cluster of a construct, or None if this app does not manage it."""
     node = getattr(cluster, "node", None)
-    return _as_resource(cluster) or _as_resource(node and node.default_child)
+    for candidate in (cluster, node and node.default_child):
+        if isinstance(candidate, CfnResource):  # only then is it worth importing the module
+            from aws_cdk.aws_sagemaker import CfnCluster  # noqa: PLC0415
 
-
-def _as_resource(candidate: object) -> CfnCluster | None:
-    """`candidate`, if it is the resource of a cluster."""
-    if not isinstance(candidate, CfnResource):
-        return None  # without the module of which only such a resource is
-    from aws_cdk.aws_sagemaker import CfnCluster  # noqa: PLC0415
-
-    return candidate if isinstance(candidate, CfnCluster) else None
+            if isinstance(candidate, CfnCluster):
+                return candidate
+    return None

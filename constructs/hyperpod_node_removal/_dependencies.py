@@ -1,15 +1,32 @@
-"""What the resources of a stack depend on, as the template will say it.
+"""What the resources of a stack depend on and refer to, as the template will say it.
 
-It is asked while a template is written: all that an app adds to its dependencies is there by then,
-and so are the parameters and outputs that the CDK makes for nested stacks.
+It is read while a template is written: by then an app has added all of its dependencies, and the
+CDK has made the parameters and outputs of nested stacks.
 """
 
+from __future__ import annotations
+
+import re
 from collections import deque
-from typing import TypeGuard
+from collections.abc import Iterator
+from typing import Any, Final, TypeGuard
 
-from aws_cdk import CfnElement, CfnResource, Stack
+from aws_cdk import (
+    CfnElement,
+    CfnParameter,
+    CfnResource,
+    DefaultTokenResolver,
+    IPostProcessor,
+    IResolvable,
+    IResolveContext,
+    Reference,
+    Stack,
+    StringConcat,
+    Tokenization,
+)
 
-from hyperpod_node_removal._references import names_referred_to
+_REFERENCE_IN_TEXT: Final = re.compile(r"\$\{([A-Za-z0-9]+)")
+"""A reference in the text of `Fn::Sub`."""
 
 
 class StackDependencies:
@@ -24,35 +41,35 @@ class StackDependencies:
         self._added: dict[str, set[str]] = {}
 
     def logical_id(self, resource: CfnResource) -> str:
-        """The name of a resource of the stack in its template."""
+        """Return the logical id of a resource of the stack."""
         return str(self._stack.resolve(resource.logical_id))
 
     def of_type(self, resource_type: str) -> list[CfnResource]:
-        """The resources of the stack that are of a type."""
+        """Return the resources of the stack that have a type."""
         resources = self._resources.values()
         return [one for one in resources if one.cfn_resource_type == resource_type]
 
-    def path(self, logical_id: str) -> str:
-        """The construct path of a resource, for a sentence."""
+    def construct_path(self, logical_id: str) -> str:
+        """Return the construct path of a resource, for a sentence."""
         return self._resources[logical_id].node.path
 
     def depends_on(self, logical_id: str) -> list[str]:
-        """The `DependsOn` of a resource: what the CDK would write, and what was added here."""
-        stated = {
+        """Return the `DependsOn` of a resource: what the CDK would write, and what was added."""
+        explicit = {
             self.logical_id(other)
             for other in self._resources[logical_id].obtain_dependencies()
-            # A policy without statements is no resource of the template.
+            # A policy without statements is not a resource of the template.
             if self._has(other) and other._should_synthesize()  # noqa: SLF001
         }
-        return sorted(stated | self._added.get(logical_id, set()))
+        return sorted(explicit | self._added.get(logical_id, set()))
 
     def add(self, logical_id: str, other: str) -> None:
-        """Have a resource depend on another one."""
+        """Make a resource depend on another one."""
         self._added.setdefault(logical_id, set()).add(other)
 
-    def way(self, source: str, target: str) -> list[str]:
-        """The shortest way by which `source` depends on `target`, without `source` and with
-        `target`. Empty if it does not depend on it."""
+    def chain(self, source: str, target: str) -> list[str]:
+        """Return the shortest chain of resources by which `source` depends on `target`, without
+        `source` and with `target`. Empty if it does not depend on it."""
         if source not in self._resources:
             return []  # a parameter
         came_from = {source: source}
@@ -62,20 +79,20 @@ class StackDependencies:
             for other in sorted(self._all_of(here) - came_from.keys()):
                 came_from[other] = here
                 waiting.append(other)
-        steps = []
+        chain = []
         while target in came_from and target != source:
-            steps.append(target)
+            chain.append(target)
             target = came_from[target]
-        return steps[::-1]
+        return chain[::-1]
 
     def _all_of(self, logical_id: str) -> set[str]:
-        """What a resource depends on, said or implied by a reference in a property."""
+        """Return what a resource depends on, explicitly or by a reference in a property."""
         if logical_id not in self._found:
-            # An override is not seen: the CDK lets nobody read it.
+            # An override is not seen: the CDK has no way to read it.
             properties = self._resources[logical_id]._cfn_properties  # noqa: SLF001
-            referred = set(names_referred_to(self._stack.resolve(properties)))
-            stated = self.depends_on(logical_id)
-            self._found[logical_id] = self._resources.keys() & referred.union(stated)
+            referred = set(_logical_ids(self._stack.resolve(properties)))
+            explicit = self.depends_on(logical_id)
+            self._found[logical_id] = self._resources.keys() & referred.union(explicit)
         return self._found[logical_id] | self._added.get(logical_id, set())
 
     def _has(self, construct: object) -> TypeGuard[CfnResource]:
@@ -83,6 +100,70 @@ class StackDependencies:
 
 
 def is_in(stack: Stack, element: CfnElement) -> bool:
-    """Whether an element is of the template of a stack, and not of one that is nested in it."""
-    # A stack that no Python code has made is another object each time.
+    """Return whether an element is in the template of a stack, not in that of a nested stack."""
+    # A stack that was not created by Python code is another object each time.
     return element.stack is stack or element.stack.node.path == stack.node.path
+
+
+def referred_to(stack: Stack, value: Any) -> Iterator[tuple[Stack, str]]:
+    """Yield the elements to which a value in a stack refers, each as its stack and logical id.
+
+    A parameter of a nested stack counts as the value that the parent stack passes, which may not
+    be known before the app is synthesized.
+    """
+    collector = _Collector()
+    rest = Tokenization.resolve(value, scope=stack, resolver=collector, preparing=False)
+    found = [(Stack.of(one), Stack.of(one).resolve(one.logical_id)) for one in collector.targets]
+    found += [(stack, name) for name in _logical_ids(rest)]
+    for owner, name in found:
+        yield owner, name
+        parent, nested = owner.nested_stack_parent, owner.nested_stack_resource
+        if parent is not None and nested is not None and _is_parameter(owner, name):
+            passed = parent.resolve(nested.parameters) or {}  # type: ignore[attr-defined]
+            yield from referred_to(parent, passed.get(name))
+
+
+class _Collector(DefaultTokenResolver):
+    """Resolves a value and collects what its tokens refer to, in any stack.
+
+    A logical id in a resolved value does not say in which stack it is, so references are left out
+    of the resolved value.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(StringConcat())
+        self.targets: list[CfnElement] = []
+
+    def resolve_token(
+        self, token: IResolvable, context: IResolveContext, post_processor: IPostProcessor
+    ) -> Any:
+        """Resolve one token. The CDK calls this method for the tokens in it, too."""
+        if isinstance(token, Reference):
+            if isinstance(token.target, CfnElement):
+                self.targets.append(token.target)
+            return ""
+        return super().resolve_token(token, context, post_processor)
+
+
+def _logical_ids(value: Any) -> Iterator[str]:
+    """Yield the logical ids to which a resolved value refers by any intrinsic function."""
+    match value:
+        case {"Ref": str(name)} | {"Fn::GetAtt": [str(name), *_]}:
+            yield name
+        case {"Fn::GetAtt": str(name)}:
+            yield name.partition(".")[0]
+        case str():
+            yield from _REFERENCE_IN_TEXT.findall(value)
+        case dict():
+            for item in value.values():
+                yield from _logical_ids(item)
+        case list():
+            for item in value:
+                yield from _logical_ids(item)
+
+
+def _is_parameter(stack: Stack, logical_id: str) -> bool:
+    return any(
+        isinstance(one, CfnParameter) and stack.resolve(one.logical_id) == logical_id
+        for one in stack.node.find_all()
+    )

@@ -1,10 +1,10 @@
-"""What can be wrong at synth::
+"""Errors at synth::
 
 NodeRemovalError
  +-- InvalidPropertyError   a property of a construct has a value that is not allowed (ValueError)
  +-- AssetError             the function's code cannot be collected from the installed packages
 
-Every text is a sentence for the person who runs `cdk synth`: where, what was given and what is
+Every text is a sentence for the person who runs `cdk synth`: where, what was given, and what is
 allowed.
 """
 

@@ -1,8 +1,8 @@
-"""Attributes that may be empty, where no empty value is accepted.
+"""Warnings of attributes that may be empty where an empty value is rejected.
 
-CloudFormation exports no empty Output, and SSM keeps no empty parameter. The CDK makes an export of
-each attribute that another stack refers to, or a parameter if that stack is in another region. An
-export that is refused fails its stack when all of the resources are done: the nodes are gone.
+CloudFormation rejects an empty export, and SSM an empty parameter. The CDK makes an export of each
+attribute to which another stack refers, or a parameter if that stack is in another region. A
+rejected export fails its stack when all resources are complete: the nodes are gone.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -12,8 +12,11 @@ import jsii
 from aws_cdk import CfnOutput, CfnResource, Stack
 from constructs import IConstruct, IValidation
 
-from hyperpod_node_removal._attributes import MAY_BE_EMPTY, RemovalAttributes
-from hyperpod_node_removal._declared import DeclaredRemoval
+from hyperpod_node_removal._attributes import (
+    MAY_BE_EMPTY,
+    DeclaredRemoval,
+    RemovalAttributes,
+)
 from hyperpod_node_removal._dependencies import is_in
 from hyperpod_node_removal._warnings import warn_of_empty_value
 from hyperpod_node_removal_contract import Attribute
@@ -24,12 +27,12 @@ _PARAMETERS_OF_THE_CDK: Final = "Custom::CrossRegionExportWriter"
 Source = tuple[str, str]
 """A logical id, and an attribute of it."""
 Sources = Mapping[Source, tuple[RemovalAttributes, Attribute]]
-"""What may be empty in a stack, and whose attribute that is."""
+"""What may be empty in a stack: the removal and its attribute."""
 
 
 @jsii.implements(IValidation)
 class EmptyExports:
-    """Warns of them. Validation comes when the CDK has made its exports."""
+    """Warns of such exports and parameters. The CDK validates when it has made its exports."""
 
     def __init__(self, stack: Stack, removals: Sequence[DeclaredRemoval]) -> None:
         """`removals` is read when the app is synthesized, so it may still grow."""
@@ -37,7 +40,7 @@ class EmptyExports:
         self._removals = removals
 
     def validate(self) -> list[str]:
-        """Nothing: a warning does not fail the synth."""
+        """Return nothing: a warning does not fail the synth."""
         stack: Stack | None = self._stack
         sources: Sources = {
             (self._stack.resolve(removal.resource.ref)["Ref"], attribute.value): (
@@ -59,7 +62,7 @@ class EmptyExports:
 
 
 def _values_never_empty(stack: Stack, construct: IConstruct) -> Iterator[tuple[Any, str]]:
-    """Values in a stack that must not be empty, resolved, and in words what they are."""
+    """Yield the resolved values of a construct that must not be empty, each with a description."""
     if isinstance(construct, CfnOutput):
         if construct.export_name is not None and is_in(stack, construct):
             name = stack.resolve(construct.logical_id)
@@ -76,7 +79,7 @@ def _values_never_empty(stack: Stack, construct: IConstruct) -> Iterator[tuple[A
 
 
 def _seen_from_outside(stack: Stack, constructs: Sequence[IConstruct], sources: Sources) -> Sources:
-    """The sources as the stack around a nested stack refers to them; none if there is none."""
+    """Return the sources of a nested stack as its parent stack refers to them; none without one."""
     parent, nested = stack.nested_stack_parent, stack.nested_stack_resource
     if parent is None or nested is None:
         return {}
@@ -90,8 +93,8 @@ def _seen_from_outside(stack: Stack, constructs: Sequence[IConstruct], sources: 
 
 
 def empty_sources(value: Any, sources: Collection[Source]) -> set[Source]:
-    """The sources because of which a resolved value may be empty or white space. There are none if
-    it has text of its own, or a reference to something else, which is taken to have some."""
+    """Return the sources because of which a resolved value may be empty or white space. There are
+    none if it has literal text, or refers to something else, which counts as text."""
     match value:
         case {"Fn::GetAtt": [str(logical_id), str(attribute)]}:
             return {(logical_id, attribute)}.intersection(sources)

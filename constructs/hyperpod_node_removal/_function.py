@@ -1,4 +1,4 @@
-"""The function of a provider, and what is made along with it."""
+"""The function of a provider: checks of its options, and what is created along with it."""
 
 from __future__ import annotations
 
@@ -13,14 +13,17 @@ from constructs import Construct, IConstruct
 
 import hyperpod_node_removal_contract as contract
 from hyperpod_node_removal._asset import HANDLER_PACKAGE
+from hyperpod_node_removal._errors import InvalidPropertyError
 from hyperpod_node_removal._statements import (
     key_statement,
     log_statement,
     network_statement,
     tracing_statement,
 )
+from hyperpod_node_removal._validation import check_arn_place, is_token, show
 
 if TYPE_CHECKING:
+    from aws_cdk import aws_ec2 as ec2
     from aws_cdk import aws_kms as kms
 
 FUNCTION_TIMEOUT_SECONDS: Final = 900
@@ -28,6 +31,15 @@ FUNCTION_TIMEOUT_SECONDS: Final = 900
 MEMORY_MEGABYTES: Final = 512
 """3,000 nodes take a tenth of it (docs/benchmarks.md). The rest is for CPU, which comes with
 memory: a start, mostly imports, takes a third of a second of a whole core (docs/adr/0015)."""
+_SUBNET_SELECTION: Final = (
+    "availability_zones",
+    "one_per_az",
+    "subnet_filters",
+    "subnet_group_name",
+    "subnet_type",
+    "subnets",
+)
+"""Members of `aws_cdk.aws_ec2.SubnetSelection`."""
 _TRACING_MODES: Final = {
     lambda_.Tracing.ACTIVE: "Active",
     lambda_.Tracing.PASS_THROUGH: "PassThrough",
@@ -39,10 +51,92 @@ _ANY_RESOURCE_REASON: Final = (
 )
 
 
+def check_role(path: str, role: object, stack: Stack, permissions_boundary: object = None) -> None:
+    """Raise `InvalidPropertyError` unless a role is None, or one that a function of the stack can
+    have. A boundary is for a role that is not given."""
+    if role is None:
+        return
+    arn = getattr(role, "role_arn", None)
+    if not isinstance(arn, str):
+        problem = (
+            f"{show(role)} is not a role; allowed: an IRole, such as"
+            " Role.from_role_name(stack, 'Role', 'node-removal')"
+        )
+        raise InvalidPropertyError(path, "role", problem)
+    check_arn_place(path, "role", arn, stack, "a role of the stack's account, as Lambda requires")
+    if permissions_boundary is not None:
+        problem = (
+            "is for the role that the provider creates, but role is given; set the boundary where"
+            " that role is created"
+        )
+        raise InvalidPropertyError(path, "permissions_boundary", problem)
+
+
+def check_log_group(path: str, log_group: object, log_retention: object) -> None:
+    """Raise `InvalidPropertyError` if the retention is set and the log group is given."""
+    if log_group is not None and log_retention is not None:
+        problem = (
+            "is for the log group that the provider creates, but log_group is given; set the"
+            " retention of that log group"
+        )
+        raise InvalidPropertyError(path, "log_retention", problem)
+
+
+def check_network(
+    path: str,
+    vpc: ec2.IVpc | None,
+    vpc_subnets: ec2.SubnetSelection | None,
+    security_groups: object,
+) -> None:
+    """Raise `InvalidPropertyError` unless a function in these subnets can connect to anything."""
+    if vpc is None:
+        for name, value in (("vpc_subnets", vpc_subnets), ("security_groups", security_groups)):
+            if value:
+                problem = "belongs to a VPC, but vpc is not given; specify both"
+                raise InvalidPropertyError(path, name, problem)
+        return
+    allowed = "allowed: private subnets with a NAT gateway or with VPC endpoints"
+    try:
+        selected = vpc.select_subnets(**_selection(vpc_subnets)).subnet_ids
+    except RuntimeError as error:  # how jsii reports an error of the CDK
+        raise InvalidPropertyError(path, "vpc_subnets", f"{error}; {allowed}") from error
+    public = {subnet.subnet_id for subnet in vpc.public_subnets}
+    if found := public.intersection(selected):
+        shown = ", ".join(sorted(one for one in found if not is_token(one))) or "the selection"
+        problem = (
+            f"{shown} is public: a function has no public address there and cannot connect to"
+            f" anything; {allowed}"
+        )
+        raise InvalidPropertyError(path, "vpc_subnets", problem)
+
+
+def _selection(subnets: ec2.SubnetSelection | None) -> dict[str, Any]:
+    """Return the members of a selection, which the CDK's methods take as arguments in Python."""
+    if isinstance(subnets, Mapping):  # which the CDK accepts as a selection
+        return dict(subnets)
+    return {name: getattr(subnets, name) for name in _SUBNET_SELECTION if subnets is not None}
+
+
+def check_reserved(path: str, reserved: Any) -> None:
+    """Raise `InvalidPropertyError` unless at least one removal can run; a token passes."""
+    if reserved is None or is_token(reserved):
+        return
+    name, shown = "reserved_concurrent_executions", contract.quote(reserved)
+    if isinstance(reserved, bool) or not isinstance(reserved, int):
+        raise InvalidPropertyError(path, name, f"{shown} is not a whole number")
+    if reserved < 1:
+        problem = (
+            f"{shown} lets no request run: Lambda would drop each after"
+            f" {contract.SERVICE_TIMEOUT_MIN} s, and a stack wait for its timeout; allowed: 1 or"
+            " more, or None for the concurrency that the account has"
+        )
+        raise InvalidPropertyError(path, name, problem)
+
+
 def function_statements(
     log_group: logs.ILogGroup, *, in_vpc: bool, traced: bool
 ) -> dict[str, iam.PolicyStatement]:
-    """What the role must allow before the function is made, by the name of a policy."""
+    """Return what the role must allow before the function is created, by the name of a policy."""
     statements = {"Logs": log_statement(log_group.log_group_arn)}
     if in_vpc:
         statements["Network"] = network_statement()
@@ -54,7 +148,7 @@ def function_statements(
 def new_log_group(
     scope: Construct, retention: logs.RetentionDays | None, key: kms.IKey | None
 ) -> logs.LogGroup:
-    """Make the log group, which stays: it is the record of what was removed."""
+    """Create the log group, which is retained: it is the record of what was removed."""
     if key is not None:
         key.add_to_resource_policy(key_statement(Stack.of(scope)))
     return logs.LogGroup(
@@ -71,7 +165,7 @@ def new_role(
     statements: Mapping[str, iam.PolicyStatement],
     boundary: iam.IManagedPolicy | None,
 ) -> iam.Role:
-    """Make the role, with a policy for each statement."""
+    """Create the role, with a policy for each statement."""
     return iam.Role(
         scope,
         "Role",
@@ -88,7 +182,7 @@ def new_role(
 def new_function(
     scope: Construct, *, tracing: lambda_.Tracing | None, **options: Any
 ) -> lambda_.Function:
-    """Make the function. `options` are those of `aws_cdk.aws_lambda.Function`."""
+    """Create the function. `options` are those of `aws_cdk.aws_lambda.Function`."""
     function = lambda_.Function(
         scope,
         "Function",
@@ -110,7 +204,7 @@ def new_function(
 
 
 def acknowledge_any_resource(holder: IConstruct | None) -> None:
-    """Say to cdk-nag, if the app runs it, why the function's own statements are for any resource.
+    """Acknowledge for cdk-nag that the function's own statements are for any resource.
 
     Args:
         holder: the resource or the policy with these statements. None: there is none, as under

@@ -1,23 +1,37 @@
-"""How the function gets a permission: through the methods of its role, whichever role that is.
+"""How the function gets permissions: through the methods of its role, of whatever kind that is.
 
-A policy is handed to the role, and the role decides: a role of the app attaches it, an imported one
-does too, an immutable one drops it, and under `Role.customize_roles` a role reports its statements
-and leaves none in the template. Each policy stands in the stack that needs it, never in the role's
-own default policy: that would refer from the role's stack to the function's and close a circle, as
-would the function's own ARN, since a function waits for its role.
+A policy is passed to the role, and the role decides: a role of the app attaches it, as does an
+imported one, an immutable role ignores it, and under `Role.customize_roles` a role reports its
+statements and leaves none in the template. Each policy is in the stack that needs it, never in the
+role's own default policy: that would make the role's stack refer to the function's, which is a
+circle, as is the function's own ARN, since a function waits for its role.
 """
 
-import json
-from typing import Final
+from __future__ import annotations
 
+import json
+from typing import Any, Final, Self, cast
+
+import jsii
 from aws_cdk import Fn, Stack
 from aws_cdk import aws_iam as iam
-from constructs import Construct
+from constructs import Construct, IValidation
 
-from hyperpod_node_removal._role_size import RoleSize, is_in_template
+from hyperpod_node_removal._cluster import NamedCluster
+from hyperpod_node_removal._statements import (
+    acknowledge_wildcard,
+    removal_statements,
+    stack_statement,
+)
 
+INLINE_POLICIES_MAX: Final = 10_240
+"""Characters in all inline policies of a role, white space not counted (IAM quota)."""
 _STACK_GUID: Final = 2
 """Field of a stack's ARN between slashes, counted from 0."""
+_ANY_CLUSTER_REASON: Final = (
+    "The cluster is specified by name, and the ARN of a HyperPod cluster ends in an id that cannot"
+    " be derived from the name. Specify cluster_arn instead to narrow the permissions."
+)
 
 
 class FunctionRole:
@@ -26,21 +40,16 @@ class FunctionRole:
     def __init__(self, provider: Construct, role: iam.IRole, *, is_given: bool) -> None:
         """`is_given`: whether the role is the app's, so that others may attach policies, too."""
         self._provider = provider
-        self._role = role
         self._is_given = is_given
         self._policies: list[iam.Policy] = []
         self._reported: set[str] = set()
+        self.role = role
         provider.node.add_validation(RoleSize(provider, self._policies))
-
-    @property
-    def role(self) -> iam.IRole:
-        """The role."""
-        return self._role
 
     def new_policy(
         self, scope: Construct, construct_id: str, *statements: iam.PolicyStatement
     ) -> iam.Policy:
-        """Give the role a policy with statements. It is no resource if the role takes none."""
+        """Give the role a policy with statements. It is not a resource if the role takes none."""
         policy = iam.Policy(
             scope,
             construct_id,
@@ -48,27 +57,131 @@ class FunctionRole:
             document=iam.PolicyDocument(minimize=True),
             statements=list(statements),
         )
-        self.attach(policy)
-        return policy
-
-    def attach(self, policy: iam.Policy) -> None:
-        """Give the role a policy with all of the statements that it has by now."""
-        # Policy.attach_to_role would put it into the template whatever the role says.
-        self._role.attach_inline_policy(policy)
+        # Policy.attach_to_role would put it into the template even if the role does not take it.
+        self.role.attach_inline_policy(policy)
         self._policies.append(policy)
+        return policy
 
     def add(self, policy: iam.Policy, *statements: iam.PolicyStatement) -> None:
         """Add statements to a policy that the role was given."""
         policy.add_statements(*statements)
-        if not is_in_template(policy):
+        if not _is_in_template(policy):
             for statement in statements:
                 text = json.dumps(Stack.of(policy).resolve(statement.to_json()))
                 if text not in self._reported:
-                    self._role.add_to_principal_policy(statement)
+                    self.role.add_to_principal_policy(statement)
                 self._reported.add(text)
 
     def _policy_name(self, scope: Construct, construct_id: str) -> str:
-        # IAM puts a policy in the place of one that has the same name on the same role. The id of
-        # the stack tells it from those of other apps.
+        # IAM replaces a policy that has the same name on the same role. The id of the stack
+        # distinguishes it from those of other apps.
         guid = Fn.select(_STACK_GUID, Fn.split("/", Stack.of(scope).stack_id))
         return f"{construct_id}-{self._provider.node.addr[-8:]}-{guid}"
+
+
+class RemovalPermissions(Construct):
+    """The policy that the removals of one stack share, for one provider.
+
+    It is in the removals' stack. A removal waits for it and the function does not, so nothing is
+    circular, and a provider of another stack need not know its users.
+    """
+
+    def __init__(self, scope: Construct, construct_id: str, role: FunctionRole) -> None:
+        super().__init__(scope, construct_id)
+        self._names_any_cluster = False
+        self._role = role
+        self._policy = role.new_policy(self, "Policy", stack_statement(Stack.of(self).stack_id))
+
+    @classmethod
+    def get_or_create(cls, scope: Construct, provider: Construct, role: FunctionRole) -> Self:
+        """Return the permissions of the stack that `scope` is in, created if there are none."""
+        stack = Stack.of(scope)
+        parent = provider
+        construct_id = "Permissions"
+        if Stack.of(provider) is not stack:
+            # The name of a policy is made from its logical id, which does not include the stack. If
+            # two had the same name on one role, the stack deployed last would replace the other's.
+            parent = stack
+            construct_id = f"HyperPodNodeRemovalPermissions{provider.node.addr}{stack.node.addr}"
+        found = parent.node.try_find_child(construct_id)
+        return found if isinstance(found, cls) else cls(parent, construct_id, role)
+
+    def allow(
+        self,
+        cluster: NamedCluster,
+        eks_cluster_arn: str | None,
+        before_removal_arn: str | None,
+        *,
+        signals: bool,
+    ) -> None:
+        """Allow removals from `cluster`, the calls to its EKS cluster and to the function
+        `before_removal_arn` that they need, and `signals` to the stack."""
+        arn = cluster.arn
+        if arn is None:
+            stack = Stack.of(self)
+            arn = stack.format_arn(service="sagemaker", resource="cluster", resource_name="*")
+            if not self._names_any_cluster:
+                acknowledge_wildcard(self._policy, arn, _ANY_CLUSTER_REASON)
+            self._names_any_cluster = True
+        statements = removal_statements(
+            arn,
+            eks_cluster_arn=eks_cluster_arn,
+            before_removal_arn=before_removal_arn,
+            signaled_stack_arn=Stack.of(self).stack_id if signals else None,
+        )
+        self._role.add(self._policy, *statements)
+
+
+@jsii.implements(IValidation)
+class RoleSize:
+    """Fails the synth if the inline policies of a role are larger than IAM accepts.
+
+    Otherwise the deployment would fail with an error that names neither the removal nor a way out.
+    """
+
+    def __init__(self, provider: Construct, policies: list[iam.Policy]) -> None:
+        """`policies` is read when the app is synthesized, so it may still grow."""
+        self._provider = provider
+        self._policies = policies
+
+    def validate(self) -> list[str]:
+        """Return the sentences that the CDK shows, none if the policies fit."""
+        size = sum(
+            least_size(Stack.of(policy).resolve(policy.document))
+            for policy in self._policies
+            if _is_in_template(policy)
+        )
+        if size <= INLINE_POLICIES_MAX:
+            return []
+        sentence = (
+            f"The permissions for the removals of {self._provider.node.path} have {size}"
+            f" characters; allowed: {INLINE_POLICIES_MAX} in one role. Use another"
+            " NodeRemovalProvider for some removals, or specify their clusters by cluster_name"
+            " instead of cluster_arn."
+        )
+        return [sentence]
+
+
+def least_size(document: Any) -> int:
+    """Return how many characters a resolved policy document has at least: its literal text."""
+    return len("".join(json.dumps(_literals(document)).split()))
+
+
+def _is_in_template(policy: iam.Policy) -> bool:
+    """Return whether a policy with statements is a resource: its role has attached it."""
+    resource = cast("iam.CfnPolicy", policy.node.default_child)
+    return resource._should_synthesize()  # noqa: SLF001
+
+
+def _literals(value: Any) -> Any:
+    """Return `value` without what is known at deployment only."""
+    if isinstance(value, list):
+        return [_literals(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if "Fn::Join" in value:
+        _, parts = value["Fn::Join"]
+        return "".join(part for part in parts if isinstance(part, str))
+    if any(key == "Ref" or key.startswith("Fn::") for key in value):
+        return ""
+    return {key: _literals(item) for key, item in value.items()}

@@ -1,4 +1,4 @@
-"""What the functions have in common that are asked before nodes are removed."""
+"""The function of a drain or of the backup marker, which approves nodes before they are removed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 HOOK_PACKAGE: Final = "hyperpod_node_removal_hook"
 TIMEOUT_SECONDS: Final = 120
-"""A drain that is not done says so and is asked again: one answer takes seconds."""
+"""One invocation takes seconds: a drain that is not complete says so and is invoked again."""
 _NETWORK_REASON: Final = (
     "Lambda makes network interfaces whose ids are not known before; the function itself is denied"
     " these calls."
@@ -34,9 +34,9 @@ _NETWORK_REASON: Final = (
 
 
 class HookFunction(Construct):
-    """A function that is asked before nodes are removed, with its role and its log group.
+    """A function that is invoked before nodes are removed, with its role and its log group.
 
-    Give it to `NodeRemoval` as `before_removal`. One serves any number of removals.
+    Pass it to `NodeRemoval` as `before_removal`. Any number of removals can use it.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class HookFunction(Construct):
         security_groups: Sequence[ec2.ISecurityGroup] | None = None,
         log_retention: logs.RetentionDays,
     ) -> None:
-        """Make the function. `package` is the import package with its code."""
+        """Create the function. `package` is the import package with its code."""
         if code is None:
             code = lambda_.Code.from_asset(str(staged_code((package, HOOK_PACKAGE))))
         super().__init__(scope, construct_id)
@@ -83,7 +83,7 @@ class HookFunction(Construct):
             retry_attempts=2,
             max_event_age=Duration.seconds(RELEASE_MAX_AGE),
         )
-        # Lambda refuses a function in a VPC whose role may not make network interfaces yet.
+        # Lambda rejects a function in a VPC until its role may make network interfaces.
         self._function.node.add_dependency(*policies)
 
     @property
@@ -103,7 +103,7 @@ class HookFunction(Construct):
 
     @property
     def log_group(self) -> logs.LogGroup:
-        """The log group in which the function records how far each node is."""
+        """The log group in which the function records the progress of each node."""
         return self._log_group
 
 
@@ -118,7 +118,7 @@ def _network_policy(scope: Construct, role: iam.Role) -> iam.Policy:
                 effect=iam.Effect.DENY,
                 actions=list(NETWORK_ACTIONS),
                 resources=["*"],
-                # Present in what the function's own code calls, and only there.
+                # Present in the calls of the function's own code, and only there.
                 conditions={"Null": {"lambda:SourceFunctionArn": "false"}},
             ),
         ],

@@ -1,4 +1,4 @@
-"""The metrics of removals, as the function writes them, for alarms and graphs."""
+"""The metrics of removals, as the function writes them, for alarms, graphs and a dashboard."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from constructs import Construct
 
 import hyperpod_node_removal_contract as contract
 from hyperpod_node_removal._errors import InvalidPropertyError
-from hyperpod_node_removal._validation import check_text
+from hyperpod_node_removal._provider_interface import INodeRemovalProvider, ProviderParts
+from hyperpod_node_removal._validation import check_text, construct_path
 from hyperpod_node_removal_contract.telemetry import (
     METRIC_CODES,
     METRIC_NAMESPACE,
-    METRICS_VARIABLE,
     OTHER_CODE,
     Dimension,
     Metric,
@@ -24,7 +24,11 @@ if TYPE_CHECKING:
     from aws_cdk import aws_cloudwatch as cloudwatch
 
 _ALARM_PERIODS: Final = 2
-"""Of which one has to have failures. A removal is a single datum, and its log may be late."""
+"""One of them must have failures. A removal is a single data point, and its log may be late."""
+_HALF: Final = 12
+"""Columns of half a row of a dashboard."""
+_PERIOD: Final = 300
+_LINES_MAX: Final = 100
 
 
 class MetricOptions(TypedDict, total=False):
@@ -54,11 +58,11 @@ class MetricMethods:
     def metric(
         self, metric_name: str, *, code: str | None = None, **options: Unpack[MetricOptions]
     ) -> cloudwatch.Metric:
-        """A metric by its name.
+        """Return a metric by its name.
 
         Args:
             metric_name: one of `RemovedNodes`, `FailedNodes`, `AlreadyAbsentNodes`, `Duration`.
-            code: of the failures with this code only; `FailedNodes` has that. Default: of all.
+            code: count only failures with this code, with `FailedNodes`. Default: all.
             options: those of `aws_cdk.aws_cloudwatch.MetricOptions`.
 
         Raises:
@@ -67,13 +71,12 @@ class MetricMethods:
         from aws_cdk import aws_cloudwatch as cloudwatch  # noqa: PLC0415
 
         check_text("metric", "metric_name", metric_name, _validate_metric)
+        dimensions = {Dimension.CLUSTER_NAME.value: self._metrics_cluster}
         if code is not None:
             check_text("metric", "code", code, _validate_code)
             if metric_name != Metric.FAILED_NODES:
                 problem = f"{metric_name} has none; allowed: with {Metric.FAILED_NODES} only"
                 raise InvalidPropertyError("metric", "code", problem)
-        dimensions = {Dimension.CLUSTER_NAME.value: self._metrics_cluster}
-        if code is not None:
             dimensions[Dimension.CODE.value] = code
         is_duration = metric_name == Metric.DURATION
         options.setdefault(
@@ -87,22 +90,23 @@ class MetricMethods:
         )
 
     def metric_removed_nodes(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
-        """Nodes that left. Default: their sum over 5 minutes."""
+        """Return the metric of nodes that left. Default: their sum over 5 minutes."""
         return self.metric(Metric.REMOVED_NODES, **options)
 
     def metric_failed_nodes(
         self, *, code: str | None = None, **options: Unpack[MetricOptions]
     ) -> cloudwatch.Metric:
-        """Nodes that could not be removed, all or those of one code. Default: their sum over 5
-        minutes."""
+        """Return the metric of nodes that could not be removed, all or those with one code.
+        Default: their sum over 5 minutes."""
         return self.metric(Metric.FAILED_NODES, code=code, **options)
 
     def metric_already_absent_nodes(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
-        """Nodes that were already gone. Default: their sum over 5 minutes."""
+        """Return the metric of nodes that were already gone. Default: their sum over 5 minutes."""
         return self.metric(Metric.ALREADY_ABSENT_NODES, **options)
 
     def metric_duration(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
-        """Seconds that removals took. Default: the longest of 5 minutes."""
+        """Return the metric of how many seconds removals took. Default: the longest of 5
+        minutes."""
         return self.metric(Metric.DURATION, **options)
 
 
@@ -135,18 +139,33 @@ class ClusterMetrics(MetricMethods):
         actions: Sequence[cloudwatch.IAlarmAction] = (),
         alarm_name: str | None = None,
     ) -> cloudwatch.Alarm:
-        """An alarm for when nodes of the cluster could not be removed.
+        """Create an alarm for nodes of the cluster that could not be removed.
 
         Args:
             scope: the stack, or a construct in it.
             construct_id: unique within `scope`.
-            threshold: how many nodes within 5 minutes it takes. Default: one.
+            threshold: how many nodes within 5 minutes set it off. Default: one.
             actions: what to do when it goes off, such as `SnsAction(topic)`. Default: nothing.
-            alarm_name: its name. Default: one that CloudFormation makes.
+            alarm_name: its name. Default: one that CloudFormation generates.
         """
-        return failure_alarm(
-            self, scope, construct_id, threshold=threshold, actions=actions, alarm_name=alarm_name
+        from aws_cdk import aws_cloudwatch as cloudwatch  # noqa: PLC0415
+
+        alarm = self.metric_failed_nodes().create_alarm(
+            scope,
+            construct_id,
+            alarm_name=alarm_name,
+            alarm_description="Nodes of a HyperPod cluster could not be removed. The function's log"
+            " has a line for each.",
+            comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
+            threshold=threshold,
+            evaluation_periods=_ALARM_PERIODS,
+            datapoints_to_alarm=1,
+            # Without removals there is no data, and nothing is wrong.
+            treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
         )
+        if actions:
+            alarm.add_alarm_action(*actions)
+        return alarm
 
 
 def _validate_metric(value: str) -> str | None:
@@ -162,40 +181,105 @@ def _validate_code(value: str) -> str | None:
     )
 
 
-def metric_variables(metrics: bool) -> dict[str, str]:
-    """What the function is told of metrics. Nothing if it writes none.
+class NodeRemovalDashboard(Construct):
+    """A dashboard of nodes removed, failed and absent, durations, and log entries of each node."""
 
-    A token is told as it is: a parameter of the template may be `true` or `false`.
-    """
-    if metrics is False:
-        return {}
-    return {METRICS_VARIABLE: "true" if metrics is True else str(metrics)}
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        provider: INodeRemovalProvider,
+        cluster: str | None = None,
+        dashboard_name: str | None = None,
+    ) -> None:
+        """Create the dashboard.
+
+        Args:
+            scope: the stack, or a construct in it.
+            construct_id: unique within `scope`.
+            provider: the function, with metrics on. Its log is searched for the nodes.
+            cluster: name or ARN, as the removals write it, of the one cluster to show. Default:
+                every cluster from which nodes were removed in the account and region.
+            dashboard_name: its name. Default: one that CloudFormation generates.
+
+        Raises:
+            InvalidPropertyError: `cluster` is not the name or the ARN of a cluster.
+            NodeRemovalError: the provider writes no metrics.
+        """
+        from aws_cdk import aws_cloudwatch as cloudwatch  # noqa: PLC0415
+
+        if cluster is not None:
+            path = construct_path(scope, construct_id)
+            check_text(path, "cluster", cluster, contract.validate_cluster_name)
+        ProviderParts.of(provider).require_metrics()
+        super().__init__(scope, construct_id)
+        where = "" if cluster is None else f' {Dimension.CLUSTER_NAME}="{cluster}"'
+        self._dashboard = cloudwatch.Dashboard(
+            self,
+            "Dashboard",
+            dashboard_name=dashboard_name,
+            default_interval=Duration.days(14),
+            widgets=[
+                [
+                    _graph("Removed nodes", Metric.REMOVED_NODES, where),
+                    _graph("Failed nodes", Metric.FAILED_NODES, where),
+                ],
+                [
+                    _graph("Nodes that were already absent", Metric.ALREADY_ABSENT_NODES, where),
+                    _graph("Failed nodes by code", Metric.FAILED_NODES, where, by_code=True),
+                ],
+                [
+                    _graph(
+                        "Longest removal, in seconds",
+                        Metric.DURATION,
+                        where,
+                        statistic=cloudwatch.Stats.MAXIMUM,
+                    ),
+                    cloudwatch.LogQueryWidget(
+                        title="Nodes in the log, the latest first",
+                        width=_HALF,
+                        log_group_names=[provider.log_group.log_group_name],
+                        query_lines=[
+                            "fields @timestamp, node, code, message",
+                            "filter ispresent(node)",
+                            "sort @timestamp desc",
+                            f"limit {_LINES_MAX}",
+                        ],
+                    ),
+                ],
+            ],
+        )
+
+    @property
+    def dashboard(self) -> cloudwatch.Dashboard:
+        """The dashboard, to which widgets can be added."""
+        return self._dashboard
 
 
-def failure_alarm(
-    metrics: MetricMethods,
-    scope: Construct,
-    construct_id: str,
+def _graph(
+    title: str,
+    metric: Metric,
+    where: str,
     *,
-    threshold: int,
-    actions: Sequence[cloudwatch.IAlarmAction],
-    alarm_name: str | None,
-) -> cloudwatch.Alarm:
-    """The alarm of `alarm_on_failures`. Without removals there is no data, and all is well."""
+    statistic: str = "Sum",
+    by_code: bool = False,
+) -> cloudwatch.GraphWidget:
+    """Return a graph with a line for each cluster, or each cluster and code, in CloudWatch."""
     from aws_cdk import aws_cloudwatch as cloudwatch  # noqa: PLC0415
 
-    alarm = metrics.metric_failed_nodes().create_alarm(
-        scope,
-        construct_id,
-        alarm_name=alarm_name,
-        alarm_description="Nodes of a HyperPod cluster could not be removed. The function's log"
-        " has a line for each.",
-        comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
-        threshold=threshold,
-        evaluation_periods=_ALARM_PERIODS,
-        datapoints_to_alarm=1,
-        treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
+    dimensions = [Dimension.CLUSTER_NAME, Dimension.CODE] if by_code else [Dimension.CLUSTER_NAME]
+    schema = ",".join([METRIC_NAMESPACE, *dimensions])
+    return cloudwatch.GraphWidget(
+        title=title,
+        width=_HALF,
+        left=[
+            cloudwatch.MathExpression(
+                expression=f"SEARCH('{{{schema}}} MetricName=\"{metric}\"{where}',"
+                f" '{statistic}', {_PERIOD})",
+                label="",
+                period=Duration.seconds(_PERIOD),
+            )
+        ],
+        left_y_axis=cloudwatch.YAxisProps(min=0, show_units=False),
     )
-    if actions:
-        alarm.add_alarm_action(*actions)
-    return alarm

@@ -1,7 +1,8 @@
-"""What every removal of a stack shares: the Lambda function, its role and its log group."""
+"""What the removals of a stack share: the Lambda function, its role and its log group."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, Self
 
@@ -14,30 +15,30 @@ from constructs import Construct
 import hyperpod_node_removal_contract as contract
 from hyperpod_node_removal._asset import staged_code
 from hyperpod_node_removal._errors import NodeRemovalError
-from hyperpod_node_removal._finished_events import check_event_bus, event_variables
+from hyperpod_node_removal._events import check_event_bus
 from hyperpod_node_removal._function import (
     acknowledge_any_resource,
+    check_log_group,
+    check_network,
+    check_reserved,
+    check_role,
     function_statements,
     new_function,
     new_log_group,
     new_role,
 )
 from hyperpod_node_removal._function_role import FunctionRole
-from hyperpod_node_removal._metrics import metric_variables
-from hyperpod_node_removal._provider_interface import INodeRemovalProvider, ProviderElsewhere
-from hyperpod_node_removal._provider_options import (
-    check_log_group,
-    check_network,
-    check_reserved,
-    check_role,
+from hyperpod_node_removal._provider_interface import (
+    INodeRemovalProvider,
+    ProviderElsewhere,
+    ProviderParts,
+    ProviderUse,
 )
-from hyperpod_node_removal._provider_use import ProviderUse
 from hyperpod_node_removal._statements import (
     acknowledge_wildcard,
-    cluster_statements,
     event_bus_statement,
     function_statement,
-    signal_statement,
+    removal_statements,
     stack_statement,
 )
 from hyperpod_node_removal._validation import (
@@ -45,14 +46,19 @@ from hyperpod_node_removal._validation import (
     check_text,
     construct_path,
     is_token,
-    validate_stack_arn,
 )
+from hyperpod_node_removal_contract.telemetry import EVENT_BUS_VARIABLE, METRICS_VARIABLE
 
 if TYPE_CHECKING:
     from aws_cdk import aws_ec2 as ec2
     from aws_cdk import aws_events as events
     from aws_cdk import aws_kms as kms
 
+_STACK_ARN: Final = re.compile(
+    r"arn:aws[a-z-]*:cloudformation:[a-z0-9-]+:[0-9]{12}"
+    r":stack/[A-Za-z][A-Za-z0-9-]{0,127}/([A-Za-z0-9-]+|\*)",
+    re.ASCII,
+)
 _ANY_STACK_ID_REASON: Final = (
     "The ARN of a stack ends in an id that is not known before the stack is created."
 )
@@ -61,19 +67,19 @@ _ANY_STACK_ID_REASON: Final = (
 class NodeRemovalProvider(INodeRemovalProvider):
     """The function that removes nodes, with its role and its log group. One per stack.
 
-    A removal makes it when its stack has none yet. Made by hand it can be configured, and shared
-    with removals of other stacks of the same account and region::
+    The first removal of a stack creates it. Created explicitly, it can be configured, and shared
+    with removals of other stacks in the same account and region::
 
         provider = NodeRemovalProvider(stack, "NodeRemoval", log_retention=RetentionDays.ONE_MONTH)
         NodeRemoval(other_stack, "Removal", provider=provider, ...)
 
-    The logical ids of its resources stay the same from version to version: CloudFormation refuses
-    a custom resource whose function (`ServiceToken`) changes. For the same reason a removal that
-    is deployed cannot move to another provider.
+    The logical ids of its resources stay the same from version to version: CloudFormation rejects
+    a custom resource whose function (`ServiceToken`) changes. For the same reason a deployed
+    removal cannot move to another provider.
     """
 
     DEFAULT_ID: Final = "HyperPodNodeRemovalProvider"
-    """Construct id of the provider that `get_or_create` finds or makes."""
+    """Construct id of the provider that `get_or_create` finds or creates."""
 
     def __init__(
         self,
@@ -95,43 +101,43 @@ class NodeRemovalProvider(INodeRemovalProvider):
         architecture: lambda_.Architecture | None = None,
         tracing: lambda_.Tracing | None = None,
     ) -> None:
-        """Make the function, its role and its log group. docs/locked-down.md has more about roles,
-        networks and keys.
+        """Create the function, its role and its log group. docs/locked-down.md has more about
+        roles, networks and keys.
 
         Args:
             scope: the stack, or a construct in it.
             construct_id: with the default, removals of the stack find this provider.
-            code: where the function's code is, such as the `handler.zip` of the same release in a
-                bucket of yours. Default: the code of this package, as an asset.
+            code: where the function's code is, such as the `handler.zip` of the same release in
+                your bucket. Default: the code of this package, as an asset.
             log_retention: how long log events are kept. Default: one year. The log group itself
-                stays when the stack is deleted, as the record of what was removed.
-            metrics: whether the function writes metrics of each removal, which are custom metrics
-                and cost accordingly (docs/observability.md). Default: it does not.
-            event_bus: where the function sends an event when a removal has ended. Default: nowhere.
+                is retained when the stack is deleted, as the record of what was removed.
+            metrics: whether the function writes metrics of each removal, which are billed as custom
+                metrics (docs/observability.md). Default: it does not.
+            event_bus: where the function sends an event at the end of a removal. Default: nowhere.
             role: the role of the function, which Lambda must be able to assume. It is given the
                 permissions that are needed, unless it is immutable: then it must have them
                 (docs/iam/function-role.json). Default: a role with those permissions and no others.
-            permissions_boundary: of the role that is made. Default: none, or that of the app.
-            vpc: where the function runs. It has to reach SageMaker, CloudFormation, Lambda and S3
-                from there. Default: in no VPC of yours.
-            vpc_subnets: subnets of `vpc`, which must not be public. Default: private ones, as of
+            permissions_boundary: of the role that is created. Default: none, or that of the app.
+            vpc: where the function runs. It must be able to connect to SageMaker, CloudFormation,
+                Lambda and S3 from there. Default: not in a VPC of the account.
+            vpc_subnets: subnets of `vpc`, which must not be public. Default: private ones, as for
                 `aws_cdk.aws_lambda.Function`.
-            security_groups: of the function in `vpc`. Default: one that allows all connections to
-                the outside.
-            log_group: a log group of yours in place of the one that is made. Default: one that
-                stays.
-            encryption_key: for the log group that is made and for the function's environment. The
-                key's policy gets a statement for CloudWatch Logs, unless the key is imported: then
-                it must have one. Default: keys of AWS.
+            security_groups: of the function in `vpc`. Default: one that allows all outbound
+                traffic.
+            log_group: your log group instead of the one that is created. Default: one that is
+                retained.
+            encryption_key: for the log group that is created and for the function's environment.
+                The key's policy gets a statement for CloudWatch Logs, unless the key is imported:
+                then it must have one. Default: keys that AWS owns.
             reserved_concurrent_executions: how many removals can run at once, 1 or more. A request
-                that finds all of them taken waits, and Lambda drops it after 60 s. Default: as many
-                as the account allows.
+                waits if there are more, and Lambda drops it after 60 s. Default: as many as the
+                account allows.
             architecture: of the processor. Default: ARM_64.
             tracing: whether X-Ray traces the function. Default: it does not.
 
         Raises:
             InvalidPropertyError: the text names the argument, its value and what is allowed.
-            NodeRemovalError: the stack has this provider already, for a removal for one.
+            NodeRemovalError: the stack already has this provider, such as for a removal.
         """
         path = construct_path(scope, construct_id)
         check_flag(path, "metrics", metrics)
@@ -140,32 +146,31 @@ class NodeRemovalProvider(INodeRemovalProvider):
         check_log_group(path, log_group, log_retention)
         check_network(path, vpc, vpc_subnets, security_groups)
         check_reserved(path, reserved_concurrent_executions)
-        _check_not_made(scope, construct_id)
+        _check_not_created(scope, construct_id)
         if code is None:
             code = lambda_.Code.from_asset(str(staged_code()))
         super().__init__(scope, construct_id, metrics=metrics, event_bus=event_bus)
-        self._made_for: str | None = None
         self._log_group = log_group or new_log_group(self, log_retention, encryption_key)
         statements = function_statements(
             self._log_group,
             in_vpc=vpc is not None,
             traced=tracing not in {None, lambda_.Tracing.DISABLED},
         )
-        self._permissions = self._function_role = FunctionRole(
+        self._parts.role = self._role = FunctionRole(
             self,
             role or new_role(self, statements, permissions_boundary),
             is_given=role is not None,
         )
         before = [] if role is None else [self._policy("FunctionPermissions", *statements.values())]
         if len(statements) > 1:
-            holder = before[0] if before else self._permissions.role.node.default_child
+            holder = before[0] if before else self._role.role.node.default_child
             acknowledge_any_resource(holder)
         self._function = new_function(
             self,
             code=code,
-            environment={**metric_variables(metrics), **event_variables(event_bus)},
+            environment=_variables(metrics, event_bus),
             environment_encryption=encryption_key,
-            role=self._permissions.role,
+            role=self._role.role,
             vpc=vpc,
             vpc_subnets=vpc_subnets,
             security_groups=list(security_groups) or None,
@@ -174,29 +179,27 @@ class NodeRemovalProvider(INodeRemovalProvider):
             tracing=tracing,
             log_group=self._log_group,
         )
-        # Lambda looks whether the role can attach a function to a VPC when it makes the function.
+        # Lambda checks that the role can attach a function to a VPC when it creates the function.
         self._function.node.add_dependency(*before)
         # CloudFormation invokes asynchronously. By default Lambda would run a request that crashed
         # twice more, and keep one that is throttled for six hours: it would remove nodes long after
-        # CloudFormation has given up. Dropped within the shortest patience there is, none does.
-        self._invocation = lambda_.EventInvokeConfig(
+        # the resource has timed out. So a request is dropped after the shortest timeout there is.
+        invocation = lambda_.EventInvokeConfig(
             self,
             "Invocation",
             function=self._function,
             retry_attempts=0,
             max_event_age=Duration.seconds(contract.SERVICE_TIMEOUT_MIN),
         )
-        # In a policy of its own: a role whose own policy names the function would wait for the
+        # In a separate policy: a role whose own policy names the function would wait for the
         # function, which waits for the role. A removal longer than one invocation is handed over
         # to the next (ADR 5).
         own = [self._policy("SelfInvocation", function_statement(self._function.function_arn))]
         if event_bus is not None:
             own.append(self._policy("FinishedEvents", event_bus_statement(event_bus.event_bus_arn)))
-        self._own_policies = (*before, *own)
+        self._parts.needed = [invocation, *before, *own]
         self._elsewhere: iam.Policy | None = None
-        self._stacks_elsewhere: set[str] = set()
-        use = ProviderUse(self, reserved_concurrent_executions, self._stacks_elsewhere)
-        self.node.add_validation(use)
+        self.node.add_validation(ProviderUse(self, reserved_concurrent_executions))
 
     @classmethod
     def from_service_token(
@@ -210,7 +213,7 @@ class NodeRemovalProvider(INodeRemovalProvider):
         metrics: bool = False,
         event_bus: events.IEventBus | None = None,
     ) -> INodeRemovalProvider:
-        """Use a provider that a template or another app has made.
+        """Use a provider that a template or another app has created.
 
         Args:
             scope: the stack of the removals, or a construct in it.
@@ -239,7 +242,7 @@ class NodeRemovalProvider(INodeRemovalProvider):
 
     @classmethod
     def get_or_create(cls, scope: Construct) -> Self:
-        """The provider of the stack that `scope` is in, made if the stack has none.
+        """Return the provider of the stack that `scope` is in, created if the stack has none.
 
         Raises:
             NodeRemovalError: something else in the stack has the provider's construct id.
@@ -247,9 +250,9 @@ class NodeRemovalProvider(INodeRemovalProvider):
         stack = Stack.of(scope)
         found = stack.node.try_find_child(cls.DEFAULT_ID)
         if found is None:
-            made = cls(stack)
-            made._made_for = scope.node.path
-            return made
+            created = cls(stack)
+            ProviderParts.of(created).created_for = scope.node.path
+            return created
         if not isinstance(found, cls):
             raise NodeRemovalError(
                 f"{found.node.path} is not a {cls.__name__}; give it another construct id,"
@@ -267,11 +270,6 @@ class NodeRemovalProvider(INodeRemovalProvider):
         """The function."""
         return self._function
 
-    @property
-    def made_for(self) -> str | None:
-        """Path of the removal that made this provider, None if it was made by hand."""
-        return self._made_for
-
     def allow_removals(
         self,
         *,
@@ -281,11 +279,12 @@ class NodeRemovalProvider(INodeRemovalProvider):
         before_removal_arn: str | None = None,
         verdict_events: bool = False,
     ) -> None:
-        """Allow removals that a template outside of this app declares. A `NodeRemoval` needs none.
+        """Allow removals that a template outside of this app declares. A `NodeRemoval` does not
+        need it.
 
         Args:
             stack_arn: the stack of that template. It may end in `*` in place of the id, which is
-                not known before the stack is made:
+                not known before the stack is created:
                 `arn:aws:cloudformation:us-west-2:111122223333:stack/maintenance/*`.
             cluster_arn: the cluster from which nodes are removed.
             eks_cluster_arn: the EKS cluster that orchestrates it, if any.
@@ -296,46 +295,58 @@ class NodeRemovalProvider(INodeRemovalProvider):
             InvalidPropertyError: the text names the argument, its value and what is allowed.
         """
         path = self.node.path
-        check_text(path, "stack_arn", stack_arn, validate_stack_arn)
+        check_text(path, "stack_arn", stack_arn, _validate_stack_arn)
         check_text(path, "cluster_arn", cluster_arn, contract.validate_cluster_arn)
         if eks_cluster_arn is not None:
             check_text(path, "eks_cluster_arn", eks_cluster_arn, contract.validate_eks_cluster_arn)
         if before_removal_arn is not None:
-            problem = contract.validate_function_arn
-            check_text(path, "before_removal_arn", before_removal_arn, problem)
+            validate = contract.validate_function_arn
+            check_text(path, "before_removal_arn", before_removal_arn, validate)
         if self._elsewhere is None:
             self._elsewhere = self._policy("RemovalsElsewhere", stack_statement(stack_arn))
-        statements = [
-            stack_statement(stack_arn),
-            *cluster_statements(cluster_arn, eks_cluster_arn),
-        ]
-        if before_removal_arn is not None:
-            statements.append(function_statement(before_removal_arn))
-        if verdict_events:
-            statements.append(signal_statement(stack_arn))
-        self._permissions.add(self._elsewhere, *statements)
-        self._stacks_elsewhere.add(stack_arn)
+        statements = removal_statements(
+            cluster_arn,
+            eks_cluster_arn=eks_cluster_arn,
+            before_removal_arn=before_removal_arn,
+            signaled_stack_arn=stack_arn if verdict_events else None,
+        )
+        self._role.add(self._elsewhere, stack_statement(stack_arn), *statements)
+        self._parts.stacks_elsewhere.add(stack_arn)
         if "*" in stack_arn and not is_token(stack_arn):
             acknowledge_wildcard(self._elsewhere, stack_arn, _ANY_STACK_ID_REASON)
 
-    def attach(self, policy: iam.Policy) -> None:
-        """Give the function the rights of a policy, which may be in another stack."""
-        self._permissions.attach(policy)
-
-    def run_before(self, resource: Construct) -> None:
-        """Have everything about the function in place before `resource` invokes it."""
-        resource.node.add_dependency(self._invocation, *self._own_policies)
-
     def _policy(self, construct_id: str, *statements: iam.PolicyStatement) -> iam.Policy:
-        return self._permissions.new_policy(self, construct_id, *statements)
+        return self._role.new_policy(self, construct_id, *statements)
 
 
-def _check_not_made(scope: Construct, construct_id: str) -> None:
-    """Raise `NodeRemovalError` if a provider with this id is there, and say since when."""
+def _check_not_created(scope: Construct, construct_id: str) -> None:
+    """Raise `NodeRemovalError` if there is a provider with this id, and say what created it."""
     found = scope.node.try_find_child(construct_id)
     if isinstance(found, NodeRemovalProvider):
-        origin = f"for {found.made_for}, which came first" if found.made_for else "before"
+        created_for = ProviderParts.of(found).created_for
+        origin = f"for {created_for}, which came first" if created_for else "before"
         raise NodeRemovalError(
-            f"{found.node.path} was made {origin}; make the provider before the first removal of"
-            " the stack, or give it another id and pass it to the removals as provider"
+            f"{found.node.path} was created {origin}; create the provider before the first removal"
+            " of the stack, or give it another id and pass it to the removals as provider"
         )
+
+
+def _variables(metrics: bool, event_bus: events.IEventBus | None) -> dict[str, str]:
+    """Return the environment of the function: only what is not the default."""
+    variables = {}
+    if metrics is not False:
+        # A token is passed on: a parameter of the template may be `true` or `false`.
+        variables[METRICS_VARIABLE] = "true" if metrics is True else str(metrics)
+    if event_bus is not None:
+        variables[EVENT_BUS_VARIABLE] = event_bus.event_bus_arn
+    return variables
+
+
+def _validate_stack_arn(value: str) -> str | None:
+    """Return what is wrong with the ARN of a stack, which may have `*` in place of its id."""
+    if _STACK_ARN.fullmatch(value):
+        return None
+    return (
+        f"{contract.quote(value)} is not the ARN of a stack; allowed:"
+        " arn:aws:cloudformation:<region>:<account>:stack/<name>/<id>, where <id> may be *"
+    )

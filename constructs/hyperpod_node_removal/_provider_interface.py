@@ -1,28 +1,40 @@
-"""What a removal needs of a function, wherever that function is made."""
+"""What a removal needs of a function, wherever that function was created."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, cast
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any, Final, Self, cast
 
 import jsii
 from aws_cdk import Stack
 from aws_cdk import aws_iam as iam
-from constructs import Construct
+from constructs import Construct, IDependable, IValidation
 
 import hyperpod_node_removal_contract as contract
-from hyperpod_node_removal._declared import DeclaredRemoval
+from hyperpod_node_removal._attributes import DeclaredRemoval
+from hyperpod_node_removal._cluster import is_arn
 from hyperpod_node_removal._errors import InvalidPropertyError, NodeRemovalError
-from hyperpod_node_removal._finished_events import (
+from hyperpod_node_removal._events import (
     Detail,
     EventMethods,
     RuleOptions,
     check_event_bus,
     finished_rule,
 )
+from hyperpod_node_removal._function import check_role
 from hyperpod_node_removal._function_role import FunctionRole
-from hyperpod_node_removal._place import Place, check_arn_place, check_place
-from hyperpod_node_removal._provider_options import check_role
-from hyperpod_node_removal._validation import check_flag, check_text, construct_path, is_token
+from hyperpod_node_removal._stack_removals import StackRemovals
+from hyperpod_node_removal._validation import (
+    Place,
+    check_arn_place,
+    check_flag,
+    check_place,
+    check_text,
+    construct_path,
+    is_token,
+    show,
+)
+from hyperpod_node_removal._warnings import warn_of_idle_provider, warn_of_reserved
 
 if TYPE_CHECKING:
     from aws_cdk import aws_events as events
@@ -33,10 +45,51 @@ _ALLOWED: Final = (
 )
 
 
+class ProviderParts(Construct):
+    """What the constructs of this package need of a provider, and its users do not.
+
+    It is a child of the provider and adds no resource to the template.
+    """
+
+    _ID: Final = "Parts"
+
+    def __init__(self, provider: Construct, *, writes_metrics: bool) -> None:
+        super().__init__(provider, self._ID)
+        self._provider = provider.node.path
+        self._writes_metrics = writes_metrics
+        self.created_by = type(provider).__name__
+        """What to call with other arguments, for an error."""
+        self.created_for: str | None = None
+        """Path of the removal for which the provider was created, if it was for one."""
+        self.place = Place.of_stack(Stack.of(provider))
+        """Where the function is, as far as is known at synth."""
+        self.role: FunctionRole | None = None
+        """The role to which removals add the permissions they need. None: it is not known."""
+        self.needed: list[IDependable] = []
+        """What must exist before the function is invoked."""
+        self.removals: list[DeclaredRemoval] = []
+        """The removals of this app that use the function."""
+        self.stacks_elsewhere: set[str] = set()
+        """ARNs of stacks that use the function and are not of this app."""
+
+    @classmethod
+    def of(cls, provider: INodeRemovalProvider) -> Self:
+        """Return the parts of a provider."""
+        return cast("Self", provider.node.find_child(cls._ID))
+
+    def require_metrics(self) -> None:
+        """Raise `NodeRemovalError` if the function writes no metrics: a graph of them would stay
+        empty, and an alarm silent."""
+        if self._writes_metrics is False:
+            raise NodeRemovalError(
+                f"{self._provider} writes no metrics; give {self.created_by} metrics=True"
+            )
+
+
 @jsii.implements(iam.IGrantable)
 class INodeRemovalProvider(EventMethods, Construct):
-    """The function that removes nodes: a `NodeRemovalProvider`, or one that is made elsewhere, by
-    `NodeRemovalProvider.from_service_token`."""
+    """The function that removes nodes: a `NodeRemovalProvider`, or one that was created elsewhere,
+    from `NodeRemovalProvider.from_service_token`."""
 
     def __init__(
         self,
@@ -47,12 +100,9 @@ class INodeRemovalProvider(EventMethods, Construct):
         event_bus: events.IEventBus | None,
     ) -> None:
         super().__init__(scope, construct_id)
-        self._writes_metrics = metrics
+        self._parts = ProviderParts(self, writes_metrics=metrics)
         self._event_bus = event_bus
-        self._function_role: FunctionRole | None = None
         self._log_group: logs.ILogGroup | None = None
-        self.removals: list[DeclaredRemoval] = []
-        """Those of this app that use the function."""
 
     @property
     def service_token(self) -> str:
@@ -60,23 +110,12 @@ class INodeRemovalProvider(EventMethods, Construct):
         raise NotImplementedError
 
     @property
-    def place(self) -> Place:
-        """Where the function is, as far as is known at synth."""
-        return Place.of_stack(Stack.of(self))
-
-    @property
     def grant_principal(self) -> iam.IPrincipal:
-        """Who gets a permission that is granted to the provider: the role of the function, as in
-        `topic.grant_publish(provider)`. Nobody if the role is not known."""
-        if self._function_role is None:
+        """The principal of permissions that are granted to the provider, as in
+        `topic.grant_publish(provider)`: the role of the function, or none if it is not known."""
+        if self._parts.role is None:
             return cast("iam.IPrincipal", iam.UnknownPrincipal(resource=self))
-        return self._function_role.role
-
-    @property
-    def function_role(self) -> FunctionRole | None:
-        """The role to which removals add what they need. None: whoever made the function allows
-        removals."""
-        return self._function_role
+        return self._parts.role.role
 
     @property
     def role(self) -> iam.IRole:
@@ -85,12 +124,12 @@ class INodeRemovalProvider(EventMethods, Construct):
         Raises:
             NodeRemovalError: it is not known.
         """
-        if self._function_role is None:
+        if self._parts.role is None:
             raise NodeRemovalError(
                 f"the role of {self.node.path} is not known; give from_service_token a role, such"
                 " as Role.from_role_name(stack, 'Role', 'name')"
             )
-        return self._function_role.role
+        return self._parts.role.role
 
     @property
     def log_group(self) -> logs.ILogGroup:
@@ -108,40 +147,24 @@ class INodeRemovalProvider(EventMethods, Construct):
 
     @property
     def event_bus(self) -> events.IEventBus:
-        """Where the function sends the event that ends a removal.
+        """The event bus to which the function sends an event at the end of a removal.
 
         Raises:
             NodeRemovalError: it sends none.
         """
         if self._event_bus is None:
             raise NodeRemovalError(
-                f"{self.node.path} sends no events; give {self._made_by} an event_bus, such"
-                " as EventBus.from_event_bus_name(stack, 'Bus', 'default')"
+                f"{self.node.path} sends no events; give {self._parts.created_by} an event_bus,"
+                " such as EventBus.from_event_bus_name(stack, 'Bus', 'default')"
             )
         return self._event_bus
-
-    def require_metrics(self) -> None:
-        """Raise `NodeRemovalError` if the function writes no metrics: a graph of them would stay
-        empty, and an alarm silent."""
-        if self._writes_metrics is False:
-            raise NodeRemovalError(
-                f"{self.node.path} writes no metrics; give {self._made_by} metrics=True"
-            )
-
-    def run_before(self, resource: Construct) -> None:
-        """Have everything about the function in place before `resource` invokes it."""
-
-    @property
-    def _made_by(self) -> str:
-        """What to call with other arguments."""
-        return type(self).__name__
 
     def _add_rule(self, construct_id: str, detail: Detail, options: RuleOptions) -> events.Rule:
         return finished_rule(self, construct_id, self.event_bus, detail, options)
 
 
 class ProviderElsewhere(INodeRemovalProvider):
-    """A function that another app or a template has made; see `from_service_token`."""
+    """A function that another app or a template has created; see `from_service_token`."""
 
     def __init__(
         self,
@@ -163,22 +186,16 @@ class ProviderElsewhere(INodeRemovalProvider):
         super().__init__(scope, construct_id, metrics=metrics, event_bus=event_bus)
         self._service_token = service_token
         self._log_group = log_group
+        self._parts.created_by = "from_service_token"
+        if not is_token(service_token):
+            self._parts.place = Place.of_arn(service_token)
         if role is not None:
-            self._function_role = FunctionRole(self, role, is_given=True)
+            self._parts.role = FunctionRole(self, role, is_given=True)
 
     @property
     def service_token(self) -> str:
         """ARN of the function. May be a token."""
         return self._service_token
-
-    @property
-    def place(self) -> Place:
-        """Where the function is: the place of its stack, if the ARN is a token."""
-        return super().place if is_token(self._service_token) else Place.of_arn(self._service_token)
-
-    @property
-    def _made_by(self) -> str:
-        return "from_service_token"
 
 
 def check_provider(path: str, stack: Stack, provider: object) -> None:
@@ -187,11 +204,49 @@ def check_provider(path: str, stack: Stack, provider: object) -> None:
     if provider is None:
         return
     if not isinstance(provider, INodeRemovalProvider):
-        shown = contract.quote(f"{provider} ({type(provider).__name__})")
-        raise InvalidPropertyError(
-            path,
-            "provider",
-            f"{shown} is not a provider; allowed: a NodeRemovalProvider, or for the ARN of a"
-            " function NodeRemovalProvider.from_service_token(...)",
+        problem = (
+            f"{show(provider)} is not a provider; allowed: a NodeRemovalProvider, or for the ARN of"
+            " a function NodeRemovalProvider.from_service_token(...)"
         )
-    check_place(path, "provider", (provider.node.path, provider.place), stack, _ALLOWED)
+        raise InvalidPropertyError(path, "provider", problem)
+    place = ProviderParts.of(provider).place
+    check_place(path, "provider", (provider.node.path, place), stack, _ALLOWED)
+
+
+@jsii.implements(IValidation)
+class ProviderUse:
+    """Warns of a provider that no removal uses, or that too many removals use at once."""
+
+    def __init__(self, provider: INodeRemovalProvider, reserved: Any) -> None:
+        """`reserved` is how many removals can run at once, None for no limit, or a token."""
+        self._provider = provider
+        self._parts = ProviderParts.of(provider)
+        self._reserved: int | None = None if is_token(reserved) else reserved
+
+    def validate(self) -> list[str]:
+        """Return nothing: a warning does not fail the synth."""
+        at_once = self._at_once()
+        if self._reserved is not None and self._reserved < at_once:
+            warn_of_reserved(self._provider, self._reserved, at_once)
+        if not at_once:
+            # Those of the stack and of the stacks that are nested in it.
+            for found in Stack.of(self._provider).node.find_all():
+                if isinstance(found, StackRemovals):
+                    removal = found.declared[0]
+                    warn_of_idle_provider(self._provider, removal.construct, removal.provider)
+                    break
+        return []
+
+    def _at_once(self) -> int:
+        """Return how many removals may run at once; those of a stack may wait for each other."""
+        clusters: dict[str, set[str]] = defaultdict(set)
+        for removal in self._parts.removals:
+            clusters[Stack.of(removal.construct).node.path].add(removal.cluster.name)
+        return len(self._parts.stacks_elsewhere) + sum(map(_distinct, clusters.values()))
+
+
+def _distinct(clusters: set[str]) -> int:
+    """Return how many of these names and ARNs certainly are of different clusters."""
+    literal = [name for name in clusters if not is_token(name)]
+    arns = sum(map(is_arn, literal))
+    return max(1, arns, len(literal) - arns)

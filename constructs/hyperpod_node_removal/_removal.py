@@ -1,4 +1,4 @@
-"""The construct: a set of nodes that a deployment removes from a cluster."""
+"""The construct of a set of nodes that a deployment removes from a cluster."""
 
 from __future__ import annotations
 
@@ -10,20 +10,24 @@ from aws_cdk.aws_lambda import IFunction
 from constructs import Construct
 
 import hyperpod_node_removal_contract as contract
-from hyperpod_node_removal._attributes import RemovalAttributes
+from hyperpod_node_removal._attributes import DeclaredRemoval, RemovalAttributes
 from hyperpod_node_removal._cluster import named_cluster
-from hyperpod_node_removal._declared import DeclaredRemoval
-from hyperpod_node_removal._finished_events import (
+from hyperpod_node_removal._events import (
     Detail,
     EventMethods,
     RuleOptions,
     finished_rule,
+    verdict_condition,
 )
+from hyperpod_node_removal._function_role import RemovalPermissions
 from hyperpod_node_removal._hook_function import HookFunction
-from hyperpod_node_removal._metrics import MetricMethods, failure_alarm
-from hyperpod_node_removal._permissions import RemovalPermissions
+from hyperpod_node_removal._metrics import ClusterMetrics, MetricMethods
 from hyperpod_node_removal._provider import NodeRemovalProvider
-from hyperpod_node_removal._provider_interface import INodeRemovalProvider, check_provider
+from hyperpod_node_removal._provider_interface import (
+    INodeRemovalProvider,
+    ProviderParts,
+    check_provider,
+)
 from hyperpod_node_removal._stack_removals import StackRemovals
 from hyperpod_node_removal._validation import (
     check_size,
@@ -31,7 +35,6 @@ from hyperpod_node_removal._validation import (
     construct_path,
     function_arn,
 )
-from hyperpod_node_removal._verdict_event import verdict_condition
 from hyperpod_node_removal._warnings import warn
 from hyperpod_node_removal_contract import (
     MissingNodes,
@@ -49,11 +52,11 @@ if TYPE_CHECKING:
 class NodeRemoval(EventMethods, MetricMethods, RemovalAttributes):
     """Removes a set of nodes from a SageMaker HyperPod cluster when it is deployed.
 
-    The deployment is complete when every node of the set has left the cluster, or was not there to
-    begin with. A changed set is removed anew; the nodes it no longer lists stay removed. Nothing
-    is ever added back: neither a rollback nor deleting the removal touches the cluster.
+    The deployment is complete when every node of the set has left the cluster, or was not in it to
+    begin with. A changed set is removed anew; nodes that it no longer lists stay removed. Nodes are
+    never added back: neither a rollback nor deleting the removal changes the cluster.
 
-    What a person should have thought of is warned of at synth, until it is acknowledged: see
+    At synth, it warns of what a person should consider, until that is acknowledged: see
     `RemovalWarning`.
     """
 
@@ -83,14 +86,14 @@ class NodeRemoval(EventMethods, MetricMethods, RemovalAttributes):
         eks_cluster_arn: str | None = None,
         provider: INodeRemovalProvider | None = None,
     ) -> None:
-        """Name the cluster in exactly one way, and the nodes.
+        """Specify the cluster in exactly one way, and the nodes.
 
         Args:
             scope: the stack, or a construct in it.
             construct_id: unique within `scope`.
             cluster: the cluster's construct. A cluster that the same app manages must have a
-                literal name and is changed after the removal only, so that a lowered InstanceCount
-                finds the named nodes gone.
+                literal name and is updated after the removal, so that the listed nodes are gone
+                before a lower InstanceCount takes effect.
             cluster_arn: the cluster's ARN, which narrows the function's permissions to it.
             cluster_name: the cluster's name. The function may then remove nodes of any cluster in
                 the account and region, because an ARN cannot be derived from a name.
@@ -100,23 +103,23 @@ class NodeRemoval(EventMethods, MetricMethods, RemovalAttributes):
                 the nodes cannot be removed. If all fail, it fails. Default: it fails.
             wait_for: whether the deployment is complete when the nodes have left, or already when
                 the service has accepted their removal. Default: when they have left.
-            min_remaining: how many nodes must remain, by instance group. Default: any number may
-                go. If this guard or one of the next four is broken, nothing is removed and the
+            min_remaining: how many nodes must remain, by instance group. Default: none. If the
+                removal would break this guard or one of the next four, no node is removed and the
                 deployment fails.
             max_removals: how many nodes this removal may remove in one deployment. Default: no
                 limit.
-            protected_groups: instance groups from which nothing is removed. Default: none.
+            protected_groups: instance groups from which no node is removed. Default: none.
             expected_groups: the only instance groups from which nodes are removed. Default: any.
             missing_nodes: whether a node that is not in the cluster counts as removed, or breaks a
                 guard, as a typing error should. Default: it counts as removed.
-            dry_run: whether to find out only what would be removed and what a guard would refuse:
+            dry_run: whether to report only what would be removed and which guards would be broken:
                 see `planned_nodes`. Default: nodes are removed.
-            before_removal: `SlurmDrain(...)`, `EksDrain(...)`, or a function of your own that is
-                asked about the planned nodes before the first is removed, and can veto all or some
-                of them; see docs/before-removal.md. Any answer other than an explicit PROCEED, a
-                crash for one, counts as a veto. Default: none.
-            retry_for: how long a node that is in use or changing is tried again, in whole seconds
-                up to an hour and as far as `timeout` allows. Default: 10 minutes.
+            before_removal: `SlurmDrain(...)`, `EksDrain(...)`, or your own function, which is
+                invoked with the planned nodes before the first is removed, and can veto all or some
+                of them; see docs/before-removal.md. Any answer other than an explicit PROCEED, such
+                as a crash, counts as a veto. Default: none.
+            retry_for: how long the removal of a node that is in use or changing is retried, in
+                whole seconds up to an hour and as far as `timeout` allows. Default: 10 minutes.
             retry_token: any text of up to 1,024 characters; changing it runs the same set again.
                 Default: none.
             verdict_event: whether a success appears in the stack's events too, for example as
@@ -124,8 +127,8 @@ class NodeRemoval(EventMethods, MetricMethods, RemovalAttributes):
                 With `on_partial_failure=REPORT` and literal nodes only. It adds a wait condition,
                 which fails the stack if its signal does not arrive (docs/adr/0018). Default: the
                 events show failures only.
-            timeout: how long the removal may take, from a minute to an hour. Past 15 minutes the
-                function hands over to itself. Default: 30 minutes.
+            timeout: how long the removal may take, from a minute to an hour. The function
+                re-invokes itself before its own limit of 15 minutes. Default: 30 minutes.
             eks_cluster_arn: the EKS cluster that orchestrates this one, if any: the service checks
                 that the caller may describe it. Default: a cluster without EKS.
             provider: the function, in the account and region of the stack. Default: one that all
@@ -145,12 +148,14 @@ class NodeRemoval(EventMethods, MetricMethods, RemovalAttributes):
         check_provider(path, Stack.of(scope), provider)
         if timeout is None:
             timeout = Duration.seconds(contract.REMOVAL_TIMEOUT_DEFAULT)
+        if retry_for is None:
+            retry_for = Duration.seconds(contract.RETRY_FOR_DEFAULT)
         before_removal_arn = function_arn(path, "before_removal", before_removal)
-        checked_properties(
-            path, timeout=timeout, eks_cluster_arn=eks_cluster_arn, verdict_event=verdict_event
-        )
         properties = checked_properties(
             path,
+            timeout=timeout,
+            eks_cluster_arn=eks_cluster_arn,
+            verdict_event=verdict_event,
             node_ids=node_ids,
             node_logical_ids=node_logical_ids,
             on_partial_failure=on_partial_failure,
@@ -162,14 +167,13 @@ class NodeRemoval(EventMethods, MetricMethods, RemovalAttributes):
             expected_groups=expected_groups,
             missing_nodes=missing_nodes,
             before_removal=before_removal_arn,
-            retry_for=Duration.seconds(contract.RETRY_FOR_DEFAULT)
-            if retry_for is None
-            else retry_for,
+            retry_for=retry_for,
             retry_token=retry_token,
         )
         ids = properties.get(Property.NODE_IDS, [])
         logical_ids = properties.get(Property.NODE_LOGICAL_IDS, [])
         check_size(path, ids, logical_ids)
+        properties.pop(Property.SERVICE_TIMEOUT, None)  # an argument of CustomResource
         properties = {Property.CLUSTER_NAME.value: named.name, **properties}
         condition = verdict_condition(scope, construct_id, properties) if verdict_event else None
         if condition:
@@ -178,6 +182,7 @@ class NodeRemoval(EventMethods, MetricMethods, RemovalAttributes):
         super().__init__(scope, construct_id)
         self._cluster = named
         self._provider = provider or NodeRemovalProvider.get_or_create(self)
+        self._parts = ProviderParts.of(self._provider)
         self._resource = CustomResource(
             self,
             "Resource",
@@ -188,7 +193,7 @@ class NodeRemoval(EventMethods, MetricMethods, RemovalAttributes):
         )
         if condition is not None:
             condition.node.add_dependency(self._resource)
-        role = self._provider.function_role
+        role = self._parts.role
         if role is not None:
             permissions = RemovalPermissions.get_or_create(self, self._provider, role)
             permissions.allow(
@@ -196,9 +201,9 @@ class NodeRemoval(EventMethods, MetricMethods, RemovalAttributes):
             )
             self._resource.node.add_dependency(permissions)
         if before_removal is not None:
-            # With all that stands in its scope: it may need its own permissions to answer.
+            # With everything in its scope: it may need its own permissions to answer.
             self._resource.node.add_dependency(before_removal)
-        self._provider.run_before(self._resource)
+        self._resource.node.add_dependency(*self._parts.needed)
         if named.managed is not None:
             named.managed.node.add_dependency(self)
         declared = DeclaredRemoval(
@@ -208,7 +213,7 @@ class NodeRemoval(EventMethods, MetricMethods, RemovalAttributes):
             may_remove=bool(ids or logical_ids) and dry_run is not True,
         )
         StackRemovals.get_or_create(self).add(declared)
-        self._provider.removals.append(declared)
+        self._parts.removals.append(declared)
         warn(
             declared,
             has_permissions=role is not None,
@@ -229,33 +234,33 @@ class NodeRemoval(EventMethods, MetricMethods, RemovalAttributes):
         actions: Sequence[cloudwatch.IAlarmAction] = (),
         alarm_name: str | None = None,
     ) -> cloudwatch.Alarm:
-        """An alarm for when nodes of this removal's cluster could not be removed, by any removal.
+        """Create an alarm for nodes of this removal's cluster that any removal failed to remove.
 
-        It is there before the removal begins. But an alarm of a stack that is being created goes
-        with the stack's rollback: for a stack that stays, see `ClusterMetrics`.
+        It is created before the removal begins. But if the creation of the stack is rolled back,
+        the alarm is deleted, too: for a stack that is kept, see `ClusterMetrics`.
 
         Args:
             construct_id: unique within this construct.
-            threshold: how many nodes within 5 minutes it takes. Default: one.
+            threshold: how many nodes within 5 minutes set it off. Default: one.
             actions: what to do when it goes off, such as `SnsAction(topic)`. Default: nothing.
-            alarm_name: its name. Default: one that CloudFormation makes.
+            alarm_name: its name. Default: one that CloudFormation generates.
 
         Raises:
             NodeRemovalError: the provider writes no metrics.
         """
-        alarm = failure_alarm(
-            self, self, construct_id, threshold=threshold, actions=actions, alarm_name=alarm_name
+        alarm = ClusterMetrics(self._metrics_cluster).alarm_on_failures(
+            self, construct_id, threshold=threshold, actions=actions, alarm_name=alarm_name
         )
         self._resource.node.add_dependency(alarm)
         return alarm
 
     @property
     def _metrics_cluster(self) -> str:
-        self._provider.require_metrics()
+        self._parts.require_metrics()
         return self._cluster.name
 
     def _add_rule(self, construct_id: str, detail: Detail, options: RuleOptions) -> events.Rule:
-        """A rule for this removal alone, which is there before it begins."""
+        """Create a rule for this removal alone, before it begins."""
         element = cast("CfnElement", self._resource.node.default_child)
         this = {"StackId": [Stack.of(self).stack_id], "LogicalResourceId": [element.logical_id]}
         bus = self._provider.event_bus

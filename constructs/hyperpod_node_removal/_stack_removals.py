@@ -1,25 +1,31 @@
-"""The removals of one stack, which run one after the other where they may be of one cluster.
+"""The order of the removals of a stack, and of the clusters of the app that they name.
 
-The function holds the guards of a removal against the nodes that it sees. Of two that run at once,
-neither sees what the other is about to remove, and together they may break what each one keeps.
+The function checks the guards of a removal against the nodes that it sees. Of two removals that run
+at the same time, neither sees what the other is about to remove, and together they may break the
+guards of both. So removals that may have the same cluster run one after the other.
 """
 
-from typing import Final, Self, cast
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, Self, cast
 
 import jsii
 from aws_cdk import CfnResource, IAnyProducer, IResolveContext, Lazy, Stack
-from constructs import Construct
+from constructs import Construct, IValidation
 
+from hyperpod_node_removal._attributes import DeclaredRemoval
 from hyperpod_node_removal._cluster import may_be_the_same
-from hyperpod_node_removal._declared import DeclaredRemoval
-from hyperpod_node_removal._dependencies import StackDependencies
+from hyperpod_node_removal._dependencies import StackDependencies, is_in, referred_to
 from hyperpod_node_removal._exports import EmptyExports
-from hyperpod_node_removal._own_clusters import OwnClusters
-from hyperpod_node_removal._warnings import warn_of_order
+from hyperpod_node_removal._validation import is_token
+from hyperpod_node_removal._warnings import warn_of_cluster_first, warn_of_drift, warn_of_order
+
+_CLUSTER: Final = "AWS::SageMaker::Cluster"
 
 
 class StackRemovals(Construct):
-    """Knows the removals of its stack in the order of their declaration. Makes no resource."""
+    """The removals of a stack, in the order of their declaration. Adds no resource."""
 
     _ID: Final = "HyperPodNodeRemovals"
 
@@ -27,25 +33,24 @@ class StackRemovals(Construct):
         super().__init__(stack, self._ID)
         self._stack = stack
         self.declared: list[DeclaredRemoval] = []
-        """In the order of their declaration."""
         self._ordered: StackDependencies | None = None
         self.node.add_validation(EmptyExports(stack, self.declared))
         self.node.add_validation(OwnClusters(stack, self.declared))
 
     @classmethod
     def get_or_create(cls, scope: Construct) -> Self:
-        """Those of the stack that `scope` is in."""
+        """Return those of the stack that `scope` is in."""
         stack = Stack.of(scope)
         found = stack.node.try_find_child(cls._ID)
         return found if isinstance(found, cls) else cls(stack)
 
     def add(self, removal: DeclaredRemoval) -> None:
-        """Have a removal wait for those that were declared before it, unless they are of another
+        """Make a removal wait for those that were declared before it, unless they have another
         cluster."""
         if any(_may_share_a_cluster(removal, earlier) for earlier in self.declared):
             # What it waits for is decided when the template is written, and not by an aspect: a
-            # dependency that the app has not added yet, or that a nested stack brings, could make
-            # it circular. By then only an override still gets into the template.
+            # dependency that the app adds later, or that comes with a nested stack, could make the
+            # order circular. At that time, only an override still gets into the template.
             resource = _element(removal)
             resource.add_override("DependsOn", Lazy.uncached_any(_DependsOn(self, resource)))
         self.declared.append(removal)
@@ -55,17 +60,17 @@ class StackRemovals(Construct):
         self._ordered = None
 
     def depends_on(self, resource: CfnResource) -> list[str]:
-        """The whole `DependsOn` of the resource of a removal: logical ids."""
+        """Return the whole `DependsOn` of the resource of a removal: logical ids."""
         if self._ordered is None:
             self._ordered = self._put_in_order()
         return self._ordered.depends_on(self._ordered.logical_id(resource))
 
     def _put_in_order(self) -> StackDependencies:
-        """The dependencies of the stack, with those between removals."""
+        """Return the dependencies of the stack, with those between removals."""
         dependencies = StackDependencies(self._stack)
         elements = [_element(removal) for removal in self.declared]
         ids = [dependencies.logical_id(element) for element in elements]
-        # With a condition a resource may be missing, and then it keeps no order between others.
+        # A resource with a condition may be absent, and then it keeps no order between others.
         certain = [element.cfn_options.condition is None for element in elements]
         keeping_order = {name for name, is_certain in zip(ids, certain, strict=True) if is_certain}
         ended_before: list[set[int]] = []
@@ -76,14 +81,14 @@ class StackRemovals(Construct):
                     self.declared[earlier], removal
                 ):
                     continue
-                way = dependencies.way(ids[earlier], ids[later])
-                if not way:
+                chain = dependencies.chain(ids[earlier], ids[later])
+                if not chain:
                     dependencies.add(ids[later], ids[earlier])
                     ended_before[later].add(earlier)
                     if certain[earlier]:
                         ended_before[later] |= ended_before[earlier]
-                elif not keeping_order.issuperset(way[:-1]):
-                    between = [dependencies.path(name) for name in way[:-1]]
+                elif not keeping_order.issuperset(chain[:-1]):
+                    between = [dependencies.construct_path(name) for name in chain[:-1]]
                     warn_of_order(removal.construct, self.declared[earlier].construct, between)
         return dependencies
 
@@ -97,11 +102,79 @@ class _DependsOn:
         self._resource = resource
 
     def produce(self, context: IResolveContext) -> list[str] | None:
-        """The logical ids, or None while the CDK only looks for references."""
+        """Return the logical ids, or None while the CDK only looks for references."""
         if context.preparing:
             self._removals.forget_order()
             return None
         return self._removals.depends_on(self._resource)
+
+
+@jsii.implements(IValidation)
+class OwnClusters:
+    """Warns of clusters of the app that a removal names without the construct.
+
+    Such a removal has no place in the order of the template except the one that its references
+    imply: after the cluster. It is not moved ahead: a value that refers to the cluster is not known
+    before the cluster is created.
+    """
+
+    def __init__(self, stack: Stack, removals: Sequence[DeclaredRemoval]) -> None:
+        """`removals` is read when the app is synthesized, so it may still grow."""
+        self._stack = stack
+        self._removals = removals
+        self._dependencies: dict[str, StackDependencies] = {}
+
+    def validate(self) -> list[str]:
+        """Return nothing: a warning does not fail the synth."""
+        self._dependencies.clear()
+        for removal in self._removals:
+            if removal.cluster.managed is not None:
+                continue
+            name = removal.cluster.name
+            for cluster in self._named_by(name):
+                if removal.may_remove:
+                    warn_of_drift(removal.construct, cluster.node.path)
+                if not self._comes_after(cluster, removal):
+                    path = cluster.node.path
+                    warn_of_cluster_first(removal.construct, path, is_first=is_token(name))
+        return []
+
+    def _named_by(self, value: str) -> Iterator[CfnResource]:
+        """Yield the clusters to which a name or an ARN refers, directly or through other resources
+        of their stack, and those that are created with that name."""
+        found: dict[str, CfnResource] = {}
+        if is_token(value):
+            for stack, name in referred_to(self._stack, value):
+                dependencies = self._of(stack)
+                for cluster in dependencies.of_type(_CLUSTER):
+                    logical_id = dependencies.logical_id(cluster)
+                    if name == logical_id or dependencies.chain(name, logical_id):
+                        found[cluster.node.path] = cluster
+        resolved = self._stack.resolve(value)
+        for cluster in self._of(self._stack).of_type(_CLUSTER):
+            if self._stack.resolve(_name(cluster)) == resolved:
+                found[cluster.node.path] = cluster
+        yield from found.values()
+
+    def _comes_after(self, cluster: CfnResource, removal: DeclaredRemoval) -> bool:
+        """Return whether a cluster waits for a removal, because the app says so."""
+        if not is_in(self._stack, cluster):
+            return False
+        dependencies = self._of(self._stack)
+        ids = (dependencies.logical_id(one) for one in (cluster, _element(removal)))
+        return bool(dependencies.chain(*ids))
+
+    def _of(self, stack: Stack) -> StackDependencies:
+        path = stack.node.path
+        if path not in self._dependencies:
+            self._dependencies[path] = StackDependencies(stack)
+        return self._dependencies[path]
+
+
+def _name(cluster: CfnResource) -> Any:
+    """Return the name that a template gives to a cluster. An override is not seen."""
+    properties = cluster._cfn_properties  # noqa: SLF001
+    return properties.get("clusterName", properties.get("ClusterName"))
 
 
 def _may_share_a_cluster(one: DeclaredRemoval, other: DeclaredRemoval) -> bool:

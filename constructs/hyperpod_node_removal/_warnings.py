@@ -1,13 +1,13 @@
-"""What a person should have thought of before nodes are removed: warnings at synth.
+"""Warnings at synth of what a person should consider before nodes are removed.
 
-Each stands until it is acknowledged, for the removal or for a construct around it::
+The CDK CLI prints a warning, and with `--strict` fails, until it is acknowledged for the removal or
+for a construct that contains it::
 
     Annotations.of(removal).acknowledge_warning(
         RemovalWarning.DATA_LOSS, "checkpoints are in S3, and the jobs have moved"
     )
 
-Until then the CDK CLI prints it, and with `--strict` it fails. A warning is given only where it can
-bite, so that one that is read is worth reading.
+There is a warning only where it can matter, so that each is worth reading.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from aws_cdk import Annotations
 from constructs import IConstruct
 
 import hyperpod_node_removal_contract as contract
-from hyperpod_node_removal._declared import DeclaredRemoval
+from hyperpod_node_removal._attributes import DeclaredRemoval
 from hyperpod_node_removal_contract import Attribute
 
 
@@ -25,22 +25,22 @@ class RemovalWarning(StrEnum):
     """Ids of the warnings, for acknowledgement. They stay the same from version to version."""
 
     DATA_LOSS = "hyperpod-node-removal:DataLoss"
-    """Data on the volumes of a removed node is lost. Not for a dry run or an empty set."""
+    """Data on the volumes of a removed node is lost. Not shown for a dry run or an empty set."""
     INSTANCE_COUNT_DRIFT = "hyperpod-node-removal:InstanceCountDrift"
-    """The cluster's template keeps its old counts. For a cluster of the same app."""
+    """The cluster's template keeps its old counts. Shown for a cluster of the same app."""
     CLUSTER_CHANGES_FIRST = "hyperpod-node-removal:ClusterChangesFirst"
-    """The cluster's resource may be changed before the removal, which does not get the construct
-    as `cluster` but refers to it, or has its literal name."""
+    """The cluster's resource may be updated before the removal, because the removal does not have
+    the construct as `cluster` but refers to it, or has its literal name."""
     ANY_CLUSTER_ALLOWED = "hyperpod-node-removal:AnyClusterAllowed"
-    """Without the cluster's ARN, the permissions are for every cluster of account and region."""
+    """Without the cluster's ARN, the permissions are for all clusters of the account and region."""
     STALE_INSTANCE_IDS = "hyperpod-node-removal:StaleInstanceIds"
-    """An instance id may name a node no longer, unless missing nodes fail the removal."""
+    """An instance id may no longer be that of a node, unless missing nodes fail the removal."""
     REMOVALS_NOT_ORDERED = "hyperpod-node-removal:RemovalsNotOrdered"
     """A removal does not wait for an earlier one of the same cluster, which depends on it."""
     EMPTY_EXPORT = "hyperpod-node-removal:EmptyExport"
-    """An attribute that may be empty is exported to another stack, or kept as an SSM parameter."""
+    """An attribute that may be empty is exported to another stack, or is an SSM parameter."""
     PROVIDER_NOT_USED = "hyperpod-node-removal:ProviderNotUsed"
-    """A provider was made, but the removals of its stack use another function."""
+    """A provider was created, but the removals of its stack use another function."""
     RESERVED_CONCURRENCY = "hyperpod-node-removal:ReservedConcurrency"
     """Fewer executions are reserved for the function than removals may run at once."""
 
@@ -52,11 +52,12 @@ def warn(
     has_instance_ids: bool,
     may_be_missing: bool,
 ) -> None:
-    """Give the warnings that apply to a removal.
+    """Add the warnings that apply to a removal.
 
     Args:
+        declared: the removal.
         has_permissions: whether it gives the function the permissions that it needs.
-        has_instance_ids: whether it names nodes by instance id.
+        has_instance_ids: whether it lists nodes by instance id.
         may_be_missing: whether a node that is not in the cluster counts as removed.
     """
     removal, cluster, may_remove = declared.construct, declared.cluster, declared.may_remove
@@ -91,7 +92,7 @@ def warn(
 
 
 def warn_of_drift(removal: IConstruct, cluster: str) -> None:
-    """Say that the template of the cluster with this path keeps its old counts."""
+    """Warn that the template of the cluster with this path keeps its old counts."""
     Annotations.of(removal).add_warning_v2(
         RemovalWarning.INSTANCE_COUNT_DRIFT.value,
         f"Removing nodes lowers the counts of the instance groups of {cluster}, but"
@@ -102,7 +103,7 @@ def warn_of_drift(removal: IConstruct, cluster: str) -> None:
 
 
 def warn_of_cluster_first(removal: IConstruct, cluster: str, *, is_first: bool) -> None:
-    """Say that the cluster with this path is updated before the removal, or may be."""
+    """Warn that the cluster with this path is updated before the removal, or may be."""
     what = (
         f"cluster_arn or cluster_name refers to {cluster}, so CloudFormation updates the cluster"
         " before the removal"
@@ -118,17 +119,17 @@ def warn_of_cluster_first(removal: IConstruct, cluster: str, *, is_first: bool) 
 
 
 def warn_of_idle_provider(provider: IConstruct, removal: IConstruct, used: IConstruct) -> None:
-    """Say that no removal uses a provider, while one in its stack uses another."""
+    """Warn that no removal uses a provider, while one in its stack uses another."""
     Annotations.of(provider).add_warning_v2(
         RemovalWarning.PROVIDER_NOT_USED.value,
         f"No removal uses {provider.node.path}: {removal.node.path} uses {used.node.path}. The"
-        f" template has both functions. Pass the provider to the removals as provider, or delete"
+        " template has both functions. Pass the provider to the removals as provider, or delete"
         " it if nothing outside of the app uses it.",
     )
 
 
 def warn_of_reserved(provider: IConstruct, reserved: int, at_once: int) -> None:
-    """Say that fewer executions are reserved than removals may run at once."""
+    """Warn that fewer executions are reserved than removals may run at once."""
     Annotations.of(provider).add_warning_v2(
         RemovalWarning.RESERVED_CONCURRENCY.value,
         f"{reserved} concurrent executions are reserved for {provider.node.path}, but {at_once}"
@@ -140,8 +141,8 @@ def warn_of_reserved(provider: IConstruct, reserved: int, at_once: int) -> None:
 
 
 def warn_of_order(later: IConstruct, earlier: IConstruct, between: Sequence[str]) -> None:
-    """Say that a removal does not wait for one that was declared before it, because that one
-    depends on it by way of the constructs with these paths."""
+    """Warn that a removal does not wait for one that was declared before it, because that one
+    depends on it through the constructs with these paths."""
     Annotations.of(later).add_warning_v2(
         RemovalWarning.REMOVALS_NOT_ORDERED.value,
         f"{later.node.path} does not wait for {earlier.node.path}, although both may remove nodes"
@@ -153,7 +154,7 @@ def warn_of_order(later: IConstruct, earlier: IConstruct, between: Sequence[str]
 
 
 def warn_of_empty_value(removal: IConstruct, attribute: Attribute, place: str) -> None:
-    """Say that an attribute that may be empty is the value of an export or of a parameter."""
+    """Warn that an attribute that may be empty is the value of an export or of a parameter."""
     Annotations.of(removal).add_warning_v2(
         RemovalWarning.EMPTY_EXPORT.value,
         f"{attribute} may be empty, and is the value of {place}. CloudFormation rejects an empty"

@@ -17,53 +17,50 @@ def refusal(context: dict[str, Any], folder: Path) -> str:
     return str(caught.value)
 
 
-def test_keys(tmp_path: Path) -> None:
-    context = {"cluster": "ml-cluster", "node_ids": f"{ONE},{TWO}", "retry_for": "60"}
-    settings = settings_from_context(context, tmp_path)
-    assert (settings.cluster, settings.node_ids) == ("ml-cluster", (ONE, TWO))
-    assert settings.retry_for == 60
-
-
-def test_guards(tmp_path: Path) -> None:
-    context = {"cluster": "a", "min_remaining": "workers=4, trainers=2", "dry_run": "true"}
-    settings = settings_from_context(context, tmp_path)
-    assert settings.min_remaining == {"workers": 4, "trainers": 2}
-    assert settings.dry_run
-
-
-def test_a_file(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("context", "expected"),
+    [
+        (
+            {"cluster": "a", "node_ids": f"{ONE},{TWO}", "retry_for": "60"},
+            {"cluster": "a", "node_ids": (ONE, TWO), "retry_for": 60},
+        ),
+        (
+            {"cluster": "a", "min_remaining": "workers=4, trainers=2", "dry_run": "true"},
+            {"min_remaining": {"workers": 4, "trainers": 2}, "dry_run": True},
+        ),
+        ({"removals": "set.yaml"}, {"cluster": "ml-cluster", "node_ids": (ONE,)}),
+    ],
+    ids=["keys", "guards", "file"],
+)
+def test_keys_or_a_file(tmp_path: Path, context: dict[str, Any], expected: dict[str, Any]) -> None:
     (tmp_path / "set.yaml").write_text(f"cluster: ml-cluster\nnode_ids: [{ONE}]\n")
-    settings = settings_from_context({"removals": "set.yaml"}, tmp_path)
-    assert (settings.cluster, settings.node_ids) == ("ml-cluster", (ONE,))
+    settings = settings_from_context(context, tmp_path)
+    assert {key: getattr(settings, key) for key in expected} == expected
 
 
-def test_a_file_and_keys(tmp_path: Path) -> None:
-    context = {"removals": "set.yaml", "cluster": "a", "retry_token": "2"}
-    assert refusal(context, tmp_path) == (
-        "-c removals names a file, which must contain every key; also given: -c cluster,"
-        " -c retry_token; allowed: the file or the keys, not both"
-    )
-
-
-def test_nothing(tmp_path: Path) -> None:
-    assert refusal({}, tmp_path) == (
-        "nothing to deploy; give -c cluster=NAME -c node_ids=ID,ID or -c removals=FILE"
-    )
-
-
-def test_nodes_without_a_cluster(tmp_path: Path) -> None:
-    assert refusal({"node_ids": ONE}, tmp_path).startswith("the command line: cluster is missing")
-
-
-def test_a_bad_value_names_the_key(tmp_path: Path) -> None:
-    assert refusal({"cluster": "a", "node_ids": "i-1"}, tmp_path).startswith(
-        "-c node_ids: 'i-1' is not an instance id; allowed:"
-    )
-
-
-@pytest.mark.parametrize("path", ["", True, ["a"]])
-def test_a_path_that_is_none(tmp_path: Path, path: object) -> None:
-    assert refusal({"removals": path}, tmp_path).endswith("is not the path of a file")
+@pytest.mark.parametrize(
+    ("context", "sentence"),
+    [
+        ({}, "nothing to deploy; give -c cluster=NAME -c node_ids=ID,ID or -c removals=FILE"),
+        (
+            {"removals": "set.yaml", "cluster": "a", "retry_token": "2"},
+            (
+                "-c removals names a file, which must contain every key; also given: -c cluster,"
+                " -c retry_token; allowed: the file or the keys, not both"
+            ),
+        ),
+        ({"node_ids": ONE}, "the command line: cluster is missing"),
+        (
+            {"cluster": "a", "node_ids": "i-1"},
+            "-c node_ids: 'i-1' is not an instance id; allowed:",
+        ),
+        ({"removals": ""}, "-c removals: '' is not the path of a file"),
+        ({"removals": True}, "-c removals: 'True' is not the path of a file"),
+        ({"removals": ["a"]}, "-c removals: '['a']' is not the path of a file"),
+    ],
+)
+def test_what_is_refused(tmp_path: Path, context: dict[str, Any], sentence: str) -> None:
+    assert refusal(context, tmp_path).startswith(sentence)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What a set of keys means, wherever it was written."""
+"""What the keys of a removal mean, in a file or on the command line."""
 
 from typing import Any
 

@@ -51,7 +51,7 @@ def test_all_problems_of_all_files(tmp_path: Path) -> None:
     assert empty.startswith("removals/c.yaml: is not a mapping; ")
 
 
-def test_a_file_is_called_as_its_stack(tmp_path: Path) -> None:
+def test_a_file_has_the_name_of_its_stack(tmp_path: Path) -> None:
     (text,) = refusals(tmp_path, b="cluster: a\n")
     assert text == (
         "removals/b.yaml: the stack is hyperpod-node-removal-a; allowed:"
@@ -72,7 +72,7 @@ def test_a_cluster_has_one_file(tmp_path: Path) -> None:
     "name", ["a.yml", "a.json", "README.md", "a b.yaml", "-a.yaml", "$(id).yaml", "a\n::b.yaml"]
 )
 def test_nothing_else_is_in_the_folder(tmp_path: Path, name: str) -> None:
-    """Left out in silence, a set of nodes would look deployed."""
+    """Otherwise the file would be ignored silently."""
     (tmp_path / name).write_text("cluster: a\n")
     (text,) = refusals(tmp_path)
     assert text.startswith("removals/")

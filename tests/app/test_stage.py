@@ -60,7 +60,7 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Deployed:
     return Deployed(tmp_path_factory.mktemp("stage"))
 
 
-def test_the_stack_is_called_as_from_a_desk(deployed: Deployed) -> None:
+def test_the_stack_has_the_same_name_as_without_a_pipeline(deployed: Deployed) -> None:
     changed = {a["Configuration"]["StackName"]: a.get("Region") for a in deployed.removals()}
     assert changed == {
         "hyperpod-node-removal-ml-cluster": None,  # the pipeline's

@@ -1,6 +1,7 @@
-"""Calls that the function makes, and answers that AWS gives to them."""
+"""Calls of the function, and the responses of AWS."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -60,23 +61,33 @@ _STACK_ERROR: Final = """<ErrorResponse xmlns="http://cloudformation.amazonaws.c
 <RequestId>r-2</RequestId></ErrorResponse>"""
 
 
-def _error(code: str) -> str:
-    return json.dumps({"__type": f"com.amazonaws.sagemaker#{code}", "Message": "not now"})
+def _error(code: str) -> dict[str, str]:
+    return {"__type": f"com.amazonaws.sagemaker#{code}", "Message": "not now"}
 
 
 @dataclass(frozen=True)
 class Call:
-    """One call and the answer to it."""
+    """One call and its response."""
 
     name: str
-    service: str
     method: str
-    arguments: dict[str, Any]
-    status: int
-    body: str
-    headers: dict[str, str] = field(default_factory=dict)
+    arguments: Mapping[str, Any]
+    answer: Mapping[str, Any] | str
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def service(self) -> str:
+        others = {"describe_stacks": "cloudformation", "put_events": "events", "invoke": "lambda"}
+        return others.get(self.method, "sagemaker")
+
+    @property
+    def body(self) -> str:
+        return self.answer if isinstance(self.answer, str) else json.dumps(self.answer)
 
 
+_CLUSTER_NAME: Final = {"ClusterName": "ml"}
+_MORE: Final = {"MaxResults": 100, "IncludeNodeLogicalIds": True, "NextToken": "t"}
 _DELETE: Final = {"ClusterName": "ml", "NodeIds": ["i-01234567"]}
 _INVOKE: Final = {"FunctionName": "again", "InvocationType": "Event", "Payload": b'{"link": 2}'}
 _ENTRY: Final = {
@@ -90,69 +101,24 @@ _TAKEN: Final = {
     "FailedEntryCount": 1,
     "Entries": [{"EventId": "e-1"}, {"ErrorCode": "InternalFailure", "ErrorMessage": "later"}],
 }
-_NO_EVENT: Final = json.dumps({"__type": "InternalException", "message": "later"})
+_NO_EVENT: Final = {"__type": "InternalException", "message": "later"}
+_BUSY: Final = {"Message": "slow down", "Reason": "CallerRateLimitExceeded"}
 _THROTTLED: Final = {"x-amzn-ErrorType": "TooManyRequestsException"}
+_BATCH: Final = "batch_delete_cluster_nodes"
 
 CALLS: Final = (
-    Call(
-        "nodes", "sagemaker", "list_cluster_nodes", {"ClusterName": "ml"}, 200, json.dumps(_NODES)
-    ),
-    Call(
-        "no-nodes",
-        "sagemaker",
-        "list_cluster_nodes",
-        {"ClusterName": "ml", "MaxResults": 100, "IncludeNodeLogicalIds": True, "NextToken": "t"},
-        200,
-        "{}",
-    ),
-    Call(
-        "no-cluster",
-        "sagemaker",
-        "list_cluster_nodes",
-        {"ClusterName": "ml"},
-        400,
-        _error("ResourceNotFound"),
-    ),
-    Call(
-        "cluster", "sagemaker", "describe_cluster", {"ClusterName": "ml"}, 200, json.dumps(_CLUSTER)
-    ),
-    Call(
-        "deleted",
-        "sagemaker",
-        "batch_delete_cluster_nodes",
-        _DELETE | {"NodeLogicalIds": ["workers-1"]},
-        200,
-        json.dumps(_DELETED),
-    ),
-    Call(
-        "refused",
-        "sagemaker",
-        "batch_delete_cluster_nodes",
-        _DELETE,
-        400,
-        _error("ValidationException"),
-    ),
-    Call(
-        "throttled",
-        "sagemaker",
-        "batch_delete_cluster_nodes",
-        _DELETE,
-        400,
-        _error("ThrottlingException"),
-    ),
-    Call("stack", "cloudformation", "describe_stacks", {"StackName": "arn:aws:x"}, 200, _STACKS),
-    Call("no-stack", "cloudformation", "describe_stacks", {"StackName": "ml"}, 400, _STACK_ERROR),
-    Call("announced", "events", "put_events", {"Entries": [_ENTRY]}, 200, json.dumps(_TAKEN)),
-    Call("not-announced", "events", "put_events", {"Entries": [_ENTRY]}, 500, _NO_EVENT),
-    Call("invoked", "lambda", "invoke", _INVOKE, 202, ""),
-    Call(
-        "not-invoked",
-        "lambda",
-        "invoke",
-        _INVOKE,
-        429,
-        json.dumps({"Message": "slow down", "Reason": "CallerRateLimitExceeded"}),
-        _THROTTLED,
-    ),
+    Call("nodes", "list_cluster_nodes", _CLUSTER_NAME, _NODES),
+    Call("no-nodes", "list_cluster_nodes", _CLUSTER_NAME | _MORE, {}),
+    Call("no-cluster", "list_cluster_nodes", _CLUSTER_NAME, _error("ResourceNotFound"), 400),
+    Call("cluster", "describe_cluster", _CLUSTER_NAME, _CLUSTER),
+    Call("deleted", _BATCH, _DELETE | {"NodeLogicalIds": ["workers-1"]}, _DELETED),
+    Call("refused", _BATCH, _DELETE, _error("ValidationException"), 400),
+    Call("throttled", _BATCH, _DELETE, _error("ThrottlingException"), 400),
+    Call("stack", "describe_stacks", {"StackName": "arn:aws:x"}, _STACKS),
+    Call("no-stack", "describe_stacks", {"StackName": "ml"}, _STACK_ERROR, 400),
+    Call("announced", "put_events", {"Entries": [_ENTRY]}, _TAKEN),
+    Call("not-announced", "put_events", {"Entries": [_ENTRY]}, _NO_EVENT, 500),
+    Call("invoked", "invoke", _INVOKE, "", 202),
+    Call("not-invoked", "invoke", _INVOKE, _BUSY, 429, _THROTTLED),
 )
 """At least one success and one error for each operation."""

@@ -3,13 +3,12 @@
 from typing import Any
 
 from aws_cdk import CfnResource, Stack
-from aws_cdk.assertions import Annotations, Match, Template
+from aws_cdk.assertions import Template
 from constructs import Construct
 
 from hyperpod_node_removal import NodeRemoval, RemovalWarning
 from hyperpod_node_removal_contract import RESOURCE_TYPE
-
-CLUSTER_ARN = "arn:aws:sagemaker:us-west-2:111122223333:cluster/a1b2c3d4e5f6"
+from tests.construct.stacks import warnings_of
 
 
 def named(stack: Construct, construct_id: str, name: str = "ml-cluster") -> NodeRemoval:
@@ -47,6 +46,4 @@ def order(stack: Stack) -> dict[str, set[str]]:
 
 
 def warnings(stack: Stack) -> list[str]:
-    found = Annotations.from_stack(stack).find_warning("*", Match.any_value())
-    texts = [str(entry.entry.data) for entry in found]
-    return [text for text in texts if RemovalWarning.REMOVALS_NOT_ORDERED in text]
+    return warnings_of(stack, RemovalWarning.REMOVALS_NOT_ORDERED)

@@ -6,12 +6,13 @@ import pytest
 from aws_cdk import Annotations as Notes
 from aws_cdk import App, CfnOutput, CfnParameter, Environment, Fn, NestedStack, Stack
 from aws_cdk import aws_ssm as ssm
-from aws_cdk.assertions import Annotations, Match, Template
+from aws_cdk.assertions import Template
 
 from hyperpod_node_removal import NodeRemoval, RemovalWarning
 from hyperpod_node_removal._attributes import MAY_BE_EMPTY
 from hyperpod_node_removal_contract import Attribute, Outcome
 from hyperpod_node_removal_handler.report import data
+from tests.construct.stacks import warnings_of
 
 pytestmark = pytest.mark.xdist_group("construct-exports")
 
@@ -29,9 +30,7 @@ class Case:
         self.removal = NodeRemoval(self.stack, "Removal", cluster_name="ml-cluster")
 
     def warnings(self) -> list[str]:
-        found = Annotations.from_stack(self.stack).find_warning("*", Match.any_value())
-        texts = [str(entry.entry.data) for entry in found]
-        return [text for text in texts if RemovalWarning.EMPTY_EXPORT in text]
+        return warnings_of(self.stack, RemovalWarning.EMPTY_EXPORT)
 
     def outputs(self) -> dict[str, Any]:
         found: dict[str, Any] = Template.from_stack(self.stack).to_json().get("Outputs", {})
@@ -44,8 +43,8 @@ def case() -> Case:
 
 
 def test_what_may_be_empty_is_what_the_function_leaves_empty() -> None:
-    told = data(Outcome.EMPTY, "ml-cluster")
-    assert {name for name, value in told.items() if not value} == set(MAY_BE_EMPTY)
+    attributes = data(Outcome.EMPTY, "ml-cluster")
+    assert {name for name, value in attributes.items() if not value} == set(MAY_BE_EMPTY)
 
 
 def test_an_attribute_that_another_stack_uses_is_warned_of(case: Case) -> None:
@@ -72,10 +71,10 @@ def test_an_export_that_the_stack_itself_makes_is_warned_of(case: Case) -> None:
     CfnOutput(case.stack, "Removed", value=case.removal.removed_nodes, export_name="removed")
     case.stack.export_value(case.removal.warnings)
     case.stack.export_value(case.removal.failed_nodes, name="failed")
-    removed, failed, told = sorted(case.warnings(), key=lambda text: "RFW".index(text[0]))
+    removed, failed, warnings = sorted(case.warnings(), key=lambda text: "RFW".index(text[0]))
     assert "RemovedNodes may be empty, and is the value of the exported Output Removed." in removed
     assert "exported Output Exportfailed." in failed
-    assert told.startswith("Warnings may be empty")
+    assert warnings.startswith("Warnings may be empty")
 
 
 def test_an_output_that_is_not_exported_may_be_empty(case: Case) -> None:
@@ -137,12 +136,12 @@ def test_attributes_of_others_are_no_concern(case: Case) -> None:
 
 
 def test_the_templates_are_the_same_whether_it_is_acknowledged_or_not() -> None:
-    told, acknowledged = Case(), Case()
+    warned, acknowledged = Case(), Case()
     Notes.of(acknowledged.removal).acknowledge_warning(RemovalWarning.EMPTY_EXPORT, "never empty")
-    for case in (told, acknowledged):
+    for case in (warned, acknowledged):
         CfnOutput(case.other, "Failed", value=case.removal.failed_nodes)
-    assert told.warnings()
+    assert warned.warnings()
     assert not acknowledged.warnings()
     for one in ("stack", "other"):
-        templates = [Template.from_stack(getattr(case, one)) for case in (told, acknowledged)]
+        templates = [Template.from_stack(getattr(case, one)) for case in (warned, acknowledged)]
         assert templates[0].to_json() == templates[1].to_json()

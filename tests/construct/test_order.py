@@ -3,6 +3,7 @@
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aws_cdk import (
@@ -23,16 +24,12 @@ from hyperpod_node_removal import NodeRemoval
 from hyperpod_node_removal.app import NodeRemovalStack
 from hyperpod_node_removal_contract import RESOURCE_TYPE
 from hyperpod_node_removal_file import Settings
-from tests.construct.removal_order import CLUSTER_ARN, between, element, named, order, warnings
+from tests.construct.removal_order import between, element, named, order, warnings
+from tests.construct.stacks import CLUSTER_ARN
 
 pytestmark = pytest.mark.xdist_group("construct-order")
 
 OTHER_ARN = "arn:aws:sagemaker:us-west-2:111122223333:cluster/f6e5d4c3b2a1"
-
-
-@pytest.fixture
-def stack() -> Stack:
-    return Stack(App(analytics_reporting=False), "Stack")
 
 
 def test_three_removals_of_a_cluster_are_a_chain(stack: Stack) -> None:
@@ -62,36 +59,23 @@ def test_only_the_custom_resource_waits_and_only_for_the_custom_resource(stack: 
 
 
 @pytest.mark.parametrize(
-    ("one", "other"),
+    ("one", "other", "waits"),
     [
-        ({"cluster_name": "ml-cluster"}, {"cluster_name": "other"}),
-        ({"cluster_arn": CLUSTER_ARN}, {"cluster_arn": OTHER_ARN}),
+        ({"cluster_name": "ml-cluster"}, {"cluster_name": "other"}, False),
+        ({"cluster_arn": CLUSTER_ARN}, {"cluster_arn": OTHER_ARN}, False),
+        ({"cluster_name": "ml-cluster"}, {"cluster_arn": CLUSTER_ARN}, True),
+        ({"cluster_arn": CLUSTER_ARN}, {"cluster_name": "ml-cluster"}, True),
+        ({"cluster_name": "ml-cluster"}, {"cluster_name": Aws.STACK_NAME}, True),
+        ({"cluster_arn": Aws.STACK_ID}, {"cluster_arn": CLUSTER_ARN}, True),
+        ({"cluster_name": f"ml-{Aws.REGION}"}, {"cluster_name": f"ml-{Aws.PARTITION}"}, True),
     ],
 )
-def test_different_clusters_do_not_wait_for_each_other(
-    stack: Stack, one: dict[str, str], other: dict[str, str]
+def test_only_what_may_be_one_cluster_waits(
+    stack: Stack, one: dict[str, Any], other: dict[str, Any], waits: bool
 ) -> None:
-    NodeRemoval(stack, "First", **one)  # type: ignore[arg-type]
-    NodeRemoval(stack, "Second", **other)  # type: ignore[arg-type]
-    assert order(stack) == {"First": set(), "Second": set()}
-
-
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [
-        ({"cluster_name": "ml-cluster"}, {"cluster_arn": CLUSTER_ARN}),
-        ({"cluster_arn": CLUSTER_ARN}, {"cluster_name": "ml-cluster"}),
-        ({"cluster_name": "ml-cluster"}, {"cluster_name": Aws.STACK_NAME}),
-        ({"cluster_arn": Aws.STACK_ID}, {"cluster_arn": CLUSTER_ARN}),
-        ({"cluster_name": f"ml-{Aws.REGION}"}, {"cluster_name": f"ml-{Aws.PARTITION}"}),
-    ],
-)
-def test_what_may_be_one_cluster_waits(
-    stack: Stack, one: dict[str, str], other: dict[str, str]
-) -> None:
-    NodeRemoval(stack, "First", **one)  # type: ignore[arg-type]
-    NodeRemoval(stack, "Second", **other)  # type: ignore[arg-type]
-    assert order(stack) == {"First": set(), "Second": {"First"}}
+    NodeRemoval(stack, "First", **one)
+    NodeRemoval(stack, "Second", **other)
+    assert order(stack) == {"First": set(), "Second": {"First"} if waits else set()}
 
 
 def test_two_clusters_are_two_chains(stack: Stack) -> None:
@@ -135,7 +119,7 @@ def test_removals_within_a_nested_stack_wait_in_the_template_that_is_uploaded() 
     named(nested, "First")
     named(nested, "Second")
     assert order(nested) == {"First": set(), "Second": {"First"}}
-    # The CDK names an asset by a hash of the template as it was when it was asked for the name.
+    # The name of an asset is a hash of the template as it was when the CDK made the name.
     template = json.loads((Path(app.outdir) / nested.template_file).read_text(encoding="utf-8"))
     written = json.dumps(template, separators=(",", ":"), ensure_ascii=False)
     assert hashlib.sha256(written.encode()).hexdigest() in str(Template.from_stack(stack).to_json())

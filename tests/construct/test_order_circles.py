@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 from aws_cdk import Annotations as Notes
-from aws_cdk import App, Fn, NestedStack, Stack
+from aws_cdk import Fn, NestedStack, Stack
 from aws_cdk.aws_sagemaker import CfnCluster
 from constructs import Construct
 
@@ -12,11 +12,6 @@ from hyperpod_node_removal import NodeRemoval, RemovalWarning
 from tests.construct.removal_order import between, element, named, order, warnings
 
 pytestmark = pytest.mark.xdist_group("construct-order-circles")
-
-
-@pytest.fixture
-def stack() -> Stack:
-    return Stack(App(analytics_reporting=False), "Stack")
 
 
 @pytest.mark.parametrize(

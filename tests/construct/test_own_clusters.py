@@ -1,12 +1,10 @@
 """Clusters of the app that a removal names in another way than as the construct."""
 
 from collections.abc import Callable
-from typing import Any
 
 import jsii
 import pytest
 from aws_cdk import (
-    App,
     CfnCondition,
     CfnParameter,
     CfnResource,
@@ -18,30 +16,24 @@ from aws_cdk import (
     Token,
 )
 from aws_cdk import aws_ssm as ssm
-from aws_cdk.assertions import Annotations, Match, Template
 from aws_cdk.aws_sagemaker import CfnCluster
 from constructs import Construct
 
 from hyperpod_node_removal import NodeRemoval, RemovalWarning
 from hyperpod_node_removal_contract import RESOURCE_TYPE
+from tests.construct.stacks import NODE, Synthesized, app_of
+from tests.construct.stacks import warnings as all_warnings
 
 pytestmark = pytest.mark.xdist_group("construct-own-clusters")
 
 FIRST, DRIFT = RemovalWarning.CLUSTER_CHANGES_FIRST, RemovalWarning.INSTANCE_COUNT_DRIFT
-NODES = ["i-0123456789abcdef0"]
-
-
-@pytest.fixture
-def stack() -> Stack:
-    return Stack(App(analytics_reporting=False), "Stack")
+NODES = [NODE]
 
 
 def warnings(stack: Stack) -> dict[str, str]:
-    """The warnings of the kind, by id."""
-    found = Annotations.from_stack(stack).find_warning("*", Match.any_value())
-    pairs = (str(one.entry.data).rsplit(" [ack: ", 1) for one in found)
-    ids = {warning.rstrip("]"): text for text, warning in pairs}
-    return {warning: text for warning, text in ids.items() if warning in {FIRST, DRIFT}}
+    """The warnings of the two kinds, by id."""
+    found = all_warnings(stack)
+    return {kind: text for kind in (FIRST, DRIFT) for text in found.get(kind, ())}
 
 
 @jsii.implements(IStableStringProducer)
@@ -74,7 +66,7 @@ REFERENCES: dict[str, Callable[[CfnCluster], str]] = {
         condition(Stack.of(cluster)).logical_id, cluster.ref, "ml"
     ).to_string(),
     "lazy": lambda cluster: Lazy.string(Produced(cluster.ref)),
-    "by way of a resource": lambda cluster: (
+    "through a resource": lambda cluster: (
         ssm.StringParameter(
             Stack.of(cluster), "Parameter", string_value=cluster.attr_cluster_arn
         ).string_value
@@ -91,6 +83,7 @@ def test_whatever_a_value_refers_to_is_seen(stack: Stack, reference: str) -> Non
     assert found.keys() == {FIRST, DRIFT}
     assert "refers to Stack/Cluster, so CloudFormation updates the cluster before" in found[FIRST]
     assert "instance groups of Stack/Cluster" in found[DRIFT]
+    assert Synthesized(stack).properties(RESOURCE_TYPE)["ClusterName"] == stack.resolve(name)
 
 
 def test_an_id_may_refer_to_what_is_declared_later(stack: Stack) -> None:
@@ -100,8 +93,7 @@ def test_an_id_may_refer_to_what_is_declared_later(stack: Stack) -> None:
 
 
 def test_a_cluster_of_another_stack_is_told_from_one_with_the_same_id(stack: Stack) -> None:
-    app: Any = stack.node.root
-    other = CfnCluster(Stack(app, "Other"), "Cluster")
+    other = CfnCluster(Stack(app_of(stack), "Other"), "Cluster")
     CfnCluster(stack, "Cluster")
     NodeRemoval(stack, "Removal", cluster_arn=other.attr_cluster_arn, node_ids=NODES)
     found = warnings(stack)
@@ -157,10 +149,9 @@ def test_a_name_that_a_cluster_of_the_stack_has_is_seen(
 def test_a_warning_adds_no_dependency(stack: Stack) -> None:
     """When the stack is created, the removal could not come first."""
     NodeRemoval(stack, "Removal", cluster_name=literal(stack), node_ids=NODES)
-    resources = Template.from_stack(stack).to_json()["Resources"]
-    assert "DependsOn" not in resources["Cluster"]
-    (removal,) = (one for one in resources.values() if one["Type"] == RESOURCE_TYPE)
-    assert "Cluster" not in removal["DependsOn"]
+    made = Synthesized(stack)
+    assert "DependsOn" not in made.one("AWS::SageMaker::Cluster")
+    assert "Cluster" not in made.one(RESOURCE_TYPE)["DependsOn"]
 
 
 def test_a_cluster_that_waits_for_the_removal_drifts_only(stack: Stack) -> None:

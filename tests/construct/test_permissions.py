@@ -1,19 +1,25 @@
-"""What does not fit into a role, and what cdk-nag says."""
+"""Permissions: cdk-nag's findings, those for plain templates, and what does not fit into a role."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
-from aws_cdk import App, Environment, Stack, Validations
-from aws_cdk.assertions import Template
+from aws_cdk import App, Environment, Stack
 from aws_cdk.aws_iam import PolicyStatement
-from cdk_nag import AwsSolutionsChecks
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hyperpod_node_removal import InvalidPropertyError, NodeRemoval, NodeRemovalProvider
-from hyperpod_node_removal._role_size import INLINE_POLICIES_MAX, least_size
+from hyperpod_node_removal._function_role import INLINE_POLICIES_MAX, least_size
+from tests.construct.stacks import (
+    EKS_CLUSTER_ARN,
+    HOOK_ARN,
+    STACK_ARN,
+    Synthesized,
+    acknowledged_findings,
+    app_of,
+    check_with_cdk_nag,
+)
 
 pytestmark = pytest.mark.xdist_group("construct-permissions")
 
@@ -22,30 +28,17 @@ def arn(number: int) -> str:
     return f"arn:aws:sagemaker:us-west-2:111122223333:cluster/{number:012d}"
 
 
-class Nagged:
-    """An app that ran the AWS Solutions rules, and what they found."""
-
-    def __init__(self, env: Environment | None = None, **properties: Any) -> None:
-        app = App(analytics_reporting=False)
-        Validations.of(app).add_plugins(AwsSolutionsChecks(app))
-        stack = Stack(app, "Stack", env=env)
-        NodeRemoval(stack, "Removal", node_ids=["i-01234567"], **properties)
-        NodeRemoval(stack, "Another", node_ids=["i-01234567"], **properties)
-        assembly = app.synth()  # fails if a finding is not acknowledged
-        report = json.loads(Path(assembly.directory, "validation-report.json").read_text())
-        plugins = report["pluginReports"]
-        self.findings = [found for plugin in plugins for found in plugin["violations"]]
-        self.acknowledged = [
-            found for plugin in plugins for found in plugin.get("suppressedViolations", ())
-        ]
+def findings(env: Environment | None = None, **properties: Any) -> list[dict[str, Any]]:
+    """What cdk-nag finds in a stack with two such removals."""
+    app = check_with_cdk_nag(App(analytics_reporting=False))
+    stack = Stack(app, "Stack", env=env)
+    for name in ("Removal", "Another"):
+        NodeRemoval(stack, name, node_ids=["i-01234567"], **properties)
+    return acknowledged_findings(app)
 
 
 def test_cdk_nag_finds_nothing_with_an_arn() -> None:
-    nagged = Nagged(
-        cluster_arn=arn(1), eks_cluster_arn="arn:aws:eks:us-west-2:111122223333:cluster/a"
-    )
-    assert nagged.findings == []
-    assert nagged.acknowledged == []
+    assert findings(cluster_arn=arn(1), eks_cluster_arn=EKS_CLUSTER_ARN) == []
 
 
 @pytest.mark.parametrize(
@@ -58,9 +51,7 @@ def test_cdk_nag_finds_nothing_with_an_arn() -> None:
 def test_cdk_nag_finds_one_acknowledged_wildcard_with_a_name(
     env: Environment | None, place: str
 ) -> None:
-    nagged = Nagged(env, cluster_name="ml-cluster")
-    assert nagged.findings == []
-    (finding,) = nagged.acknowledged
+    (finding,) = findings(env, cluster_name="ml-cluster")
     assert finding["ruleName"] == (
         f"AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:sagemaker:{place}:cluster/*]"
     )
@@ -68,11 +59,9 @@ def test_cdk_nag_finds_one_acknowledged_wildcard_with_a_name(
     assert len(finding["violatingConstructs"]) == 1
 
 
-def test_the_rule_pack_is_awake() -> None:
-    """Without a finding of its own, silence about ours would prove nothing."""
-    app = App(analytics_reporting=False)
-    Validations.of(app).add_plugins(AwsSolutionsChecks(app))
-    stack = Stack(app, "Stack")
+def test_the_rule_pack_is_awake(stack: Stack) -> None:
+    """Without a finding of another statement, silence about the project's would prove nothing."""
+    app = check_with_cdk_nag(app_of(stack))
     removal = NodeRemoval(stack, "Removal", cluster_arn=arn(1))
     removal.provider.role.add_to_principal_policy(
         PolicyStatement(actions=["s3:*"], resources=["*"])
@@ -81,15 +70,8 @@ def test_the_rule_pack_is_awake() -> None:
         app.synth()
 
 
-STACK_ARN = "arn:aws:cloudformation:us-west-2:111122223333:stack/maintenance/*"
-HOOK_ARN = "arn:aws:lambda:us-west-2:111122223333:function:drain:live"
-EKS_CLUSTER_ARN = "arn:aws:eks:us-west-2:111122223333:cluster/a"
-
-
-def test_removals_of_plain_templates_are_allowed_and_nothing_else() -> None:
-    app = App(analytics_reporting=False)
-    Validations.of(app).add_plugins(AwsSolutionsChecks(app))
-    stack = Stack(app, "Stack")
+def test_removals_of_plain_templates_are_allowed_and_nothing_else(stack: Stack) -> None:
+    app = check_with_cdk_nag(app_of(stack))
     provider = NodeRemovalProvider(stack)
     provider.allow_removals(
         stack_arn=STACK_ARN,
@@ -101,14 +83,7 @@ def test_removals_of_plain_templates_are_allowed_and_nothing_else() -> None:
     for _ in range(2):
         provider.allow_removals(stack_arn=another, cluster_arn=arn(1))
     app.synth()  # fails if cdk-nag finds a wildcard that is not acknowledged
-    policies = Template.from_stack(stack).find_resources("AWS::IAM::Policy").values()
-    (document,) = (
-        policy["Properties"]["PolicyDocument"]
-        for policy in policies
-        if "RemovalsElsewhere" in policy["Properties"]["PolicyName"]
-    )
-    allowed = [(one["Action"], one["Resource"]) for one in document["Statement"]]
-    assert allowed == [
+    assert Synthesized(stack).statements("RemovalsElsewhere") == [
         ("cloudformation:DescribeStacks", [STACK_ARN, another]),
         (
             [
@@ -148,48 +123,44 @@ GIVEN: dict[str, Any] = {"stack_arn": STACK_ARN, "cluster_arn": arn(1)}
     ],
 )
 def test_what_is_no_permission_for_a_plain_template(
-    arguments: dict[str, str], sentence: str
+    stack: Stack, arguments: dict[str, str], sentence: str
 ) -> None:
-    provider = NodeRemovalProvider(Stack(App(), "Stack"))
+    provider = NodeRemovalProvider(stack)
     with pytest.raises(InvalidPropertyError) as caught:
         provider.allow_removals(**(GIVEN | arguments))
     assert str(caught.value).startswith(f"Stack/HyperPodNodeRemovalProvider: {sentence}")
 
 
-def test_permissions_for_plain_templates_count_towards_the_role() -> None:
-    app = App(analytics_reporting=False)
-    provider = NodeRemovalProvider(Stack(app, "Stack"))
+def test_permissions_for_plain_templates_count_towards_the_role(stack: Stack) -> None:
+    provider = NodeRemovalProvider(stack)
     for number in range(200):
         provider.allow_removals(stack_arn=STACK_ARN, cluster_arn=arn(number))
-    with pytest.raises(RuntimeError, match="allowed: 10240 in one role"):
-        app.synth()
+    with pytest.raises(RuntimeError, match=f"allowed: {INLINE_POLICIES_MAX} in one role"):
+        app_of(stack).synth()
 
 
-def test_a_hundred_clusters_fit_into_one_role() -> None:
-    app = App(analytics_reporting=False)
-    provider = NodeRemovalProvider(Stack(app, "Stack"))
+def test_a_hundred_clusters_fit_into_one_role(stack: Stack) -> None:
+    provider = NodeRemovalProvider(stack)
     for number in range(100):
         NodeRemoval(provider, f"Removal{number}", cluster_arn=arn(number))
-    app.synth()
+    app_of(stack).synth()
 
 
-def test_permissions_that_cannot_fit_fail_the_synth_with_a_way_out() -> None:
-    app = App(analytics_reporting=False)
-    provider = NodeRemovalProvider(Stack(app, "Owner"))
+def test_permissions_that_cannot_fit_fail_the_synth_with_a_way_out(stack: Stack) -> None:
+    app = app_of(stack)
+    provider = NodeRemovalProvider(stack)
     for half in range(2):
-        stack = Stack(app, f"User{half}")
+        user = Stack(app, f"User{half}")
         for number in range(90):
-            NodeRemoval(stack, f"Removal{number}", cluster_arn=arn(number), provider=provider)
+            NodeRemoval(user, f"Removal{number}", cluster_arn=arn(number), provider=provider)
     with pytest.raises(RuntimeError) as caught:
         app.synth()
     text = str(caught.value)
-    assert "removals of Owner/HyperPodNodeRemovalProvider have 1" in text
-    assert "allowed: 10240 in one role" in text
+    assert "removals of Stack/HyperPodNodeRemovalProvider have 1" in text
     assert (
-        "another NodeRemovalProvider for some removals, or specify their clusters by cluster_name"
-        in text
-    )
-    assert INLINE_POLICIES_MAX == 10_240
+        "characters; allowed: 10240 in one role. Use another NodeRemovalProvider for some removals,"
+        " or specify their clusters by cluster_name"
+    ) in text
 
 
 @pytest.mark.parametrize(

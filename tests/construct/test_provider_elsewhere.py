@@ -1,6 +1,5 @@
-"""A provider that a template or another app has made, and providers in the wrong place."""
+"""A provider that a template or another app has created, and providers in the wrong place."""
 
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +9,6 @@ from aws_cdk import aws_events as events
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_sns as sns
-from aws_cdk.assertions import Annotations, Match, Template
 from aws_cdk.aws_sagemaker import CfnCluster
 
 from hyperpod_node_removal import (
@@ -22,11 +20,11 @@ from hyperpod_node_removal import (
     RemovalWarning,
 )
 from hyperpod_node_removal_contract import RESOURCE_TYPE
+from tests.construct.stacks import CLUSTER_ARN, POLICY, Synthesized, app_of, warnings
 
 pytestmark = pytest.mark.xdist_group("construct-provider-elsewhere")
 
 TOKEN = "arn:aws:lambda:us-west-2:111122223333:function:node-removal"
-CLUSTER_ARN = "arn:aws:sagemaker:us-west-2:111122223333:cluster/a1b2c3d4e5f6"
 HERE = Environment(account="111122223333", region="us-west-2")
 
 
@@ -35,9 +33,8 @@ def stack() -> Stack:
     return Stack(App(analytics_reporting=False), "Stack", env=HERE)
 
 
-def types(stack: Stack) -> list[str]:
-    resources = Template.from_stack(stack).to_json()["Resources"].values()
-    return sorted(one["Type"] for one in resources)
+def types(stack: Stack) -> set[str]:
+    return {one["Type"] for one in Synthesized(stack).template["Resources"].values()}
 
 
 @pytest.mark.parametrize(
@@ -46,11 +43,10 @@ def types(stack: Stack) -> list[str]:
 def test_a_removal_uses_it_and_adds_nothing(stack: Stack, token: str) -> None:
     provider = NodeRemovalProvider.from_service_token(stack, "Provider", token)
     NodeRemoval(stack, "Removal", cluster_name="ml-cluster", provider=provider)
-    assert types(stack) == [RESOURCE_TYPE]
-    (removal,) = Template.from_stack(stack).find_resources(RESOURCE_TYPE).values()
-    assert removal["Properties"]["ServiceToken"] == stack.resolve(token)
-    warnings = Annotations.from_stack(stack).find_warning("*", Match.any_value())
-    assert RemovalWarning.ANY_CLUSTER_ALLOWED not in str([one.entry.data for one in warnings])
+    made = Synthesized(stack)
+    assert len(made.template["Resources"]) == 1
+    assert made.properties(RESOURCE_TYPE)["ServiceToken"] == stack.resolve(token)
+    assert RemovalWarning.ANY_CLUSTER_ALLOWED not in warnings(stack)
 
 
 def test_a_removal_adds_what_it_needs_to_a_role_that_is_given(stack: Stack) -> None:
@@ -58,16 +54,14 @@ def test_a_removal_adds_what_it_needs_to_a_role_that_is_given(stack: Stack) -> N
     provider = NodeRemovalProvider.from_service_token(stack, "Provider", TOKEN, role=role)
     NodeRemoval(stack, "Removal", cluster_arn=CLUSTER_ARN, provider=provider)
     sns.Topic(stack, "Topic").grant_publish(provider)
-    policies = Template.from_stack(stack).find_resources("AWS::IAM::Policy")
-    assert all(one["Properties"]["Roles"] == ["node-removal"] for one in policies.values())
-    text = json.dumps(dict(policies))
-    assert "sagemaker:BatchDeleteClusterNodes" in text
-    assert "sns:Publish" in text
-    (removal,) = Template.from_stack(stack).find_resources(RESOURCE_TYPE).values()
-    assert any("Permissions" in one for one in removal["DependsOn"])
+    made = Synthesized(stack)
+    policies = made.resources(POLICY).values()
+    assert all(one["Properties"]["Roles"] == ["node-removal"] for one in policies)
+    assert {"sagemaker:BatchDeleteClusterNodes", "sns:Publish"} <= made.actions()
+    assert any("Permissions" in one for one in made.one(RESOURCE_TYPE)["DependsOn"])
 
 
-def test_its_signals_are_available_if_they_are_known(stack: Stack) -> None:
+def test_its_metrics_events_and_log_are_available_if_they_are_known(stack: Stack) -> None:
     provider = NodeRemovalProvider.from_service_token(
         stack,
         "Provider",
@@ -81,31 +75,47 @@ def test_its_signals_are_available_if_they_are_known(stack: Stack) -> None:
     removal.on_failed("Failed")
     provider.on_finished("Finished")
     NodeRemovalDashboard(stack, "Dashboard", provider=provider)
-    assert {"AWS::CloudWatch::Alarm", "AWS::CloudWatch::Dashboard", "AWS::Events::Rule"} <= set(
-        types(stack)
-    )
+    assert {
+        "AWS::CloudWatch::Alarm",
+        "AWS::CloudWatch::Dashboard",
+        "AWS::Events::Rule",
+    } <= types(stack)
 
 
-def test_what_is_not_known_is_said(stack: Stack) -> None:
+@pytest.mark.parametrize(
+    ("use", "sentence"),
+    [
+        (
+            lambda provider: NodeRemovalDashboard(
+                Stack.of(provider), "Dashboard", provider=provider
+            ),
+            "writes no metrics; give from_service_token metrics=True",
+        ),
+        (
+            lambda provider: provider.on_finished("Finished"),
+            "sends no events; give from_service_token an event_bus",
+        ),
+        (lambda provider: provider.log_group, "log group of Stack/Provider is not known; give"),
+        (lambda provider: provider.role, "the role of Stack/Provider is not known; give fro"),
+    ],
+    ids=["metrics", "event_bus", "log_group", "role"],
+)
+def test_what_is_not_known_is_said(
+    stack: Stack, use: Callable[[Any], object], sentence: str
+) -> None:
     provider = NodeRemovalProvider.from_service_token(stack, "Provider", TOKEN)
-    with pytest.raises(NodeRemovalError, match="writes no metrics; give from_service_token metr"):
-        provider.require_metrics()
-    with pytest.raises(NodeRemovalError, match="sends no events; give from_service_token an even"):
-        provider.on_finished("Finished")
-    with pytest.raises(NodeRemovalError, match="log group of Stack/Provider is not known; give"):
-        _ = provider.log_group
-    with pytest.raises(NodeRemovalError, match="the role of Stack/Provider is not known; give fro"):
-        _ = provider.role
+    with pytest.raises(NodeRemovalError, match=sentence):
+        use(provider)
 
 
-def elsewhere(stack: Stack, environment: Environment) -> Any:
+def elsewhere(stack: Stack, **environment: str) -> Any:
     """A provider of another stack of the same app."""
-    return NodeRemovalProvider(Stack(stack.node.root, "Other", env=environment))  # type: ignore[arg-type]
+    return NodeRemovalProvider(Stack(app_of(stack), "Other", env=Environment(**environment)))
 
 
-def managed(stack: Stack, environment: Environment) -> Any:
+def managed(stack: Stack, **environment: str) -> Any:
     """A cluster of another stack of the same app."""
-    other = Stack(stack.node.root, "Other", env=environment)  # type: ignore[arg-type]
+    other = Stack(app_of(stack), "Other", env=Environment(**environment))
     return CfnCluster(other, "Cluster", cluster_name="ml-cluster")
 
 
@@ -128,11 +138,11 @@ def managed(stack: Stack, environment: Environment) -> Any:
             ),
         ),
         (
-            lambda stack: {"cluster": managed(stack, Environment(region="eu-west-1"))},
+            lambda stack: {"cluster": managed(stack, region="eu-west-1")},
             "cluster: Other/Cluster is in eu-west-1, but the stack is in us-west-2; allowed: a clu",
         ),
         (
-            lambda stack: {"provider": elsewhere(stack, Environment(region="eu-west-1"))},
+            lambda stack: {"provider": elsewhere(stack, region="eu-west-1")},
             (
                 "provider: Other/HyperPodNodeRemovalProvider is in eu-west-1, but the stack is in"
                 " us-west-2; allowed: a function in the stack's account and region, where it looks"
@@ -140,13 +150,13 @@ def managed(stack: Stack, environment: Environment) -> Any:
             ),
         ),
         (
-            lambda stack: {"provider": elsewhere(stack, Environment(account="999922223333"))},
+            lambda stack: {"provider": elsewhere(stack, account="999922223333")},
             "provider: Other/HyperPodNodeRemovalProvider is in account 999922223333, but the stack",
         ),
         (
             lambda stack: {"provider": TOKEN},
             (
-                f"provider: '{TOKEN} (str)' is not a provider; allowed: a NodeRemovalProvider, or"
+                f"provider: '{TOKEN}' (str) is not a provider; allowed: a NodeRemovalProvider, or"
                 " for the ARN of a function NodeRemovalProvider.from_service_token(...)"
             ),
         ),
@@ -188,7 +198,7 @@ def test_a_service_token_is_of_a_function_in_the_stacks_place(
             stack, "Provider", TOKEN, role=role
         ),
     ],
-    ids=["made", "elsewhere"],
+    ids=["created", "elsewhere"],
 )
 def test_a_role_is_of_the_account_of_the_function(
     stack: Stack, make: Callable[[Stack, iam.IRole], Any]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aws_cdk import App, CfnParameter, Stack, Tags, Validations
+from aws_cdk import App, CfnParameter, Stack, Tags
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
@@ -14,163 +14,132 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sns as sns
-from aws_cdk.assertions import Template
-from cdk_nag import AwsSolutionsChecks
 
 from hyperpod_node_removal import InvalidPropertyError, NodeRemoval, NodeRemovalProvider
+from tests.construct.stacks import (
+    CLUSTER_ARN,
+    FUNCTION,
+    POLICY,
+    STACK_ARN,
+    Synthesized,
+    app_of,
+    check_with_cdk_nag,
+    network,
+)
 from tests.release.linting import cfn_lint
 
 pytestmark = pytest.mark.xdist_group("construct-provider-options")
 
-CLUSTER_ARN = "arn:aws:sagemaker:us-west-2:111122223333:cluster/a1b2c3d4e5f6"
 BOUNDARY_ARN = "arn:aws:iam::111122223333:policy/boundary"
 KEY_ARN = "arn:aws:kms:us-west-2:111122223333:key/a1b2c3d4"
 ROLE_ARN = "arn:aws:iam::111122223333:role/ml/node-removal"
-STACK_ARN = "arn:aws:cloudformation:us-west-2:111122223333:stack/maintenance/*"
+ROLE, LOG_GROUP = "AWS::IAM::Role", "AWS::Logs::LogGroup"
+LAMBDA = iam.ServicePrincipal("lambda.amazonaws.com")
 
 
-@pytest.fixture
-def stack() -> Stack:
-    return Stack(App(analytics_reporting=False), "Stack")
+def boundary(stack: Stack) -> iam.IManagedPolicy:
+    return iam.ManagedPolicy.from_managed_policy_arn(stack, "Boundary", BOUNDARY_ARN)
 
 
-def resources(stack: Stack, resource_type: str) -> list[dict[str, Any]]:
-    found = Template.from_stack(stack).find_resources(resource_type).values()
-    return [dict(one.get("Properties", {})) for one in found]
-
-
-def network(stack: Stack) -> ec2.IVpc:
-    """A VPC that somebody else manages."""
-    return ec2.Vpc.from_vpc_attributes(
-        stack,
-        "Vpc",
-        vpc_id="vpc-01234567",
-        availability_zones=["us-west-2a"],
-        private_subnet_ids=["subnet-01234567"],
-        private_subnet_route_table_ids=["rtb-01234567"],
-        public_subnet_ids=["subnet-89abcdef"],
-    )
+def security_group(stack: Stack) -> ec2.ISecurityGroup:
+    return ec2.SecurityGroup.from_security_group_id(stack, "Group", "sg-01234567")
 
 
 def test_the_function_runs_in_subnets_and_groups_of_the_app(stack: Stack) -> None:
-    group = ec2.SecurityGroup.from_security_group_id(stack, "Group", "sg-01234567")
+    group = security_group(stack)
     provider = NodeRemovalProvider(stack, vpc=network(stack), security_groups=[group])
-    (function,) = resources(stack, "AWS::Lambda::Function")
-    assert function["VpcConfig"] == {
+    made = Synthesized(stack)
+    assert made.properties(FUNCTION)["VpcConfig"] == {
         "SecurityGroupIds": ["sg-01234567"],
         "SubnetIds": ["subnet-01234567"],
     }
     (connected,) = provider.function.connections.security_groups
     assert connected.security_group_id == group.security_group_id
-
-
-def test_the_role_may_attach_the_function_before_the_function_is_made(stack: Stack) -> None:
-    """Lambda looks at that when it creates the function."""
-    NodeRemovalProvider(stack, vpc=network(stack))
-    (role,) = resources(stack, "AWS::IAM::Role")
+    # Lambda checks the permission when it creates the function.
+    role = made.properties(ROLE)
     statements = [one["PolicyDocument"]["Statement"][0] for one in role["Policies"]]
     assert "ec2:CreateNetworkInterface" in statements[1]["Action"]
     assert "ManagedPolicyArns" not in role
 
 
-def test_a_given_role_has_its_permissions_before_the_function_is_made(stack: Stack) -> None:
+def test_a_given_role_has_its_permissions_before_the_function_is_created(stack: Stack) -> None:
     role = iam.Role.from_role_name(stack, "Role", "node-removal")
     NodeRemovalProvider(stack, role=role, vpc=network(stack))
-    template = Template.from_stack(stack)
-    ((policy, found),) = (
-        (key, one["Properties"])
-        for key, one in template.find_resources("AWS::IAM::Policy").items()
-        if "FunctionPermissions" in key
-    )
-    (function,) = template.find_resources("AWS::Lambda::Function").values()
-    assert policy in function["DependsOn"]
-    assert found["Roles"] == ["node-removal"]
-    actions = [one["Action"] for one in found["PolicyDocument"]["Statement"]]
-    assert actions[0] == ["logs:CreateLogStream", "logs:PutLogEvents"]
-    assert "ec2:CreateNetworkInterface" in actions[1]
+    made = Synthesized(stack)
+    ((policy, found),) = made.resources(POLICY, "FunctionPermissions").items()
+    assert policy in made.one(FUNCTION)["DependsOn"]
+    assert found["Properties"]["Roles"] == ["node-removal"]
+    log, vpc = made.statements("FunctionPermissions")
+    assert log[0] == ["logs:CreateLogStream", "logs:PutLogEvents"]
+    assert "ec2:CreateNetworkInterface" in vpc[0]
 
 
 def test_all_the_rest_reaches_the_function_and_its_role(stack: Stack) -> None:
-    boundary = iam.ManagedPolicy.from_managed_policy_arn(stack, "Boundary", BOUNDARY_ARN)
     NodeRemovalProvider(
         stack,
-        permissions_boundary=boundary,
+        permissions_boundary=boundary(stack),
         encryption_key=kms.Key.from_key_arn(stack, "Key", KEY_ARN),
         reserved_concurrent_executions=5,
         architecture=lambda_.Architecture.X86_64,
         tracing=lambda_.Tracing.ACTIVE,
     )
-    (function,) = resources(stack, "AWS::Lambda::Function")
+    made = Synthesized(stack)
+    function, role = made.properties(FUNCTION), made.properties(ROLE)
     assert function["KmsKeyArn"] == KEY_ARN
     assert function["ReservedConcurrentExecutions"] == 5
     assert function["Architectures"] == ["x86_64"]
     assert function["TracingConfig"] == {"Mode": "Active"}
-    (role,) = resources(stack, "AWS::IAM::Role")
     assert role["PermissionsBoundary"] == BOUNDARY_ARN
-    (log_group,) = resources(stack, "AWS::Logs::LogGroup")
-    assert log_group == {"KmsKeyId": KEY_ARN, "RetentionInDays": 365}
     assert "xray:PutTraceSegments" in json.dumps(role["Policies"])
+    assert made.properties(LOG_GROUP) == {"KmsKeyId": KEY_ARN, "RetentionInDays": 365}
 
 
-def test_a_key_of_the_app_lets_cloudwatch_logs_use_it() -> None:
-    app = App(analytics_reporting=False)
-    keys, stack = Stack(app, "Keys"), Stack(app, "Stack")
+def test_a_key_of_the_app_lets_cloudwatch_logs_use_it(stack: Stack) -> None:
+    keys = Stack(app_of(stack), "Keys")
     NodeRemovalProvider(stack, encryption_key=kms.Key(keys, "Key"))
-    (key,) = resources(keys, "AWS::KMS::Key")
-    ((statement),) = (one for one in key["KeyPolicy"]["Statement"] if "Service" in one["Principal"])
+    policy = Synthesized(keys).properties("AWS::KMS::Key")["KeyPolicy"]
+    (statement,) = (one for one in policy["Statement"] if "Service" in one["Principal"])
     assert "logs." in json.dumps(statement["Principal"])
     assert "log-group:*" in json.dumps(statement["Condition"]["ArnLike"])
-    (log_group,) = resources(stack, "AWS::Logs::LogGroup")
-    assert "KmsKeyId" in log_group
+    assert "KmsKeyId" in Synthesized(stack).properties(LOG_GROUP)
 
 
 def test_a_log_group_of_the_app_is_written_to(stack: Stack) -> None:
     log_group = logs.LogGroup.from_log_group_name(stack, "Log", "/ml/node-removal")
     provider = NodeRemovalProvider(stack, log_group=log_group)
     assert provider.log_group.log_group_name == "/ml/node-removal"
-    assert resources(stack, "AWS::Logs::LogGroup") == []
-    (function,) = resources(stack, "AWS::Lambda::Function")
-    assert function["LoggingConfig"]["LogGroup"] == "/ml/node-removal"
-    (role,) = resources(stack, "AWS::IAM::Role")
-    assert "log-group:/ml/node-removal:*" in json.dumps(role["Policies"])
+    made = Synthesized(stack)
+    assert not made.resources(LOG_GROUP)
+    assert made.properties(FUNCTION)["LoggingConfig"]["LogGroup"] == "/ml/node-removal"
+    assert "log-group:/ml/node-removal:*" in json.dumps(made.properties(ROLE)["Policies"])
 
 
 def test_the_provider_can_be_granted_permissions(stack: Stack) -> None:
-    provider = NodeRemovalProvider(stack)
-    sns.Topic(stack, "Topic").grant_publish(provider)
-    assert "sns:Publish" in json.dumps(resources(stack, "AWS::IAM::Policy"))
+    sns.Topic(stack, "Topic").grant_publish(NodeRemovalProvider(stack))
+    assert "sns:Publish" in Synthesized(stack).actions()
 
 
 # Roles ---------------------------------------------------------------------------------------
 
 
 def of_the_app(stack: Stack) -> iam.IRole:
-    return iam.Role(stack, "Own", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
+    return iam.Role(stack, "Own", assumed_by=LAMBDA)
 
 
-def of_another_stack(stack: Stack) -> iam.IRole:
-    roles = Stack(stack.node.root, "Roles")  # type: ignore[arg-type]
-    return of_the_app(roles)
+def imported(stack: Stack, *, mutable: bool = True) -> iam.IRole:
+    return iam.Role.from_role_arn(stack, "Imported", ROLE_ARN, mutable=mutable)
 
 
-def lazy(stack: Stack) -> iam.IRole:
-    principal = iam.ServicePrincipal("lambda.amazonaws.com")
-    role: Any = iam.LazyRole(stack, "Lazy", assumed_by=principal)
-    found: iam.IRole = role
-    return found
-
-
-def imported(stack: Stack) -> iam.IRole:
-    return iam.Role.from_role_arn(stack, "Imported", ROLE_ARN)
-
-
-def immutable(stack: Stack) -> iam.IRole:
-    return iam.Role.from_role_arn(stack, "Immutable", ROLE_ARN, mutable=False)
-
-
-def frozen(stack: Stack) -> iam.IRole:
-    found: iam.IRole = of_the_app(stack).without_policy_updates()  # type: ignore[attr-defined]
-    return found
+MUTABLE: dict[str, Callable[[Stack], Any]] = {
+    "of the app": of_the_app,
+    "of another stack": lambda stack: of_the_app(Stack(app_of(stack), "Roles")),
+    "lazy": lambda stack: iam.LazyRole(stack, "Lazy", assumed_by=LAMBDA),
+    "imported": imported,
+}
+IMMUTABLE: dict[str, Callable[[Stack], Any]] = {
+    "imported": lambda stack: imported(stack, mutable=False),
+    "frozen": lambda stack: of_the_app(stack).without_policy_updates(),  # type: ignore[attr-defined]
+}
 
 
 def used(stack: Stack, role: iam.IRole, **more: Any) -> NodeRemovalProvider:
@@ -181,47 +150,42 @@ def used(stack: Stack, role: iam.IRole, **more: Any) -> NodeRemovalProvider:
     return provider
 
 
-@pytest.mark.parametrize("role", [of_the_app, of_another_stack, lazy, imported])
-def test_a_role_is_given_what_is_needed(stack: Stack, role: Callable[[Stack], iam.IRole]) -> None:
+@pytest.mark.parametrize("role", MUTABLE)
+def test_a_role_is_given_what_is_needed(stack: Stack, role: str) -> None:
     """In policies of this stack: the role's own may belong to another one, which comes first."""
-    used(stack, role(stack), vpc=network(stack), tracing=lambda_.Tracing.PASS_THROUGH)
-    (function,) = resources(stack, "AWS::Lambda::Function")
-    assert function["TracingConfig"] == {"Mode": "PassThrough"}
-    allowed = json.dumps(resources(stack, "AWS::IAM::Policy"))
-    for action in (
+    used(stack, MUTABLE[role](stack), vpc=network(stack), tracing=lambda_.Tracing.PASS_THROUGH)
+    made = Synthesized(stack)
+    assert made.properties(FUNCTION)["TracingConfig"] == {"Mode": "PassThrough"}
+    assert made.actions() >= {
         "logs:PutLogEvents",
         "ec2:CreateNetworkInterface",
         "xray:PutTraceSegments",
         "lambda:InvokeFunction",
         "cloudformation:DescribeStacks",
         "sagemaker:BatchDeleteClusterNodes",
-        STACK_ARN,
-    ):
-        assert action in allowed
+    }
+    assert STACK_ARN in [resource for _, resource in made.statements()]
 
 
-@pytest.mark.parametrize("role", [immutable, frozen])
-def test_an_immutable_role_is_given_nothing(
-    stack: Stack, role: Callable[[Stack], iam.IRole]
-) -> None:
-    used(stack, role(stack), vpc=network(stack), tracing=lambda_.Tracing.ACTIVE)
-    template = Template.from_stack(stack)
-    assert template.find_resources("AWS::IAM::Policy") == {}
-    (function,) = template.find_resources("AWS::Lambda::Function").values()
-    assert set(function.get("DependsOn", ())) <= template.to_json()["Resources"].keys()
+@pytest.mark.parametrize("role", IMMUTABLE)
+def test_an_immutable_role_is_given_nothing(stack: Stack, role: str) -> None:
+    used(stack, IMMUTABLE[role](stack), vpc=network(stack), tracing=lambda_.Tracing.ACTIVE)
+    made = Synthesized(stack)
+    assert not made.resources(POLICY)
+    assert set(made.one(FUNCTION).get("DependsOn", ())) <= made.template["Resources"].keys()
 
 
 def test_policies_that_a_role_does_not_get_need_not_fit_into_it(stack: Stack) -> None:
-    provider = NodeRemovalProvider(stack, role=immutable(stack))
+    provider = NodeRemovalProvider(stack, role=imported(stack, mutable=False))
     for number in range(200):
         arn = CLUSTER_ARN.replace("a1b2c3d4e5f6", f"{number:012d}")
         provider.allow_removals(stack_arn=STACK_ARN, cluster_arn=arn)
-    assert resources(stack, "AWS::IAM::Policy") == []
+    assert not Synthesized(stack).resources(POLICY)
 
 
 def test_cfn_lint_finds_nothing(stack: Stack, tmp_path: Path) -> None:
     used(stack, imported(stack), vpc=network(stack), tracing=lambda_.Tracing.ACTIVE)
-    (tmp_path / "template.json").write_text(json.dumps(Template.from_stack(stack).to_json()))
+    (tmp_path / "template.json").write_text(json.dumps(Synthesized(stack).template))
     # a DependsOn that the CDK writes, and that a GetAtt implies
     assert cfn_lint(tmp_path / "template.json", ignored=("W3005",)) == ""
 
@@ -235,8 +199,8 @@ def test_stacks_that_share_a_role_do_not_overwrite_each_others_permissions() -> 
         for stack in stacks:
             used(stack, imported(stack))
         for stack in stacks:
-            policies = resources(stack, "AWS::IAM::Policy")
-            found = [one["PolicyName"]["Fn::Join"][1] for one in policies]
+            policies = Synthesized(stack).resources(POLICY).values()
+            found = [one["Properties"]["PolicyName"]["Fn::Join"][1] for one in policies]
             guid = {"Fn::Select": [2, {"Fn::Split": ["/", {"Ref": "AWS::StackId"}]}]}
             assert all(parts[1] == guid for parts in found)
             names.update(parts[0] for parts in found)
@@ -257,11 +221,9 @@ def test_customized_roles_leave_no_policy_and_report_all_statements(
     NodeRemoval(stack, "Again", cluster_arn=CLUSTER_ARN)
     another = NodeRemovalProvider(stack, "Another", role=of_the_app(stack))
     NodeRemoval(stack, "Other", cluster_name="ml-cluster", provider=another)
-    template = Template.from_stack(stack).to_json()
-    types = {one["Type"] for one in template["Resources"].values()}
-    assert not {one for one in types if one.startswith("AWS::IAM")}
-    root: Any = stack.node.root
-    report = json.loads(Path(root.outdir, "iam-policy-report.json").read_text())
+    resources = Synthesized(stack).template["Resources"].values()
+    assert not [one for one in resources if one["Type"].startswith("AWS::IAM")]
+    report = json.loads(Path(app_of(stack).outdir, "iam-policy-report.json").read_text())
     by_path = {one["roleConstructPath"]: one["identityPolicyStatements"] for one in report["roles"]}
     assert len(by_path) == 2
     for path, statements in by_path.items():
@@ -279,7 +241,7 @@ def test_customized_roles_leave_no_policy_and_report_all_statements(
         ], path
 
 
-# What public reports asked for ---------------------------------------------------------------
+# From public reports -------------------------------------------------------------------------
 
 
 def test_a_role_has_the_path_the_prefix_and_the_boundary_that_an_scp_requires(
@@ -289,33 +251,30 @@ def test_a_role_has_the_path_the_prefix_and_the_boundary_that_an_scp_requires(
     role = iam.Role(
         stack,
         "Own",
-        assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"),
+        assumed_by=LAMBDA,
         path="/ml/",
         role_name="team-node-removal",
-        permissions_boundary=iam.ManagedPolicy.from_managed_policy_arn(stack, "B", BOUNDARY_ARN),
+        permissions_boundary=boundary(stack),
     )
     used(stack, role)
-    (made,) = resources(stack, "AWS::IAM::Role")
-    assert (made["Path"], made["RoleName"]) == ("/ml/", "team-node-removal")
-    assert made["PermissionsBoundary"] == BOUNDARY_ARN
+    created = Synthesized(stack).properties(ROLE)
+    assert (created["Path"], created["RoleName"]) == ("/ml/", "team-node-removal")
+    assert created["PermissionsBoundary"] == BOUNDARY_ARN
 
 
 def test_every_role_has_the_boundary_of_the_app(stack: Stack) -> None:
     """aws/aws-cdk #15572 and #30179."""
-    boundary = iam.ManagedPolicy.from_managed_policy_arn(stack, "Boundary", BOUNDARY_ARN)
-    iam.PermissionsBoundary.of(stack).apply(boundary)
+    iam.PermissionsBoundary.of(stack).apply(boundary(stack))
     NodeRemoval(stack, "Removal", cluster_arn=CLUSTER_ARN)
-    assert {one["PermissionsBoundary"] for one in resources(stack, "AWS::IAM::Role")} == {
-        BOUNDARY_ARN
-    }
+    assert Synthesized(stack).properties(ROLE)["PermissionsBoundary"] == BOUNDARY_ARN
 
 
 def test_whatever_can_have_tags_has_those_of_the_provider(stack: Stack) -> None:
     """aws/serverless-application-model #1160."""
     Tags.of(NodeRemovalProvider(stack)).add("team", "ml")
-    for kind in ("AWS::IAM::Role", "AWS::Lambda::Function", "AWS::Logs::LogGroup"):
-        (made,) = resources(stack, kind)
-        assert made["Tags"] == [{"Key": "team", "Value": "ml"}]
+    made = Synthesized(stack)
+    for kind in (ROLE, FUNCTION, LOG_GROUP):
+        assert made.properties(kind)["Tags"] == [{"Key": "team", "Value": "ml"}]
 
 
 def test_signed_code_is_taken_from_where_the_signer_put_it(stack: Stack) -> None:
@@ -326,7 +285,7 @@ def test_signed_code_is_taken_from_where_the_signer_put_it(stack: Stack) -> None
     assert isinstance(element, lambda_.CfnFunction)
     arn = "arn:aws:lambda:us-west-2:111122223333:code-signing-config:csc-0123456789abcdef0"
     element.code_signing_config_arn = arn
-    (function,) = resources(stack, "AWS::Lambda::Function")
+    function = Synthesized(stack).properties(FUNCTION)
     assert function["CodeSigningConfigArn"] == arn
     assert function["Code"] == {"S3Bucket": "signed-artifacts", "S3Key": "signed/handler.zip"}
 
@@ -351,45 +310,36 @@ def test_signed_code_is_taken_from_where_the_signer_put_it(stack: Stack) -> None
         ),
         (
             lambda stack: {"role": ROLE_ARN},
-            f"role: '{ROLE_ARN} (str)' is not a role; allowed: an IRole, such as",
+            f"role: '{ROLE_ARN}' (str) is not a role; allowed: an IRole, such as",
         ),
         (
-            lambda stack: {
-                "role": imported(stack),
-                "permissions_boundary": iam.ManagedPolicy.from_managed_policy_arn(
-                    stack, "Boundary", BOUNDARY_ARN
-                ),
-            },
-            "permissions_boundary: is for the role that the provider makes, but role is given;",
+            lambda stack: {"role": imported(stack), "permissions_boundary": boundary(stack)},
+            "permissions_boundary: is for the role that the provider creates, but role is given;",
         ),
         (
             lambda stack: {
                 "log_group": logs.LogGroup(stack, "Log"),
                 "log_retention": logs.RetentionDays.ONE_DAY,
             },
-            "log_retention: is for the log group that the provider makes, but log_group is given;",
+            "log_retention: is for the log group that the provider creates, but log_group is",
         ),
         (
             lambda stack: {"vpc_subnets": ec2.SubnetSelection(subnet_group_name="a")},
             "vpc_subnets: belongs to a VPC, but vpc is not given; specify both",
         ),
         (
-            lambda stack: {
-                "security_groups": [
-                    ec2.SecurityGroup.from_security_group_id(stack, "G", "sg-01234567")
-                ]
-            },
+            lambda stack: {"security_groups": [security_group(stack)]},
             "security_groups: belongs to a VPC, but vpc is not given; specify both",
         ),
         (
             lambda stack: {
-                "vpc": network(stack),
+                "vpc": network(stack, public_subnet_ids=["subnet-89abcdef"]),
                 "vpc_subnets": ec2.SubnetSelection(subnet_type=ec2.SubnetType.PUBLIC),
             },
             (
                 "vpc_subnets: subnet-89abcdef is public: a function has no public address there and"
-                " reaches nothing; allowed: private subnets with a NAT gateway or with VPC"
-                " endpoints"
+                " cannot connect to anything; allowed: private subnets with a NAT gateway or"
+                " with VPC endpoints"
             ),
         ),
         (
@@ -416,28 +366,27 @@ def test_what_cannot_work_is_refused(
 def test_a_number_of_executions_may_be_known_at_deployment_only(stack: Stack) -> None:
     reserved: Any = CfnParameter(stack, "Reserved", type="Number").value_as_number
     NodeRemovalProvider(stack, reserved_concurrent_executions=reserved)
-    (function,) = resources(stack, "AWS::Lambda::Function")
+    function = Synthesized(stack).properties(FUNCTION)
     assert function["ReservedConcurrentExecutions"] == {"Ref": "Reserved"}
 
 
 # cdk-nag -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("role", [None, of_the_app, immutable])
-def test_cdk_nag_is_told_why_resources_are_not_narrowed(
-    stack: Stack, role: Callable[[Stack], iam.IRole] | None
+@pytest.mark.parametrize(
+    "role", [lambda stack: None, of_the_app, IMMUTABLE["imported"]], ids=["own", "app", "immutable"]
+)
+def test_the_wildcards_of_the_function_are_acknowledged(
+    stack: Stack, role: Callable[[Stack], iam.IRole | None]
 ) -> None:
-    app: Any = stack.node.root
-    Validations.of(app).add_plugins(AwsSolutionsChecks(app))
-    given = role and role(stack)
-    NodeRemovalProvider(stack, role=given, vpc=network(stack), tracing=lambda_.Tracing.ACTIVE)
+    app = check_with_cdk_nag(app_of(stack))
+    NodeRemovalProvider(stack, role=role(stack), vpc=network(stack), tracing=lambda_.Tracing.ACTIVE)
     NodeRemoval(stack, "Removal", cluster_arn=CLUSTER_ARN)
     app.synth()  # fails if a finding is not acknowledged
 
 
-def test_cdk_nag_is_told_of_no_statement_of_the_app(stack: Stack) -> None:
-    app: Any = stack.node.root
-    Validations.of(app).add_plugins(AwsSolutionsChecks(app))
+def test_the_wildcard_of_a_statement_of_the_app_is_not_acknowledged(stack: Stack) -> None:
+    app = check_with_cdk_nag(app_of(stack))
     provider = NodeRemovalProvider(stack, tracing=lambda_.Tracing.ACTIVE)
     statement = iam.PolicyStatement(actions=["sns:Publish"], resources=["*"])
     provider.role.add_to_principal_policy(statement)

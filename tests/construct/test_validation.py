@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 from aws_cdk import App, CfnParameter, Duration, Fn, Stack, Token
-from aws_cdk.assertions import Template
 from aws_cdk.aws_lambda import Function
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,11 +13,9 @@ import hyperpod_node_removal_contract as contract
 from hyperpod_node_removal import InvalidPropertyError, NodeRemoval, NodeRemovalError
 from hyperpod_node_removal._validation import check_text, checked_properties, is_token
 from hyperpod_node_removal_contract.properties import BY_KEY, Kind
+from tests.construct.stacks import CLUSTER_ARN, HOOK_ARN, NODE, Synthesized
 
 pytestmark = pytest.mark.xdist_group("construct-validation")
-
-CLUSTER_ARN = "arn:aws:sagemaker:us-west-2:111122223333:cluster/a1b2c3d4e5f6"
-NODE_ID = "i-0123456789abcdef0"
 
 
 @pytest.fixture(scope="module")
@@ -50,38 +47,38 @@ def refusal(stack: Stack, **properties: Any) -> str:
     ("properties", "sentence"),
     [
         (
-            {"node_ids": [NODE_ID, "i-123"]},
+            {"node_ids": [NODE, "i-123"]},
             (
                 "node_ids: 'i-123' is not an instance id; allowed: i- and 8 or 17 of the digits 0-9"
                 " a-f"
             ),
         ),
         (
-            {"node_ids": [f"hyperpod-{NODE_ID}"]},
+            {"node_ids": [f"hyperpod-{NODE}"]},
             (
-                f"node_ids: 'hyperpod-{NODE_ID}' is the Kubernetes name of a node; use its instance"
-                f" id, {NODE_ID}"
+                f"node_ids: 'hyperpod-{NODE}' is the Kubernetes name of a node; use its instance"
+                f" id, {NODE}"
             ),
         ),
         (
-            {"node_ids": [NODE_ID, NODE_ID]},
-            f"node_ids: '{NODE_ID}' is listed twice; allowed: once each",
+            {"node_ids": [NODE, NODE]},
+            f"node_ids: '{NODE}' is listed twice; allowed: once each",
         ),
         (
             {"node_logical_ids": ["gpu-1", "gpu-1"]},
             "node_logical_ids: 'gpu-1' is listed twice; allowed: once each",
         ),
         (
-            {"node_ids": [NODE_ID], "node_logical_ids": [NODE_ID]},
-            f"node_logical_ids: '{NODE_ID}' names an instance; put {NODE_ID} into NodeIds instead",
+            {"node_ids": [NODE], "node_logical_ids": [NODE]},
+            f"node_logical_ids: '{NODE}' names an instance; put {NODE} into NodeIds instead",
         ),
         (
-            {"node_ids": NODE_ID},
-            f"node_ids: '{NODE_ID}' (str) is not a list; allowed: a list of strings",
+            {"node_ids": NODE},
+            f"node_ids: '{NODE}' (str) is not a list; allowed: a list of strings",
         ),
         (
-            {"node_ids": {NODE_ID}},
-            f"node_ids: '{{'{NODE_ID}'}}' (set) is not a list; allowed: a list of strings",
+            {"node_ids": {NODE}},
+            f"node_ids: '{{'{NODE}'}}' (set) is not a list; allowed: a list of strings",
         ),
         ({"node_ids": [7]}, "node_ids: '7' (int) is not a string"),
         ({"node_ids": [None]}, "node_ids: 'None' (NoneType) is not a string"),
@@ -205,7 +202,7 @@ def test_the_largest_set_is_allowed(stack: Stack) -> None:
 def test_a_list_token_among_ids_is_refused(
     stack: Stack, parameters: dict[str, CfnParameter]
 ) -> None:
-    ids = [*parameters["list"].value_as_list, NODE_ID]
+    ids = [*parameters["list"].value_as_list, NODE]
     assert "a list that is known only at deployment is mixed with other values" in refusal(
         stack, node_ids=ids
     )
@@ -297,17 +294,12 @@ def test_a_literal_is_no_token(value: str) -> None:
     assert not is_token([value])
 
 
-HOOK_ARN = "arn:aws:lambda:us-west-2:111122223333:function:drain"
-
-
 @pytest.mark.parametrize("arn", [HOOK_ARN, f"{HOOK_ARN}:7", f"{HOOK_ARN}:live"])
 def test_a_hook_may_be_a_function_a_version_or_an_alias(arn: str) -> None:
-    stack = Stack(App(), "Stack")
+    stack = Stack(App(), "Hooked")
     hook = Function.from_function_arn(stack, "Hook", arn)
     NodeRemoval(stack, "Removal", cluster_arn=CLUSTER_ARN, before_removal=hook)
-    properties = Template.from_stack(stack).find_resources(contract.RESOURCE_TYPE)
-    (resource,) = properties.values()
-    assert resource["Properties"]["BeforeRemoval"] == arn
+    assert Synthesized(stack).properties(contract.RESOURCE_TYPE)["BeforeRemoval"] == arn
 
 
 def test_what_is_no_hook(stack: Stack) -> None:

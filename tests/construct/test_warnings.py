@@ -3,133 +3,119 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from aws_cdk import Acknowledgment, App, CfnParameter, Stack, Validations
+from aws_cdk import Acknowledgment, CfnParameter, Stack, Validations
 from aws_cdk import Annotations as Notes
-from aws_cdk.assertions import Annotations, Match
 from aws_cdk.aws_sagemaker import CfnCluster
 
 from hyperpod_node_removal import MissingNodes, NodeRemoval, RemovalWarning
 from sandbox.cdk import run_cdk
 from sandbox.project import PATH, ROOT
+from tests.construct.stacks import CLUSTER_ARN, NODE, warnings
 
 pytestmark = pytest.mark.xdist_group("construct-warnings")
 
-CLUSTER_ARN = "arn:aws:sagemaker:us-west-2:111122223333:cluster/a1b2c3d4e5f6"
-NODE = "i-0123456789abcdef0"
 DATA_LOSS, STALE = RemovalWarning.DATA_LOSS, RemovalWarning.STALE_INSTANCE_IDS
-DRIFT, ORDER = RemovalWarning.INSTANCE_COUNT_DRIFT, RemovalWarning.CLUSTER_CHANGES_FIRST
-ANY_CLUSTER = RemovalWarning.ANY_CLUSTER_ALLOWED
+DRIFT, ANY_CLUSTER = RemovalWarning.INSTANCE_COUNT_DRIFT, RemovalWarning.ANY_CLUSTER_ALLOWED
 NOT_ORDERED, EMPTY_EXPORT = RemovalWarning.REMOVALS_NOT_ORDERED, RemovalWarning.EMPTY_EXPORT
 
 
-class Case:
-    """A stack with one removal, by default of an instance id in a cluster whose ARN is known."""
-
-    def __init__(self, app: App, name: str) -> None:
-        self.stack = Stack(app, name)
-
-    def removal(self, **more: Any) -> NodeRemoval:
-        given = {"cluster_arn": CLUSTER_ARN, "node_ids": [NODE], **more}
-        return NodeRemoval(
-            self.stack, "Removal", **{key: value for key, value in given.items() if value}
-        )
-
-    def texts(self) -> dict[str, str]:
-        """Warnings by id."""
-        found = Annotations.from_stack(self.stack).find_warning("*", Match.any_value())
-        pairs = (str(entry.entry.data).rsplit(" [ack: ", 1) for entry in found)
-        return {warning.rstrip("]"): text for text, warning in pairs}
-
-    def ids(self) -> set[str]:
-        return set(self.texts())
+def removal(stack: Stack, **more: Any) -> NodeRemoval:
+    """By default, of an instance id in a cluster whose ARN is known."""
+    given = {"cluster_arn": CLUSTER_ARN, "node_ids": [NODE], **more}
+    return NodeRemoval(stack, "Removal", **{key: value for key, value in given.items() if value})
 
 
-@pytest.fixture(scope="module")
-def app() -> App:
-    return App(analytics_reporting=False)
+def managed(stack: Stack) -> CfnCluster:
+    return CfnCluster(stack, "Cluster", cluster_name="ml-cluster")
 
 
-def test_what_is_lost_and_that_an_id_may_be_stale(app: App) -> None:
-    case = Case(app, "Usual")
-    case.removal()
-    assert case.ids() == {DATA_LOSS, STALE}
-    assert "root and secondary volumes" in case.texts()[DATA_LOSS]
-    assert "node_logical_ids" in case.texts()[STALE]
+def from_parameters(stack: Stack) -> dict[str, Any]:
+    """What is known at deployment only may remove nodes."""
+    flag = CfnParameter(stack, "DryRun", allowed_values=["true", "false"])
+    ids = CfnParameter(stack, "Ids", type="CommaDelimitedList")
+    return {"node_ids": ids.value_as_list, "dry_run": flag.value_as_string}
 
 
-def test_nothing_is_removed_so_nothing_is_lost(app: App) -> None:
-    dry, empty = Case(app, "Dry"), Case(app, "Empty")
-    dry.removal(dry_run=True)
-    empty.removal(node_ids=None)
-    assert dry.ids() == empty.ids() == set()
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (lambda stack: {}, {DATA_LOSS, STALE}),
+        (lambda stack: {"dry_run": True}, set()),
+        (lambda stack: {"node_ids": None}, set()),
+        (from_parameters, {DATA_LOSS, STALE}),
+        (lambda stack: {"node_ids": None, "node_logical_ids": ["gpu-7"]}, {DATA_LOSS}),
+        (lambda stack: {"missing_nodes": MissingNodes.FAIL}, {DATA_LOSS}),
+        (
+            lambda stack: {"cluster_arn": None, "cluster_name": "ml", "node_ids": None},
+            {ANY_CLUSTER},
+        ),
+        (
+            lambda stack: {"cluster_arn": None, "cluster": managed(stack)},
+            {DATA_LOSS, STALE, DRIFT, ANY_CLUSTER},
+        ),
+        (
+            lambda stack: {"cluster_arn": None, "cluster": managed(stack), "node_ids": None},
+            {ANY_CLUSTER},
+        ),
+    ],
+    ids=[
+        *("usual", "dry", "empty", "tokens", "logical", "missing-fails"),
+        *("by-name", "managed", "managed-empty"),
+    ],
+)
+def test_a_warning_is_given_only_where_it_matters(
+    stack: Stack, given: Callable[[Stack], dict[str, Any]], expected: set[RemovalWarning]
+) -> None:
+    removal(stack, **given(stack))
+    assert warnings(stack).keys() == expected
 
 
-def test_what_is_known_at_deployment_only_may_remove_nodes(app: App) -> None:
-    case = Case(app, "Tokens")
-    flag = CfnParameter(case.stack, "DryRun", allowed_values=["true", "false"])
-    ids = CfnParameter(case.stack, "Ids", type="CommaDelimitedList")
-    case.removal(node_ids=ids.value_as_list, dry_run=flag.value_as_string)
-    assert case.ids() == {DATA_LOSS, STALE}
+def test_a_warning_says_what_to_do(stack: Stack) -> None:
+    removal(stack, cluster_arn=None, cluster=managed(stack))
+    found = warnings(stack)
+    for warning, *parts in (
+        (DATA_LOSS, "root and secondary volumes"),
+        (STALE, "node_logical_ids"),
+        (DRIFT, "Stack/Cluster", "instance_group_target_counts"),
+        (ANY_CLUSTER, "cluster/*", "before the cluster is created"),
+    ):
+        (text,) = found[warning]
+        assert all(part in text for part in parts)
 
 
-def test_logical_ids_stay_and_a_missing_node_that_fails_is_no_surprise(app: App) -> None:
-    logical, strict = Case(app, "Logical"), Case(app, "MissingFails")
-    logical.removal(node_ids=None, node_logical_ids=["gpu-7"])
-    strict.removal(missing_nodes=MissingNodes.FAIL)
-    assert logical.ids() == strict.ids() == {DATA_LOSS}
+def test_the_warning_of_a_name_says_how_to_narrow_the_permissions(stack: Stack) -> None:
+    removal(stack, cluster_arn=None, cluster_name="ml")
+    assert "Specify cluster_arn" in warnings(stack)[ANY_CLUSTER][0]
 
 
-def test_a_name_widens_the_permissions_even_of_an_empty_set(app: App) -> None:
-    case = Case(app, "ByName")
-    case.removal(cluster_arn=None, cluster_name="ml-cluster", node_ids=None)
-    assert case.ids() == {ANY_CLUSTER}
-    assert "cluster/*" in case.texts()[ANY_CLUSTER]
-    assert "Specify cluster_arn" in case.texts()[ANY_CLUSTER]
+@pytest.mark.parametrize(
+    "acknowledge",
+    [
+        lambda removal: Notes.of(removal).acknowledge_warning(DATA_LOSS, "backed up"),
+        lambda removal: Notes.of(Stack.of(removal)).acknowledge_warning(DATA_LOSS),
+        lambda removal: Validations.of(removal).acknowledge(
+            Acknowledgment(id=DATA_LOSS, reason="backed up")
+        ),
+    ],
+    ids=["removal", "stack", "rule"],
+)
+def test_a_warning_is_acknowledged_in_every_way_the_cdk_has(
+    stack: Stack, acknowledge: Callable[[NodeRemoval], None]
+) -> None:
+    acknowledge(removal(stack))
+    assert warnings(stack).keys() == {STALE}
 
 
-def test_a_cluster_of_the_same_app_drifts(app: App) -> None:
-    case, empty = Case(app, "Managed"), Case(app, "ManagedEmpty")
-    cluster = CfnCluster(case.stack, "Cluster", cluster_name="ml-cluster")
-    case.removal(cluster_arn=None, cluster=cluster)
-    assert case.ids() == {DATA_LOSS, STALE, DRIFT, ANY_CLUSTER}
-    assert "Managed/Cluster" in case.texts()[DRIFT]
-    assert "instance_group_target_counts" in case.texts()[DRIFT]
-    assert "before the cluster is created" in case.texts()[ANY_CLUSTER]
-    waiting = CfnCluster(empty.stack, "Cluster", cluster_name="ml-cluster")
-    empty.removal(cluster_arn=None, cluster=waiting, node_ids=None)
-    assert empty.ids() == {ANY_CLUSTER}
-
-
-def test_a_reference_to_a_cluster_of_the_same_app_drifts_and_has_the_wrong_order(app: App) -> None:
-    case = Case(app, "Referred")
-    cluster = CfnCluster(case.stack, "Cluster")
-    case.removal(cluster_arn=cluster.attr_cluster_arn)
-    assert case.ids() == {DATA_LOSS, STALE, DRIFT, ORDER}
-
-
-def test_a_warning_is_acknowledged_in_every_way_the_cdk_has(app: App) -> None:
-    of_the_removal = Case(app, "OfTheRemoval")
-    Notes.of(of_the_removal.removal()).acknowledge_warning(DATA_LOSS, "backed up")
-    of_the_stack = Case(app, "OfTheStack")
-    of_the_stack.removal()
-    Notes.of(of_the_stack.stack).acknowledge_warning(DATA_LOSS)
-    as_a_rule = Case(app, "AsARule")
-    Validations.of(as_a_rule.removal()).acknowledge(
-        Acknowledgment(id=DATA_LOSS, reason="backed up")
-    )
-    assert of_the_removal.ids() == of_the_stack.ids() == as_a_rule.ids() == {STALE}
-
-
-def test_a_warning_may_be_acknowledged_before_it_is_given(app: App) -> None:
-    case = Case(app, "Beforehand")
+def test_a_warning_may_be_acknowledged_before_it_is_given(stack: Stack) -> None:
     for warning in RemovalWarning:
-        Notes.of(case.stack).acknowledge_warning(warning, "this team knows")
-    case.removal(cluster_arn=None, cluster_name="ml-cluster")
-    assert case.ids() == set()
+        Notes.of(stack).acknowledge_warning(warning, "this team knows")
+    removal(stack, cluster_arn=None, cluster_name="ml-cluster")
+    assert warnings(stack) == {}
 
 
 def test_ids_are_a_public_contract() -> None:

@@ -71,14 +71,14 @@ class Cli:
 
     def outputs(self, stack_name: str) -> dict[str, str]:
         """The stack's outputs by key."""
-        told = self.aws("cloudformation", "describe-stacks", "--stack-name", stack_name)
-        (stack,) = json.loads(told)["Stacks"]
+        text = self.aws("cloudformation", "describe-stacks", "--stack-name", stack_name)
+        (stack,) = json.loads(text)["Stacks"]
         return {one["OutputKey"]: one["OutputValue"] for one in stack.get("Outputs", ())}
 
     def reasons(self, stack_name: str) -> list[str]:
         """The reasons of events in which a resource failed, as `describe-stack-events` shows."""
-        told = self.aws("cloudformation", "describe-stack-events", "--stack-name", stack_name)
-        events: list[dict[str, Any]] = json.loads(told)["StackEvents"]
+        text = self.aws("cloudformation", "describe-stack-events", "--stack-name", stack_name)
+        events: list[dict[str, Any]] = json.loads(text)["StackEvents"]
         return [
             event["ResourceStatusReason"]
             for event in events

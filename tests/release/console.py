@@ -26,7 +26,7 @@ class Console:
     sandbox: Sandbox
     folder: Path
     cluster: Cluster
-    """The cluster that stands for the one of the page."""
+    """The cluster in place of the one on the page."""
 
     def run(self, command: list[str]) -> str:
         """What a command prints that has to succeed."""
@@ -51,13 +51,13 @@ class Console:
         )
 
     def _real(self, word: str) -> str:
-        for shown, real in self._stand_ins.items():
+        for shown, real in self._replacements.items():
             word = word.replace(shown, real)
         return word
 
     @cached_property
-    def _stand_ins(self) -> Mapping[str, str]:
-        """What the page shows and each reader has another of, and what is there at first."""
+    def _replacements(self) -> Mapping[str, str]:
+        """What differs for each reader, as the page shows it and as it is here."""
         nodes = self.cluster.node_ids("workers")
         shown = {f"i-0123456789abcdef{number}": nodes[number] for number in range(len(nodes))}
         return {**shown, SHOWN_CLUSTER_ARN: self.cluster.arn}

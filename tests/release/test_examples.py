@@ -98,12 +98,12 @@ def test_a_verdict_in_the_events_of_each_deployment(
     cli: Cli, cluster: Cluster, folder: Path
 ) -> None:
     def signals() -> list[str]:
-        told = cli.aws(
+        text = cli.aws(
             *("cloudformation", "describe-stack-events", "--stack-name", cluster.name),
             *("--query", "StackEvents[?contains(ResourceStatusReason || '', 'signal')]"),
         )
         return [
-            event["ResourceStatusReason"].partition("UniqueId ")[2] for event in json.loads(told)
+            event["ResourceStatusReason"].partition("UniqueId ")[2] for event in json.loads(text)
         ]
 
     bad, good, *_ = cluster.node_ids("workers")
@@ -197,7 +197,7 @@ def test_cfn_lint_has_nothing_to_say(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         (("NodeIds: !Ref", "NodeIDs: !Ref"), "Did you mean 'NodeIds'?"),
         (("ServiceTimeout: 1800", "ServiceTimeout: 18000"), "greater than the maximum of 3600"),
@@ -206,14 +206,14 @@ def test_cfn_lint_has_nothing_to_say(folder: Path) -> None:
     ],
 )
 def test_cfn_lint_finds_what_the_function_would_refuse(
-    change: tuple[str, str], told: str, tmp_path: Path
+    change: tuple[str, str], message: str, tmp_path: Path
 ) -> None:
     text = (EXAMPLES / "removal.yaml").read_text(encoding="utf-8")
     assert change[0] in text
     wrong = tmp_path / "wrong.yaml"
     wrong.write_text(text.replace(*change), encoding="utf-8")
     found = cfn_lint(wrong, rules=SCHEMAS / "cfn_lint")
-    assert [line for line in found.splitlines() if line.startswith("E9301") and told in line]
+    assert [line for line in found.splitlines() if line.startswith("E9301") and message in line]
 
 
 def test_the_commands_of_the_readme_work_one_after_the_other(folder: Path) -> None:
@@ -223,7 +223,7 @@ def test_the_commands_of_the_readme_work_one_after_the_other(folder: Path) -> No
         )
         nodes = cluster.node_ids("workers")
         console = Console(sandbox, folder, cluster)
-        told = [console.run(command) for command in console_commands(PAGE)]
-        assert f"{nodes[0]},{nodes[1]}" in told
+        printed = [console.run(command) for command in console_commands(PAGE)]
+        assert f"{nodes[0]},{nodes[1]}" in printed
         assert cluster.present.isdisjoint(nodes[:3])
         assert cluster.present >= set(nodes[3:])

@@ -2,7 +2,6 @@
 
 import email
 import re
-import shutil
 import subprocess
 import sys
 import tarfile
@@ -15,7 +14,7 @@ import pytest
 
 from release.long_description import with_links
 from sandbox.project import ROOT
-from tests.release.test_artifacts import SOURCES
+from tests.release.test_artifacts import copy_sources
 
 pytestmark = pytest.mark.xdist_group("release")
 
@@ -26,7 +25,7 @@ LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 
 def build(checkout: Path, out: Path, *, address: str = "") -> Message:
-    """The metadata of the wheel that is made of a checkout, by way of its sdist."""
+    """The metadata of the wheel from a checkout's sdist."""
     if address:
         path = checkout / "pyproject.toml"
         text = path.read_text(encoding="utf-8")
@@ -49,16 +48,7 @@ def build(checkout: Path, out: Path, *, address: str = "") -> Message:
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    folder = tmp_path / "checkout"
-    for name in SOURCES:
-        source = ROOT / name
-        if source.is_dir():
-            ignored = shutil.ignore_patterns("__pycache__")
-            shutil.copytree(source, folder / name, ignore=ignored)
-        else:
-            folder.mkdir(exist_ok=True)
-            shutil.copy(source, folder)
-    return folder
+    return copy_sources(tmp_path / "checkout")
 
 
 def test_links_lead_to_the_repository_once_it_has_an_address(

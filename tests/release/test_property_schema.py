@@ -102,10 +102,11 @@ NAMES: Final = {
     Property.NODE_LOGICAL_IDS,
     Property.PROTECTED_GROUPS,
     Property.EXPECTED_GROUPS,
+    Property.VERDICT_CONDITION,
 }
 
 
-def is_asked_by_the_schema_alone(name: str, value: Any) -> bool:
+def is_required_by_the_schema_alone(name: str, value: Any) -> bool:
     """Rules that the function does not have: a name that is no text in the template."""
     items = value if isinstance(value, list) else [value]
     return name in NAMES and any(isinstance(item, int) for item in items)
@@ -115,7 +116,7 @@ NUMBERS: Final = {Property.MAX_REMOVALS, Property.RETRY_FOR, Property.SERVICE_TI
 
 
 def is_left_to_the_function(given: Mapping[str, Any]) -> bool:
-    """Tell whether there are digits in quotes, of which the schema does not know the range."""
+    """Return whether there are digits in quotes, whose range the schema does not check."""
     least = given.get(Property.MIN_REMAINING)
     texts = [given.get(name) for name in NUMBERS]
     texts += least.values() if isinstance(least, dict) else []
@@ -135,10 +136,11 @@ def is_left_to_the_function(given: Mapping[str, Any]) -> bool:
 @example({"RetryToken": 1025 * "x"}, "ml-cluster")
 @example({"ServiceTimeout": "9999"}, "ml-cluster")
 @example({"ProtectedGroups": [1]}, "ml-cluster")
+@example({"VerdictCondition": 0}, "ml-cluster")
 def test_the_schema_and_the_function_agree(given: dict[str, Any], cluster: str | None) -> None:
     if cluster is not None:
         given = {Property.CLUSTER_NAME.value: cluster, **given}
-    if any(is_asked_by_the_schema_alone(name, value) for name, value in given.items()):
+    if any(is_required_by_the_schema_alone(name, value) for name, value in given.items()):
         assert not schema_accepts(given)
     elif is_left_to_the_function(given):
         assert schema_accepts(given) or not function_accepts(given)
@@ -171,66 +173,48 @@ def test_properties_that_are_right_pass_both(data: st.DataObject) -> None:
     assert function_accepts(given)
 
 
-@pytest.mark.parametrize(
-    ("name", "least", "most"),
-    [
-        (Property.MAX_REMOVALS, 0, contract.GROUP_SIZE_MAX),
-        (Property.RETRY_FOR, 0, contract.RETRY_FOR_MAX),
-        (Property.SERVICE_TIMEOUT, contract.SERVICE_TIMEOUT_MIN, contract.SERVICE_TIMEOUT_MAX),
-    ],
-)
-def test_numbers_at_their_ends(name: Property, least: int, most: int) -> None:
-    for value, fine in zip((least - 1, least, most, most + 1), (0, 1, 1, 0), strict=True):
-        given = {Property.CLUSTER_NAME.value: "ml-cluster", name.value: value}
-        assert (schema_accepts(given), function_accepts(given)) == (bool(fine), bool(fine))
+ENDS: Final = {
+    Property.MAX_REMOVALS: (0, contract.GROUP_SIZE_MAX),
+    Property.RETRY_FOR: (0, contract.RETRY_FOR_MAX),
+    Property.SERVICE_TIMEOUT: (contract.SERVICE_TIMEOUT_MIN, contract.SERVICE_TIMEOUT_MAX),
+}
+QUOTED: Final = {
+    "60": (True, True),
+    " 000000060 ": (True, True),
+    "9999": (True, False),
+    "0000000060": (True, False),
+    "99999": (False, False),
+    "-1": (False, False),
+    "1.5": (False, False),
+}
+"""The range of a number in quotes is left to the function."""
+MORE_THAN_FIT: Final = [f"i-{number:08x}" for number in range(contract.MAX_NODES + 1)]
 
 
-@pytest.mark.parametrize("name", sorted(NUMBERS))
 @pytest.mark.parametrize(
-    ("text", "by_schema", "by_function"),
+    ("name", "value", "by_schema", "by_function"),
     [
-        ("60", True, True),
-        (" 000000060 ", True, True),
-        ("9999", True, False),
-        ("0000000060", True, False),
-        ("99999", False, False),
-        ("-1", False, False),
-        ("1.5", False, False),
+        *((name, least - 1, False, False) for name, (least, _) in ENDS.items()),
+        *((name, end, True, True) for name, ends in ENDS.items() for end in ends),
+        *((name, most + 1, False, False) for name, (_, most) in ENDS.items()),
+        *((name, text, *accepted) for name in ENDS for text, accepted in QUOTED.items()),
+        # a guard that guards nothing
+        (Property.MIN_REMAINING, {}, False, False),
+        (Property.MIN_REMAINING, [], False, False),
+        (Property.MIN_REMAINING, "", False, False),
+        (Property.MAX_REMOVALS, "", False, False),
+        (Property.MAX_REMOVALS, " ", False, False),
+        pytest.param(Property.NODE_IDS, MORE_THAN_FIT, True, False, id="more nodes than fit"),
     ],
 )
-def test_the_range_of_a_number_in_quotes_is_left_to_the_function(
-    name: Property, text: str, by_schema: bool, by_function: bool
+def test_values_at_their_ends(
+    name: Property, value: object, by_schema: bool, by_function: bool
 ) -> None:
-    given = {Property.CLUSTER_NAME.value: "ml-cluster", name.value: text}
+    given = {Property.CLUSTER_NAME.value: "ml-cluster", name.value: value}
     assert (schema_accepts(given), function_accepts(given)) == (by_schema, by_function)
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        (Property.MIN_REMAINING, {}),
-        (Property.MIN_REMAINING, []),
-        (Property.MIN_REMAINING, ""),
-        (Property.MAX_REMOVALS, ""),
-        (Property.MAX_REMOVALS, " "),
-    ],
-)
-def test_a_guard_that_guards_nothing_is_refused_by_both(name: Property, value: object) -> None:
-    given = {Property.CLUSTER_NAME.value: "ml-cluster", name.value: value}
-    assert not schema_accepts(given)
-    assert not function_accepts(given)
-
-
-def test_more_nodes_than_fit_are_left_to_the_function() -> None:
-    given = {
-        "ClusterName": "ml-cluster",
-        "NodeIds": [f"i-{number:08x}" for number in range(contract.MAX_NODES + 1)],
-    }
-    assert schema_accepts(given)
-    assert not function_accepts(given)
-
-
-def test_the_service_token_is_asked_by_the_schema_alone() -> None:
+def test_the_service_token_is_required_by_the_schema_alone() -> None:
     given = {Property.CLUSTER_NAME.value: "ml-cluster"}
     assert function_accepts(given)
     assert not SCHEMA.is_valid(given)
@@ -261,7 +245,7 @@ def test_the_schema_accepts_the_removal_files_of_the_examples(path: Path) -> Non
     ],
     ids=str,
 )
-def test_an_editor_marks_what_a_removal_file_may_not_hold(more: dict[str, Any]) -> None:
+def test_an_editor_marks_what_a_removal_file_must_not_have(more: dict[str, Any]) -> None:
     given = {"cluster": "ml-cluster", **more}
     assert not FILE_SCHEMA.is_valid(given)
     with pytest.raises(SettingsError):
@@ -270,7 +254,7 @@ def test_an_editor_marks_what_a_removal_file_may_not_hold(more: dict[str, Any]) 
 
 @given(st.dictionaries(st.sampled_from([*BY_KEY, "nodes"]), values, max_size=3))
 @settings(max_examples=300)
-def test_an_editor_marks_nothing_that_a_removal_file_may_hold(given: dict[str, Any]) -> None:
+def test_an_editor_marks_nothing_that_a_removal_file_may_have(given: dict[str, Any]) -> None:
     given = {"cluster": "ml-cluster", **given}
     try:
         settings_from(given_values(given, ""), "removals.yaml")

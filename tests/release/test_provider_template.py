@@ -18,22 +18,19 @@ from awscli.customizations.cloudformation.yamlhelper import yaml_parse
 
 from hyperpod_node_removal import NodeRemovalProvider
 from release.artifacts import PACKAGEABLE, PROVIDER
-from release.provider_parameters import EXPORT_NAME, LOG_RETENTION_DAYS
+from release.provider_parameters import EXPORT_NAME
 from release.provider_template import packageable_template, provider_template
-from release.template_text import template_text
+from release.templates import LOG_RETENTION_DAYS, template_text
+from tests.construct.stacks import CLUSTER_ARN, EKS_CLUSTER_ARN, HOOK_ARN, STACK_ARN, network
 from tests.release.evaluation import evaluated
 from tests.release.linting import cfn_lint
 
 pytestmark = pytest.mark.xdist_group("release")
 
-CLUSTER_ARN = "arn:aws:sagemaker:us-west-2:111122223333:cluster/a1b2c3d4e5f6"
-EKS_CLUSTER_ARN = "arn:aws:eks:us-west-2:111122223333:cluster/ml"
 EVENT_BUS_ARN = "arn:aws:events:us-west-2:111122223333:event-bus/operations"
-HOOK_ARN = "arn:aws:lambda:us-west-2:111122223333:function:drain"
 BOUNDARY_ARN = "arn:aws:iam::111122223333:policy/boundary"
 KEY_ARN = "arn:aws:kms:us-west-2:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 ROLE_ARN = "arn:aws:iam::111122223333:role/ml/node-removal"
-STACK_ARN = "arn:aws:cloudformation:us-west-2:111122223333:stack/maintenance/*"
 
 
 @pytest.fixture(scope="module")
@@ -93,14 +90,7 @@ def construct() -> dict[str, Any]:
 def restricted() -> dict[str, Any]:
     """The same in an organization with rules."""
     return of_an_app(
-        vpc=lambda stack: ec2.Vpc.from_vpc_attributes(
-            stack,
-            "Vpc",
-            vpc_id="vpc-1",
-            availability_zones=["us-west-2a"],
-            private_subnet_ids=["subnet-1"],
-            private_subnet_route_table_ids=["rtb-1"],
-        ),
+        vpc=network,
         security_groups=lambda stack: [
             ec2.SecurityGroup.from_security_group_id(stack, "Group", "sg-1")
         ],
@@ -234,7 +224,7 @@ def test_cfn_lint_has_nothing_to_say(templates: Path) -> None:
         ),
         (
             "EksClusterArn",
-            ["", EKS_CLUSTER_ARN, EKS_CLUSTER_ARN[:-2] + "*"],
+            ["", EKS_CLUSTER_ARN, EKS_CLUSTER_ARN.replace("training", "*")],
             ["*", "ml", CLUSTER_ARN],
         ),
         ("EventBusArn", ["", EVENT_BUS_ARN], ["operations", STACK_ARN, f"{EVENT_BUS_ARN} "]),

@@ -4,7 +4,7 @@ import tomllib
 
 import pytest
 
-from release.version import main, notes, problems, sections
+from release.version import find_problems, main, notes, sections
 from sandbox.project import ROOT
 
 HEAD = "# Changelog\n\nThe format.\n\n"
@@ -34,26 +34,26 @@ def test_the_wheel_has_the_version_that_is_checked() -> None:
     ],
 )
 def test_what_agrees(version: str, changelog: str, tag: str) -> None:
-    assert problems(version, changelog, tag) == []
+    assert find_problems(version, changelog, tag) == []
 
 
 @pytest.mark.parametrize(
     ("version", "changelog", "tag", "sentence"),
     [
         ("0.2.0", FIRST, "", "CHANGELOG.md begins with 0.1.0, pyproject.toml says 0.2.0"),
-        ("0.1.0", UNRELEASED + FIRST, "", "0.1.0, which is released; name the next one"),
+        ("0.1.0", UNRELEASED + FIRST, "", "0.1.0, which is released; set it to the next"),
         ("0.10.0", SECOND + FIRST, "v0.2.0", "the tag is v0.2.0, pyproject.toml says 0.10.0"),
         ("0.1.0", FIRST, "0.1.0", "the tag is 0.1.0, pyproject.toml says 0.1.0; allowed: v0.1.0"),
-        ("0.1.0", UNRELEASED, "v0.1.0", "begins with [Unreleased]; name version and day"),
+        ("0.1.0", UNRELEASED, "v0.1.0", "begins with [Unreleased]; replace that with version"),
         ("0.1.0", FIRST + SECOND, "", "releases are not in order"),
         ("0.1.0", FIRST.replace("-23", ""), "", "allowed: [Unreleased] or [X.Y.Z] - YYYY-MM-DD"),
-        ("0.1.0", FIRST.replace("11-23", "11-31"), "", "2026-11-31 is not a day"),
+        ("0.1.0", FIRST.replace("11-23", "11-31"), "", "2026-11-31 is not a date"),
         ("0.1.0", FIRST.replace("Added", "New"), "", "unknown heading New; allowed: Added,"),
-        ("0.1.0", "## [0.1.0] - 2026-11-23\n", "", "nothing is told of it"),
+        ("0.1.0", "## [0.1.0] - 2026-11-23\n", "", "the section is empty"),
     ],
 )
 def test_what_does_not_agree(version: str, changelog: str, tag: str, sentence: str) -> None:
-    assert any(sentence in problem for problem in problems(version, HEAD + changelog, tag))
+    assert any(sentence in problem for problem in find_problems(version, HEAD + changelog, tag))
 
 
 def test_the_notes_are_the_section_of_the_tag_alone() -> None:

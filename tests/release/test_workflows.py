@@ -1,4 +1,4 @@
-"""Workflows are right as far as can be told without running them on GitHub."""
+"""Workflows are right as far as linters can check without running them on GitHub."""
 
 import re
 import subprocess
@@ -18,7 +18,7 @@ from tests.release.workflow_lint import (
 )
 
 EXAMPLE = ROOT / "examples" / "pipelines"
-"""What people copy: its workflows and scripts are held to the rules of ours."""
+"""What people copy: its workflows and scripts follow the rules of this project's."""
 WORKFLOWS = [
     workflow
     for root in (ROOT, EXAMPLE)
@@ -99,7 +99,7 @@ def test_forks_get_no_credentials_and_what_may_comment_runs_no_code_of_a_pull_re
     assert "id_tokens" not in gitlab["validate"]
 
 
-def test_one_deployment_of_a_cluster_at_a_time_is_explained_whatever_came_of_it() -> None:
+def test_one_deployment_of_a_cluster_at_a_time_is_explained_whatever_its_result() -> None:
     jobs = loaded(EXAMPLE / ".github" / "workflows" / "deploy-removals.yml")["jobs"]
     deploy = jobs["deploy"]
     group = {"group": "removal-${{ matrix.cluster }}", "cancel-in-progress": False}

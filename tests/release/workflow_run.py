@@ -1,4 +1,4 @@
-"""Running the lines of a workflow on a desk, with stand-ins for commands that reach out."""
+"""Run the lines of a workflow locally, with replacements for commands that use the network."""
 
 import os
 import subprocess
