@@ -68,7 +68,8 @@ def test_slurm_by_the_cdk_and_from_the_release(alone: Sandbox, cli: Cli) -> None
             SecurityGroupIds="sg-0123456789abcdef0",
         )
         assert f"Vetoed: {busy}" in told
-        assert f"job {job} of root is on {names[busy]}" in told
+        assert f"not ready in time: job {job} of root is on {names[busy]}" in told
+        assert slurm.job_states(job) == ["RUNNING"]
         assert second not in cluster.present
         slurm.wait(lambda: "DRAIN" not in slurm.states(names[busy]), "it is not released")
 
