@@ -74,9 +74,9 @@ def pipeline(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Pipe
             "removals/evaluation.yaml": "cluster: evaluation\n",
         }
     )
-    # what the synth step of the example says, before there is a template that says it
+    # the commands of the synth step, which are checked below against the template
     commands = [
-        "ci/report-all.sh validate",
+        "ci/report.sh validate",
         "ci/synth.sh",
         "ci/synth.sh --app 'python3 codepipeline.py'",
     ]
@@ -139,7 +139,7 @@ def test_roles_of_builds_only_read(pipeline: Pipeline) -> None:
 
 
 def test_pull_requests_are_validated_and_synthesized(pipeline: Pipeline) -> None:
-    validate = "ci/report-all.sh validate"
+    validate = "ci/report.sh validate"
     assert pipeline.commands("CheckPullRequest") == [validate, "ci/synth.sh"]
     ((events, base),) = pipeline.project("CheckPullRequest")["Triggers"]["FilterGroups"]
     assert events["Pattern"] == "PULL_REQUEST_CREATED, PULL_REQUEST_UPDATED"

@@ -84,7 +84,7 @@ def test_a_failure_in_one_cluster_fails_the_job_and_stops_no_other(
 def test_a_set_that_is_deployed_already_does_nothing(
     bootstrapped: Sandbox, team: Team, cluster: Cluster
 ) -> None:
-    """By hand, and again: CloudFormation has nothing to ask of the function the second time."""
+    """CloudFormation does not invoke the function the second time."""
     team.commit({path(cluster): removals(cluster, cluster.node_ids("workers")[:1])})
     nothing = "The deployment did nothing with the stack."
     for does_nothing in (False, True):

@@ -110,39 +110,39 @@ def run(desk: Path, *lines: str, **environment: str) -> Ran:
     return bash(script, desk / "copy", {"PATH": path, "HOME": str(desk), **environment})
 
 
-def test_without_a_pinned_wheel_it_says_so_before_it_installs_anything(desk: Path) -> None:
+def test_without_the_pinned_wheel_nothing_is_installed(desk: Path, tmp_path: Path) -> None:
     shutil.copy(EXAMPLE / "requirements.txt", desk / "copy")
-    sentence = "error: there is no wheel of hyperpod-node-removal 0.1.0 here, or requirements.txt"
+    sentence = "error: there is no wheel of hyperpod-node-removal {} here, or requirements.txt"
     nothing = run(desk, "rm -f *.whl", "ci/install.sh", PIP_NO_INDEX="1")
     assert nothing.code == 1
-    assert nothing.log.startswith(sentence)
+    assert nothing.log.startswith(sentence.format("0.1.0"))
     assert "Run ci/pin-package.sh WHEEL" in nothing.log
     wheel(desk / "copy", "not pinned")
-    assert run(desk, "ci/install.sh").log.startswith(sentence)
+    assert run(desk, "ci/install.sh").log.startswith(sentence.format("0.1.0"))
+    pin = f"ci/pin-package.sh {wheel(tmp_path, 'ours', '0.3.0')}"
+    rename = "mv hyperpod_node_removal-{0.3.0,0.4.0}-py3-none-any.whl"
+    another = run(desk, pin, rename, "ci/install.sh")
+    assert another.code == 1
+    assert another.log.startswith(sentence.format("0.3.0"))
     assert not (desk / "copy" / "node_modules").exists()
 
 
-def test_a_wheel_of_another_version_is_none(desk: Path, tmp_path: Path) -> None:
-    pinned = wheel(tmp_path, "ours", "0.3.0")
-    lines = (
-        f"ci/pin-package.sh {pinned}",
-        "mv hyperpod_node_removal-{0.3.0,0.4.0}-py3-none-any.whl",
-    )
-    done = run(desk, *lines, "ci/install.sh")
-    assert done.code == 1
-    assert "there is no wheel of hyperpod-node-removal 0.3.0 here" in done.log
-
-
-def test_a_wheel_that_is_not_the_pinned_one_is_never_installed(desk: Path, tmp_path: Path) -> None:
+def test_only_the_wheel_that_was_pinned_last_is_installed(desk: Path, tmp_path: Path) -> None:
     """Neither one that was changed here, nor one that an index has under the same name."""
-    pinned = wheel(tmp_path / "dist", "ours")
+    pins = [
+        f"ci/pin-package.sh {wheel(tmp_path / 'dist', said, version)}"
+        for said, version in (("before", "0.2.0"), ("ours", "0.1.0"))
+    ]
     index = wheel(tmp_path / "index", "anybody's", "0.1.0").parent
-    newer = wheel(tmp_path / "index", "anybody's", "9.0.0").parent
-    places = {"PIP_FIND_LINKS": f"{index} {newer}", "PIP_EXTRA_INDEX_URL": index.as_uri()}
-    done = run(
-        desk, f"ci/pin-package.sh {pinned}", "ci/install.sh", "python3 -m which_wheel", **places
-    )
+    wheel(index, "anybody's", "9.0.0")
+    places = {"PIP_FIND_LINKS": str(index), "PIP_EXTRA_INDEX_URL": index.as_uri()}
+    done = run(desk, *pins, "ci/install.sh", "python3 -m which_wheel", **places)
     assert (done.code, done.log.splitlines()[-1]) == (0, "ours")
+    assert len(list((desk / "copy").glob("*.whl"))) == 1
+    text = (desk / "copy" / "requirements.txt").read_text(encoding="utf-8")
+    assert text.startswith("# The version of the package.")
+    assert "hyperpod-node-removal==0.1.0 \\\n    --hash=sha256:" in text
+
     wheel(desk / "copy", "changed")
     done = run(desk, "ci/install.sh", **places)
     assert done.code != 0
@@ -151,20 +151,8 @@ def test_a_wheel_that_is_not_the_pinned_one_is_never_installed(desk: Path, tmp_p
     assert run(desk, "python3 -m which_wheel").log == "ours\n"
 
 
-def test_another_wheel_takes_the_place_of_the_last(desk: Path, tmp_path: Path) -> None:
-    for version in ("0.1.0", "0.2.0"):
-        path = wheel(tmp_path, f"wheel {version}", version)
-        assert run(desk, f"ci/pin-package.sh {path}").code == 0
-    done = run(desk, "ci/install.sh", "python3 -m which_wheel")
-    assert (done.code, done.log.splitlines()[-1]) == (0, "wheel 0.2.0")
-    assert len(list((desk / "copy").glob("*.whl"))) == 1
-    text = (desk / "copy" / "requirements.txt").read_text(encoding="utf-8")
-    assert text.startswith("# The one place of the version.")
-    assert "hyperpod-node-removal==0.2.0 \\\n    --hash=sha256:" in text
-
-
 @pytest.mark.parametrize("name", ["other-0.1.0-py3-none-any.whl", "x; touch pwned.whl", "a.tar.gz"])
-def test_what_is_no_wheel_of_the_package_is_not_pinned(
+def test_another_file_than_a_wheel_of_the_package_is_not_pinned(
     desk: Path, tmp_path: Path, name: str
 ) -> None:
     before = (desk / "copy" / "requirements.txt").read_bytes()

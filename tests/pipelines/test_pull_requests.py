@@ -171,7 +171,7 @@ def test_a_repository_without_removal_files_passes(team: Team) -> None:
         assert done.code == 0, done.log
         assert re.search(r"There is no removal file|No removal file is changed", done.log)
     synth = "ci/synth.sh --app 'python3 codepipeline.py'"
-    script = f"ci/report-all.sh plan\nci/explain-all.sh\npython3 app.py\n{synth}"
+    script = f"ci/report.sh plan\nci/explain-all.sh\npython3 app.py\n{synth}"
     done = team.run(script, **ROLE)
     assert done.code == 0, done.log
 
