@@ -41,16 +41,16 @@ def drain(event: Event, *, ends: float) -> Response:
             f"the cluster's nodes are in {event.eks_cluster_arn}, not in {cluster}"
         )
     api, response = connect(cluster), Response()
-    for asked in event.nodes:
+    for node in event.nodes:
         if time.time() >= min(event.deadline, ends) - _MARGIN:
-            response.waiting[asked.node_id] = "not reached in time"
+            response.waiting[node.node_id] = "not reached in time"
             continue
         try:
-            _drain_node(api, asked, event.mark, response)
+            _drain_node(api, node, event.mark, response)
         except SchedulerError as error:
             if not error.is_transient:
                 raise
-            response.waiting[asked.node_id] = str(error)
+            response.waiting[node.node_id] = str(error)
     return response
 
 
@@ -62,14 +62,14 @@ def release(event: Event) -> None:
     """
     api = connect(os.environ["CLUSTER"])
     failed: SchedulerError | None = None
-    for asked in event.nodes:
+    for node in event.nodes:
         try:
-            node = api.node(asked.kubernetes_name)
-            if node and node.mark == event.mark:
-                api.uncordon(node)
-                log.info("%s: uncordoned", node)
-            elif node:
-                log.info("%s: not changed", node)
+            kube_node = api.node(node.kubernetes_name)
+            if kube_node and kube_node.mark == event.mark:
+                api.uncordon(kube_node)
+                log.info("%s: uncordoned", kube_node)
+            elif kube_node:
+                log.info("%s: not changed", kube_node)
         except SchedulerError as error:
             log.error("%s", error)
             failed = error
@@ -77,21 +77,21 @@ def release(event: Event) -> None:
         raise failed
 
 
-def _drain_node(api: Kubernetes, asked: Node, mark: str, response: Response) -> None:
-    node = api.node(asked.kubernetes_name)
-    if node is None:
+def _drain_node(api: Kubernetes, node: Node, mark: str, response: Response) -> None:
+    kube_node = api.node(node.kubernetes_name)
+    if kube_node is None:
         # It never joined, or has another name: whether it has pods is not known.
-        response.vetoed[asked.node_id] = f"Kubernetes knows no node {asked.kubernetes_name}"
+        response.vetoed[node.node_id] = f"Kubernetes knows no node {node.kubernetes_name}"
         return
-    if not node.is_cordoned:
-        api.cordon(node, mark)
-        log.info("%s: cordoned (%s)", node, mark)
-    pods = [pod for pod in api.pods(node) if pod.must_leave]
+    if not kube_node.is_cordoned:
+        api.cordon(kube_node, mark)
+        log.info("%s: cordoned (%s)", kube_node, mark)
+    pods = [pod for pod in api.pods(kube_node) if pod.must_leave]
     # Before any pod is evicted: the node will not be removed.
-    if reason := _undrainable(node, pods):
-        response.vetoed[asked.node_id] = reason
+    if reason := _undrainable(kube_node, pods):
+        response.vetoed[node.node_id] = reason
     elif reason := _evict(api, pods):
-        response.waiting[asked.node_id] = reason
+        response.waiting[node.node_id] = reason
 
 
 def _undrainable(node: KubernetesNode, pods: Sequence[Pod]) -> str:

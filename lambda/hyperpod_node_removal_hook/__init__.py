@@ -101,17 +101,6 @@ class Response:
     vetoed: dict[str, str] = field(default_factory=dict)
     waiting: dict[str, str] = field(default_factory=dict)
 
-    def to_json(self) -> dict[str, Any]:
-        """Return it in the format of `BeforeRemoval`."""
-        response: dict[str, Any] = {
-            "Version": "2",
-            "Decision": "WAIT" if self.waiting else "PROCEED",
-            "VetoedNodes": _entries(self.vetoed),
-        }
-        if self.waiting:
-            response |= {"WaitingNodes": _entries(self.waiting), "RetryAfter": _RETRY_AFTER}
-        return response
-
 
 def respond(
     payload: Mapping[str, Any],
@@ -144,7 +133,14 @@ def respond(
     for node in event.nodes:
         reason = response.vetoed.get(node.node_id) or response.waiting.get(node.node_id)
         log.info("%s (%s): %s", node.node_id, node.hostname, reason or "ready to be removed")
-    return response.to_json()
+    answer: dict[str, Any] = {
+        "Version": "2",
+        "Decision": "WAIT" if response.waiting else "PROCEED",
+        "VetoedNodes": _entries(response.vetoed),
+    }
+    if response.waiting:
+        answer |= {"WaitingNodes": _entries(response.waiting), "RetryAfter": _RETRY_AFTER}
+    return answer
 
 
 def send(

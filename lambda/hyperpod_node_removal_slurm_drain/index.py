@@ -36,31 +36,31 @@ def drain(event: Event) -> Response:
     slurm, response = _connect(), Response()
     known = _by_name(slurm.nodes())
     errors: dict[str, str] = {}
-    for asked in event.nodes:
-        node = known.get(asked.slurm_name)
-        if node and not node.is_drained:
-            errors[node.name] = slurm.update(node.name, "DRAIN", event.mark)
-            log.info("%s: draining (%s)", node.name, event.mark)
+    for node in event.nodes:
+        slurm_node = known.get(node.slurm_name)
+        if slurm_node and not slurm_node.is_drained:
+            errors[slurm_node.name] = slurm.update(slurm_node.name, "DRAIN", event.mark)
+            log.info("%s: draining (%s)", slurm_node.name, event.mark)
     if errors:
         known = _by_name(slurm.nodes())
     all_jobs = slurm.jobs()
-    for asked in event.nodes:
-        node = known.get(asked.slurm_name)
-        if node is None:
-            response.vetoed[asked.node_id] = (
-                f"Slurm knows no node {asked.slurm_name}"
-                if asked.slurm_name
+    for node in event.nodes:
+        slurm_node = known.get(node.slurm_name)
+        if slurm_node is None:
+            response.vetoed[node.node_id] = (
+                f"Slurm knows no node {node.slurm_name}"
+                if node.slurm_name
                 else "SageMaker reports no host name for it"
             )
             continue
-        jobs = [job for job in all_jobs if job.is_on(node.name)]
-        if not node.is_drained:
-            error = errors.get(node.name) or "no reason was given"
-            response.vetoed[asked.node_id] = f"Slurm does not drain {node.name}: {error}"
-        elif jobs or node.is_busy:  # A suspended job leaves its node idle.
-            response.waiting[asked.node_id] = _describe(node, jobs)
-            if node.reason == event.mark:
-                _requeue_or_cancel(slurm, node, jobs)
+        jobs = [job for job in all_jobs if job.is_on(slurm_node.name)]
+        if not slurm_node.is_drained:
+            error = errors.get(slurm_node.name) or "no reason was given"
+            response.vetoed[node.node_id] = f"Slurm does not drain {slurm_node.name}: {error}"
+        elif jobs or slurm_node.is_busy:  # A suspended job leaves its node idle.
+            response.waiting[node.node_id] = _describe(slurm_node, jobs)
+            if slurm_node.reason == event.mark:
+                _requeue_or_cancel(slurm, slurm_node, jobs)
     return response
 
 
@@ -72,13 +72,13 @@ def release(event: Event) -> None:
     """
     slurm = _connect()
     known = _by_name(slurm.nodes())
-    for asked in event.nodes:
-        node = known.get(asked.slurm_name)
-        if node and node.is_drained and node.reason == event.mark:
-            error = slurm.update(node.name, "RESUME")
-            log.info("%s: resumed%s", node.name, f", but: {error}" if error else "")
-        elif node:
-            log.info("%s: not changed (%s)", node.name, node.reason or "not drained")
+    for node in event.nodes:
+        slurm_node = known.get(node.slurm_name)
+        if slurm_node and slurm_node.is_drained and slurm_node.reason == event.mark:
+            error = slurm.update(slurm_node.name, "RESUME")
+            log.info("%s: resumed%s", slurm_node.name, f", but: {error}" if error else "")
+        elif slurm_node:
+            log.info("%s: not changed (%s)", slurm_node.name, slurm_node.reason or "not drained")
 
 
 def _connect() -> Slurm:
