@@ -1,6 +1,6 @@
 """A cluster and the removals from it in one app, in the order that keeps the healthy nodes.
 
-`cdk.json` says how many workers there are and which of them are faulty; both change in Git.
+The number of workers and the faulty ones are in `cdk.json`.
 """
 
 from aws_cdk import Annotations, App, CfnOutput, Stack
@@ -40,7 +40,7 @@ class ClusterStack(Stack):
             expected_groups=["workers"],
             min_remaining={"workers": 4},
         )
-        # Whoever acknowledges says why. What is not acknowledged is printed, and --strict fails.
+        # Other warnings are printed, and fail `cdk deploy --strict`.
         for warning, why in {
             RemovalWarning.DATA_LOSS: "checkpoints are in FSx for Lustre; jobs are drained first",
             RemovalWarning.INSTANCE_COUNT_DRIFT: "the second step of README.md writes it back",

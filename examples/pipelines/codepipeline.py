@@ -1,7 +1,8 @@
-"""The same in AWS CodePipeline: `npx cdk deploy --app 'python3 codepipeline.py'`, once by hand.
+"""The pipeline in AWS CodePipeline.
 
-From then on the pipeline updates itself at each push to main. It deploys every removal file, since
-an unchanged one makes CloudFormation do nothing. cdk-nag looks at the removals by app.py.
+Deploy it once: `npx cdk deploy --app 'python3 codepipeline.py'`. After that, it updates itself at
+each push to main. It deploys every removal file: for an unchanged one, CloudFormation does nothing.
+cdk-nag checks the removals in app.py.
 """
 
 import json
@@ -40,15 +41,15 @@ OWNER, REPOSITORY = "team", "removals"
 CONNECTION = (
     "arn:aws:codeconnections:us-west-2:111122223333:connection/01234567-89ab-cdef-0123-456789abcdef"
 )
-"""A connection of the account to the repository's host, instead of a key."""
+"""The connection of the account to the repository's host."""
 
-CHECK = ("ci/install.sh", "ci/report-all.sh validate", "ci/synth.sh")
+CHECK = ("ci/install.sh", "ci/report.sh validate", "ci/synth.sh")
 CLI_VERSION = json.loads(Path("package.json").read_text("utf-8"))["devDependencies"]["aws-cdk"]
 BUILDS = BuildEnvironment(build_image=LinuxBuildImage.STANDARD_7_0)
 
 
 def build_spec(commands: Iterable[str]) -> BuildSpec:
-    """Commands whose JUnit files become a report."""
+    """Return a build that runs commands and reports their JUnit files."""
     return BuildSpec.from_object(
         {
             "version": "0.2",
@@ -62,7 +63,7 @@ def build_spec(commands: Iterable[str]) -> BuildSpec:
 
 
 class NodeRemovalPipeline(Stack):
-    """Plans, asks, removes, and tells what came of it if that fails."""
+    """Plans, waits for approval, removes, and explains a failure."""
 
     def __init__(
         self, scope: Construct, construct_id: str, stages: Iterable[NodeRemovalStage]
@@ -89,8 +90,8 @@ class NodeRemovalPipeline(Stack):
         plan = CodeBuildStep(
             "Plan",
             input=source,
-            # For whoever approves. A set that breaks a guard is refused by the function as well.
-            commands=["ci/install.sh", "ci/report-all.sh plan || true"],
+            # For the approval. The function also refuses a set that violates a guard.
+            commands=["ci/install.sh", "ci/report.sh plan || true"],
             partial_build_spec=build_spec(()),
             role_policy_statements=[
                 self._reading("sagemaker", "cluster/*", "DescribeCluster", "ListClusterNodes")
@@ -109,7 +110,7 @@ class NodeRemovalPipeline(Stack):
         )
 
     def _check_pull_requests(self) -> None:
-        """Validates and synthesizes. Forks are checked too: its role writes log and report only."""
+        """Validate and synthesize, also for forks: the role only writes its log and report."""
         opened = FilterGroup.in_event_of(
             EventAction.PULL_REQUEST_CREATED, EventAction.PULL_REQUEST_UPDATED
         )
@@ -126,7 +127,7 @@ class NodeRemovalPipeline(Stack):
         )
 
     def _explainer(self) -> Project:
-        """Tells what came of each stack's last operation, node by node."""
+        """Return the build that explains the last operation of each stack."""
         others = [".git", ".venv", "cdk.out", "node_modules", "results"]
         files = Asset(self, "Files", path=".", exclude=others)
         project = Project(
@@ -159,7 +160,7 @@ class NodeRemovalPipeline(Stack):
 
 
 def main() -> None:
-    """Synthesize the pipeline, or say what is wrong with the files."""
+    """Synthesize the pipeline, or print the errors in the removal files."""
     app = App()
     folder = Path("removals")
     folder.mkdir(exist_ok=True)  # Git keeps no empty folder

@@ -1,50 +1,123 @@
-"""The entry: from the question of `BeforeRemoval` to its answer."""
+"""The function: cordons nodes in Kubernetes and evicts their pods, and uncordons on a release.
 
-import logging
+It does what `kubectl drain --ignore-daemonsets --delete-emptydir-data` does, never what `--force`
+adds. All state is in Kubernetes. A node that somebody else has cordoned counts as cordoned, and a
+release does not change it.
+"""
+
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from hyperpod_node_removal_eks_drain.drain import drain, release
-from hyperpod_node_removal_eks_drain.eks import connect
-from hyperpod_node_removal_eks_drain.kubernetes import ApiError
-from hyperpod_node_removal_hook import Question, not_asked, veto
+from hyperpod_node_removal_eks_drain.kubernetes import Kubernetes, KubernetesNode, Pod, connect
+from hyperpod_node_removal_hook import Event, Node, Response, SchedulerError, log, respond
 
 _MARGIN: Final = 15.0
 """Seconds before the deadline, or the end of the invocation, after which no node is begun."""
 
-_log = logging.getLogger(__name__)
-logging.getLogger("hyperpod_node_removal_eks_drain").setLevel(logging.INFO)
-# At DEBUG, which an ApplicationLogLevel may ask for, it logs what a token is made of.
-logging.getLogger("botocore").setLevel(logging.INFO)
-
 
 def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
-    """Take the next step of a drain, or undo it.
+    """Respond to an event: drain or release its nodes."""
+    ends = time.time() + context.get_remaining_time_in_millis() / 1000
+    return respond(event, lambda event: drain(event, ends=ends), release)
+
+
+def drain(event: Event, *, ends: float) -> Response:
+    """Cordon nodes, evict their pods, and return which of them still have pods.
+
+    Args:
+        event: what the hook was invoked with.
+        ends: when the invocation ends, in seconds since the epoch.
 
     Raises:
-        ApiError: a release was not carried out; Lambda tries it again.
+        SchedulerError: Kubernetes refused a call, and would do so again.
     """
-    question, cluster = Question.of(event), os.environ["CLUSTER"]
-    if question.is_release:
-        if time.time() <= question.deadline:
-            release(connect(cluster), question)
-        return {}
-    if not question.eks_cluster_arn:
-        return veto("the cluster is not orchestrated by EKS: use SlurmDrain")
-    if question.eks_cluster_arn.partition(":cluster/")[2] != cluster:
-        return veto(f"the cluster's nodes are in {question.eks_cluster_arn}, not in {cluster}")
-    stopped_at = time.time() + context.get_remaining_time_in_millis() / 1000
-    until = min(question.deadline, stopped_at) - _MARGIN
-    try:
-        answer = drain(
-            connect(cluster),
-            question,
-            disrupts=os.environ["DISRUPTS"] == "true",
-            is_time=lambda: time.time() < until,
+    cluster = os.environ["CLUSTER"]
+    if not event.eks_cluster_arn:
+        raise SchedulerError("the cluster is not orchestrated by EKS: use SlurmDrain")
+    if event.eks_cluster_arn.partition(":cluster/")[2] != cluster:
+        raise SchedulerError(
+            f"the cluster's nodes are in {event.eks_cluster_arn}, not in {cluster}"
         )
-    except ApiError as error:
-        _log.error("%s", error)
-        return not_asked(question, str(error), is_transient=error.is_transient)
-    return answer.to_json()
+    api, response = connect(cluster), Response()
+    for node in event.nodes:
+        if time.time() >= min(event.deadline, ends) - _MARGIN:
+            response.waiting[node.node_id] = "not reached in time"
+            continue
+        try:
+            _drain_node(api, node, event.mark, response)
+        except SchedulerError as error:
+            if not error.is_transient:
+                raise
+            response.waiting[node.node_id] = str(error)
+    return response
+
+
+def release(event: Event) -> None:
+    """Uncordon the nodes that this removal has cordoned, and no others.
+
+    Raises:
+        SchedulerError: a call failed. The other nodes are released nevertheless.
+    """
+    api = connect(os.environ["CLUSTER"])
+    failed: SchedulerError | None = None
+    for node in event.nodes:
+        try:
+            kube_node = api.node(node.kubernetes_name)
+            if kube_node and kube_node.mark == event.mark:
+                api.uncordon(kube_node)
+                log.info("%s: uncordoned", kube_node)
+            elif kube_node:
+                log.info("%s: not changed", kube_node)
+        except SchedulerError as error:
+            log.error("%s", error)
+            failed = error
+    if failed:
+        raise failed
+
+
+def _drain_node(api: Kubernetes, node: Node, mark: str, response: Response) -> None:
+    kube_node = api.node(node.kubernetes_name)
+    if kube_node is None:
+        # It never joined, or has another name: whether it has pods is not known.
+        response.vetoed[node.node_id] = f"Kubernetes knows no node {node.kubernetes_name}"
+        return
+    if not kube_node.is_cordoned:
+        api.cordon(kube_node, mark)
+        log.info("%s: cordoned (%s)", kube_node, mark)
+    pods = [pod for pod in api.pods(kube_node) if pod.must_leave]
+    # Before any pod is evicted: the node will not be removed.
+    if reason := _undrainable(kube_node, pods):
+        response.vetoed[node.node_id] = reason
+    elif reason := _evict(api, pods):
+        response.waiting[node.node_id] = reason
+
+
+def _undrainable(node: KubernetesNode, pods: Sequence[Pod]) -> str:
+    """Return why a node cannot be drained, however long it takes; nothing if it can be."""
+    for pod in pods:
+        if not pod.controller:
+            return f"{pod} has no controller, so nothing would create it again"
+    protected: list[KubernetesNode | Pod] = [node, *pods]
+    for one in protected:
+        if one.protected_by and os.environ["DISRUPTS"] != "true":
+            return f"{one} has the annotation {one.protected_by}"
+    return ""
+
+
+def _evict(api: Kubernetes, pods: Sequence[Pod]) -> str:
+    """Evict what can be evicted now. Returns what the node waits for; nothing if it is empty."""
+    blocked, terminating = [], []
+    for pod in pods:
+        held = ""
+        if not pod.is_terminating:
+            error = api.evict(pod)
+            log.info("%s: %s", pod, error or "evicted")
+            if error:
+                blocked.append(f"{pod} cannot be evicted: {error}")
+                continue
+        elif pod.finalizer:
+            held = f", held by the finalizer {pod.finalizer}"
+        terminating.append(f"{pod} is still terminating{held}")
+    return next(iter(blocked + terminating), "")

@@ -1,66 +1,65 @@
-"""The calls of the Kubernetes API that a drain takes."""
+"""A client of the Kubernetes API of an EKS cluster, with what a drain needs."""
 
-import http.client
+import base64
 import json
 import ssl
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final, Self
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
-_SECONDS: Final = 5
-"""How long the API may take to connect, and for each read."""
+from botocore.awsrequest import AWSRequest
+from botocore.exceptions import BotoCoreError, ClientError
+from botocore.session import Session, get_session
+
+from hyperpod_node_removal_hook import SchedulerError, send
+
+_TIMEOUT: Final = 5
+"""Seconds for connecting, and for each read."""
+_TOKEN_SECONDS: Final = 60
+"""How long a token may be used for the first time. EKS accepts it for 15 minutes."""
 _PAGE: Final = 500
 _MIRROR: Final = "kubernetes.io/config.mirror"
-"""Annotation of a pod that the node itself runs from a file: nobody can evict it."""
+"""Annotation of a static pod, which cannot be evicted."""
 _MARK: Final = "hyperpod-node-removal/drained-by"
 """Annotation of a node that a drain has cordoned."""
-_MUST_STAY: Final[Mapping[str, str]] = {
+_PROTECTED: Final[Mapping[str, str]] = {
     "karpenter.sh/do-not-disrupt": "true",
-    "karpenter.sh/do-not-evict": "true",
+    "karpenter.sh/do-not-evict": "true",  # the name of the first one before Karpenter 0.32
     "cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
 }
-"""Annotations with which people ask that a pod or a node be left alone. The second is Karpenter's
-name of the first before its v0.32."""
-
-
-class ApiError(Exception):
-    """A call that the API did not carry out."""
-
-    def __init__(self, what: str, status: int, message: str) -> None:
-        super().__init__(f"{what}: {status} {message}")
-        self.is_transient = status in {0, 409, 410, 429} or status >= 500  # noqa: PLR2004
-        """Whether it may pass by itself. 0 is no answer at all, 409 that something has changed, 410
-        that a listing took too long between two pages."""
+"""Annotations that protect a pod or a node from disruption."""
 
 
 @dataclass(frozen=True)
 class KubernetesNode:
-    """A node as the API shows it."""
+    """A node."""
 
     name: str
     version: str
-    """Of what is shown: a change that rests on it is refused if there was another since."""
+    """A change based on this version is refused if there was another one since."""
     is_cordoned: bool
     mark: str
-    """Which removal has cordoned it. Empty: none has."""
-    must_stay: str
-    """The annotation that asks for it to be left alone, if any."""
+    """Of the removal that has cordoned it. Empty if none has."""
+    protected_by: str
+    """The annotation that protects it from disruption, if any."""
 
     @classmethod
-    def of(cls, shown: Mapping[str, Any]) -> Self:
-        """Read it."""
-        metadata = shown["metadata"]
+    def parse(cls, node: Mapping[str, Any]) -> Self:
+        """Parse a node of the API."""
+        metadata = node["metadata"]
         annotations = metadata.get("annotations") or {}
         return cls(
             name=metadata["name"],
             version=metadata["resourceVersion"],
-            is_cordoned=bool(shown.get("spec", {}).get("unschedulable")),
+            is_cordoned=bool(node.get("spec", {}).get("unschedulable")),
             mark=annotations.get(_MARK, ""),
-            must_stay=_must_stay(annotations),
+            protected_by=_protected_by(annotations),
         )
+
+    def __str__(self) -> str:
+        return f"node {self.name}"
 
 
 @dataclass(frozen=True)
@@ -71,40 +70,32 @@ class Pod:
     name: str
     uid: str
     controller: str
-    """Kind of the controller that would make it again; empty if there is none."""
-    phase: str
-    is_mirror: bool
-    is_leaving: bool
-    must_stay: str
-    """The annotation that asks for it to be left alone, if any."""
+    """Kind of the controller that would create it again; empty if there is none."""
+    must_leave: bool
+    """Whether a drain evicts it: not if it belongs to the node, or has finished."""
+    is_terminating: bool
+    protected_by: str
+    """The annotation that protects it from disruption, if any."""
     finalizer: str
-    """What it waits for before it is gone, if anything."""
+    """What keeps it while it is terminating, if anything."""
 
     @classmethod
-    def of(cls, shown: Mapping[str, Any]) -> Self:
-        """The pod as the API shows it."""
-        metadata = shown["metadata"]
+    def parse(cls, pod: Mapping[str, Any]) -> Self:
+        """Parse a pod of the API."""
+        metadata = pod["metadata"]
         owners = metadata.get("ownerReferences") or ()
+        controller = next((owner["kind"] for owner in owners if owner.get("controller")), "")
         annotations = metadata.get("annotations") or {}
+        has_finished = pod.get("status", {}).get("phase") in {"Succeeded", "Failed"}
         return cls(
             namespace=metadata["namespace"],
             name=metadata["name"],
             uid=metadata["uid"],
-            controller=next((owner["kind"] for owner in owners if owner.get("controller")), ""),
-            phase=shown.get("status", {}).get("phase", ""),
-            is_mirror=_MIRROR in annotations,
-            is_leaving="deletionTimestamp" in metadata,
-            must_stay=_must_stay(annotations),
+            controller=controller,
+            must_leave=not (_MIRROR in annotations or controller == "DaemonSet" or has_finished),
+            is_terminating="deletionTimestamp" in metadata,
+            protected_by=_protected_by(annotations),
             finalizer=next(iter(metadata.get("finalizers") or ()), ""),
-        )
-
-    @property
-    def must_go(self) -> bool:
-        """Whether a drain has to wait for it. The rest belongs to the node, or is over."""
-        return not (
-            self.is_mirror
-            or self.controller == "DaemonSet"
-            or self.phase in {"Succeeded", "Failed"}
         )
 
     def __str__(self) -> str:
@@ -112,61 +103,53 @@ class Pod:
 
 
 class Kubernetes:
-    """A client of one cluster. Every method raises `ApiError`."""
+    """A client of one cluster. Every method raises `SchedulerError`."""
 
     def __init__(self, endpoint: str, *, authority: str, token: Callable[[], str]) -> None:
         """`authority` is the certificate, in PEM, that the endpoint's own is checked against."""
-        parts = urlsplit(endpoint)
-        self._host, self._base = parts.netloc, parts.path.rstrip("/")
+        self._endpoint = endpoint.rstrip("/")
         self._trust = ssl.create_default_context(cadata=authority)
-        # Authorities of EKS have no key identifier, without which Python 3.13 and later believe
+        # Authorities of EKS have no key identifier, without which Python 3.13 and later accept
         # no certificate of theirs (awslabs/mcp #3791).
         self._trust.verify_flags &= ~ssl.VERIFY_X509_STRICT
         self._token = token
 
     def node(self, name: str) -> KubernetesNode | None:
-        """Return a node. None: Kubernetes does not know it."""
-        status, answer = self._call("GET", f"/api/v1/nodes/{quote(name)}")
-        if status == HTTPStatus.NOT_FOUND:
-            return None
-        _check(f"get node {name}", status, answer)
-        return KubernetesNode.of(answer)
+        """Return a node. None if Kubernetes does not know it."""
+        path = f"/api/v1/nodes/{quote(name)}"
+        status, node = self._call(f"get node {name}", "GET", path, handled=(404,))
+        return None if status == HTTPStatus.NOT_FOUND else KubernetesNode.parse(node)
 
     def cordon(self, node: KubernetesNode, mark: str) -> None:
-        """Keep new pods from a node, and mark it."""
-        self._patch(node, is_cordoned=True, mark=mark)
+        """Make a node unschedulable, and mark it."""
+        self._patch("cordon", node, mark)
 
     def uncordon(self, node: KubernetesNode) -> None:
-        """Have a node take pods again, without its mark."""
-        self._patch(node, is_cordoned=False, mark=None)
+        """Make a node schedulable, and remove its mark."""
+        self._patch("uncordon", node, None)
 
-    def _patch(self, node: KubernetesNode, *, is_cordoned: bool, mark: str | None) -> None:
-        status, answer = self._call(
-            "PATCH",
-            f"/api/v1/nodes/{quote(node.name)}",
-            {
-                "metadata": {"resourceVersion": node.version, "annotations": {_MARK: mark}},
-                "spec": {"unschedulable": is_cordoned},
-            },
-            "application/merge-patch+json",
-        )
-        _check(f"{'' if is_cordoned else 'un'}cordon {node.name}", status, answer)
+    def _patch(self, verb: str, node: KubernetesNode, mark: str | None) -> None:
+        patch = {
+            "metadata": {"resourceVersion": node.version, "annotations": {_MARK: mark}},
+            "spec": {"unschedulable": mark is not None},
+        }
+        self._call(f"{verb} {node.name}", "PATCH", f"/api/v1/nodes/{quote(node.name)}", patch)
 
-    def pods(self, node: str) -> Iterator[Pod]:
-        """All pods on a node."""
-        query = {"fieldSelector": f"spec.nodeName={node}", "limit": str(_PAGE)}
-        following: str | None = ""
-        while following is not None:
-            more = {"continue": following} if following else {}
-            status, answer = self._call("GET", f"/api/v1/pods?{urlencode(query | more)}")
-            _check(f"list the pods of {node}", status, answer)
-            yield from (Pod.of(shown) for shown in answer["items"])
-            following = answer["metadata"].get("continue") or None
+    def pods(self, node: KubernetesNode) -> Iterator[Pod]:
+        """List all pods on a node."""
+        query = {"fieldSelector": f"spec.nodeName={node.name}", "limit": str(_PAGE)}
+        while True:
+            path = f"/api/v1/pods?{urlencode(query)}"
+            _, page = self._call(f"list the pods of {node.name}", "GET", path)
+            yield from (Pod.parse(pod) for pod in page["items"])
+            query["continue"] = page["metadata"].get("continue") or ""
+            if not query["continue"]:
+                return
 
     def evict(self, pod: Pod) -> str:
-        """Ask a pod to go, within its own grace period. Returns what forbids it, if anything does.
+        """Evict a pod, with its own grace period. Returns what forbids it, if anything does.
 
-        A StatefulSet makes a pod of the same name elsewhere, so the uid goes with the request.
+        A StatefulSet creates a pod of the same name elsewhere, so the request has the uid.
         """
         path = f"/api/v1/namespaces/{quote(pod.namespace)}/pods/{quote(pod.name)}/eviction"
         eviction = {
@@ -175,44 +158,84 @@ class Kubernetes:
             "metadata": {"namespace": pod.namespace, "name": pod.name},
             "deleteOptions": {"preconditions": {"uid": pod.uid}},
         }
-        status, answer = self._call("POST", path, eviction)
-        if status == HTTPStatus.TOO_MANY_REQUESTS:
-            causes = (answer.get("details") or {}).get("causes") or ()
-            told = "; ".join(cause.get("message", "") for cause in causes)
-            return told or str(answer.get("message") or "too many requests")
-        # Not there any more, or another pod by that name.
-        if status not in {HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT}:
-            _check(f"evict {pod}", status, answer)
-        return ""
+        # 404 and 409: it is gone, or the name is that of another pod.
+        status, answer = self._call(f"evict {pod}", "POST", path, eviction, handled=(404, 409, 429))
+        if status != HTTPStatus.TOO_MANY_REQUESTS:
+            return ""
+        causes = (answer.get("details") or {}).get("causes") or ()
+        messages = "; ".join(cause.get("message", "") for cause in causes)
+        return messages or str(answer.get("message") or "too many requests")
 
     def _call(
-        self,
-        method: str,
-        path: str,
-        body: object = None,
-        content_type: str = "application/json",
+        self, what: str, method: str, path: str, body: object = None, handled: Sequence[int] = ()
     ) -> tuple[int, dict[str, Any]]:
-        headers = {"Authorization": f"Bearer {self._token()}", "Accept": "application/json"}
-        if body is not None:
-            headers["Content-Type"] = content_type
-        connection = http.client.HTTPSConnection(self._host, timeout=_SECONDS, context=self._trust)
+        """Return the status and the object of a response; `handled` are statuses of errors."""
+        kind = "merge-patch+json" if method == "PATCH" else "json"
+        headers = {
+            "Authorization": f"Bearer {self._token()}",
+            "Accept": "application/json",
+            "Content-Type": f"application/{kind}",
+        }
+        text = None if body is None else json.dumps(body)
+        url = self._endpoint + path
+        status, content = send(method, url, headers, text, timeout=_TIMEOUT, context=self._trust)
         try:
-            with closing(connection):
-                text = None if body is None else json.dumps(body)
-                connection.request(method, self._base + path, text, headers)
-                response = connection.getresponse()
-                answer = json.loads(response.read() or b"{}")
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            what = f"{method} {path.partition('?')[0]}"
-            raise ApiError(what, 0, type(error).__name__) from error
-        return response.status, answer if isinstance(answer, dict) else {}
+            answer = json.loads(content or b"{}")
+        except ValueError:
+            raise SchedulerError(f"{what}: {status}, not JSON", is_transient=True) from None
+        answer = answer if isinstance(answer, dict) else {}
+        if status >= HTTPStatus.MULTIPLE_CHOICES and status not in handled:
+            raise _error(what, status, answer.get("message", ""))
+        return status, answer
 
 
-def _must_stay(annotations: Mapping[str, str]) -> str:
-    found = (f"{key}={value}" for key, value in _MUST_STAY.items() if annotations.get(key) == value)
+def connect(cluster: str) -> Kubernetes:
+    """Return a client of a cluster's API.
+
+    Raises:
+        SchedulerError: the cluster cannot be described.
+    """
+    what, session = f"describe EKS cluster {cluster}", get_session()
+    try:
+        description = session.create_client("eks").describe_cluster(name=cluster)["cluster"]
+    except ClientError as error:
+        raise _error(what, error.response["ResponseMetadata"]["HTTPStatusCode"], error) from error
+    except BotoCoreError as error:
+        raise SchedulerError(f"{what}: {error}", is_transient=True) from error
+    return Kubernetes(
+        description["endpoint"],
+        authority=base64.b64decode(description["certificateAuthority"]["data"]).decode("ascii"),
+        token=token_signer(session, cluster),
+    )
+
+
+def token_signer(session: Session, cluster: str) -> Callable[[], str]:
+    """Return a function that signs bearer tokens, without a call.
+
+    A token is a presigned GetCallerIdentity, with which EKS identifies the caller. The signed
+    header binds it to one cluster.
+    """
+    sts = session.create_client("sts")
+
+    def add_cluster(request: AWSRequest, **_: object) -> None:
+        request.headers.add_header("x-k8s-aws-id", cluster)
+
+    def sign() -> str:
+        url = sts.generate_presigned_url(
+            "get_caller_identity", ExpiresIn=_TOKEN_SECONDS, HttpMethod="GET"
+        )
+        return "k8s-aws-v1." + base64.urlsafe_b64encode(url.encode()).decode().rstrip("=")
+
+    sts.meta.events.register("before-sign.sts.GetCallerIdentity", add_cluster)
+    return sign
+
+
+def _error(what: str, status: int, message: object) -> SchedulerError:
+    # 409: there was another change; 410: a listing took too long between two pages.
+    is_transient = status in {409, 410, 429} or status >= 500  # noqa: PLR2004
+    return SchedulerError(f"{what}: {status} {message}", is_transient=is_transient)
+
+
+def _protected_by(annotations: Mapping[str, str]) -> str:
+    found = (f"{key}={value}" for key, value in _PROTECTED.items() if annotations.get(key) == value)
     return next(found, "")
-
-
-def _check(what: str, status: int, answer: Mapping[str, Any]) -> None:
-    if status >= HTTPStatus.MULTIPLE_CHOICES:
-        raise ApiError(what, status, str(answer.get("message", "")))

@@ -1,108 +1,183 @@
-"""Version 2 of the hook's event and answers, as the drains of this project use it.
+"""What the hooks of this project share: the event, the response, and calls to a scheduler.
 
-The contract is told in docs/before-removal.md. Standard library only.
+The contract is version 2 of docs/before-removal.md. Standard library only.
 """
 
-from collections.abc import Mapping
+import http.client
+import logging
+import ssl
+import time
+from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Self
+from urllib.parse import urlsplit
 
-RETRY_AFTER: Final = 20
-"""Seconds after which a drain that is not done is asked again."""
-_MARK: Final = "hyperpod-node-removal"
+log: Final = logging.getLogger(__name__)
+log.setLevel(logging.INFO)
+# At DEBUG, which an ApplicationLogLevel may set, it logs secrets and the parts of tokens.
+logging.getLogger("botocore").setLevel(logging.INFO)
+
+_RETRY_AFTER: Final = 20
+"""Seconds after which a hook that is not done is invoked again."""
 _REASON_MAX: Final = 300
-"""Characters of a reason that are kept by who asks."""
+"""Characters of a reason that the removal function keeps."""
+
+
+class SchedulerError(Exception):
+    """A scheduler did not do what was requested. The text is a sentence, shown as the reason."""
+
+    def __init__(self, sentence: str, *, is_transient: bool = False) -> None:
+        super().__init__(sentence)
+        self.is_transient = is_transient
+        """Whether a retry may succeed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A node of the plan."""
+    """A node that would be removed."""
 
     node_id: str
-    """Empty for a node that has no instance yet."""
-    logical_id: str
     hostname: str
-    """`PrivateDnsHostname`. Empty: not known."""
+    """`PrivateDnsHostname`. Empty if it is not known."""
 
     @property
     def kubernetes_name(self) -> str:
         """Its name in an EKS cluster (Amazon SageMaker Developer Guide, HyperPod on EKS)."""
         return f"hyperpod-{self.node_id}"
 
+    @property
+    def slurm_name(self) -> str:
+        """Its name in Slurm: the first label of its host name. Empty if it is not known."""
+        return self.hostname.partition(".")[0]
+
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """What a hook is asked, or the news that nodes stay."""
+class Event:
+    """The event of a hook."""
 
     is_release: bool
     nodes: tuple[Node, ...]
+    """Without those that have no instance yet: nothing runs on them."""
     mark: str
-    """Tells what this removal drained from what others did: its stack and its logical id."""
+    """The stack and the logical id of the removal, to recognize what it drained."""
     deadline: float
-    """In seconds since the epoch: when the answer must be there; a release is void after it."""
+    """When the response is due, or a release expires, in seconds since the epoch."""
     eks_cluster_arn: str
 
     @classmethod
-    def of(cls, event: Mapping[str, Any]) -> Self:
-        """Read an event.
+    def parse(cls, payload: Mapping[str, Any]) -> Self:
+        """Parse the payload of an invocation.
 
         Raises:
-            ValueError: it is of another version.
+            ValueError: its version is unknown.
         """
-        version, action = event["Version"], event.get("Action", "")
+        version, action = payload["Version"], payload.get("Action", "")
         if (version, action) not in {("1", ""), ("2", "RELEASE")}:
             raise ValueError(
                 f"version {version} of the event, action '{action}', is unknown; allowed: 1, or 2"
                 " with RELEASE"
             )
-        stack, _, identifier = event["StackId"].partition(":stack/")[2].partition("/")
+        stack, _, identifier = payload["StackId"].partition(":stack/")[2].partition("/")
+        removal = f"{stack}/{payload['LogicalResourceId']} {identifier.partition('-')[0]}"
         return cls(
             is_release=action == "RELEASE",
             nodes=tuple(
-                Node(one["NodeId"], one["NodeLogicalId"], one["PrivateDnsHostname"])
-                for one in event["Nodes"]
+                Node(node["NodeId"], node["PrivateDnsHostname"])
+                for node in payload["Nodes"]
+                if node["NodeId"]
             ),
-            mark=f"{_MARK} {stack}/{event['LogicalResourceId']} {identifier.partition('-')[0]}",
-            deadline=datetime.fromisoformat(event["Deadline"]).timestamp(),
-            eks_cluster_arn=event["EksClusterArn"],
+            mark=f"hyperpod-node-removal {removal}",
+            deadline=datetime.fromisoformat(payload["Deadline"]).timestamp(),
+            eks_cluster_arn=payload["EksClusterArn"],
         )
 
 
 @dataclass
-class Answer:
-    """What is found about each node. A node that is in neither list may be removed."""
+class Response:
+    """Why nodes must not be removed (yet), by instance id. All other nodes may be."""
 
-    vetoed: dict[Node, str] = field(default_factory=dict)
-    waiting: dict[Node, str] = field(default_factory=dict)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return it as `BeforeRemoval` takes it."""
-        answer: dict[str, Any] = {
-            "Version": "2",
-            "Decision": "WAIT" if self.waiting else "PROCEED",
-            "VetoedNodes": _entries(self.vetoed),
-        }
-        if self.waiting:
-            answer |= {"WaitingNodes": _entries(self.waiting), "RetryAfter": RETRY_AFTER}
-        return answer
+    vetoed: dict[str, str] = field(default_factory=dict)
+    waiting: dict[str, str] = field(default_factory=dict)
 
 
-def veto(reason: str) -> dict[str, Any]:
-    """Return the answer that nothing may be removed."""
-    return {"Version": "2", "Decision": "VETO", "Reason": reason[:_REASON_MAX]}
+def respond(
+    payload: Mapping[str, Any],
+    check: Callable[[Event], Response],
+    release: Callable[[Event], None],
+) -> dict[str, Any]:
+    """Check or drain the nodes of an event, or release them. Returns what the hook returns.
+
+    Args:
+        payload: the payload of the invocation.
+        check: takes the next step with the nodes, and returns what is in the way.
+        release: undoes what `check` has done to the nodes.
+
+    Raises:
+        ValueError: the version of the event is unknown.
+        SchedulerError: a release was not carried out. Lambda retries it.
+    """
+    event = Event.parse(payload)
+    if event.is_release:
+        if time.time() <= event.deadline:
+            release(event)
+        return {}
+    try:
+        response = check(event)
+    except SchedulerError as error:
+        log.error("%s", error)  # noqa: TRY400 (the text says it all)
+        if not error.is_transient:
+            return {"Version": "2", "Decision": "VETO", "Reason": str(error)[:_REASON_MAX]}
+        response = Response(waiting={node.node_id: str(error) for node in event.nodes})
+    for node in event.nodes:
+        reason = response.vetoed.get(node.node_id) or response.waiting.get(node.node_id)
+        log.info("%s (%s): %s", node.node_id, node.hostname, reason or "ready to be removed")
+    answer: dict[str, Any] = {
+        "Version": "2",
+        "Decision": "WAIT" if response.waiting else "PROCEED",
+        "VetoedNodes": _entries(response.vetoed),
+    }
+    if response.waiting:
+        answer |= {"WaitingNodes": _entries(response.waiting), "RetryAfter": _RETRY_AFTER}
+    return answer
 
 
-def not_asked(question: Question, why: str, *, is_transient: bool) -> dict[str, Any]:
-    """Return the answer where the scheduler could not be asked: not yet, if that may pass by
-    itself, or else that nothing may be removed."""
-    if is_transient:
-        return Answer(waiting=dict.fromkeys(question.nodes, why)).to_json()
-    return veto(why)
+def send(
+    method: str,
+    url: str,
+    headers: Mapping[str, str],
+    body: str | None = None,
+    *,
+    timeout: float,
+    context: ssl.SSLContext | None = None,
+) -> tuple[int, bytes]:
+    """Send an HTTP request. Returns the status and the body of the response.
+
+    A redirect is not followed: the token in `headers` is for one server. `timeout` is in seconds,
+    for connecting and for each read. `context` says which certificates are trusted, by default
+    those of public authorities, or of `SSL_CERT_FILE`.
+
+    Raises:
+        SchedulerError: there is no response.
+    """
+    parts = urlsplit(url)
+    connection = (
+        http.client.HTTPConnection(parts.netloc, timeout=timeout)
+        if parts.scheme == "http"
+        else http.client.HTTPSConnection(parts.netloc, timeout=timeout, context=context)
+    )
+    path = f"{parts.path}?{parts.query}" if parts.query else parts.path
+    try:
+        with closing(connection):
+            connection.request(method, path, body, dict(headers))
+            response = connection.getresponse()
+            return response.status, response.read()
+    except (OSError, http.client.HTTPException) as error:
+        raise SchedulerError(
+            f"{parts.netloc} does not respond: {type(error).__name__} {error}", is_transient=True
+        ) from error
 
 
-def _entries(reasons: Mapping[Node, str]) -> list[dict[str, str]]:
-    return [
-        {"NodeId": node.node_id, "NodeLogicalId": node.logical_id, "Reason": why[:_REASON_MAX]}
-        for node, why in reasons.items()
-    ]
+def _entries(reasons: Mapping[str, str]) -> list[dict[str, str]]:
+    return [{"NodeId": node, "Reason": why[:_REASON_MAX]} for node, why in reasons.items()]

@@ -1,51 +1,116 @@
-"""The entry: from the question of `BeforeRemoval` to its answer."""
+"""The function: drains nodes in Slurm, and resumes those that are released.
 
-import logging
+All state is in Slurm. A node that somebody else has drained, or set down, counts as drained, and
+neither a drain nor a release changes it: its jobs are waited for, and neither requeued nor
+canceled.
+"""
+
 import os
 import time
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.session import get_session
 
-from hyperpod_node_removal_hook import Question, not_asked, veto
-from hyperpod_node_removal_slurm_drain.drain import Jobs, Policy, drain, release
-from hyperpod_node_removal_slurm_drain.slurm import Slurm, SlurmError
+from hyperpod_node_removal_hook import Event, Response, SchedulerError, log, respond
+from hyperpod_node_removal_slurm_drain.slurm import Job, Slurm, SlurmNode
 
-_log = logging.getLogger(__name__)
-logging.getLogger("hyperpod_node_removal_slurm_drain").setLevel(logging.INFO)
-# At DEBUG, which an ApplicationLogLevel may ask for, it logs the secret.
-logging.getLogger("botocore").setLevel(logging.INFO)
+_JOBS_SHOWN: Final = 3
+"""Jobs of a node that are listed in a reason."""
 
 
 def handler(event: Mapping[str, Any], context: object) -> dict[str, Any]:  # noqa: ARG001
-    """Take the next step of a drain, or undo it.
+    """Respond to an event: drain or release its nodes."""
+    return respond(event, drain, release)
+
+
+def drain(event: Event) -> Response:
+    """Drain nodes, and return which of them still have jobs.
 
     Raises:
-        SlurmError: a release was not carried out; Lambda tries it again.
+        SchedulerError: Slurm did not respond, or refused.
     """
-    question = Question.of(event)
-    if question.is_release:
-        if time.time() <= question.deadline:
-            release(_slurm(), question)
-        return {}
-    if question.eks_cluster_arn:
-        return veto("the cluster is orchestrated by EKS, not by Slurm: use EksDrain")
-    settings = os.environ
-    policy = Policy(Jobs(settings["JOBS"]), float(settings["GRACE"]))
-    try:
-        return drain(_slurm(), question, policy, now=time.time()).to_json()
-    except SlurmError as error:
-        _log.error("%s", error)
-        return not_asked(question, str(error), is_transient=error.is_transient)
+    if event.eks_cluster_arn:
+        raise SchedulerError("the cluster is orchestrated by EKS, not by Slurm: use EksDrain")
+    slurm, response = _connect(), Response()
+    known = _by_name(slurm.nodes())
+    errors: dict[str, str] = {}
+    for node in event.nodes:
+        slurm_node = known.get(node.slurm_name)
+        if slurm_node and not slurm_node.is_drained:
+            errors[slurm_node.name] = slurm.update(slurm_node.name, "DRAIN", event.mark)
+            log.info("%s: draining (%s)", slurm_node.name, event.mark)
+    if errors:
+        known = _by_name(slurm.nodes())
+    all_jobs = slurm.jobs()
+    for node in event.nodes:
+        slurm_node = known.get(node.slurm_name)
+        if slurm_node is None:
+            response.vetoed[node.node_id] = (
+                f"Slurm knows no node {node.slurm_name}"
+                if node.slurm_name
+                else "SageMaker reports no host name for it"
+            )
+            continue
+        jobs = [job for job in all_jobs if job.is_on(slurm_node.name)]
+        if not slurm_node.is_drained:
+            error = errors.get(slurm_node.name) or "no reason was given"
+            response.vetoed[node.node_id] = f"Slurm does not drain {slurm_node.name}: {error}"
+        elif jobs or slurm_node.is_busy:  # A suspended job leaves its node idle.
+            response.waiting[node.node_id] = _describe(slurm_node, jobs)
+            if slurm_node.reason == event.mark:
+                _requeue_or_cancel(slurm, slurm_node, jobs)
+    return response
 
 
-def _slurm() -> Slurm:
+def release(event: Event) -> None:
+    """Resume the nodes that this removal has drained, and no others.
+
+    Raises:
+        SchedulerError: Slurm did not respond, or refused.
+    """
+    slurm = _connect()
+    known = _by_name(slurm.nodes())
+    for node in event.nodes:
+        slurm_node = known.get(node.slurm_name)
+        if slurm_node and slurm_node.is_drained and slurm_node.reason == event.mark:
+            error = slurm.update(slurm_node.name, "RESUME")
+            log.info("%s: resumed%s", slurm_node.name, f", but: {error}" if error else "")
+        elif slurm_node:
+            log.info("%s: not changed (%s)", slurm_node.name, slurm_node.reason or "not drained")
+
+
+def _connect() -> Slurm:
     secrets = get_session().create_client("secretsmanager")
     try:
-        # Read each time: a token is short-lived, and another may be in the secret by now.
+        # Read for each event: a token is short-lived, and the secret may have a new one.
         token = secrets.get_secret_value(SecretId=os.environ["TOKEN"])["SecretString"]
     except (BotoCoreError, ClientError) as error:
-        raise SlurmError(f"the secret with the token cannot be read: {error}") from error
+        raise SchedulerError(f"the secret with the token cannot be read: {error}") from error
     return Slurm(os.environ["REST_API"], user=os.environ["USER_NAME"], token=token.strip())
+
+
+def _by_name(nodes: Sequence[SlurmNode]) -> dict[str, SlurmNode]:
+    """Return nodes by their name and, where no node has that name, by their host name."""
+    by_hostname = {node.hostname: node for node in reversed(nodes) if node.hostname}
+    return by_hostname | {node.name: node for node in nodes}
+
+
+def _describe(node: SlurmNode, jobs: Sequence[Job]) -> str:
+    if not jobs:
+        return f"{node.name} is {'+'.join(sorted(node.states))}, by jobs that cannot be seen"
+    more = f" and {len(jobs) - _JOBS_SHOWN} more" if len(jobs) > _JOBS_SHOWN else ""
+    names = ", ".join(map(str, jobs[:_JOBS_SHOWN]))
+    return f"{names}{more} {'is' if len(jobs) == 1 else 'are'} on {node.name}"
+
+
+def _requeue_or_cancel(slurm: Slurm, node: SlurmNode, jobs: Sequence[Job]) -> None:
+    policy = os.environ["JOBS"]
+    if policy == "REQUEUE" and jobs and all(job.may_requeue for job in jobs):
+        # The API cannot requeue a job, but Slurm requeues the jobs of a node that is set down.
+        error = slurm.update(node.name, "DOWN", node.reason)
+        log.info("%s: requeued %s %s", node.name, ", ".join(map(str, jobs)), error)
+    if policy == "CANCEL" and time.time() >= node.reason_since + float(os.environ["GRACE"]):
+        for job in jobs:
+            log.info("%s: canceled %s %s", node.name, job, slurm.cancel(job))

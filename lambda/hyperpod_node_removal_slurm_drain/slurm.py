@@ -1,30 +1,29 @@
-"""The REST API of Slurm (`slurmrestd`), as far as a drain goes, and its shapes by version.
+"""A client of Slurm's REST API (`slurmrestd`), with what a drain needs.
 
-Tried against Slurm 24.11 (v0.0.40 to v0.0.42); the shapes of v0.0.39 are those of its published
-OpenAPI document. Success is read from what a later look shows, never from an error number: a node
-that does not exist answers with error_number 0.
+Tested with Slurm 24.11 (v0.0.40 to v0.0.42); the shapes of v0.0.39 are those of its published
+OpenAPI document. Error numbers are not used: a node that does not exist has error_number 0. What
+counts is the state that Slurm reports afterwards.
 """
 
-import http.client
 import json
+import math
 import re
-import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
-from http import HTTPStatus
 from typing import Any, Final, Self
 from urllib.parse import quote
 
-from hyperpod_node_removal_slurm_drain.hostlist import contains
+from hyperpod_node_removal_hook import SchedulerError, send
 
-_SECONDS: Final = 10
-"""How long the API may take to connect, and for each read."""
+_TIMEOUT: Final = 10
+"""Seconds for connecting, and for each read."""
 _OLDEST, _NEWEST = 39, 42
 """Versions of the API whose shapes are known: v0.0.39 to v0.0.42."""
-_BUSY: Final = frozenset({"ALLOCATED", "MIXED", "COMPLETING"})
-_CLOSED: Final = frozenset({"DOWN", "DRAIN", "FAIL"})
-_UNCLEAR: Final = frozenset({"ERROR", "INVALID", "UNKNOWN"})
-_ON_NODE: Final = frozenset(
+_DRAINED: Final = frozenset({"DOWN", "DRAIN", "FAIL"})
+"""States of a node on which no new job starts."""
+_BUSY: Final = frozenset({"ALLOCATED", "COMPLETING", "ERROR", "INVALID", "MIXED", "UNKNOWN"})
+"""States of a node that has jobs, or may have some."""
+_HOLDS_NODES: Final = frozenset(
     {
         "COMPLETING",
         "CONFIGURING",
@@ -39,57 +38,39 @@ _ON_NODE: Final = frozenset(
 """States of a job that holds its nodes."""
 
 
-class _AsItCame(urllib.request.HTTPErrorProcessor):
-    """Answers of any status. Above all, no redirect is followed: the token is for one place."""
-
-    def http_response(self, request: object, response: Any) -> Any:  # noqa: ARG002
-        return response
-
-    https_response = http_response
-
-
-_OPENER: Final = urllib.request.build_opener(_AsItCame)
-
-
-class SlurmError(Exception):
-    """A call that was not carried out. Its text is a sentence."""
-
-    def __init__(self, sentence: str, *, is_transient: bool = False) -> None:
-        super().__init__(sentence)
-        self.is_transient = is_transient
-        """Whether it may pass by itself."""
-
-
 @dataclass(frozen=True, slots=True)
 class SlurmNode:
-    """A node as Slurm shows it."""
+    """A node."""
 
     name: str
     hostname: str
     states: frozenset[str]
     reason: str
     reason_since: float
-    """When the reason was given, in seconds since the epoch."""
+    """When the reason was set, in seconds since the epoch. Infinite if Slurm does not report it."""
 
     @classmethod
-    def of(cls, shown: Mapping[str, Any]) -> Self:
+    def parse(cls, node: Mapping[str, Any]) -> Self:
+        """Parse a node of the API."""
+        since = node.get("reason_changed_at")  # a number in v0.0.39, an object from v0.0.40 on
+        since = since.get("number") if isinstance(since, dict) else since
         return cls(
-            name=shown["name"],
-            hostname=shown.get("hostname") or "",
-            states=_states(shown["state"]),
-            reason=shown.get("reason") or "",
-            reason_since=_number(shown.get("reason_changed_at")),
+            name=node["name"],
+            hostname=node.get("hostname") or "",
+            states=_states(node["state"]),
+            reason=node.get("reason") or "",
+            reason_since=float(since or math.inf),
         )
 
     @property
     def is_drained(self) -> bool:
         """Whether no new job starts on it."""
-        return bool(self.states & _CLOSED)
+        return bool(self.states & _DRAINED)
 
     @property
-    def is_free(self) -> bool:
-        """Whether no job is on it. What Slurm itself is not sure of is not free."""
-        return not self.states & (_BUSY | _UNCLEAR)
+    def is_busy(self) -> bool:
+        """Whether it has jobs, or may have some."""
+        return bool(self.states & _BUSY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,139 +80,144 @@ class Job:
     job_id: int
     user: str
     nodes: str
-    """A host list."""
+    """A host list, such as `ip-10-1-0-[1-3,7],ip-10-1-1-9`."""
     may_requeue: bool
 
     def __str__(self) -> str:
         return f"job {self.job_id}" + (f" of {self.user}" if self.user else "")
 
+    def is_on(self, node: str) -> bool:
+        """Whether it holds a node."""
+        patterns = re.findall(r"(?:[^,\[]|\[[^\]]*\])+", self.nodes)
+        return any(_matches(pattern, node) for pattern in patterns)
+
 
 class Slurm:
-    """A client of one slurmrestd. Every method raises `SlurmError`."""
+    """A client of one slurmrestd. Every method raises `SchedulerError`."""
 
     def __init__(self, url: str, *, user: str, token: str) -> None:
         """Find out which version of the API is served.
 
         Args:
             url: `https://` or `http://`, host and port.
-            user: the user whose token it is: root, SlurmUser, or an operator.
+            user: the user of the token: root, SlurmUser, or an operator.
             token: the JWT.
         """
         if not token or not token.isascii() or not token.isprintable():
             # http.client would refuse it, too, in an error that shows it.
-            raise SlurmError("the secret is not a JWT: its text must be the token alone, in a line")
+            raise SchedulerError(
+                "the secret is not a JWT: its text must be the token alone, in one line"
+            )
         self._url = url.rstrip("/")
-        self._headers = {"X-SLURM-USER-NAME": user, "X-SLURM-USER-TOKEN": token}
+        self._headers = {
+            "X-SLURM-USER-NAME": user,
+            "X-SLURM-USER-TOKEN": token,
+            "Content-Type": "application/json",
+        }
         self.version = version_of(self._call("GET", "/openapi/v3"))
         self._base = f"/slurm/{self.version}"
 
     def nodes(self) -> list[SlurmNode]:
         """List all nodes."""
-        return [SlurmNode.of(one) for one in self._listed("nodes")]
+        return [SlurmNode.parse(node) for node in self._list("nodes")]
 
     def jobs(self) -> list[Job]:
         """List the jobs that hold nodes, as far as the user may see them."""
         return [
-            Job(one["job_id"], one.get("user_name") or "", one["nodes"], bool(one.get("requeue")))
-            for one in self._listed("jobs")
-            if one.get("nodes") and _states(one["job_state"]) & _ON_NODE
+            Job(job["job_id"], job.get("user_name") or "", job["nodes"], bool(job.get("requeue")))
+            for job in self._list("jobs")
+            if job.get("nodes") and _states(job["job_state"]) & _HOLDS_NODES
         ]
 
     def update(self, node: str, state: str, reason: str = "") -> str:
-        """Ask for a state of a node. Returns what Slurm says against it, which need not be all."""
+        """Update the state of a node. Returns Slurm's errors, which need not be complete."""
         body = {"state": [state], **({"reason": reason} if reason else {})}
         return _errors(self._call("POST", f"{self._base}/node/{quote(node, safe='')}", body))
 
     def cancel(self, job: Job) -> str:
-        """Ask for a job to be canceled. Returns what Slurm says against it."""
+        """Cancel a job. Returns Slurm's errors."""
         return _errors(self._call("DELETE", f"{self._base}/job/{job.job_id}"))
 
-    def _listed(self, what: str) -> list[Mapping[str, Any]]:
-        answer = self._call("GET", f"{self._base}/{what}/")
-        if what not in answer or _errors(answer):
-            raise SlurmError(
-                f"Slurm does not list its {what}: {_errors(answer) or 'no reason was given'}",
-                is_transient=True,
-            )
-        return list(answer[what])
+    def _list(self, kind: str) -> list[Mapping[str, Any]]:
+        response = self._call("GET", f"{self._base}/{kind}/")
+        if kind not in response or _errors(response):
+            error = _errors(response) or "no reason was given"
+            raise SchedulerError(f"Slurm does not list its {kind}: {error}", is_transient=True)
+        return list(response[kind])
 
     def _call(self, method: str, path: str, body: object = None) -> Mapping[str, Any]:
-        request = urllib.request.Request(  # noqa: S310 (the scheme is checked at synth)
-            self._url + path,
-            data=None if body is None else json.dumps(body).encode(),
-            headers=self._headers | {"Content-Type": "application/json"},
-            method=method,
-        )
-        try:
-            with _OPENER.open(request, timeout=_SECONDS) as response:
-                status, text = response.status, response.read()
-        except (OSError, http.client.HTTPException) as error:
-            why = getattr(error, "reason", "") or error or type(error).__name__
-            raise SlurmError(f"slurmrestd does not answer: {why}", is_transient=True) from error
+        text = None if body is None else json.dumps(body)
+        status, content = send(method, self._url + path, self._headers, text, timeout=_TIMEOUT)
         if status in {401, 403, 511}:
-            raise SlurmError(
+            raise SchedulerError(
                 f"slurmrestd refuses the token (HTTP {status}); renew the token in the secret, for"
                 " a user who may change nodes"
             )
         try:
-            answer = json.loads(text)
+            response = json.loads(content)
         except ValueError:
-            answer = None
-        is_refused = status >= HTTPStatus.MULTIPLE_CHOICES
+            response = None
+        is_refused = status >= 300  # noqa: PLR2004
         # Slurm's own refusals have errors; a gateway's do not.
-        if not isinstance(answer, dict) or (is_refused and "errors" not in answer):
-            what = f"HTTP {status}" if is_refused else "no JSON object"
-            raise SlurmError(
-                f"slurmrestd answered {method} {path} with {what}",
-                is_transient=status == HTTPStatus.TOO_MANY_REQUESTS
-                or status >= HTTPStatus.INTERNAL_SERVER_ERROR,
+        if not isinstance(response, dict) or (is_refused and "errors" not in response):
+            received = f"HTTP {status}" if is_refused else "no JSON object"
+            raise SchedulerError(
+                f"slurmrestd responded to {method} {path} with {received}",
+                is_transient=status == 429 or status >= 500,  # noqa: PLR2004
             )
-        return answer
+        return response
 
 
 def version_of(document: Mapping[str, Any]) -> str:
     """Return the version of the API to use, from the OpenAPI document of the daemon.
 
     Raises:
-        SlurmError: none that can change a node.
+        SchedulerError: it serves no version that can change a node.
     """
-    paths = document.get("paths") or {}
-    found = {
+    served = {
         int(match[1]): "post" in methods
-        for path, methods in paths.items()
+        for path, methods in (document.get("paths") or {}).items()
         if (match := re.fullmatch(r"/slurm/v0\.0\.(\d+)/node/\{[^}]*\}/?", path))
     }
-    able = sorted(number for number, can_change in found.items() if can_change)
-    known = [number for number in able if _OLDEST <= number <= _NEWEST]
-    newer = [number for number in able if number > _NEWEST]
-    if not known and not newer:
-        served = ", ".join(f"v0.0.{number}" for number in sorted(found)) or "no version"
-        raise SlurmError(
-            f"slurmrestd serves {served} of its API, which cannot change a node; v0.0.{_OLDEST} or"
-            " later is needed (Slurm 23.02)"
+    usable = [number for number in sorted(served) if served[number] and number >= _OLDEST]
+    if not usable:
+        versions = ", ".join(f"v0.0.{number}" for number in sorted(served)) or "no version"
+        raise SchedulerError(
+            f"slurmrestd serves {versions} of its API, which cannot change a node; v0.0.{_OLDEST}"
+            " or later is needed (Slurm 23.02)"
         )
-    return f"v0.0.{known[-1] if known else newer[0]}"
+    known = [number for number in usable if number <= _NEWEST]
+    return f"v0.0.{known[-1] if known else usable[0]}"
 
 
-def on_node(jobs: list[Job], node: str) -> list[Job]:
-    """Return the jobs that hold a node."""
-    return [job for job in jobs if contains(job.nodes, node)]
-
-
-def _states(shown: object) -> frozenset[str]:
+def _states(value: object) -> frozenset[str]:
     """A list from v0.0.40 on (of a node, from v0.0.39 on), one text before."""
-    return frozenset(map(str, shown)) if isinstance(shown, list) else frozenset({str(shown)})
+    return frozenset(map(str, value)) if isinstance(value, list) else frozenset({str(value)})
 
 
-def _number(shown: object) -> float:
-    """A plain number in v0.0.39, an object from v0.0.40 on."""
-    number = shown.get("number") if isinstance(shown, dict) else shown
-    return float(number) if isinstance(number, int | float) else 0.0
+def _errors(response: Mapping[str, Any]) -> str:
+    return "; ".join(
+        " ".join(str(error[key]) for key in ("description", "error") if error.get(key))
+        or "no reason was given"
+        for error in response.get("errors") or ()
+    )
 
 
-def _errors(answer: Mapping[str, Any]) -> str:
-    told = [
-        " ".join(str(one[key]) for key in ("description", "error") if one.get(key))
-        for one in answer.get("errors") or ()
-    ]
-    return "; ".join(text or "no reason was given" for text in told)
+def _matches(pattern: str, name: str) -> bool:
+    """Whether a part of a host list, such as `ip-10-[1-2]-0-[8-11]`, contains a host."""
+    parts = re.split(r"\[([^\]]*)\]", pattern)
+    texts, ranges = parts[::2], parts[1::2]
+    found = re.fullmatch(r"(\d+)".join(re.escape(text) for text in texts), name)
+    return found is not None and all(
+        _is_in(number, given) for number, given in zip(found.groups(), ranges, strict=True)
+    )
+
+
+def _is_in(number: str, ranges: str) -> bool:
+    """Whether a number is in `1-3,7`. It is padded with zeros to the width of a range's first."""
+    bounds = (one.partition("-") for one in ranges.split(","))
+    return any(
+        number == str(int(number)).zfill(len(first))
+        and int(first) <= int(number) <= int(last or first)
+        for first, _, last in bounds
+    )

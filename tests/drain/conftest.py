@@ -1,7 +1,4 @@
-"""What drains are tested with: a real Slurm, and a release in an account of its own.
-
-Where there is no Slurm, that is said at the end.
-"""
+"""A real Slurm, and a release in a sandbox of its own. The summary reports a missing Slurm."""
 
 from collections.abc import Iterator
 
@@ -37,7 +34,7 @@ Resources:
 
 @pytest.fixture(scope="session")
 def alone() -> Iterator[Sandbox]:
-    """Stacks have fixed names."""
+    """A sandbox of its own, because stacks have fixed names."""
     with Sandbox() as sandbox:
         sandbox.bootstrap()
         yield sandbox
@@ -45,7 +42,7 @@ def alone() -> Iterator[Sandbox]:
 
 @pytest.fixture(scope="session")
 def cli(alone: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Cli:
-    """What a release has, in a bucket."""
+    """The AWS CLI, with the files of a release in a bucket."""
     folder = tmp_path_factory.mktemp("dist")
     write_templates(folder)
     (folder / "removal.yaml").write_text(REMOVAL, encoding="utf-8")
@@ -59,7 +56,7 @@ def cli(alone: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Cli:
 def from_templates(
     cli: Cli, drain_template: str, cluster: Cluster, node_ids: str, seconds: int, **given: str
 ) -> str:
-    """Deploy a drain, a provider that may ask it, and a removal. Returns the removal's end."""
+    """Deploy a drain, a provider that may invoke it, and a removal. Returns the outcome."""
     name = cluster.name
     drain = cli.deploy(
         drain_template,
@@ -93,7 +90,7 @@ def from_templates(
 
 @pytest.fixture
 def slurm() -> Iterator[Slurm]:
-    """Slurm with three idle nodes. It starts in a second, so each test has its own."""
+    """Slurm with three idle nodes, for one test: it starts in a second."""
     if not sandbox_slurm.is_prepared():
         pytest.skip(sandbox_slurm.MISSING)
     with sandbox_slurm.slurm(NAMES) as slurm:

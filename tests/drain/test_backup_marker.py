@@ -20,7 +20,7 @@ def test_only_nodes_with_a_marker_go(alone: Sandbox, cli: Cli, waits: str) -> No
     s3.create_bucket(Bucket=bucket)
     s3.put_object(Bucket=bucket, Key=f"hyperpod-backups/{saved}")
     s3.put_object(Bucket=bucket, Key=f"hyperpod-backups/{unsaved}.partial")
-    told = from_templates(
+    outcome = from_templates(
         cli,
         "hyperpod-node-removal-backup-marker.yaml",
         cluster,
@@ -29,7 +29,7 @@ def test_only_nodes_with_a_marker_go(alone: Sandbox, cli: Cli, waits: str) -> No
         MarkerBucket=bucket,
         Waits=waits,
     )
-    assert f"Vetoed: {unsaved}" in told
-    assert f"no marker s3://{bucket}/hyperpod-backups/{unsaved}" in told
-    assert ("not ready in time" in told) is (waits == "true")
+    assert f"Vetoed: {unsaved}" in outcome
+    assert f"no marker s3://{bucket}/hyperpod-backups/{unsaved}" in outcome
+    assert ("not ready in time" in outcome) is (waits == "true")
     assert cluster.present == {unsaved, *others}

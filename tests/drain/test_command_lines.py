@@ -43,7 +43,7 @@ def test_slurm_by_the_cdk_and_from_the_release(alone: Sandbox, cli: Cli) -> None
     first, second, busy, _ = names
     with sandbox_slurm.slurm(list(names.values())) as slurm:
         secret = alone.client("secretsmanager").create_secret(Name=name, SecretString=slurm.token())
-        code, told = cdk_deploy(
+        code, log = cdk_deploy(
             alone,
             cluster_arn=cluster.arn,
             node_ids=first,
@@ -51,12 +51,12 @@ def test_slurm_by_the_cdk_and_from_the_release(alone: Sandbox, cli: Cli) -> None
             token=secret["ARN"],
             seconds="300",
         )
-        assert code == 0, told
+        assert code == 0, log
         assert first not in cluster.present
         assert "DRAIN" in slurm.states(names[first])
 
         job = slurm.submit(names[busy])
-        told = from_templates(
+        outcome = from_templates(
             cli,
             "hyperpod-node-removal-slurm-drain.yaml",
             cluster,
@@ -67,8 +67,9 @@ def test_slurm_by_the_cdk_and_from_the_release(alone: Sandbox, cli: Cli) -> None
             SubnetIds="subnet-0123456789abcdef0",
             SecurityGroupIds="sg-0123456789abcdef0",
         )
-        assert f"Vetoed: {busy}" in told
-        assert f"job {job} of root is on {names[busy]}" in told
+        assert f"Vetoed: {busy}" in outcome
+        assert f"not ready in time: job {job} of root is on {names[busy]}" in outcome
+        assert slurm.job_states(job) == ["RUNNING"]
         assert second not in cluster.present
         slurm.wait(lambda: "DRAIN" not in slurm.states(names[busy]), "it is not released")
 
@@ -97,10 +98,10 @@ def test_eks_by_the_cdk_and_from_the_release(alone: Sandbox, cli: Cli) -> None:
     with eks_cluster(alone, KubernetesApi(name, state, rules())) as arn:
         given = {"cluster_arn": cluster.arn, "eks": arn}
         ids = f"{free},{blocked},{by_hand}"
-        code, told = cdk_deploy(alone, **given, node_ids=ids, seconds="150")
+        code, log = cdk_deploy(alone, **given, node_ids=ids, seconds="150")
         assert code == 1
-        assert f"Vetoed: {blocked}" in told, told
-        assert "pod ml/trainer-0 cannot be evicted: The disruption budget trainer needs 1" in told
+        assert f"Vetoed: {blocked}" in log, log
+        assert "pod ml/trainer-0 cannot be evicted: The disruption budget trainer needs 1" in log
         assert cluster.present == {blocked, by_hand, other}
         assert state.evicted == ["web-0"]
         assert not state.nodes[names[blocked]].is_cordoned, "it takes pods again"
@@ -110,9 +111,9 @@ def test_eks_by_the_cdk_and_from_the_release(alone: Sandbox, cli: Cli) -> None:
         assert entry["ClusterName"] == name
 
         state.budgets.clear()
-        told = from_templates(
+        outcome = from_templates(
             cli, "hyperpod-node-removal-eks-drain.yaml", cluster, blocked, 300, EksCluster=name
         )
-        assert told == "COMPLETE"
+        assert outcome == "COMPLETE"
     assert cluster.present == {by_hand, other}
     assert state.evicted == ["web-0", "trainer-0"]

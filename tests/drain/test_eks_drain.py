@@ -2,73 +2,44 @@
 
 import logging
 import ssl
-import time
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
-from unittest.mock import patch
+from unittest.mock import Mock, patch
 
 import pytest
 from botocore.session import get_session
 
 from hyperpod_node_removal_eks_drain import index
-from hyperpod_node_removal_eks_drain.eks import token
-from hyperpod_node_removal_eks_drain.kubernetes import ApiError, Kubernetes
+from hyperpod_node_removal_eks_drain.kubernetes import Kubernetes, token_signer
+from hyperpod_node_removal_hook import SchedulerError
 from sandbox.kubernetes import Budget, ClusterState, KubernetesApi, Node, Pod
 from sandbox.schedulers import rules
+from tests.drain.hook import MARK, PROCEED, RELEASE, event, node, reasons
 
 FIRST, SECOND = "i-0123456789abcdef0", "i-0123456789abcdef1"
 NODE, OTHER = f"hyperpod-{FIRST}", f"hyperpod-{SECOND}"
 KEY = "hyperpod-node-removal/drained-by"
-MARK = "hyperpod-node-removal maintenance/FaultyNodes 6d1f0c2e"
+EKS = "arn:aws:eks:us-west-2:111122223333:cluster"
 
 
-class Context:
-    milliseconds = 120_000
-
-    def get_remaining_time_in_millis(self) -> int:
-        return self.milliseconds
-
-
-@dataclass
 class Drained:
-    """A cluster of two nodes, and the function that is asked about them."""
+    """A cluster of two nodes, and the function that is invoked for them."""
 
-    state: ClusterState = field(
-        default_factory=lambda: ClusterState(nodes={NODE: Node(), OTHER: Node()})
-    )
-    endpoint: str = ""
-
-    def __post_init__(self) -> None:
+    def __init__(self) -> None:
+        self.state = ClusterState(nodes={NODE: Node(), OTHER: Node()})
         self.api = KubernetesApi("training", self.state, rules())
 
-    def connect(self, name: str) -> Kubernetes:
-        session = get_session()
-        sts = session.create_client("sts")
-        return Kubernetes(
-            self.endpoint,
-            authority=self.api.authority,
-            token=lambda: token(session, sts, name),
-        )
-
-    def ask(self, *nodes: str, seconds: float = 60, **more: Any) -> dict[str, Any]:
-        event = {
-            "Version": "1",
-            "EksClusterArn": "arn:aws:eks:us-west-2:111122223333:cluster/training",
-            "StackId": "arn:aws:cloudformation:us-west-2:111122223333:stack/maintenance/6d1f0c2e-9",
-            "LogicalResourceId": "FaultyNodes",
-            "Deadline": f"{datetime.fromtimestamp(time.time() + seconds, UTC):%Y-%m-%dT%H:%M:%SZ}",
-            "Nodes": [
-                {"NodeId": one, "NodeLogicalId": "", "PrivateDnsHostname": ""}
-                for one in nodes or (FIRST, SECOND)
-            ],
-            **more,
-        }
-        with self.api.serve() as self.endpoint, patch.object(index, "connect", self.connect):
-            return index.handler(event, Context())
+    def ask(self, *nodes: str, **more: Any) -> dict[str, Any]:
+        given = {"EksClusterArn": f"{EKS}/training", **more}
+        asked = event(*map(node, nodes or (FIRST, SECOND)), **given)
+        context = Mock(get_remaining_time_in_millis=lambda: 120_000)
+        with self.api.serve() as endpoint, patch.object(index, "connect") as connect:
+            connect.side_effect = lambda name: Kubernetes(
+                endpoint, authority=self.api.authority, token=token_signer(get_session(), name)
+            )
+            return index.handler(asked, context)
 
     def release(self, *nodes: str, **more: Any) -> None:
-        assert self.ask(*nodes, **{"Version": "2", "Action": "RELEASE", **more}) == {}
+        assert self.ask(*nodes, **RELEASE, **more) == {}
 
 
 @pytest.fixture
@@ -79,13 +50,6 @@ def drained(monkeypatch: pytest.MonkeyPatch) -> Drained:
     monkeypatch.setenv("CLUSTER", "training")
     monkeypatch.setenv("DISRUPTS", "false")
     return Drained()
-
-
-def reasons(answer: dict[str, Any], key: str) -> dict[str, str]:
-    return {one["NodeId"]: one["Reason"] for one in answer.get(key, ())}
-
-
-DONE = {"Version": "2", "Decision": "PROCEED", "VetoedNodes": []}
 
 
 # Draining ------------------------------------------------------------------------------------
@@ -99,23 +63,23 @@ def test_pods_are_evicted_and_waited_for(drained: Drained) -> None:
     assert answer["Decision"] == "WAIT"
     assert reasons(answer, "WaitingNodes") == {FIRST: "pod ml/trainer-0 is still terminating"}
     assert drained.state.evicted == [f"trainer-{number}" for number in range(5)], "page after page"
-    for node in drained.state.nodes.values():
-        assert node.is_cordoned
-        assert node.annotations == {KEY: MARK}
+    for one in drained.state.nodes.values():
+        assert one.is_cordoned
+        assert one.annotations == {KEY: MARK}
     assert drained.ask()["Decision"] == "WAIT", "their grace period is waited for"
     assert drained.ask()["Decision"] == "WAIT"
-    assert drained.ask() == DONE
-    assert len(drained.state.evicted) == 5, "asked to go once"
+    assert drained.ask() == PROCEED
+    assert len(drained.state.evicted) == 5, "evicted once"
 
 
-def test_what_belongs_to_the_node_or_is_over_is_left_alone(drained: Drained) -> None:
+def test_what_belongs_to_the_node_or_has_finished_is_left_alone(drained: Drained) -> None:
     drained.state.pods = [
         Pod("kube-system", "aws-node", NODE, controller="DaemonSet"),
         Pod("kube-system", "static", NODE, "Node", annotations={"kubernetes.io/config.mirror": ""}),
         Pod("ml", "done", NODE, controller="", phase="Succeeded"),
         Pod("ml", "failed", NODE, controller="Job", phase="Failed"),
     ]
-    assert drained.ask() == DONE
+    assert drained.ask() == PROCEED
     assert drained.state.evicted == []
     assert len(drained.state.pods) == 4
 
@@ -137,17 +101,15 @@ def test_a_budget_is_honored_and_named_until_it_gives_way(drained: Drained) -> N
     drained.state.pods.append(Pod("ml", "trainer-2", "hyperpod-i-new", app="trainer"))
     assert drained.ask()["Decision"] == "WAIT"
     drained.ask()
-    assert drained.ask() == DONE
+    assert drained.ask() == PROCEED
 
 
-def test_a_pod_that_nobody_makes_again_is_a_veto_before_anything_is_evicted(
-    drained: Drained,
-) -> None:
+def test_a_pod_without_a_controller_is_a_veto_before_anything_is_evicted(drained: Drained) -> None:
     drained.state.pods = [Pod("ml", "web-0", NODE), Pod("ml", "by-hand", NODE, controller="")]
     answer = drained.ask()
     assert answer["Decision"] == "PROCEED"
     assert reasons(answer, "VetoedNodes") == {
-        FIRST: "pod ml/by-hand has no controller, so nothing would make it again"
+        FIRST: "pod ml/by-hand has no controller, so nothing would create it again"
     }
     assert drained.state.evicted == []
 
@@ -160,7 +122,7 @@ def test_a_pod_that_nobody_makes_again_is_a_veto_before_anything_is_evicted(
         ("cluster-autoscaler.kubernetes.io/safe-to-evict", "false"),
     ],
 )
-def test_an_annotation_that_says_do_not_disrupt_is_a_veto_unless_told_otherwise(
+def test_an_annotation_that_says_do_not_disrupt_is_a_veto_unless_it_is_overruled(
     drained: Drained, key: str, value: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drained.state.pods = [
@@ -208,7 +170,7 @@ def test_a_pod_of_the_same_name_elsewhere_is_not_evicted(drained: Drained) -> No
 
     drained.state.pods_on = pods_on  # type: ignore[method-assign]
     drained.ask()
-    assert drained.ask() == DONE
+    assert drained.ask() == PROCEED
     assert drained.state.evicted == []
 
 
@@ -217,43 +179,29 @@ def test_a_pod_of_the_same_name_elsewhere_is_not_evicted(drained: Drained) -> No
 
 def test_a_release_uncordons_only_what_this_removal_cordoned(drained: Drained) -> None:
     drained.state.nodes[OTHER].is_cordoned = True
-    assert drained.ask() == DONE
+    assert drained.ask() == PROCEED
     assert drained.state.nodes[OTHER].annotations == {}
+    drained.release(LogicalResourceId="OtherNodes")
+    assert drained.state.nodes[NODE].is_cordoned
     for _ in range(2):
-        drained.release()
+        drained.release("i-gone", FIRST, SECOND)
     assert not drained.state.nodes[NODE].is_cordoned
     assert drained.state.nodes[NODE].annotations == {}
     assert drained.state.nodes[OTHER].is_cordoned
-
-
-def test_a_release_leaves_the_nodes_of_another_removal(drained: Drained) -> None:
-    drained.ask(LogicalResourceId="OtherNodes")
-    drained.release()
-    assert drained.state.nodes[NODE].is_cordoned
 
 
 def test_a_question_after_a_release_drains_again(drained: Drained) -> None:
     drained.release()
     drained.ask()
     drained.release()
-    assert drained.ask() == DONE
+    assert drained.ask() == PROCEED
     assert drained.state.nodes[NODE].is_cordoned
-
-
-def test_a_release_that_comes_too_late_does_nothing(drained: Drained) -> None:
-    drained.ask()
-    drained.release(seconds=-1)
-    assert drained.state.nodes[NODE].is_cordoned
-
-
-def test_a_node_that_is_gone_is_no_problem_of_a_release(drained: Drained) -> None:
-    drained.release("i-gone", FIRST)
 
 
 # What goes wrong -----------------------------------------------------------------------------
 
 
-def test_a_node_that_kubernetes_does_not_know_is_not_taken_for_empty(drained: Drained) -> None:
+def test_a_node_that_kubernetes_does_not_know_does_not_count_as_empty(drained: Drained) -> None:
     assert reasons(drained.ask("i-never-joined"), "VetoedNodes") == {
         "i-never-joined": "Kubernetes knows no node hyperpod-i-never-joined"
     }
@@ -267,30 +215,19 @@ def test_an_outage_is_waited_out(drained: Drained, status: int) -> None:
         assert drained.ask(FIRST)["Decision"] == "WAIT"
         assert drained.api.calls[-1][0] == call
         assert drained.state.evicted == []
-    while drained.ask(FIRST) != DONE:
+    while drained.ask(FIRST) != PROCEED:
         assert drained.state.evicted == ["web-0"]
     assert drained.state.evicted == ["web-0"]
 
 
-def test_an_outage_is_told(drained: Drained) -> None:
-    drained.api.failures = [503]
-    assert reasons(drained.ask(FIRST), "WaitingNodes") == {
-        FIRST: f"get node {NODE}: 503 the server was unable to return a response"
-    }
-
-
-def test_a_missing_right_is_a_veto(drained: Drained) -> None:
-    drained.api = KubernetesApi("training", drained.state, rules()[1:])
-    answer = drained.ask()
-    assert answer["Decision"] == "VETO"
-    assert "403 nodes is forbidden" in answer["Reason"]
-
-
-def test_a_redirect_is_no_answer(drained: Drained) -> None:
-    drained.api.failures = [302]
-    answer = drained.ask()
-    assert answer["Decision"] == "VETO"
-    assert f"get node {NODE}: 302" in answer["Reason"]
+@pytest.mark.parametrize(("status", "decision"), [(503, "WAIT"), (403, "VETO"), (302, "VETO")])
+def test_a_call_that_fails_is_the_reason(drained: Drained, status: int, decision: str) -> None:
+    drained.api.failures = [status]
+    answer = drained.ask(FIRST)
+    assert answer["Decision"] == decision
+    assert answer.get("Reason", reasons(answer, "WaitingNodes").get(FIRST)) == (
+        f"get node {NODE}: {status} the server was unable to return a response"
+    )
 
 
 def test_no_right_is_given_that_is_not_used(drained: Drained) -> None:
@@ -298,44 +235,36 @@ def test_no_right_is_given_that_is_not_used(drained: Drained) -> None:
     drained.ask()
     given = {(v, r) for rule in rules() for v in rule["verbs"] for r in rule["resources"]}
     assert set(drained.api.calls) == given
+    drained.api = KubernetesApi("training", drained.state, rules()[1:])
+    assert "403 nodes is forbidden" in drained.ask()["Reason"]
 
 
-def test_what_there_is_no_time_for_is_asked_about_again(drained: Drained) -> None:
+def test_a_node_for_which_there_is_no_time_is_waited_for(drained: Drained) -> None:
     answer = drained.ask(seconds=10)
     assert set(reasons(answer, "WaitingNodes").values()) == {"not reached in time"}
     assert drained.api.calls == []
 
 
 @pytest.mark.parametrize(
-    ("arn", "sentence"),
-    [
-        ("", "use SlurmDrain"),
-        ("arn:aws:eks:us-west-2:111122223333:cluster/other", "not in training"),
-    ],
+    ("arn", "sentence"), [("", "use SlurmDrain"), (f"{EKS}/other", "not in training")]
 )
 def test_another_orchestrator_is_a_veto(drained: Drained, arn: str, sentence: str) -> None:
     assert sentence in drained.ask(EksClusterArn=arn)["Reason"]
 
 
-def test_a_release_that_is_not_carried_out_raises_so_that_lambda_tries_again(
-    drained: Drained,
+@pytest.mark.parametrize("status", [403, 503])
+def test_a_release_that_fails_raises_and_releases_the_other_nodes(
+    drained: Drained, status: int
 ) -> None:
     drained.ask()
-    drained.api.failures = [503]
-    with pytest.raises(ApiError):
-        drained.release()
-
-
-def test_a_node_that_is_not_released_keeps_no_other_cordoned(drained: Drained) -> None:
-    drained.ask()
-    drained.api.failures = [403]
-    with pytest.raises(ApiError):
+    drained.api.failures = [status]
+    with pytest.raises(SchedulerError):
         drained.release()
     assert drained.state.nodes[NODE].is_cordoned
     assert not drained.state.nodes[OTHER].is_cordoned
 
 
-def test_no_log_level_shows_what_a_token_is_made_of(
+def test_no_log_level_shows_the_parts_of_a_token(
     drained: Drained, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -344,7 +273,7 @@ def test_no_log_level_shows_what_a_token_is_made_of(
     assert "Signature" not in caplog.text
 
 
-def test_an_authority_without_a_key_identifier_is_believed(
+def test_an_authority_without_a_key_identifier_is_accepted(
     drained: Drained, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Those of EKS have none (awslabs/mcp #3791), and Python 3.13 and later are strict."""
@@ -360,14 +289,14 @@ def test_an_authority_without_a_key_identifier_is_believed(
     assert not client._trust.verify_flags & ssl.VERIFY_X509_STRICT
 
 
-def test_a_server_with_another_certificate_is_not_believed(
+def test_a_server_with_another_certificate_is_not_trusted(
     drained: Drained, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     other = KubernetesApi("training", drained.state, rules())
     with drained.api.serve() as endpoint:
         client = Kubernetes(endpoint, authority=other.authority, token=lambda: "k8s-aws-v1.secret")
-        with pytest.raises(ApiError, match="SSLCertVerificationError"):
+        with pytest.raises(SchedulerError, match="SSLCertVerificationError"):
             client.node(NODE)
     assert drained.api.calls == []
     assert "secret" not in caplog.text

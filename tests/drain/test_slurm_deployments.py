@@ -9,11 +9,9 @@ from uuid import uuid4
 
 import pytest
 from aws_cdk import App, CfnParameter, Duration, Stack
-from aws_cdk import aws_ec2 as ec2
-from aws_cdk import aws_secretsmanager as secretsmanager
+from aws_cdk.aws_secretsmanager import Secret
 
-from hyperpod_node_removal import NodeRemoval, SlurmDrain
-from hyperpod_node_removal_contract import RESOURCE_TYPE
+from hyperpod_node_removal import NodeRemoval
 from sandbox import slurm as sandbox_slurm
 from sandbox.assembly import read_assembly
 from sandbox.aws import Sandbox
@@ -21,6 +19,7 @@ from sandbox.hyperpod import Cluster
 from sandbox.schedulers import slurm_names
 from sandbox.slurm import Slurm
 from sandbox.stacks import Deployment
+from tests.construct.test_drain import slurm_drain
 
 pytestmark = pytest.mark.xdist_group("slurm-deployments")
 
@@ -30,32 +29,18 @@ def assembly(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("cdk.out")
     app = App(outdir=str(directory))
     stack = Stack(app, "Drained")
-
-    def given(name: str) -> str:
-        return CfnParameter(stack, name).value_as_string
-
-    drain = SlurmDrain(
-        stack,
-        "Drain",
-        rest_api=given("RestApi"),
-        token=secretsmanager.Secret.from_secret_complete_arn(stack, "Token", given("TokenArn")),
-        vpc=ec2.Vpc.from_vpc_attributes(
-            stack,
-            "Vpc",
-            vpc_id="vpc-0123456789abcdef0",
-            availability_zones=["us-east-1a"],
-            private_subnet_ids=["subnet-0123456789abcdef0"],
-        ),
-    )
-    ids = CfnParameter(stack, "NodeIds", type="CommaDelimitedList").value_as_list
-    seconds = CfnParameter(stack, "Seconds", type="Number").value_as_number
+    token = CfnParameter(stack, "TokenArn").value_as_string
     NodeRemoval(
         stack,
         "Nodes",
-        cluster_name=given("Cluster"),
-        node_ids=ids,
-        before_removal=drain,
-        timeout=Duration.seconds(seconds),
+        cluster_name=CfnParameter(stack, "Cluster").value_as_string,
+        node_ids=CfnParameter(stack, "NodeIds", type="CommaDelimitedList").value_as_list,
+        before_removal=slurm_drain(
+            stack,
+            rest_api=CfnParameter(stack, "RestApi").value_as_string,
+            token=Secret.from_secret_complete_arn(stack, "Secret", token),
+        ),
+        timeout=Duration.seconds(CfnParameter(stack, "Seconds", type="Number").value_as_number),
         retry_for=Duration.seconds(0),
     )
     app.synth()
@@ -89,12 +74,18 @@ class Drained:
             },
         )
 
+    def is_drained(self, node_id: str) -> bool:
+        return "DRAIN" in self.slurm.states(self.names[node_id])
+
+    def await_release(self, node_id: str) -> None:
+        self.slurm.wait(lambda: not self.is_drained(node_id), "it is not released")
+
     @contextmanager
     def once_draining(self, node_id: str, action: Callable[[], None]) -> Iterator[None]:
         """Do something as soon as a node is drained."""
 
         def wait() -> None:
-            self.slurm.wait(lambda: "DRAIN" in self.slurm.states(self.names[node_id]), "no drain")
+            self.slurm.wait(lambda: self.is_drained(node_id), "no drain")
             action()
 
         thread = threading.Thread(target=wait, daemon=True)
@@ -117,15 +108,6 @@ def drained(sandbox: Sandbox, assembly: Path) -> Iterator[Drained]:
         yield Drained(sandbox, assembly, cluster, slurm, names, secret["ARN"])
 
 
-def failure(deployment: Deployment) -> str:
-    (told,) = (
-        event.reason
-        for event in deployment.events
-        if event.resource_type == RESOURCE_TYPE and event.status.endswith("_FAILED")
-    )
-    return told
-
-
 def test_a_deployment_waits_for_the_job_of_its_node_and_ends_complete(drained: Drained) -> None:
     busy, free, *_ = drained.names
     job = drained.slurm.submit(drained.names[busy])
@@ -143,23 +125,6 @@ def test_a_deployment_waits_for_the_job_of_its_node_and_ends_complete(drained: D
     assert drained.cluster.present.isdisjoint({busy, free})
 
 
-def test_a_job_that_outlasts_the_deadline_is_named_and_its_node_takes_jobs_again(
-    drained: Drained,
-) -> None:
-    busy, free, *_ = drained.names
-    job = drained.slurm.submit(drained.names[busy])
-    done = drained.deploy(busy, free, seconds=120)
-    assert done.status == "ROLLBACK_COMPLETE"
-    told = failure(done)
-    assert f"Vetoed: {busy}" in told
-    assert f"not ready in time: job {job} of root is on {drained.names[busy]}" in told
-    assert drained.slurm.job_states(job) == ["RUNNING"]
-    assert free not in drained.cluster.present
-    drained.slurm.wait(
-        lambda: "DRAIN" not in drained.slurm.states(drained.names[busy]), "it is not released"
-    )
-
-
 def test_a_node_that_was_drained_by_hand_stays_drained_when_it_is_not_removed(
     drained: Drained,
 ) -> None:
@@ -170,12 +135,10 @@ def test_a_node_that_was_drained_by_hand_stays_drained_when_it_is_not_removed(
         drained.cluster.refuse(node)
     done = drained.deploy(by_hand, ours, busy, seconds=120)
     assert done.status == "ROLLBACK_COMPLETE"
-    drained.slurm.wait(
-        lambda: "DRAIN" not in drained.slurm.states(drained.names[ours]), "it is not released"
-    )
+    drained.await_release(ours)
     drained.sandbox.await_idle()
     assert drained.slurm.node(drained.names[by_hand])["reason"] == "bad DIMM"
-    assert "DRAIN" in drained.slurm.states(drained.names[by_hand])
+    assert drained.is_drained(by_hand)
 
 
 def test_a_deployment_that_is_canceled_meanwhile_releases(drained: Drained) -> None:
@@ -190,8 +153,6 @@ def test_a_deployment_that_is_canceled_meanwhile_releases(drained: Drained) -> N
     with drained.once_draining(busy, cancel):
         done = drained.deploy(busy)
     assert done.status == "UPDATE_ROLLBACK_COMPLETE"
-    drained.slurm.wait(
-        lambda: "DRAIN" not in drained.slurm.states(drained.names[busy]), "it is not released"
-    )
+    drained.await_release(busy)
     assert drained.slurm.job_states(job) == ["RUNNING"]
     assert busy in drained.cluster.present

@@ -1,16 +1,20 @@
-"""Versions of slurmrestd that are not run here, by small documents, and Slurm's host lists."""
+"""Responses of slurmrestd that the real one does not give here, and Slurm's host lists."""
 
 import json
+import math
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
-from hyperpod_node_removal_slurm_drain.hostlist import contains
-from hyperpod_node_removal_slurm_drain.slurm import Slurm, SlurmError, version_of
+from hyperpod_node_removal_hook import SchedulerError
+from hyperpod_node_removal_slurm_drain.slurm import Job, Slurm, SlurmNode, version_of
 
 
 def document(*versions: int, methods: tuple[str, ...] = ("get", "post")) -> dict[str, Any]:
@@ -28,34 +32,37 @@ def test_the_newest_version_that_is_known_is_used(served: tuple[int, ...], used:
 
 def test_a_daemon_that_cannot_change_a_node_is_a_clear_error() -> None:
     old = document(37, 38, methods=("get",))
-    with pytest.raises(SlurmError, match=r"serves v0\.0\.37, v0\.0\.38 of its API, which cannot"):
+    with pytest.raises(
+        SchedulerError, match=r"serves v0\.0\.37, v0\.0\.38 of its API, which cannot"
+    ):
         version_of(old)
-    with pytest.raises(SlurmError, match="serves no version of its API"):
+    with pytest.raises(SchedulerError, match="serves no version of its API"):
         version_of({})
 
 
 @contextmanager
-def serving(answers: dict[str, Any]) -> Iterator[str]:
-    """Serve documents by method and path."""
+def serving(answers: dict[str, Any], trust: trustme.CA | None = None) -> Iterator[str]:
+    """Serve documents by path."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            status, answer, *headers = answers[f"{self.command} {self.path}"]
+            status, answer, *headers = answers[self.path]
             self.send_response(status)
-            for name, value in (headers[0] if headers else {}).items():
+            for name, value in headers:
                 self.send_header(name, value)
             self.end_headers()
             self.wfile.write(answer if isinstance(answer, bytes) else json.dumps(answer).encode())
-
-        do_POST = do_GET  # noqa: N815 (its name in the standard library)
 
         def log_message(self, *_: object) -> None:
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        if trust:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            trust.issue_cert("127.0.0.1").configure_cert(context)
+            server.socket = context.wrap_socket(server.socket, server_side=True)
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
+        yield f"{'https' if trust else 'http'}://127.0.0.1:{server.server_address[1]}"
         server.shutdown()
 
 
@@ -77,9 +84,9 @@ JOB_39 = {
 
 def test_the_shapes_of_v0_0_39_are_understood() -> None:
     answers = {
-        "GET /openapi/v3": (200, document(39)),
-        "GET /slurm/v0.0.39/nodes/": (200, {"errors": [], "nodes": [NODE_39]}),
-        "GET /slurm/v0.0.39/jobs/": (
+        "/openapi/v3": (200, document(39)),
+        "/slurm/v0.0.39/nodes/": (200, {"errors": [], "nodes": [NODE_39]}),
+        "/slurm/v0.0.39/jobs/": (
             200,
             {"jobs": [JOB_39, {**JOB_39, "job_id": 8, "job_state": "COMPLETED"}]},
         ),
@@ -88,10 +95,15 @@ def test_the_shapes_of_v0_0_39_are_understood() -> None:
         slurm = Slurm(url, user="root", token="x")
         (node,), (job,) = slurm.nodes(), slurm.jobs()
     assert node.is_drained
-    assert not node.is_free
+    assert node.is_busy
     assert node.reason_since == 1700000000
     assert str(job) == "job 7 of ada"
-    assert contains(job.nodes, node.name)
+    assert job.is_on(node.name)
+
+
+@pytest.mark.parametrize("since", [None, 0, {"set": False, "number": 0}])
+def test_a_reason_without_a_time_is_never_old(since: Any) -> None:
+    assert SlurmNode.parse(NODE_39 | {"reason_changed_at": since}).reason_since == math.inf
 
 
 @pytest.mark.parametrize(
@@ -108,27 +120,35 @@ def test_the_shapes_of_v0_0_39_are_understood() -> None:
         ((500, {"errors": [{}]}), "does not list its nodes", True),
     ],
 )
-def test_whatever_is_no_list_is_an_error(answer: Any, sentence: str, is_transient: bool) -> None:
-    answers = {"GET /openapi/v3": (200, document(42)), "GET /slurm/v0.0.42/nodes/": answer}
+def test_a_response_without_a_list_is_an_error(
+    answer: Any, sentence: str, is_transient: bool
+) -> None:
+    answers = {"/openapi/v3": (200, document(42)), "/slurm/v0.0.42/nodes/": answer}
     with serving(answers) as url:
         slurm = Slurm(url, user="root", token="x")
-        with pytest.raises(SlurmError, match=sentence) as error:
+        with pytest.raises(SchedulerError, match=sentence) as error:
             slurm.nodes()
     assert error.value.is_transient is is_transient
 
 
-def test_a_gateways_error_is_no_word_of_slurms() -> None:
-    answers = {"GET /openapi/v3": (503, {"message": "Service Unavailable"})}
-    with serving(answers) as url, pytest.raises(SlurmError, match="with HTTP 503") as error:
-        Slurm(url, user="root", token="x")
-    assert error.value.is_transient
-
-
-def test_a_redirect_is_not_followed_since_the_token_is_for_one_place() -> None:
-    with serving({"GET /openapi/v3": (200, document(42))}) as other:
-        moved: Any = (302, {}, {"Location": f"{other}/openapi/v3"})
-        with serving({"GET /openapi/v3": moved}) as url, pytest.raises(SlurmError, match="302"):
+def test_a_redirect_is_not_followed_since_the_token_is_for_one_server() -> None:
+    with serving({"/openapi/v3": (200, document(42))}) as other:
+        moved: Any = (302, {}, ("Location", f"{other}/openapi/v3"))
+        with serving({"/openapi/v3": moved}) as url, pytest.raises(SchedulerError, match="302"):
             Slurm(url, user="root", token="x")
+
+
+def test_a_private_authority_is_trusted_if_the_environment_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    private = trustme.CA()
+    with serving({"/openapi/v3": (200, document(42))}, private) as url:
+        with pytest.raises(SchedulerError, match="SSLCertVerificationError") as error:
+            Slurm(url, user="root", token="x")
+        assert error.value.is_transient
+        private.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+        assert Slurm(url, user="root", token="x").version == "v0.0.42"
 
 
 @pytest.mark.parametrize(
@@ -146,5 +166,6 @@ def test_a_redirect_is_not_followed_since_the_token_is_for_one_place() -> None:
     ],
 )
 def test_host_lists(hostlist: str, inside: list[str], outside: list[str]) -> None:
-    assert [name for name in inside if not contains(hostlist, name)] == []
-    assert [name for name in outside if contains(hostlist, name)] == []
+    job = Job(7, "ada", hostlist, may_requeue=True)
+    assert [name for name in inside if not job.is_on(name)] == []
+    assert [name for name in outside if job.is_on(name)] == []

@@ -1,4 +1,4 @@
-"""A team's repository, and clusters."""
+"""A team's repository, and a cluster."""
 
 from pathlib import Path
 from uuid import uuid4
@@ -23,11 +23,6 @@ def team(sandbox: Sandbox, tmp_path: Path) -> Team:
 
 @pytest.fixture
 def cluster(sandbox: Sandbox) -> Cluster:
-    return new_cluster(sandbox)
-
-
-@pytest.fixture
-def another(sandbox: Sandbox) -> Cluster:
     return new_cluster(sandbox)
 
 

@@ -1,11 +1,12 @@
 """The example as a team has it: a Git repository of its own, whose scripts run on this machine.
 
-The sandbox is their AWS. Of everything else that they reach, only `gh` is a stand-in. What
-`ci/install.sh` installs is there already; `test_page` alone runs it.
+The sandbox is their AWS. Of all other services that they reach, only `gh` is replaced. What
+`ci/install.sh` installs is installed already; only `test_page` runs that script.
 """
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -21,28 +22,26 @@ from sandbox.hyperpod import Cluster
 from sandbox.project import ROOT
 
 EXAMPLE: Final = ROOT / "examples" / "pipelines"
-ROLE: Final = {"AWS_ACCESS_KEY_ID": "role", "AWS_SECRET_ACCESS_KEY": "role"}
-"""The credentials of a role, as a job has them. Without, a script reaches nothing of AWS."""
 REGION: Final = {"AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "us-east-1"}
+ROLE: Final = {"AWS_ACCESS_KEY_ID": "role", "AWS_SECRET_ACCESS_KEY": "role", **REGION}
+"""The credentials of a role, as a job has them. Without them, a script reaches nothing of AWS."""
 GITHUB: Final = {"GITHUB_ACTIONS": "true"}
 GITLAB: Final = {
     "GITLAB_CI": "true",
     "AWS_ID_TOKEN": '{"aud": "sts.amazonaws.com"}',
     "CI_JOB_ID": "11",
+    **REGION,
 }
-
 ROLE_ARN: Final = "arn:aws:iam::000000000000:role/hyperpod-node-removal-{}"
+IGNORED: Final = shutil.ignore_patterns("cdk.out", "node_modules", "results", "__pycache__")
+"""What a checkout of the example does not have."""
 
-_STEP_SECONDS: Final = 280
-_IGNORED: Final = ("cdk.out", "node_modules", "results", "__pycache__")
+_SCRIPT_SECONDS: Final = 280
 _GIT: Final = {
     "GIT_CONFIG_GLOBAL": os.devnull,
     "GIT_CONFIG_NOSYSTEM": "1",
-    **{
-        f"GIT_{who}_{what}": value
-        for who in ("AUTHOR", "COMMITTER")
-        for what, value in (("NAME", "A team"), ("EMAIL", "team@example.com"))
-    },
+    **{f"GIT_{who}_NAME": "A team" for who in ("AUTHOR", "COMMITTER")},
+    **{f"GIT_{who}_EMAIL": "team@example.com" for who in ("AUTHOR", "COMMITTER")},
 }
 # It keeps its arguments, and what it is given to write.
 _GH: Final = '#!/bin/sh\nprintf "%s\\n" "$GH_REPO" "$@" >"$KEPT/arguments"\ncat >"$KEPT/body"\n'
@@ -50,21 +49,37 @@ _GH: Final = '#!/bin/sh\nprintf "%s\\n" "$GH_REPO" "$@" >"$KEPT/arguments"\ncat 
 
 @dataclass(frozen=True)
 class Ran:
-    """A script that ran: how it ended, and what it wrote."""
+    """The exit code and the output of a script."""
 
     code: int
     log: str
 
 
+def bash(script: str, folder: Path, environment: Mapping[str, str]) -> Ran:
+    """Run a script as runners do, without this machine's configuration of Git."""
+    done = subprocess.run(
+        ["bash", "--noprofile", "--norc", "-e", "-o", "pipefail", "-c", script],
+        cwd=folder,
+        env=_GIT | dict(environment),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        check=False,
+        timeout=_SCRIPT_SECONDS,
+    )
+    return Ran(done.returncode, done.stdout)
+
+
 class Team:
-    """A checkout of a repository with the example on `main` and no removal file yet."""
+    """A checkout of a repository with the example on `main` and without removal files."""
 
     def __init__(self, sandbox: Sandbox, folder: Path) -> None:
         self.sandbox = sandbox
         self.folder = folder / "checkout"
         self.kept = folder / "kept"
         """What `gh` was given."""
-        shutil.copytree(EXAMPLE, self.folder, ignore=shutil.ignore_patterns(*_IGNORED))
+        shutil.copytree(EXAMPLE, self.folder, ignore=IGNORED)
         shutil.rmtree(self.folder / "removals")
         (self.folder / "node_modules").symlink_to(ROOT / "node_modules")
         self.kept.mkdir()
@@ -76,16 +91,10 @@ class Team:
         self.first = self.commit({})
 
     def git(self, *arguments: str) -> str:
-        """Return what a command of Git prints. Nothing of this machine's configuration counts."""
-        done = subprocess.run(
-            ["git", *arguments],
-            cwd=self.folder,
-            env={"PATH": os.environ["PATH"], **_GIT},
-            check=True,
-            capture_output=True,
-            text=True,
-        )
-        return done.stdout.strip()
+        """Return what a command of Git prints."""
+        done = bash(shlex.join(["git", *arguments]), self.folder, {"PATH": os.environ["PATH"]})
+        assert done.code == 0, done.log
+        return done.log.strip()
 
     def commit(self, files: Mapping[str, str | None]) -> str:
         """Commit changes of files; None deletes one. Returns the commit."""
@@ -109,31 +118,17 @@ class Team:
         return head
 
     def run(self, script: str, **given: str) -> Ran:
-        """Run what a step or a job says, with bash as runners start it. `given` is its `env`."""
-        environment = {
-            key: value
-            for key, value in self.sandbox.environment.items()
-            if key not in ROLE and key not in REGION
-        }
-        environment |= {
-            "PATH": f"{self.kept}:{environment['PATH']}",
+        """Run what a step or a job says. `given` is its `env`."""
+        sandbox = self.sandbox.environment
+        environment = {key: value for key, value in sandbox.items() if key not in ROLE} | {
+            "PATH": f"{self.kept}:{sandbox['PATH']}",
             # the project as these tests have it, wherever its packages are
             "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
             "KEPT": str(self.kept),
         }
-        done = subprocess.run(
-            ["bash", "--noprofile", "--norc", "-e", "-o", "pipefail", "-c", script],
-            cwd=self.folder,
-            env=environment | _GIT | given,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            encoding="utf-8",
-            check=False,
-            timeout=_STEP_SECONDS,
-        )
-        assert "Traceback" not in done.stdout, done.stdout
-        return Ran(done.returncode, done.stdout)
+        done = bash(script, self.folder, environment | given)
+        assert "Traceback" not in done.log, done.log
+        return done
 
     def result(self, name: str) -> Any:
         """Return a JSON document that a script left in `results`."""

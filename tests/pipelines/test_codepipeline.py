@@ -10,8 +10,9 @@ import pytest
 from sandbox.assembly import read_assembly
 from sandbox.aws import Sandbox
 from sandbox.hyperpod import Cluster
+from tests.docs.policy import as_list
 from tests.pipelines.conftest import new_cluster
-from tests.pipelines.team import REGION, ROLE, Ran, Team, path, removals
+from tests.pipelines.team import ROLE, Ran, Team, path, removals
 
 pytestmark = pytest.mark.xdist_group("pipelines-codepipeline")
 
@@ -38,8 +39,7 @@ class Pipeline:
 
     def build(self, name: str) -> dict[str, Any]:
         """What it runs."""
-        specification: dict[str, Any] = json.loads(self.project(name)["Source"]["BuildSpec"])
-        return specification
+        return dict(json.loads(self.project(name)["Source"]["BuildSpec"]))
 
     def commands(self, name: str) -> list[str]:
         """What it runs, once everything is installed."""
@@ -49,7 +49,7 @@ class Pipeline:
 
     def run(self, name: str) -> Ran:
         """Run a build as its role."""
-        return self.team.run("\n".join(self.commands(name)), **ROLE, **REGION)
+        return self.team.run("\n".join(self.commands(name)), **ROLE)
 
     def actions(self, policy: str) -> set[str]:
         """Actions that a role's policy allows, by a part of its logical id."""
@@ -58,11 +58,7 @@ class Pipeline:
             for logical_id, resource in self.resources.items()
             if resource["Type"] == "AWS::IAM::Policy" and policy in logical_id
             for statement in resource["Properties"]["PolicyDocument"]["Statement"]
-            for action in (
-                [statement["Action"]]
-                if isinstance(statement["Action"], str)
-                else statement["Action"]
-            )
+            for action in as_list(statement["Action"])
         }
 
 
@@ -78,9 +74,9 @@ def pipeline(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Pipe
             "removals/evaluation.yaml": "cluster: evaluation\n",
         }
     )
-    # what the synth step of the example says, before there is a template that says it
+    # the commands of the synth step, which are checked below against the template
     commands = [
-        "ci/report-all.sh validate",
+        "ci/report.sh validate",
         "ci/synth.sh",
         "ci/synth.sh --app 'python3 codepipeline.py'",
     ]
@@ -143,7 +139,7 @@ def test_roles_of_builds_only_read(pipeline: Pipeline) -> None:
 
 
 def test_pull_requests_are_validated_and_synthesized(pipeline: Pipeline) -> None:
-    validate = "ci/report-all.sh validate"
+    validate = "ci/report.sh validate"
     assert pipeline.commands("CheckPullRequest") == [validate, "ci/synth.sh"]
     ((events, base),) = pipeline.project("CheckPullRequest")["Triggers"]["FilterGroups"]
     assert events["Pattern"] == "PULL_REQUEST_CREATED, PULL_REQUEST_UPDATED"
@@ -163,7 +159,7 @@ def test_the_plan_is_shown(pipeline: Pipeline) -> None:
         assert node in planned.log
 
 
-def test_what_the_pipeline_deploys_and_what_is_told_of_it(pipeline: Pipeline) -> None:
+def test_what_the_pipeline_deploys_and_what_it_explains(pipeline: Pipeline) -> None:
     """CodePipeline deploys the stage's template; if that fails, a rule starts the build Explain."""
     name = f"hyperpod-node-removal-{pipeline.cluster.name}"
     assembly = pipeline.team.folder / "cdk.out" / f"assembly-{name}"

@@ -1,6 +1,5 @@
-"""What the scripts of the example deploy, and what they tell of it, with the sandbox as AWS."""
+"""What the scripts of the example deploy and report, with the sandbox as their AWS."""
 
-import json
 import re
 from xml.etree import ElementTree as ET
 
@@ -8,10 +7,10 @@ import pytest
 
 from sandbox.aws import Sandbox
 from sandbox.hyperpod import Cluster
+from tests.pipelines.conftest import new_cluster
 from tests.pipelines.team import (
     GITHUB,
     GITLAB,
-    REGION,
     ROLE,
     ROLE_ARN,
     Ran,
@@ -38,13 +37,13 @@ def marks(run: Ran, cluster: Cluster) -> dict[int, str]:
 
 def on_github(team: Team, script: str, cluster: Cluster) -> Ran:
     """Run a step of the job that deploys one cluster."""
-    return team.run(script, **GITHUB, **ROLE, **REGION, CLUSTER=cluster.name)
+    return team.run(script, **GITHUB, **ROLE, CLUSTER=cluster.name)
 
 
 def test_a_failure_in_one_cluster_fails_the_job_and_stops_no_other(
-    bootstrapped: Sandbox, team: Team, cluster: Cluster, another: Cluster
+    bootstrapped: Sandbox, team: Team, cluster: Cluster
 ) -> None:
-    bad, good = sorted([cluster, another], key=lambda one: one.name)
+    bad, good = sorted([cluster, new_cluster(bootstrapped)], key=lambda one: one.name)
     nodes, gone = bad.node_ids("workers")[:3], good.node_ids("workers")[:1]
     for node in nodes[:2]:
         bad.refuse(node, "NodeIdInUse", "Another operation is under way")
@@ -55,7 +54,7 @@ def test_a_failure_in_one_cluster_fails_the_job_and_stops_no_other(
         "REMOVAL_DEPLOY_ROLE": ROLE_ARN.format("deploy"),
         "REMOVAL_READ_ROLE": ROLE_ARN.format("read"),
     }
-    deployed = team.run(gitlab("deploy"), **GITLAB, **REGION, **given)
+    deployed = team.run(gitlab("deploy"), **GITLAB, **given)
     assert deployed.code != 0
     assert deployed.log.endswith(f"Failed: {bad.name}\n")
     assert (bad.target_counts, good.target_counts) == ({"workers": 7}, {"workers": 7})
@@ -85,7 +84,7 @@ def test_a_failure_in_one_cluster_fails_the_job_and_stops_no_other(
 def test_a_set_that_is_deployed_already_does_nothing(
     bootstrapped: Sandbox, team: Team, cluster: Cluster
 ) -> None:
-    """By hand, and again: CloudFormation has nothing to ask of the function the second time."""
+    """CloudFormation does not invoke the function the second time."""
     team.commit({path(cluster): removals(cluster, cluster.node_ids("workers")[:1])})
     nothing = "The deployment did nothing with the stack."
     for does_nothing in (False, True):
@@ -110,67 +109,56 @@ def test_a_failure_that_is_only_reported_fails_the_job(
     assert bootstrapped.status(f"hyperpod-node-removal-{cluster.name}") == "CREATE_COMPLETE"
 
 
-def found(team: Team, *, before: str = "", cluster: str = "") -> tuple[Ran, str]:
-    """Find clusters as the workflow does: how that ended, and what the next job gets."""
+def find(team: Team, *, before: str = "", cluster: str = "") -> tuple[Ran, str]:
+    """Find clusters as the workflow does. Returns also what the next job gets."""
     output = team.kept / "output"
     output.touch()
     ran = team.run(FIND, **GITHUB, BEFORE=before, CLUSTER=cluster, GITHUB_OUTPUT=str(output))
     return ran, output.read_text(encoding="utf-8")
 
 
-def test_a_person_names_one_cluster(team: Team) -> None:
+def test_a_person_deploys_the_named_cluster(team: Team) -> None:
     team.commit({f"removals/{name}.yaml": name for name in "ab"})
-    ran, output = found(team, before=team.first, cluster="b")
+    ran, output = find(team, before=team.first, cluster="b")
     assert (ran.code, ran.log, output) == (0, "To deploy: b\n", 'clusters=["b"]\n')
 
 
 @pytest.mark.parametrize("name", ["nobody", "../app", "$(touch pwned)", "-c", "a\nb"])
-def test_by_hand_it_takes_names_of_files_alone(team: Team, name: str) -> None:
-    ran, output = found(team, cluster=name)
+def test_a_name_without_a_removal_file_is_refused(team: Team, name: str) -> None:
+    ran, output = find(team, cluster=name)
     assert ran.code != 0
     assert "error: there is no removals/" in ran.log
     assert output == ""
     assert not list(team.folder.rglob("pwned"))
 
 
-class TestWhatIsDeployed:
-    """Which files a push deploys: those that it changed."""
+def test_a_push_deploys_the_files_that_its_commits_change(team: Team) -> None:
+    before = team.commit({f"removals/{name}.yaml": name for name in "abc"})
+    team.commit({"removals/b.yaml": "changed"})
+    team.commit({"removals/d.yaml": "new"})
+    ran, output = find(team, before=before)
+    assert (ran.code, output) == (0, 'clusters=["b", "d"]\n'), ran.log
+    # the first push of a branch has no commit before it
+    assert find(team, before="0" * 40)[1].endswith('clusters=["a", "b", "c", "d"]\n')
 
-    @staticmethod
-    def clusters(team: Team, before: str) -> tuple[object, str]:
-        ran, output = found(team, before=before)
-        assert ran.code == 0, ran.log
-        return json.loads(output.removeprefix("clusters=")), ran.log
 
-    def test_changed_files_of_all_its_commits(self, team: Team) -> None:
-        before = team.commit({f"removals/{name}.yaml": name for name in "abc"})
-        team.commit({"removals/b.yaml": "changed"})
-        team.commit({"removals/d.yaml": "new"})
-        assert self.clusters(team, before)[0] == ["b", "d"]
+def test_a_push_without_a_file_to_deploy_deploys_nothing(team: Team) -> None:
+    team.commit({f"removals/{name}.yaml": name for name in "ab"})
+    before = team.commit({"removals/a.yaml": None})
+    last = team.commit({"README.md": "Ours.\n"})
+    ran, output = find(team, before=f"{before}^")
+    assert (ran.code, output) == (0, "clusters=[]\n"), ran.log
+    assert "removals/a.yaml is gone. The stack hyperpod-node-removal-a stays" in ran.log
+    assert find(team, before=before) == (Ran(0, "To deploy: nothing\n"), "clusters=[]\n" * 2)
+    deployed = team.run(f"ci/deploy-changed.sh {last}^", **GITLAB)
+    assert (deployed.code, deployed.log) == (0, "")
 
-    def test_a_file_that_is_gone_is_told(self, team: Team) -> None:
-        before = team.commit({"removals/a.yaml": "a"})
-        team.commit({"removals/a.yaml": None})
-        clusters, log = self.clusters(team, before)
-        assert clusters == []
-        assert "removals/a.yaml is gone. The stack hyperpod-node-removal-a stays" in log
 
-    def test_another_change_deploys_nothing(self, team: Team) -> None:
-        before = team.commit({"removals/a.yaml": "a"})
-        team.commit({"README.md": "Ours.\n"})
-        assert self.clusters(team, before)[0] == []
-        deployed = team.run(f"ci/deploy-changed.sh {before}", **GITLAB)
-        assert (deployed.code, deployed.log) == (0, "")
-
-    def test_the_first_push_has_all(self, team: Team) -> None:
-        team.commit({"removals/a.yaml": "a"})
-        assert self.clusters(team, "0" * 40)[0] == ["a"]
-
-    def test_a_push_by_force_is_not_guessed_at(self, team: Team) -> None:
-        gone = team.commit({"removals/b.yaml": "b"})
-        team.git("reset", "--quiet", "--hard", team.first)
-        team.commit({"removals/a.yaml": "a"})
-        ran, output = found(team, before=gone)
-        assert ran.code != 0
-        assert "so what changed is not known; deploy by hand" in ran.log
-        assert output == ""
+def test_a_push_by_force_deploys_nothing(team: Team) -> None:
+    gone = team.commit({"removals/b.yaml": "b"})
+    team.git("reset", "--quiet", "--hard", team.first)
+    team.commit({"removals/a.yaml": "a"})
+    ran, output = find(team, before=gone)
+    assert ran.code != 0
+    assert "so what changed is not known; deploy by hand" in ran.log
+    assert output == ""

@@ -3,13 +3,10 @@
 What its two lock files name is linked, not downloaded: it is what the tests themselves run with.
 """
 
-import os
 import shlex
 import shutil
-import subprocess
 import sys
 import zipfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +15,7 @@ import yaml
 
 from sandbox.project import PATH, ROOT
 from tests.docs.code_blocks import code_blocks
-from tests.pipelines.team import EXAMPLE
+from tests.pipelines.team import EXAMPLE, IGNORED, Ran, bash
 from tests.release.test_artifacts import SOURCES
 from tests.release.workflow_run import stand_in
 from tests.sandbox.test_command import second_terminal
@@ -26,7 +23,6 @@ from tests.sandbox.test_command import second_terminal
 pytestmark = pytest.mark.xdist_group("pipelines-page")
 
 PAGE: Final = EXAMPLE / "README.md"
-IGNORED: Final = shutil.ignore_patterns("cdk.out", "node_modules", "results", "__pycache__")
 SHOWN: Final = ("i-0123456789abcdef0", "i-0123456789abcdef1")
 STAND_INS: Final = {
     "make": f'[ "$*" = dist ] && exec {sys.executable} -m release.artifacts dist',
@@ -42,11 +38,6 @@ for entry in {Path(yaml.__file__).parents[1]}/*; do
 done
 """
 """Puts what the tests run with, but not the project itself, into a new environment."""
-TEAM: Final = {
-    "GIT_CONFIG_GLOBAL": os.devnull,
-    **{f"GIT_{who}_NAME": "A team" for who in ("AUTHOR", "COMMITTER")},
-    **{f"GIT_{who}_EMAIL": "team@example.com" for who in ("AUTHOR", "COMMITTER")},
-}
 
 
 def commands(page: Path) -> list[str]:
@@ -66,21 +57,6 @@ def checkout(folder: Path) -> Path:
     return folder
 
 
-def bash(
-    script: str, folder: Path, environment: Mapping[str, str]
-) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        ["bash", "--noprofile", "--norc", "-e", "-o", "pipefail", "-c", script],
-        cwd=folder,
-        env={**TEAM, **environment},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-
-
 def test_the_page_leads_from_a_checkout_to_a_removal(tmp_path: Path) -> None:
     stand_in(tmp_path, STAND_INS)
     first = checkout(tmp_path / "checkout")
@@ -93,13 +69,13 @@ def test_the_page_leads_from_a_checkout_to_a_removal(tmp_path: Path) -> None:
         lines.insert(lines.index("cd ../removals") + 1, f"sed -i '{edit}' removals/ml-cluster.yaml")
         lines.insert(lines.index("ci/install.sh"), LINK)
         done = bash("\n".join(lines), first, {**terminal.environment, "PATH": path})
-        assert done.returncode == 0, done.stdout
-        assert "2 nodes of ml-cluster would be removed" in done.stdout
-        assert "COMPLETE: 2 removed in ml-cluster." in done.stdout
+        assert done.code == 0, done.log
+        assert "2 nodes of ml-cluster would be removed" in done.log
+        assert "COMPLETE: 2 removed in ml-cluster." in done.log
         log = terminal.run("aws sagemaker list-cluster-nodes --cluster-name ml-cluster")
         assert not any(node in log for node in nodes)
     team = tmp_path / "removals"
-    status = bash("git status --porcelain", team, {"PATH": PATH}).stdout.splitlines()
+    status = bash("git status --porcelain", team, {"PATH": PATH}).log.splitlines()
     assert status == ["?? node_modules"], "a link here, and a folder, which is ignored, elsewhere"
 
 
@@ -110,7 +86,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     stand_in(folder, STAND_INS)
     shutil.copytree(EXAMPLE, folder / "copy", ignore=IGNORED)
     made = bash(f"{sys.executable} -m venv .venv\n{LINK}", folder / "copy", {"PATH": PATH})
-    assert made.returncode == 0, made.stdout
+    assert made.code == 0, made.log
     return folder
 
 
@@ -128,73 +104,61 @@ def wheel(folder: Path, said: str, version: str = "0.1.0") -> Path:
     return path
 
 
-def run(desk: Path, *lines: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+def run(desk: Path, *lines: str, **environment: str) -> Ran:
     path = f"{desk / 'copy' / '.venv' / 'bin'}:{desk / 'bin'}:{PATH}"
     script = "\n".join(("rm -rf node_modules", *lines))
     return bash(script, desk / "copy", {"PATH": path, "HOME": str(desk), **environment})
 
 
-def test_without_a_pinned_wheel_it_says_so_before_it_installs_anything(desk: Path) -> None:
+def test_without_the_pinned_wheel_nothing_is_installed(desk: Path, tmp_path: Path) -> None:
     shutil.copy(EXAMPLE / "requirements.txt", desk / "copy")
-    sentence = "error: there is no wheel of hyperpod-node-removal 0.1.0 here, or requirements.txt"
+    sentence = "error: there is no wheel of hyperpod-node-removal {} here, or requirements.txt"
     nothing = run(desk, "rm -f *.whl", "ci/install.sh", PIP_NO_INDEX="1")
-    assert nothing.returncode == 1
-    assert nothing.stdout.startswith(sentence)
-    assert "Run ci/pin-package.sh WHEEL" in nothing.stdout
+    assert nothing.code == 1
+    assert nothing.log.startswith(sentence.format("0.1.0"))
+    assert "Run ci/pin-package.sh WHEEL" in nothing.log
     wheel(desk / "copy", "not pinned")
-    assert run(desk, "ci/install.sh").stdout.startswith(sentence)
+    assert run(desk, "ci/install.sh").log.startswith(sentence.format("0.1.0"))
+    pin = f"ci/pin-package.sh {wheel(tmp_path, 'ours', '0.3.0')}"
+    rename = "mv hyperpod_node_removal-{0.3.0,0.4.0}-py3-none-any.whl"
+    another = run(desk, pin, rename, "ci/install.sh")
+    assert another.code == 1
+    assert another.log.startswith(sentence.format("0.3.0"))
     assert not (desk / "copy" / "node_modules").exists()
 
 
-def test_a_wheel_of_another_version_is_none(desk: Path, tmp_path: Path) -> None:
-    pinned = wheel(tmp_path, "ours", "0.3.0")
-    lines = (
-        f"ci/pin-package.sh {pinned}",
-        "mv hyperpod_node_removal-{0.3.0,0.4.0}-py3-none-any.whl",
-    )
-    done = run(desk, *lines, "ci/install.sh")
-    assert done.returncode == 1
-    assert "there is no wheel of hyperpod-node-removal 0.3.0 here" in done.stdout
-
-
-def test_a_wheel_that_is_not_the_pinned_one_is_never_installed(desk: Path, tmp_path: Path) -> None:
+def test_only_the_wheel_that_was_pinned_last_is_installed(desk: Path, tmp_path: Path) -> None:
     """Neither one that was changed here, nor one that an index has under the same name."""
-    pinned = wheel(tmp_path / "dist", "ours")
+    pins = [
+        f"ci/pin-package.sh {wheel(tmp_path / 'dist', said, version)}"
+        for said, version in (("before", "0.2.0"), ("ours", "0.1.0"))
+    ]
     index = wheel(tmp_path / "index", "anybody's", "0.1.0").parent
-    newer = wheel(tmp_path / "index", "anybody's", "9.0.0").parent
-    places = {"PIP_FIND_LINKS": f"{index} {newer}", "PIP_EXTRA_INDEX_URL": index.as_uri()}
-    done = run(
-        desk, f"ci/pin-package.sh {pinned}", "ci/install.sh", "python3 -m which_wheel", **places
-    )
-    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "ours")
-    wheel(desk / "copy", "changed")
-    done = run(desk, "ci/install.sh", **places)
-    assert done.returncode != 0
-    assert "THESE PACKAGES DO NOT MATCH THE HASHES" in done.stdout
-    assert not (desk / "copy" / "node_modules").exists()
-    assert run(desk, "python3 -m which_wheel").stdout == "ours\n"
-
-
-def test_another_wheel_takes_the_place_of_the_last(desk: Path, tmp_path: Path) -> None:
-    for version in ("0.1.0", "0.2.0"):
-        path = wheel(tmp_path, f"wheel {version}", version)
-        assert run(desk, f"ci/pin-package.sh {path}").returncode == 0
-    done = run(desk, "ci/install.sh", "python3 -m which_wheel")
-    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "wheel 0.2.0")
+    wheel(index, "anybody's", "9.0.0")
+    places = {"PIP_FIND_LINKS": str(index), "PIP_EXTRA_INDEX_URL": index.as_uri()}
+    done = run(desk, *pins, "ci/install.sh", "python3 -m which_wheel", **places)
+    assert (done.code, done.log.splitlines()[-1]) == (0, "ours")
     assert len(list((desk / "copy").glob("*.whl"))) == 1
     text = (desk / "copy" / "requirements.txt").read_text(encoding="utf-8")
-    assert text.startswith("# The one place of the version.")
-    assert "hyperpod-node-removal==0.2.0 \\\n    --hash=sha256:" in text
+    assert text.startswith("# The version of the package.")
+    assert "hyperpod-node-removal==0.1.0 \\\n    --hash=sha256:" in text
+
+    wheel(desk / "copy", "changed")
+    done = run(desk, "ci/install.sh", **places)
+    assert done.code != 0
+    assert "THESE PACKAGES DO NOT MATCH THE HASHES" in done.log
+    assert not (desk / "copy" / "node_modules").exists()
+    assert run(desk, "python3 -m which_wheel").log == "ours\n"
 
 
 @pytest.mark.parametrize("name", ["other-0.1.0-py3-none-any.whl", "x; touch pwned.whl", "a.tar.gz"])
-def test_what_is_no_wheel_of_the_package_is_not_pinned(
+def test_another_file_than_a_wheel_of_the_package_is_not_pinned(
     desk: Path, tmp_path: Path, name: str
 ) -> None:
     before = (desk / "copy" / "requirements.txt").read_bytes()
     (tmp_path / name).touch()
     done = run(desk, f"ci/pin-package.sh {shlex.quote(str(tmp_path / name))}")
-    assert done.returncode == 1
-    assert done.stdout.startswith("error: not a wheel of hyperpod-node-removal: ")
+    assert done.code == 1
+    assert done.log.startswith("error: not a wheel of hyperpod-node-removal: ")
     assert (desk / "copy" / "requirements.txt").read_bytes() == before
     assert not list(desk.rglob("pwned*"))

@@ -1,10 +1,10 @@
-"""What the scripts of the example tell of a pull request, with the sandbox as their AWS."""
+"""What the scripts of the example report on a pull request, with the sandbox as their AWS."""
 
-import http.server
 import re
 import threading
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from urllib.parse import parse_qs
 from xml.etree import ElementTree as ET
 
@@ -14,7 +14,6 @@ from sandbox.hyperpod import Cluster
 from tests.pipelines.team import (
     GITHUB,
     GITLAB,
-    REGION,
     ROLE,
     ROLE_ARN,
     Ran,
@@ -45,6 +44,34 @@ def comment(team: Team, head: str) -> Ran:
     return team.run(COMMENT, **GITHUB, **given)
 
 
+@dataclass
+class Notes:
+    """GitLab's API, as far as it takes comments: each with its path and token."""
+
+    url: str
+    taken: list[tuple[str, str, str]] = field(default_factory=list)
+
+
+@pytest.fixture
+def notes() -> Iterator[Notes]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+            (text,) = parse_qs(body)["body"]
+            kept.taken.append((self.path, self.headers["PRIVATE-TOKEN"], text))
+            self.send_response(201)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        kept = Notes(f"http://127.0.0.1:{server.server_port}/api/v4")
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield kept
+        server.shutdown()
+
+
 def test_a_good_pull_request(team: Team, cluster: Cluster) -> None:
     nodes = cluster.node_ids("workers")
     team.commit({path(cluster): removals(cluster, nodes[:1])})
@@ -52,7 +79,7 @@ def test_a_good_pull_request(team: Team, cluster: Cluster) -> None:
     validated = team.run(VALIDATE, **GITHUB)
     assert (validated.code, annotations(validated)) == (0, []), validated.log
     summary = team.kept / "summary"
-    planned = team.run(PLAN, **GITHUB, **ROLE, **REGION, GITHUB_STEP_SUMMARY=str(summary))
+    planned = team.run(PLAN, **GITHUB, **ROLE, GITHUB_STEP_SUMMARY=str(summary))
     assert (planned.code, annotations(planned)) == (0, []), planned.log
     assert comment(team, head).code == 0
     arguments = (team.kept / "arguments").read_text(encoding="utf-8").splitlines()
@@ -86,12 +113,12 @@ def test_a_broken_file_is_marked_in_its_line(team: Team, cluster: Cluster) -> No
 
 
 def test_a_plan_that_breaks_a_guard_fails_and_is_commented_on(
-    team: Team, cluster: Cluster, notes: "Notes"
+    team: Team, cluster: Cluster, notes: Notes
 ) -> None:
     guarded = removals(cluster, cluster.node_ids("workers")[:3], "min_remaining: {workers: 6}\n")
     head = team.pull_request({path(cluster): guarded})
     assert team.run(VALIDATE, **GITHUB).code == 0
-    planned = team.run(PLAN, **GITHUB, **ROLE, **REGION)
+    planned = team.run(PLAN, **GITHUB, **ROLE)
     assert planned.code != 0
     (mark,) = annotations(planned)
     assert mark.startswith(f"file={path(cluster)}")
@@ -104,7 +131,7 @@ def test_a_plan_that_breaks_a_guard_fails_and_is_commented_on(
         "AWS_ROLE_ARN": ROLE_ARN.format("read"),
         "CI_MERGE_REQUEST_DIFF_BASE_SHA": team.git("rev-parse", "main"),
     }
-    planned = team.run(gitlab("plan"), **GITLAB, **REGION, **given)
+    planned = team.run(gitlab("plan"), **GITLAB, **given)
     assert planned.code != 0
     assert "fewer than 6 (MinRemaining)" in planned.log
     (issue,) = team.result("plan.quality.json")
@@ -140,12 +167,12 @@ def test_a_repository_without_removal_files_passes(team: Team) -> None:
     assert not (team.folder / "removals").exists()
     given = {"CI_MERGE_REQUEST_DIFF_BASE_SHA": before, "AWS_ROLE_ARN": ROLE_ARN.format("read")}
     for script in (f"{VALIDATE}\n{SYNTHESIZE}", PLAN, gitlab("validate"), gitlab("plan")):
-        done = team.run(script, **GITLAB, **REGION, **given)
+        done = team.run(script, **GITLAB, **given)
         assert done.code == 0, done.log
         assert re.search(r"There is no removal file|No removal file is changed", done.log)
     synth = "ci/synth.sh --app 'python3 codepipeline.py'"
-    script = f"ci/report-all.sh plan\nci/explain-all.sh\npython3 app.py\n{synth}"
-    done = team.run(script, **ROLE, **REGION)
+    script = f"ci/report.sh plan\nci/explain-all.sh\npython3 app.py\n{synth}"
+    done = team.run(script, **ROLE)
     assert done.code == 0, done.log
 
 
@@ -185,41 +212,3 @@ def test_problems_of_files_are_lines_of_the_synth(team: Team) -> None:
     assert synthesized.code != 0
     assert "error: removals/a.yaml: the stack is hyperpod-node-removal-b;" in synthesized.log
     assert "error: removals/c.yaml" in synthesized.log
-
-
-# GitLab's API, as far as it takes comments --------------------------------------------------------
-
-
-class Notes(http.server.ThreadingHTTPServer):
-    """Keeps each comment with its path and token."""
-
-    def __init__(self) -> None:
-        self.taken: list[tuple[str, str, str]] = []
-        super().__init__(("127.0.0.1", 0), _Note)
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}/api/v4"
-
-
-class _Note(http.server.BaseHTTPRequestHandler):
-    def do_POST(self) -> None:
-        assert isinstance(self.server, Notes)
-        body = self.rfile.read(int(self.headers["Content-Length"])).decode()
-        (text,) = parse_qs(body)["body"]
-        self.server.taken.append((self.path, self.headers["PRIVATE-TOKEN"], text))
-        self.send_response(201)
-        self.end_headers()
-
-    def log_message(self, *_: Any) -> None:
-        """Nothing of it is of interest."""
-
-
-@pytest.fixture
-def notes() -> Iterator[Notes]:
-    with Notes() as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()

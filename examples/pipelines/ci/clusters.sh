@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Prints clusters, one a line, as the files in removals/ are called.
+# Prints the names of clusters, one per line, from the names of the files in removals/.
 #
-#   ci/clusters.sh since COMMIT   those whose file is another one than in COMMIT
+#   ci/clusters.sh since COMMIT   those whose file has changed since COMMIT
 #   ci/clusters.sh named CLUSTER  that one, if it has a file
 #
-# Whoever names a file chooses what the pipeline handles, so a name that is no cluster's is refused.
+# File names come from pull requests: one that cannot be the name of a cluster is an error.
 set -euo pipefail
 
 readonly NO_COMMIT=0000000000000000000000000000000000000000 # before the first push of a branch

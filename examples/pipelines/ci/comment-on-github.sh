@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Writes a file of Markdown as a comment on pull request $NUMBER: ci/comment-on-github.sh FILE.
+# Posts a Markdown file as a comment on pull request $NUMBER: ci/comment-on-github.sh FILE.
 set -euo pipefail
 
 if [[ ! -e $1 ]]; then

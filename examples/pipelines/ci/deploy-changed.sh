@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Deploys what changed since COMMIT, one cluster after the other, and tells what came of each:
-# ci/deploy-changed.sh COMMIT. A failure in one cluster stops no other. Deploys with
-# $REMOVAL_DEPLOY_ROLE and looks with $REMOVAL_READ_ROLE.
+# Deploys and explains the removal files that have changed since COMMIT, one after the other:
+# ci/deploy-changed.sh COMMIT. A failure in one cluster does not stop the others. Deploys with
+# $REMOVAL_DEPLOY_ROLE, and explains with $REMOVAL_READ_ROLE.
 set -euo pipefail
 
 clusters=$(ci/clusters.sh since "$1")

@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
-# Deploys the stack of removals/CLUSTER.yaml: ci/deploy.sh CLUSTER. A set that is as deployed
-# already makes CloudFormation do nothing.
+# Deploys the stack of removals/CLUSTER.yaml: ci/deploy.sh CLUSTER.
 set -euo pipefail
 
 mkdir -p "results/$1"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Tells what came of the last operation of every stack. Fails if a node of any is still there.
+# Explains the last operation of every stack. Fails if any node was not removed.
 set -euo pipefail
 
 shopt -s nullglob

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Tells what came of ci/deploy.sh CLUSTER: ci/explain.sh CLUSTER. Fails if a node is still there.
+# Explains what ci/deploy.sh CLUSTER did: ci/explain.sh CLUSTER. Fails if a node was not removed.
 set -euo pipefail
 
-# Without an operation of the stack, the last one is an old one, and told already.
+# Without a new operation of the stack, explain would show an earlier one again.
 if ! grep -q '_IN_PROGRESS' "results/$1/deploy.log"; then
   echo "The deployment did nothing with the stack."
   exit

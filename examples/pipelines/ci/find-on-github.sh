@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Gives the clusters to deploy to the next job of GitHub Actions: ci/find-on-github.sh. That is
-# $CLUSTER, if a person named one, or else those whose file is another one than in commit $BEFORE.
+# Passes the clusters to deploy to the next job of GitHub Actions: ci/find-on-github.sh. These are
+# $CLUSTER if it is set, otherwise those whose file has changed since commit $BEFORE.
 set -euo pipefail
 
 if [[ -n $CLUSTER ]]; then

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the pipelines run, everything by hash. The package itself is the wheel in this
-# folder: none is taken from an index, where anybody could register its name. Needs Python 3.11 or
-# newer; Node.js comes along.
+# folder, never one from an index, where anybody could register its name. Needs Python 3.11 or
+# later; requirements.lock includes Node.js.
 set -euo pipefail
 
 version=$(sed -n 's/^hyperpod-node-removal==\([^ ;]*\).*/\1/p' requirements.txt)
@@ -12,7 +12,7 @@ if [[ ! -f hyperpod_node_removal-$version-py3-none-any.whl ]] ||
   exit 1
 fi
 install=(python3 -m pip install --quiet --disable-pip-version-check --require-hashes)
-# First, so that a wheel whose hash is another one fails before anything is downloaded.
+# First, so that a wheel with another hash fails before anything is downloaded.
 "${install[@]}" --no-deps --no-index --find-links . --force-reinstall -r requirements.txt
 "${install[@]}" -r requirements.lock
 npm ci --no-audit --no-fund

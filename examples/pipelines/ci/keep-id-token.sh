@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Puts the job's $AWS_ID_TOKEN where the AWS SDKs look for it, outside the checkout. To be sourced:
-# . ci/keep-id-token.sh. Who sets AWS_ROLE_ARN then takes that role, with no other credentials.
+# Writes the job's $AWS_ID_TOKEN to a file outside the checkout, from which the AWS SDKs assume the
+# role in AWS_ROLE_ARN. Source it: . ci/keep-id-token.sh
 AWS_WEB_IDENTITY_TOKEN_FILE=$(mktemp)
 printf '%s' "$AWS_ID_TOKEN" >"$AWS_WEB_IDENTITY_TOKEN_FILE"
 export AWS_WEB_IDENTITY_TOKEN_FILE AWS_ROLE_SESSION_NAME="gitlab-$CI_JOB_ID"

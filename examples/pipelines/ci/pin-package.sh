@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Puts a wheel of hyperpod-node-removal here, and its version and hash into requirements.txt:
-# ci/pin-package.sh WHEEL. The wheel is in a release, and `make dist` makes it from a checkout.
+# Copies a wheel of hyperpod-node-removal here, and writes its version and hash to requirements.txt:
+# ci/pin-package.sh WHEEL. The wheel is in a release; in a checkout, `make dist` builds it.
 set -euo pipefail
 
 wheel=$(basename "$1")

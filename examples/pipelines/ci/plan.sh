@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Plans the removal files that are other ones than in COMMIT: ci/plan.sh COMMIT. Calls nothing that
-# changes anything. Fails if a guard is violated or a node would be refused.
+# Plans the removal files that have changed since COMMIT: ci/plan.sh COMMIT. Changes nothing. Fails
+# if a guard is violated or a node would be refused.
 set -euo pipefail
 
 clusters=$(ci/clusters.sh since "$1")

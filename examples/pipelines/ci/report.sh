@@ -1,12 +1,21 @@
 #!/usr/bin/env bash
-# Runs `hyperpod-node-removal COMMAND ARGUMENT...` and exits as it does.
+# Runs `hyperpod-node-removal COMMAND ARGUMENT...`, by default on all removal files, and exits with its
+# exit code: ci/report.sh COMMAND [ARGUMENT...].
 #
-# The log gets a table, and GitHub or GitLab a mark on each line that is wrong. $RESULTS, or
-# results, gets COMMAND.json, COMMAND.xml (JUnit) and, unless it is validate, COMMAND.md.
+# Prints a table, and annotates the wrong lines of files in GitHub or GitLab. Writes COMMAND.json,
+# COMMAND.xml (JUnit), and, unless it is validate, COMMAND.md to the folder $RESULTS, or results.
 set -euo pipefail
 
 command=$1
 shift
+if (($# == 0)); then
+  shopt -s nullglob
+  set -- removals/*
+  if (($# == 0)); then
+    echo "There is no removal file."
+    exit
+  fi
+fi
 results=${RESULTS:-results}
 mkdir -p "$results"
 
