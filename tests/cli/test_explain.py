@@ -238,7 +238,7 @@ def test_nodes_come_from_the_log_of_the_right_invocation_in_any_frame(frame: str
             Paper(errors={"FilterLogEvents": client_error("FilterLogEvents", "ExpiredToken")}),
             "The AWS credentials have expired;",
         ),
-        (Paper(), "The function's log has no lines about them, at least not yet."),
+        (Paper(), "The function's log has no lines about them yet."),
     ],
 )
 def test_without_the_log_the_reason_is_shown_as_it_is(paper: Paper, why: str) -> None:
@@ -328,7 +328,7 @@ def test_a_creation_that_failed_before_the_removal_was_begun_is_explained() -> N
         assert report.conclusion is Conclusion.PROBLEMS
         (problem,) = report.problems
         assert problem.text.endswith(why)
-        assert report.notes == (f"No removal (a {RESOURCE_TYPE} resource) is in the stack so far.",)
+        assert report.notes == (f"The stack has no removal (a {RESOURCE_TYPE} resource) yet.",)
 
 
 def test_a_nested_stack_that_failed_is_named_to_be_explained() -> None:
