@@ -27,11 +27,6 @@ ABSENT = "i-0123456789abcdef0"
 
 
 @pytest.fixture
-def command(sandbox: Sandbox, tmp_path: Path) -> Command:
-    return Command(tmp_path, sandbox.environment)
-
-
-@pytest.fixture
 def cluster(sandbox: Sandbox) -> Cluster:
     return sandbox.hyperpod.create_cluster(
         f"plan-{uuid4().hex[:8]}", {"head": 1, "workers": 8}, "head"
