@@ -76,29 +76,27 @@ def place_in_file(report: Report, file: str, lines: Mapping[str, int]) -> Report
     )
 
 
+@dataclass(frozen=True)
 class _Explanation:
     """The report on one operation, with what it reads for it."""
 
-    def __init__(
-        self,
-        connection: Connection,
-        stacks: Stacks,
-        state: StackState,
-        events: tuple[StackEvent, ...],
-    ) -> None:
-        self._connection = connection
-        self._stacks = stacks
-        self._state = state
-        self._events = events
-        self._removals = [event for event in events if event.is_removal]
+    connection: Connection
+    stacks: Stacks
+    state: StackState
+    events: tuple[StackEvent, ...]
+
+    @property
+    def removals(self) -> list[StackEvent]:
+        """The events of the removals."""
+        return [event for event in self.events if event.is_removal]
 
     def report(self, subject: str) -> Report:
-        state = self._state
-        failed = [event for event in self._events if event.is_failure]
-        is_unexplained = not failed and not any(event.is_reason_of_stack for event in self._events)
+        state = self.state
+        failed = [event for event in self.events if event.is_failure]
+        is_unexplained = not failed and not any(event.is_reason_of_stack for event in self.events)
         notes = [_nested(event) for event in failed if event.is_nested_stack]
         others_failed = "The removal did not fail, but other resources did."
-        if not self._removals and not state.is_in_progress and self._has_no_removal():
+        if not self.removals and not state.is_in_progress and self._has_no_removal():
             if is_unexplained:
                 return replace(unknown(subject, self._no_removal()), stack=state.report())
             # The failure may be the reason that there is no removal.
@@ -109,7 +107,7 @@ class _Explanation:
             found = [self._failed_removal(event) for event in failed if event.is_removal]
         elif state.is_in_progress:
             found = [_Found("The operation is in progress. Nothing has failed so far.")]
-        elif state.has_failed or (self._events and self._events[-1].is_reason_of_stack):
+        elif state.has_failed or (self.events and self.events[-1].is_reason_of_stack):
             # A success has no reason. A deletion that was refused ends in the status before it.
             found = [self._failed_as_a_whole()]
         else:
@@ -133,7 +131,7 @@ class _Explanation:
         )
 
     def _no_removal(self) -> str:
-        if self._state.is_under_review:
+        if self.state.is_under_review:
             return "Nothing was deployed: no change set of the stack has been executed."
         return (
             f"The stack has no removal (a {RESOURCE_TYPE} resource); specify the stack that"
@@ -143,8 +141,8 @@ class _Explanation:
     def _has_no_removal(self) -> bool:
         """Whether the stack certainly has no removal: False without permission to list."""
         try:
-            with self._connection.explaining("the stack"):
-                resources = self._stacks.resources(self._state.stack_id)
+            with self.connection.explaining("the stack"):
+                resources = self.stacks.resources(self.state.stack_id)
         except UnknownError:
             return False
         return len(resources) < _RESOURCES_MAX and RESOURCE_TYPE not in dict(resources)
@@ -164,10 +162,10 @@ class _Explanation:
 
     def _failed_as_a_whole(self) -> _Found:
         """Explain an operation in which no resource failed: its own reason, or a cancellation."""
-        own = tuple(Problem(event.text) for event in self._events if event.is_reason_of_stack)
+        own = tuple(Problem(event.text) for event in self.events if event.is_reason_of_stack)
         if own:
             return _Found("The operation failed as a whole; no single resource failed.", own)
-        if self._state.is_deleted:
+        if self.state.is_deleted:
             return _Found("The stack was deleted, which does not change the cluster.")
         text = "The operation was canceled: it was rolled back, but no resource failed."
         return _Found(text, (Problem(text),))
@@ -202,7 +200,7 @@ class _Explanation:
         logged, why_not = self._read_log(lambda _: True)
         if logged:
             return _Found(f"{logged.outcome}: {logged.summary}", nodes=_nodes(logged))
-        if verdicts := [event for event in self._events if event.verdict]:
+        if verdicts := [event for event in self.events if event.verdict]:
             return _Found(
                 " ".join(f"{event.verdict}." for event in verdicts),
                 tuple(Problem(event.text) for event in verdicts if " not " in event.verdict),
@@ -215,16 +213,16 @@ class _Explanation:
         self, is_wanted: Callable[[LoggedRemoval], bool], reason: str = ""
     ) -> tuple[LoggedRemoval | None, str]:
         """Return the last wanted removal in the function's log, or None and a sentence why."""
-        if not self._removals:
+        if not self.removals:
             return None, "The last operation did not involve the removal."
         places = [place for place in _LOG_PLACE.findall(reason) if _ELLIPSIS not in "".join(place)]
         group, stream = places[-1] if places else ("", "")
         try:
-            with self._connection.explaining(f"log group {group or 'of the function'}"):
+            with self.connection.explaining(f"log group {group or 'of the function'}"):
                 groups = [group] if group else self._log_groups()
-                client = self._connection.client_for("logs", self._state.stack_id)
+                client = self.connection.client_for("logs", self.state.stack_id)
                 for name in groups:
-                    lines = read_log(client, name, self._removals[0].time, stream=stream)
+                    lines = read_log(client, name, self.removals[0].time, stream=stream)
                     if found := [one for one in removals_in(lines) if is_wanted(one)]:
                         return found[-1], ""
         except UnknownError as error:
@@ -234,9 +232,9 @@ class _Explanation:
         return None, "The function's log has no lines about them yet."
 
     def _log_groups(self) -> list[str]:
-        if output := self._state.outputs.get(_LOG_GROUP_OUTPUT):
+        if output := self.state.outputs.get(_LOG_GROUP_OUTPUT):
             return [output]
-        resources = self._stacks.resources(self._state.stack_id)
+        resources = self.stacks.resources(self.state.stack_id)
         return [name for kind, name in resources if kind == LOG_GROUP and name]
 
 

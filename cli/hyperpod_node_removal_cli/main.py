@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command_line = parser()
     options = command_line.parse_args(arguments)
     if options.command == "plan" and bool(options.files) == bool(options.cluster):
-        command_line.error("plan: give FILE..., or --cluster NAME with --node-ids ID...")
+        command_line.error("plan: specify FILE..., or --cluster NAME and --node-ids ID...")
     try:
         if options.command == "completion":
             import shtab  # noqa: PLC0415

@@ -89,6 +89,9 @@ def _until_end(watch: "_Watch", clock: Clock, every: float, wait: float) -> str 
 class _Watch:
     """Polls one stack, and shows what is new."""
 
+    stack_id = ""
+    """The id of the stack, once an operation is in progress."""
+
     def __init__(
         self, connection: Connection, stack: str, show: Callable[[Progress], None]
     ) -> None:
@@ -99,8 +102,6 @@ class _Watch:
         self._logs = connection.client_for("logs", stack)
         self._log_groups: tuple[str, ...] = ()
         self._seen: set[str] = set()
-        self.stack_id = ""
-        """The id of the stack, once an operation is in progress."""
 
     def look(self, *, may_be_missing: bool) -> StackState | None:
         """Poll once, and return the stack, or None if it does not exist yet.

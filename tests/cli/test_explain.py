@@ -137,9 +137,7 @@ def life(*events: str | tuple[str, ...], **more: Any) -> Paper:
 
 
 @pytest.mark.parametrize("looks", [2, 1000])
-def test_a_stack_that_is_shown_later_than_its_events_is_waited_for_or_told_by_them(
-    looks: int,
-) -> None:
+def test_the_end_of_an_operation_that_is_not_visible_yet_comes_from_the_events(looks: int) -> None:
     """DescribeStacks is eventually consistent (aws-cdk-cli #1803)."""
     paper = life("CREATE_IN_PROGRESS", "ROLLBACK_IN_PROGRESS", "ROLLBACK_COMPLETE")
     ended, paper.status = paper.status, "CREATE_IN_PROGRESS"

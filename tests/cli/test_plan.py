@@ -141,7 +141,7 @@ def test_nodes_without_a_file(command: Command, cluster: Cluster) -> None:
     for arguments in ([], ["removals.yaml", "--cluster", cluster.name]):
         done = command("plan", *arguments)
         assert done.code == 2
-        assert "give FILE..., or --cluster NAME with --node-ids ID..." in done.err
+        assert "specify FILE..., or --cluster NAME and --node-ids ID..." in done.err
 
 
 def test_a_file_from_standard_input(command: Command, cluster: Cluster) -> None:

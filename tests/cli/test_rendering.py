@@ -1,4 +1,4 @@
-"""Findings in every form, with the text of others harmless in all of them."""
+"""Findings in every format, with text from elsewhere escaped in all of them."""
 
 import io
 import json
@@ -276,7 +276,7 @@ def test_a_failure_table_loses_no_word_at_any_width(width: int) -> None:
         assert node.name in words
         assert {node.group, node.status, node.code, str(node.outcome)} <= words
         assert set(re.findall(r"[\w-]+", f"{node.message} {node.next_step}")) <= words
-    # What is true of several nodes stands once under a short table.
+    # What is true of several nodes is shown once, under a short table.
     sentence = (
         f"  {FAILED[0].name}, {FAILED[2].name}: NodeIdInUse (workers-of-a-long-name,"
         " SystemUpdating): Another operation is under way. Redeploy the same set once the nodes are"

@@ -1,4 +1,4 @@
-"""`watch`: what is told while a stack is deployed, and how it ends."""
+"""`watch`: what is shown while a stack is deployed, and at its end."""
 
 import io
 import threading
@@ -191,7 +191,7 @@ def test_what_cannot_be_watched_is_2(error: ClientError, words: str, calls: int)
     assert paper.calls.count(error.operation_name) == calls
 
 
-def test_a_log_that_may_not_be_read_is_told_once() -> None:
+def test_a_log_that_may_not_be_read_is_reported_once() -> None:
     paper = begun()
     paper.errors["FilterLogEvents"] = denied("FilterLogEvents")
     story = Story(paper, [lambda: None, lambda: None, lambda: paper.happen("UPDATE_COMPLETE")])

@@ -104,8 +104,8 @@ def test_commands_exist_and_have_their_options(block: CodeBlock) -> None:
                 assert read_command(words, ROOT)
             case "cdk":
                 options = {word.partition("=")[0] for word in words if word.startswith("--")}
-                told = cdk_help(words[1])
-                assert {f"--{option}" for option in told} | negated(told) >= options
+                shown = cdk_help(words[1])
+                assert {f"--{option}" for option in shown} | negated(shown) >= options
             case "hyperpod-node-removal":
                 assert parser().parse_args(words[1:])
             case _:

@@ -1,4 +1,4 @@
-"""What the operations page tells to do about a stack that is stuck gets it loose."""
+"""What the operations page says to do about a stuck stack works."""
 
 import json
 import re
@@ -45,7 +45,7 @@ class Case:
         (self.folder / "removals.yaml").write_text(json.dumps(content), encoding="utf-8")
 
     def cdk(self, *words: str) -> str:
-        """Run a command of the page and tell the status of the stack."""
+        """Run a command of the page, and return the status of the stack."""
         given = [word.replace(STACK, self.stack) for word in words]
         if given[0] == "deploy":
             given += ["--require-approval", "never"]

@@ -1,4 +1,4 @@
-"""Whoever follows the start page gets to a removal."""
+"""The start page leads to a removal."""
 
 import json
 import sys
@@ -85,7 +85,7 @@ def test_the_commands_of_the_page_lead_to_a_removal(
     assert "cdk-hpnr-assets" in json.dumps(deployed)
 
 
-def test_the_first_deployment_stands_before_everything_else() -> None:
+def test_the_first_deployment_comes_before_everything_else() -> None:
     page = START.read_text(encoding="utf-8")
     assert page[: page.index("$ cdk deploy")].count("\n") <= 15
     assert '"Statement"' not in page  # policies are files
