@@ -123,6 +123,11 @@ def explain(paper: Paper) -> Report:
     return explain_stack(NAME, paper.connection)
 
 
+def own(status: str, why: str) -> tuple[str, ...]:
+    """An event of the stack itself, with a reason."""
+    return (status, NAME, STACK, why, STACK_ID)
+
+
 def life(*events: str | tuple[str, ...], **more: Any) -> Paper:
     """A stack with these events: its own, the removal's with reasons, and others in full."""
     paper = Paper(**more)
@@ -251,6 +256,7 @@ BUCKET = ("Bucket", "AWS::S3::Bucket")
 NO_REPLY = "CloudFormation did not receive a response from your Custom Resource."
 TRANSFORM = "Transform AWS::Serverless-2016-10-31 failed with: Invalid template."
 IN_USE = "Export MaintenanceToken cannot be deleted as it is in use by fleet"
+NO_ROLE = "Role arn:aws:iam::1:role/exec is invalid or cannot be assumed"
 CANCELED = "The operation was canceled: it was rolled back, but no resource failed."
 AS_A_WHOLE = "The operation failed as a whole; no single resource failed."
 
@@ -289,7 +295,7 @@ AS_A_WHOLE = "The operation failed as a whole; no single resource failed."
         pytest.param(
             life(
                 "CREATE_IN_PROGRESS",
-                ("ROLLBACK_IN_PROGRESS", NAME, STACK, TRANSFORM, STACK_ID),
+                own("ROLLBACK_IN_PROGRESS", TRANSFORM),
                 "ROLLBACK_COMPLETE",
             ),
             AS_A_WHOLE,
@@ -299,7 +305,7 @@ AS_A_WHOLE = "The operation failed as a whole; no single resource failed."
         pytest.param(
             life(  # CancelUpdateStack. CloudFormation's own reason for it is no failure.
                 "UPDATE_IN_PROGRESS",
-                ("UPDATE_ROLLBACK_IN_PROGRESS", NAME, STACK, "User Initiated", STACK_ID),
+                own("UPDATE_ROLLBACK_IN_PROGRESS", "User Initiated"),
                 "UPDATE_ROLLBACK_COMPLETE",
             ),
             CANCELED,
@@ -322,13 +328,26 @@ AS_A_WHOLE = "The operation failed as a whole; no single resource failed."
                 "CREATE_IN_PROGRESS",
                 ("CREATE_COMPLETE", ""),
                 "CREATE_COMPLETE",
-                ("DELETE_IN_PROGRESS", NAME, STACK, "User Initiated", STACK_ID),
-                ("CREATE_COMPLETE", NAME, STACK, IN_USE, STACK_ID),
+                own("DELETE_IN_PROGRESS", "User Initiated"),
+                own("CREATE_COMPLETE", IN_USE),
                 outputs=COMPLETE,
             ),
             AS_A_WHOLE,
             f"{NAME} ({STACK}): CREATE_COMPLETE: {IN_USE}",
             id="a refused deletion",
+        ),
+        *(  # Public: aws-samples/aws-lex-web-ui #718, aws/aws-cdk #10116, convox/rack #2142.
+            pytest.param(
+                life("UPDATE_IN_PROGRESS", own(status, why)),
+                AS_A_WHOLE,
+                f"{NAME} ({STACK}): {status}: {why}",
+                id=f"{status} as a whole",
+            )
+            for status, why in (
+                ("ROLLBACK_FAILED", NO_ROLE),
+                ("DELETE_FAILED", NO_ROLE),
+                ("UPDATE_ROLLBACK_FAILED", "The following resource(s) failed to update: [F]. "),
+            )
         ),
     ],
 )
@@ -352,11 +371,11 @@ TOKEN = "The security token included in the request is invalid (Service: AmazonI
 @pytest.mark.parametrize(
     ("failures", "why"),
     [
-        ([("ROLLBACK_IN_PROGRESS", NAME, STACK, NO_EXPORT, STACK_ID)], NO_EXPORT),
+        ([own("ROLLBACK_IN_PROGRESS", NO_EXPORT)], NO_EXPORT),
         (
             [
                 ("CREATE_FAILED", "Role", "AWS::IAM::Role", TOKEN, ""),
-                ("ROLLBACK_IN_PROGRESS", NAME, STACK, FAILED_TO_CREATE, STACK_ID),
+                own("ROLLBACK_IN_PROGRESS", FAILED_TO_CREATE),
             ],
             TOKEN,
         ),
@@ -418,24 +437,6 @@ def test_a_stack_whose_first_change_set_failed_says_where_its_reason_is() -> Non
     assert report.headline.startswith("Nothing was deployed")
     assert report.stack
     assert f"describe-events --stack-name {NAME}" in report.stack.next_step
-
-
-@pytest.mark.parametrize(
-    ("status", "why"),
-    [
-        ("ROLLBACK_FAILED", "Role arn:aws:iam::1:role/exec is invalid or cannot be assumed"),
-        ("DELETE_FAILED", "Role arn:aws:iam::1:role/exec is invalid or cannot be assumed"),
-        ("UPDATE_ROLLBACK_FAILED", "The following resource(s) failed to update: [Function]. "),
-    ],
-)
-def test_a_rollback_or_a_deletion_that_failed_as_a_whole(status: str, why: str) -> None:
-    """Public: aws-samples/aws-lex-web-ui #718, aws/aws-cdk #10116, convox/rack #2142."""
-    paper = life("CREATE_IN_PROGRESS", "CREATE_COMPLETE")
-    paper.happen("UPDATE_IN_PROGRESS", why="User Initiated")
-    paper.happen(status, why=why)
-    report = explain(paper)
-    assert report.conclusion is Conclusion.PROBLEMS
-    assert [problem.text for problem in report.problems] == [f"{NAME} ({STACK}): {status}: {why}"]
 
 
 def test_a_stack_that_was_deleted() -> None:
