@@ -5,7 +5,6 @@ import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -15,7 +14,6 @@ from hyperpod_node_removal_contract.failure_codes import FailureCode, next_step
 from sandbox.aws import Sandbox
 from sandbox.hyperpod import Cluster
 from sandbox.project import ROOT
-from tests.docs.aws_command import read_command
 from tests.docs.code_blocks import DOCS, code_blocks
 
 pytestmark = pytest.mark.xdist_group("docs-operations")
@@ -52,11 +50,10 @@ class Case:
         self.said = self.sandbox.cdk(*given, cwd=self.folder).stdout
         return self.sandbox.status(self.stack) or "gone"
 
-    def aws(self, words: list[str]) -> Any:
+    def aws(self, words: list[str]) -> None:
         """Run a command of the page."""
-        called = read_command([word.replace(STACK, self.stack) for word in words], ROOT)
-        client = self.sandbox.client(called.service)
-        return getattr(client, called.operation)(**called.parameters)
+        done = self.sandbox.aws(*(word.replace(STACK, self.stack) for word in words[1:]))
+        assert done.returncode == 0, done.stdout
 
     def delete_function(self) -> None:
         resources = self.sandbox.client("cloudformation").describe_stack_resources(

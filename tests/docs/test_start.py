@@ -10,7 +10,6 @@ import pytest
 from sandbox.aws import ACCOUNT, REGION, Sandbox
 from sandbox.hyperpod import HyperPod
 from sandbox.project import ROOT
-from tests.docs.aws_command import read_command
 from tests.docs.code_blocks import DOCS, code_blocks
 
 pytestmark = pytest.mark.xdist_group("docs-start")
@@ -62,9 +61,8 @@ def test_the_commands_of_the_page_lead_to_a_removal(
         for words in commands(nodes):
             match words[:2]:
                 case ["aws", _]:
-                    called = read_command(words, ROOT)
-                    client = sandbox.client(called.service)
-                    getattr(client, called.operation)(**called.parameters)
+                    done = sandbox.aws(*words[1:])
+                    assert done.returncode == 0, done.stdout
                 case ["cdk", "bootstrap"]:
                     done = sandbox.cdk(*words[1:], cwd=tmp_path_factory.mktemp("empty"))
                     assert done.returncode == 0, done.stdout
