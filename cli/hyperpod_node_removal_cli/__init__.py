@@ -1,6 +1,5 @@
-"""`hyperpod-node-removal`: what a removal would do, and what one did.
+"""The command `hyperpod-node-removal`: show what a removal would do, or what one did.
 
-`validate_file`, `plan_file`, `explain_stack` and `watch_stack` gather facts into a `Report`, which
-`terminal`, `markdown` and `documents` show. Nothing here imports the CDK, and nothing changes
-anything in AWS.
+`validate_file`, `plan_file`, `explain_stack` and `watch_stack` collect facts in a `Report`, which
+`terminal` and `documents` render. Nothing here imports the CDK or changes anything in AWS.
 """

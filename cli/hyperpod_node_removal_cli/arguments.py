@@ -2,6 +2,7 @@
 
 import argparse
 import math
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final, NoReturn
 
@@ -10,7 +11,7 @@ from hyperpod_node_removal_cli.escaping import escape_control, neutralize_comman
 PROGRAM: Final = "hyperpod-node-removal"
 
 POLL_DEFAULT: Final = 5.0
-"""Seconds between two looks of `watch`."""
+"""Default polling interval of `watch`, in seconds."""
 POLL_MIN: Final = 0.1
 SECONDS_MAX: Final = 86_400
 
@@ -20,7 +21,7 @@ _FILES: Final = {
     "zsh": "_files",
     "fish": "(__fish_complete_path (commandline -ct))",
 }
-"""How each shell completes the name of a file, in shtab's words (its `FILE`)."""
+"""How each shell completes the name of a file: shtab's `FILE`."""
 
 _EXIT_CODES: Final = """\
 exit codes:
@@ -60,18 +61,18 @@ _EXAMPLES: Final = {
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser whose errors quote arguments harmlessly: names of files may come from anyone."""
+    """A parser that escapes arguments in its errors: anyone may have chosen the name of a file."""
 
     def error(self, message: str) -> NoReturn:
         super().error(neutralize_commands(escape_control(message)))
 
 
 def parser() -> argparse.ArgumentParser:
-    """Make the parser of the command line."""
+    """Return the parser of the command line."""
     top = _Parser(
         prog=PROGRAM,
-        description="Show what a removal of HyperPod nodes would do, or what one did. Makes no"
-        " changes in AWS.",
+        description="Show what a removal of HyperPod nodes would do, or what one did.\n"
+        "Makes no changes in AWS.",
         epilog=_EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -120,12 +121,12 @@ def parser() -> argparse.ArgumentParser:
     watch.add_argument(
         "--every",
         metavar="SECONDS",
-        type=_interval,
+        type=partial(_seconds, least=POLL_MIN),
         default=POLL_DEFAULT,
         help="how often to check the stack (default: %(default)g)",
     )
 
-    completion = add("completion", "print what makes a shell complete this command")
+    completion = add("completion", "print a shell completion script")
     completion.add_argument("shell", metavar="SHELL", choices=SHELLS, help=", ".join(SHELLS))
     return top
 
@@ -141,7 +142,7 @@ def _add_files(command: argparse.ArgumentParser, number: str) -> None:
 
 def _add_stack(command: argparse.ArgumentParser) -> None:
     command.add_argument("stack", metavar="STACK", help="name or ARN of the stack")
-    text = "removal file in which annotations mark the failed nodes"
+    text = "the removal file, so that annotations point to its lines"
     _completes_files(command.add_argument("--file", metavar="FILE", help=text))
     _add_formats(command, markdown=True)
     _add_connection(command)
@@ -163,7 +164,7 @@ def _add_formats(command: argparse.ArgumentParser, *, markdown: bool = False) ->
     group.add_argument(
         "--annotations",
         choices=["github"],
-        help="also print an annotation for each problem to standard error",
+        help="also print annotations for problems to standard error",
     )
 
 
@@ -183,10 +184,6 @@ def _seconds(text: str, least: float = 0.0) -> float:
     if not least <= seconds <= SECONDS_MAX:
         raise argparse.ArgumentTypeError(f"{text!r}; allowed: {least:g} to {SECONDS_MAX} seconds")
     return seconds
-
-
-def _interval(text: str) -> float:
-    return _seconds(text, POLL_MIN)
 
 
 def _version() -> str:

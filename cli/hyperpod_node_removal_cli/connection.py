@@ -1,6 +1,7 @@
-"""The way to AWS: profile and region as the AWS CLI takes them, and errors as sentences."""
+"""AWS clients, with profile and region as in the AWS CLI, and with errors as sentences."""
 
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,22 +22,20 @@ _CONFIG: Final = Config(
     user_agent_extra="hyperpod-node-removal-cli",
 )
 
-_ARN_REGION: Final = 3
-"""Index of the region among the parts of an ARN."""
+_ARN: Final = re.compile(r"arn:[^:]*:[^:]*:([^:]*)")
 _EXPIRED: Final = "The AWS credentials have expired; log in again (aws sso login, for example)."
 _INVALID: Final = "AWS does not recognize these credentials; check the profile and its account."
 _NO_CREDENTIALS: Final = (
     "No AWS credentials were found; log in, or specify a profile with --profile."
 )
 _NOT_OBTAINED: Final = "The AWS credentials could not be obtained; check the profile."
-_LOGIN: Final = frozenset({_EXPIRED, _INVALID, _NO_CREDENTIALS, _NOT_OBTAINED})
 _UNREACHABLE: Final = "AWS cannot be reached; check the region and the network."
 _NOT_CALLED: Final = (
     "The AWS SDK could not make the call; check the profile, the files it refers to, and"
     " AWS_ENDPOINT_URL."
 )
 
-# Errors of services, by code: AWS has no other type for them.
+# Errors of services, by code, because they have no types of their own.
 _CODES: Final = {
     "ExpiredToken": _EXPIRED,
     "ExpiredTokenException": _EXPIRED,
@@ -46,7 +45,7 @@ _CODES: Final = {
     "SignatureDoesNotMatch": _INVALID,
     "UnrecognizedClientException": _INVALID,
 }
-# Errors of the SDK, by type; the first that fits counts.
+# Errors of the SDK, by type; the first match counts.
 _TYPES: Final[Mapping[type[Exception], str]] = {
     exceptions.NoCredentialsError: _NO_CREDENTIALS,
     exceptions.PartialCredentialsError: _NO_CREDENTIALS,
@@ -67,7 +66,7 @@ _TYPES: Final[Mapping[type[Exception], str]] = {
     exceptions.HTTPClientError: _UNREACHABLE,
     exceptions.BotoCoreError: _NOT_CALLED,
 }
-# Which service has an operation. Its IAM action is called as the operation in each of these.
+# The service of each operation. The IAM action has the name of the operation.
 _SERVICES: Final = {
     "DescribeCluster": "sagemaker",
     "ListClusterNodes": "sagemaker",
@@ -79,7 +78,7 @@ _SERVICES: Final = {
 
 
 class UnknownError(Exception):
-    """It could not be found out. The text is a sentence for people."""
+    """The command could not find out. The text is a sentence for people."""
 
 
 @dataclass(frozen=True)
@@ -98,13 +97,13 @@ class Connection:
             return self.make_session(profile_name=self.profile, region_name=region)
 
     def client_for(self, service: str, name: str) -> Any:
-        """Make a client of a service where the thing of this name is: an ARN names its region.
+        """Return a client of a service in the region of `name`, if that is an ARN.
 
         Raises:
-            UnknownError: the region is another one, there is none, or there is no such profile.
+            UnknownError: another region is configured, or none, or the profile does not exist.
         """
-        parts = name.split(":")
-        named = parts[3] if len(parts) > _ARN_REGION and parts[0] == "arn" else None
+        arn = _ARN.match(name)
+        named = arn[1] if arn else None
         chosen = self._session.region_name
         if named and chosen and named != chosen:
             raise UnknownError(
@@ -116,44 +115,43 @@ class Connection:
 
     @contextmanager
     def explaining(self, what: str) -> Iterator[None]:
-        """Raise what AWS or its SDK fails to do as `UnknownError`; `what` was looked for."""
+        """Raise errors of AWS and its SDK as `UnknownError`; `what` is the thing that is read."""
         try:
             yield
         except aws.AwsError as error:
             raise UnknownError(self.explanation(error, what)) from error
-        except BrokenPipeError:  # of our output: botocore has a type of its own for AWS's
+        except BrokenPipeError:  # of this command's output: botocore has its own type for AWS
             raise
         except (OSError, ValueError) as error:
-            # The SDK passes on what a credential process, a token file or an endpoint's address
-            # made it stumble over.
-            said = f"({type(error).__name__}: {escape(str(error))})"
-            raise UnknownError(f"{_NOT_CALLED} {said}") from error
+            # From a credential process, a token file, or the address of an endpoint.
+            detail = f"({type(error).__name__}: {escape(str(error))})"
+            raise UnknownError(f"{_NOT_CALLED} {detail}") from error
 
     def explanation(self, error: aws.AwsError, what: str) -> str:
-        """Return sentences on an error: what happened, and what to do."""
-        said = f"({error.code}: {error.message})"
+        """Return what happened and what to do, in sentences."""
+        detail = f"({error.code}: {error.message})"
         if sentence := _known(error):
-            return f"{sentence} {said}"
+            return f"{sentence} {detail}"
         if isinstance(error, aws.ResourceNotFoundError) or is_not_there(error):
             region = self._session.region_name
             where = f" in region {region}" if region else ""
             return (
                 f"{what[:1].upper()}{what[1:]} was not found{where}; check its name, the account"
-                f" (--profile) and the region (--region). {said}"
+                f" (--profile) and the region (--region). {detail}"
             )
         if isinstance(error, aws.AccessDeniedError):
             action = f"{_SERVICES.get(error.operation, 'aws')}:{error.operation}"
-            return f"{action} is required but not allowed. {said}"
+            return f"{action} is required but not allowed. {detail}"
         return f"{error.operation} failed: {error.code}: {error.message}"
 
 
 def needs_login(error: aws.AwsError) -> bool:
-    """Whether it is a matter of credentials, which nobody fixes while this waits."""
-    return _known(error) in _LOGIN
+    """Whether the credentials are the problem, which retrying does not solve."""
+    return _known(error) in {_EXPIRED, _INVALID, _NO_CREDENTIALS, _NOT_OBTAINED}
 
 
 def is_not_there(error: aws.AwsError) -> bool:
-    """Whether CloudFormation says that there is no such stack: its code is that of any mistake."""
+    """Whether the stack does not exist, for which CloudFormation has no error code."""
     return error.code == "ValidationError" and "does not exist" in error.message
 
 

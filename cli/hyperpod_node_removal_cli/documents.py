@@ -1,50 +1,54 @@
-"""Findings for other programs: JSON, JUnit XML, GitHub annotations, GitLab code quality."""
+"""Findings as JSON, JUnit XML, GitHub annotations, GitLab code quality, and Markdown.
+
+In Markdown, text from AWS or files is always in code spans, which contain no markup, mentions or
+links. A backtick ends a code span and a bar a table cell, so these two are escaped.
+"""
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 from xml.etree import ElementTree as ET
 
-from hyperpod_node_removal_cli.escaping import escape_control, neutralize_commands_in_json
-from hyperpod_node_removal_cli.report import Conclusion, Findings, Report
+from hyperpod_node_removal_cli.escaping import (
+    escape_control,
+    neutralize_commands,
+    neutralize_commands_in_json,
+)
+from hyperpod_node_removal_cli.report import Conclusion, Findings, Report, columns
 
 VERSION: Final = 1
-"""Of the JSON document, which `schema.json` describes. It changes if a key changes its meaning or
-goes; a new key is no change."""
+"""Version of the JSON document, which `schema.json` describes. It changes if a key is removed or
+changes its meaning, not if one is added."""
 
-# As the runner unescapes them: docs.github.com, "Workflow commands for GitHub Actions", and
-# actions/toolkit `command.ts`. The first must come first.
+# What the runner unescapes: docs.github.com, "Workflow commands for GitHub Actions", and
+# actions/toolkit `command.ts`. "%" must come first.
 _IN_MESSAGE: Final = (("%", "%25"), ("\r", "%0D"), ("\n", "%0A"))
 _IN_PROPERTY: Final = (*_IN_MESSAGE, (":", "%3A"), (",", "%2C"))
+
+MARKDOWN_MAX: Final = 60_000
+"""Characters. A comment on GitHub may have 65,536."""
+_MARKS: Final = {Conclusion.FINE: "✅", Conclusion.PROBLEMS: "❌", Conclusion.UNKNOWN: "⚠️"}
 
 
 def json_document(findings: Findings) -> str:
     """Return one JSON document in ASCII."""
+    reports = [asdict(report) for report in findings.reports]
     document = {
         "version": VERSION,
         "command": findings.command,
         "exit_code": findings.conclusion,
-        "reports": [_json_report(report) for report in findings.reports],
+        "reports": [
+            {"subject": one.pop("subject"), "exit_code": one.pop("conclusion"), **one}
+            for one in reports
+        ],
     }
     return neutralize_commands_in_json(json.dumps(document, indent=2))
 
 
-def _json_report(report: Report) -> dict[str, Any]:
-    fields = asdict(report)
-    return {
-        "subject": fields.pop("subject"),
-        "exit_code": fields.pop("conclusion"),
-        **fields,
-    }
-
-
 def junit(findings: Findings) -> str:
-    """Return JUnit XML, which CI systems show as test results: a suite for each report.
-
-    XML has no control characters, so they are escaped as everywhere.
-    """
+    """Return JUnit XML, which CI systems show as test results: a test suite for each report."""
     root = ET.Element("testsuites", name="hyperpod-node-removal")
     for report in findings.reports:
         root.append(_suite(findings.command, report))
@@ -79,10 +83,10 @@ def _add(case: ET.Element, tag: str, text: str, kind: str = "") -> None:
 
 
 class _Issue(NamedTuple):
-    """One thing that is wrong."""
+    """Something that is wrong, in a file."""
 
     check: str
-    """A stable word for the kind of thing: a failure code, `plan`, `validate`, ..."""
+    """A failure code, `plan`, `validate`, ..."""
     title: str
     text: str
     file: str
@@ -90,7 +94,7 @@ class _Issue(NamedTuple):
 
 
 def _issues(findings: Findings) -> Iterator[_Issue]:
-    """Return everything that is wrong, problems before nodes."""
+    """Yield everything that is wrong, problems before nodes."""
     command = findings.command
     for report in findings.reports:
         for problem in report.problems:
@@ -108,7 +112,7 @@ def _issues(findings: Findings) -> Iterator[_Issue]:
 
 
 def github_annotations(findings: Findings) -> str:
-    """Return a workflow command of GitHub Actions, `::error`, for each thing that is wrong."""
+    """Return a workflow command of GitHub Actions, `::error`, for each issue."""
 
     def escaped(text: str, escapes: tuple[tuple[str, str], ...]) -> str:
         text = escape_control(text)
@@ -143,3 +147,59 @@ def code_quality(findings: Findings) -> str:
         ],
         indent=2,
     )
+
+
+def markdown(findings: Findings) -> str:
+    """Return Markdown for a comment; if it is too long, it ends with a sentence that says so."""
+    text = ""
+    for report in findings.reports:
+        for line in _markdown_lines(findings.command, report):
+            if len(text) + len(line) > MARKDOWN_MAX:
+                text += "\nThe rest does not fit in a comment; see the output of the command.\n"
+                return neutralize_commands(text)
+            text += f"{line}\n"
+    return neutralize_commands(text)
+
+
+def _markdown_lines(command: str, report: Report) -> Iterator[str]:
+    yield f"### {_MARKS[report.conclusion]} {command} {code(report.subject)}"
+    yield ""
+    yield code(report.headline)
+    yield from _bullets(
+        problem.text for problem in report.problems if problem.text != report.headline
+    )
+    if report.groups:
+        yield ""
+        yield "After the removal, update the cluster's template with these counts:"
+        yield from _bullets(group.text for group in report.groups)
+    yield from _bullets(report.notes)
+    if report.nodes:
+        shown = columns(report.nodes)
+        yield ""
+        yield _table_row(list(shown))
+        yield _table_row(["---"] * len(shown))
+        for node in report.nodes:
+            yield _table_row([code(str(getattr(node, name))) for name in shown.values()])
+    if report.stack:
+        stack = report.stack
+        yield ""
+        yield code(f"Stack {stack.name} is {stack.status}: {stack.meaning}")
+        yield from _bullets([stack.next_step] if stack.next_step else ())
+    yield ""
+
+
+def _bullets(texts: Iterable[str]) -> Iterator[str]:
+    items = [f"- {code(text)}" for text in texts]
+    if items:
+        yield ""
+        yield from items
+
+
+def _table_row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def code(text: str) -> str:
+    """Return `text` in a code span, or nothing if it is empty."""
+    inside = escape_control(text).strip().replace("`", "\\x60").replace("|", "\\x7c")
+    return f"`{inside}`" if inside else ""

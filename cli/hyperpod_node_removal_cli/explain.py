@@ -22,20 +22,21 @@ from hyperpod_node_removal_contract.failure_codes import next_step, what_happene
 from hyperpod_node_removal_handler.timing import Clock, SystemClock
 
 _LOG_GROUP_OUTPUT: Final = "LogGroup"
-"""The Output of the app's stack that names the log group."""
+"""The Output of the app's stack with the name of the log group."""
 _LOG_PLACE: Final = re.compile(
     r"(?:Log group: ([\w./#-]+)\. )?CloudWatch Log Stream: ([\w/$\[\]-]+(?:\.{3})?)"
 )
-"""Where a Reason says that the log is, in whatever text of CloudFormation it stands."""
-_CUT: Final = "..."
+"""The location of the log in a Reason, whatever text CloudFormation puts around it."""
+_ELLIPSIS: Final = "..."
 _LAG: Final = 10
+"""Seconds that DescribeStacks may lag behind the stack's events."""
 _RESOURCES_MAX: Final = 100
-"""Resources that DescribeStackResources shows."""
+"""Resources that DescribeStackResources returns at most."""
 
 
 @dataclass(frozen=True)
 class _Found:
-    """What is known of one removal, or of an operation without one."""
+    """What is known about one removal, or about an operation without one."""
 
     headline: str
     problems: tuple[Problem, ...] = ()
@@ -47,8 +48,8 @@ class _Found:
 def explain_stack(stack: str, connection: Connection, clock: Clock | None = None) -> Report:
     """Report on the last operation of a stack, by name or id.
 
-    DescribeStacks may lag behind the stack's events, and shows Outputs that late, too: it is asked
-    again for up to `_LAG` seconds, by `clock` (default: that of the machine).
+    If DescribeStacks, with its Outputs, lags behind the stack's events, it is called again for up
+    to `_LAG` seconds of `clock` (default: the system's).
     """
     try:
         with connection.explaining(f"stack '{escape(stack)}'"):
@@ -67,7 +68,7 @@ def explain_stack(stack: str, connection: Connection, clock: Clock | None = None
 
 
 def place_in_file(report: Report, file: str, lines: Mapping[str, int]) -> Report:
-    """Return the same report, with the nodes where a removal file names them."""
+    """Return the same report, with the lines of the nodes in a removal file."""
     return replace(
         report,
         nodes=tuple(replace(node, file=file, line=lines.get(node.name)) for node in report.nodes),
@@ -75,41 +76,39 @@ def place_in_file(report: Report, file: str, lines: Mapping[str, int]) -> Report
     )
 
 
+@dataclass(frozen=True)
 class _Explanation:
-    """Reads what is needed of one operation."""
+    """The report on one operation, with what it reads for it."""
 
-    def __init__(
-        self,
-        connection: Connection,
-        stacks: Stacks,
-        state: StackState,
-        events: tuple[StackEvent, ...],
-    ) -> None:
-        self._connection = connection
-        self._stacks = stacks
-        self._state = state
-        self._events = events
-        self._removals = [event for event in events if event.is_removal]
+    connection: Connection
+    stacks: Stacks
+    state: StackState
+    events: tuple[StackEvent, ...]
+
+    @property
+    def removals(self) -> list[StackEvent]:
+        """The events of the removals."""
+        return [event for event in self.events if event.is_removal]
 
     def report(self, subject: str) -> Report:
-        state = self._state
-        failed = [event for event in self._events if event.is_failure]
-        is_unexplained = not failed and not any(event.is_reason_of_stack for event in self._events)
+        state = self.state
+        failed = [event for event in self.events if event.is_failure]
+        is_unexplained = not failed and not any(event.is_reason_of_stack for event in self.events)
         notes = [_nested(event) for event in failed if event.is_nested_stack]
         others_failed = "The removal did not fail, but other resources did."
-        if not self._removals and not state.is_in_progress and self._has_no_removal():
+        if not self.removals and not state.is_in_progress and self._has_no_removal():
             if is_unexplained:
                 return replace(unknown(subject, self._no_removal()), stack=state.report())
-            # What failed may have kept the removal from being made at all.
+            # The failure may be the reason that there is no removal.
             others_failed = "Resources of the stack failed."
-            notes.append(f"No removal (a {RESOURCE_TYPE} resource) is in the stack so far.")
+            notes.append(f"The stack has no removal (a {RESOURCE_TYPE} resource) yet.")
         attributes: dict[str, str] = {}
         if failed:
             found = [self._failed_removal(event) for event in failed if event.is_removal]
         elif state.is_in_progress:
             found = [_Found("The operation is in progress. Nothing has failed so far.")]
-        elif state.has_failed or (self._events and self._events[-1].is_reason_of_stack):
-            # A success has no reason: a deletion that was refused ends in the status before it.
+        elif state.has_failed or (self.events and self.events[-1].is_reason_of_stack):
+            # A success has no reason. A deletion that was refused ends in the status before it.
             found = [self._failed_as_a_whole()]
         else:
             known = frozenset(map(str, Attribute))
@@ -132,7 +131,7 @@ class _Explanation:
         )
 
     def _no_removal(self) -> str:
-        if self._state.is_under_review:
+        if self.state.is_under_review:
             return "Nothing was deployed: no change set of the stack has been executed."
         return (
             f"The stack has no removal (a {RESOURCE_TYPE} resource); specify the stack that"
@@ -140,10 +139,10 @@ class _Explanation:
         )
 
     def _has_no_removal(self) -> bool:
-        """Whether the stack is known to have none. Without the permission, it is not."""
+        """Whether the stack certainly has no removal: False without permission to list."""
         try:
-            with self._connection.explaining("the stack"):
-                resources = self._stacks.resources(self._state.stack_id)
+            with self.connection.explaining("the stack"):
+                resources = self.stacks.resources(self.state.stack_id)
         except UnknownError:
             return False
         return len(resources) < _RESOURCES_MAX and RESOURCE_TYPE not in dict(resources)
@@ -162,11 +161,11 @@ class _Explanation:
         )
 
     def _failed_as_a_whole(self) -> _Found:
-        """Explain an operation that no resource failed: its own reason, or a cancellation."""
-        own = tuple(Problem(event.text) for event in self._events if event.is_reason_of_stack)
+        """Explain an operation in which no resource failed: its own reason, or a cancellation."""
+        own = tuple(Problem(event.text) for event in self.events if event.is_reason_of_stack)
         if own:
             return _Found("The operation failed as a whole; no single resource failed.", own)
-        if self._state.is_deleted:
+        if self.state.is_deleted:
             return _Found("The stack was deleted, which does not change the cluster.")
         text = "The operation was canceled: it was rolled back, but no resource failed."
         return _Found(text, (Problem(text),))
@@ -201,11 +200,11 @@ class _Explanation:
         logged, why_not = self._read_log(lambda _: True)
         if logged:
             return _Found(f"{logged.outcome}: {logged.summary}", nodes=_nodes(logged))
-        if verdicts := [event for event in self._events if event.verdict]:
+        if verdicts := [event for event in self.events if event.verdict]:
             return _Found(
                 " ".join(f"{event.verdict}." for event in verdicts),
                 tuple(Problem(event.text) for event in verdicts if " not " in event.verdict),
-                notes=(f"The stack's events say so. {why_not}",),
+                notes=(f"This comes from the stack's events. {why_not}",),
             )
         note = f"The stack has no Output for the attribute {Attribute.OUTCOME}. {why_not}"
         return _Found("Nothing failed.", notes=(note,))
@@ -213,29 +212,29 @@ class _Explanation:
     def _read_log(
         self, is_wanted: Callable[[LoggedRemoval], bool], reason: str = ""
     ) -> tuple[LoggedRemoval | None, str]:
-        """Return the last such removal in the function's log, or none and a sentence why."""
-        if not self._removals:
+        """Return the last wanted removal in the function's log, or None and a sentence why."""
+        if not self.removals:
             return None, "The last operation did not involve the removal."
-        places = [place for place in _LOG_PLACE.findall(reason) if _CUT not in "".join(place)]
+        places = [place for place in _LOG_PLACE.findall(reason) if _ELLIPSIS not in "".join(place)]
         group, stream = places[-1] if places else ("", "")
         try:
-            with self._connection.explaining(f"log group {group or 'of the function'}"):
+            with self.connection.explaining(f"log group {group or 'of the function'}"):
                 groups = [group] if group else self._log_groups()
-                client = self._connection.client_for("logs", self._state.stack_id)
+                client = self.connection.client_for("logs", self.state.stack_id)
                 for name in groups:
-                    lines = read_log(client, name, self._removals[0].time, stream=stream)
+                    lines = read_log(client, name, self.removals[0].time, stream=stream)
                     if found := [one for one in removals_in(lines) if is_wanted(one)]:
                         return found[-1], ""
         except UnknownError as error:
             return None, str(error)
         if not groups:
             return None, "The function's log group is unknown."
-        return None, "The function's log has no lines about them, at least not yet."
+        return None, "The function's log has no lines about them yet."
 
     def _log_groups(self) -> list[str]:
-        if output := self._state.outputs.get(_LOG_GROUP_OUTPUT):
+        if output := self.state.outputs.get(_LOG_GROUP_OUTPUT):
             return [output]
-        resources = self._stacks.resources(self._state.stack_id)
+        resources = self.stacks.resources(self.state.stack_id)
         return [name for kind, name in resources if kind == LOG_GROUP and name]
 
 
@@ -260,7 +259,7 @@ def _nodes(logged: LoggedRemoval) -> tuple[NodeReport, ...]:
 
 
 def _outcome_sentence(attributes: Mapping[str, str]) -> str:
-    """Return the outcome with its counts."""
+    """Return the outcome and the counts, as a sentence."""
     counts = (
         (Attribute.REMOVED_COUNT, "removed"),
         (Attribute.ACCEPTED_COUNT, "still leaving"),
@@ -279,7 +278,7 @@ def _outcome_sentence(attributes: Mapping[str, str]) -> str:
 
 
 def _template_notes(attributes: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the counts to write into the cluster's template, if they are known."""
+    """Return a sentence with the counts for the cluster's template, if they are known."""
     try:
         counts = json.loads(attributes.get(Attribute.INSTANCE_GROUP_TARGET_COUNTS) or "{}")
     except ValueError:

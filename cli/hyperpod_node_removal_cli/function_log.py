@@ -1,4 +1,4 @@
-"""The function's structured log: what came of each removal, and how far one has got."""
+"""The function's structured log: the progress and the outcome of each removal."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -10,36 +10,32 @@ from hyperpod_node_removal_contract import Outcome, escape
 from hyperpod_node_removal_handler import aws
 
 ROUND: Final = "Round: "
-"""How a line on a round begins."""
+"""The beginning of a progress line."""
 _CLOCK_SKEW: Final = timedelta(minutes=2)
-"""By which the clocks of CloudFormation and of the log may differ."""
+"""How much the clocks of CloudFormation and of the log may differ."""
 _OUTCOMES: Final = frozenset(Outcome) - {Outcome.DELETED, Outcome.ROLLED_BACK}
-"""Of requests that may remove nodes."""
+"""Outcomes of requests that may remove nodes."""
 
 
 @dataclass(frozen=True)
 class LogLine:
-    """A line of the log."""
+    """A line of the log that is a JSON object."""
 
     event_id: str
     time: float
     """Seconds since the epoch."""
+    message: str
     fields: Mapping[str, str]
-    """Of the JSON object that a line is, safe to print."""
-
-    @property
-    def message(self) -> str:
-        """The text."""
-        return self.fields.get("message", "")
+    """All members of the object, safe to print."""
 
 
 @dataclass(frozen=True)
 class LoggedRemoval:
-    """What one invocation of the function says came of a removal."""
+    """The outcome of a removal, as one invocation of the function logged it."""
 
     outcome: str
     summary: str
-    """The verdict, in a sentence or more. The Reason begins with it."""
+    """One or more sentences, with which the Reason begins."""
     failures: tuple[Mapping[str, str], ...]
     """The fields of the line on each failed node: `node`, `code`, `why`, `group`, ..."""
 
@@ -47,14 +43,14 @@ class LoggedRemoval:
 def read_log(
     client: Any, group: str, since: datetime, *, stream: str = "", words: str = ""
 ) -> Iterator[LogLine]:
-    """Read the lines of a log group since a time, oldest first.
+    """Yield the lines of a log group since a time (of CloudFormation's clock), oldest first.
 
     Args:
-        client: of CloudWatch Logs.
-        group: name of the log group.
-        since: when what is looked for began, by CloudFormation's clock.
-        stream: name of the one stream to read. Default: all.
-        words: what the lines hold. Default: anything.
+        client: a client of CloudWatch Logs.
+        group: the name of the log group.
+        since: the time of the first line.
+        stream: the name of the only stream to read. Default: all streams.
+        words: text that the lines contain. Default: any.
 
     Raises:
         aws.AwsError: the log could not be read.
@@ -73,7 +69,7 @@ def read_log(
 
 
 def removals_in(lines: Iterable[LogLine]) -> tuple[LoggedRemoval, ...]:
-    """Return what each invocation that reported on a removal says, in the order of the log."""
+    """Return the outcome that each invocation logged, in the order of the log."""
     failures: dict[str, dict[str, Mapping[str, str]]] = {}
     found = []
     for line in lines:
@@ -91,8 +87,12 @@ def _lines(events: Iterable[Mapping[str, Any]]) -> Iterator[LogLine]:
         try:
             fields = json.loads(str(event.get("message", "")))
         except ValueError:
-            continue  # a line of the platform, or of something else
+            continue  # for example a line of the Lambda platform
         if isinstance(fields, dict):
             shown = {str(key): escape(str(value)) for key, value in fields.items()}
-            time = float(event.get("timestamp", 0)) / 1000
-            yield LogLine(str(event.get("eventId", "")), time, shown)
+            yield LogLine(
+                event_id=str(event.get("eventId", "")),
+                time=float(event.get("timestamp", 0)) / 1000,
+                message=shown.get("message", ""),
+                fields=shown,
+            )

@@ -1,14 +1,15 @@
-"""The console script: reads the command line, gathers the facts, shows them, returns an exit code.
+"""The console script: read the command line, collect facts, print them, and return an exit code.
 
-What needs boto3 or rich is imported where it is used: it takes a while, and is an extra.
+Modules that need boto3 or rich are imported where they are used: they are slow, and an extra.
 """
 
 import os
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
+from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TextIO
+from typing import TYPE_CHECKING, Final
 
 from hyperpod_node_removal_cli import documents
 from hyperpod_node_removal_cli.arguments import PROGRAM, parser
@@ -26,19 +27,20 @@ _EXTRAS: Final = {
     "yaml": "cli",
     "shtab": "completion",
 }
-"""What installs a library, by its name."""
+"""The extra that installs each library."""
 _INTERRUPTED: Final = 130
-"""Exit code after Ctrl-C, as shells have it: 128 and the number of SIGINT."""
+"""Exit code after Ctrl-C, as in shells: 128 plus the number of SIGINT."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command. Returns its exit code; see `Conclusion`."""
+    """Run the command, and return its exit code; see `Conclusion`."""
     for stream in (sys.stdout, sys.stderr):
-        _never_fail_to_write(stream)
+        if isinstance(stream, TextIOWrapper):  # escape text that the terminal's encoding lacks
+            stream.reconfigure(errors="backslashreplace")
     command_line = parser()
     options = command_line.parse_args(arguments)
     if options.command == "plan" and bool(options.files) == bool(options.cluster):
-        command_line.error("plan: give FILE..., or --cluster NAME with --node-ids ID...")
+        command_line.error("plan: specify FILE..., or --cluster NAME and --node-ids ID...")
     try:
         if options.command == "completion":
             import shtab  # noqa: PLC0415
@@ -54,10 +56,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         wanted = f"hyperpod-node-removal[{extra}]"
         return _cannot(f"{error.name} is not installed; pip install '{wanted}'")
     except BrokenPipeError:
-        # Whoever reads has seen enough. Nothing more may be written, not even at exit.
+        # The reader has closed the pipe. Write nothing more, not even at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return int(Conclusion.UNKNOWN)
-    except OSError as error:  # of files to write; what is read is in the report
+    except OSError as error:  # of an output file; errors of input files are in the report
         return _cannot(f"{error.filename or 'output'}: {error.strerror}")
     except KeyboardInterrupt:
         return _INTERRUPTED
@@ -89,7 +91,7 @@ def _watch(options: Namespace, connection: "Connection") -> Report:
     from hyperpod_node_removal_cli.watch import watch_stack  # noqa: PLC0415
     from hyperpod_node_removal_handler.timing import SystemClock  # noqa: PLC0415
 
-    # Standard output is for the one document, if one is asked for.
+    # With --json or --markdown, standard output is for the document alone.
     stream = sys.stderr if options.json or options.markdown else sys.stdout
     with progress_on(stream) as show:
         return watch_stack(
@@ -110,9 +112,7 @@ def _show(findings: Findings, options: Namespace) -> None:
     if options.json:
         print(documents.json_document(findings))
     elif getattr(options, "markdown", False):
-        from hyperpod_node_removal_cli.markdown import markdown  # noqa: PLC0415
-
-        print(markdown(findings), end="")
+        print(documents.markdown(findings), end="")
     else:
         from hyperpod_node_removal_cli.terminal import show  # noqa: PLC0415
 
@@ -120,12 +120,6 @@ def _show(findings: Findings, options: Namespace) -> None:
     sys.stdout.flush()
     if options.annotations:
         print(documents.github_annotations(findings), end="", file=sys.stderr)
-
-
-def _never_fail_to_write(stream: TextIO) -> None:
-    """Have text that the terminal's encoding lacks escaped."""
-    if reconfigure := getattr(stream, "reconfigure", None):
-        reconfigure(errors="backslashreplace")
 
 
 def _cannot(why: str) -> int:

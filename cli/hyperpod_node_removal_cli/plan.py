@@ -1,7 +1,6 @@
-"""`plan`: what would deploying the file do? Read-only: the pages of ListClusterNodes, and one
-DescribeCluster.
+"""`plan`: what deploying a removal would do. Calls only ListClusterNodes and DescribeCluster.
 
-The plan is made by the function's own code, so what it says here is what the function would do.
+The function's own code makes the plan, so it is what the function would do.
 """
 
 from collections import Counter
@@ -42,7 +41,7 @@ def plan_file(file: str, connection: Connection) -> Report:
 
 
 def plan_nodes(cluster: str, node_ids: Sequence[str], connection: Connection) -> Report:
-    """Report what removing nodes, without a file, would do."""
+    """Report what removing nodes would do, without a file."""
     subject = "the command line"
     try:
         given = given_values({"cluster": cluster, "node_ids": [*node_ids]}, f"{subject}: ")
@@ -81,7 +80,12 @@ def _report(file: RemovalFile, plan: Plan, description: ClusterDescription) -> R
     nodes = tuple(_node(row, node, file) for row, node in zip(plan.rows(), plan.nodes, strict=True))
     broken = plan.broken(_guards(settings))
     if broken:
-        nodes = tuple(map(_guarded, nodes))
+        nodes = tuple(
+            replace(node, outcome=NodeOutcome.GUARDED)
+            if node.outcome is NodeOutcome.REMOVE
+            else node
+            for node in nodes
+        )
     is_refused = any(node.is_wrong for node in nodes)
     return Report(
         subject=file.name,
@@ -100,7 +104,7 @@ def _report(file: RemovalFile, plan: Plan, description: ClusterDescription) -> R
 
 
 def _guards(settings: Settings) -> Guards:
-    """Return the guards as the function has them."""
+    """Return the guards as the function's type."""
     return Guards(
         min_remaining=settings.min_remaining,
         max_removals=settings.max_removals,
@@ -124,12 +128,6 @@ def _node(row: PlanRow, node: RequestedNode, file: RemovalFile) -> NodeReport:
         file=file.name,
         line=file.node_lines.get(row.node),
     )
-
-
-def _guarded(node: NodeReport) -> NodeReport:
-    """Return the node as the set is refused: what would be removed is not."""
-    is_going = node.outcome is NodeOutcome.REMOVE
-    return replace(node, outcome=NodeOutcome.GUARDED) if is_going else node
 
 
 def _headline(nodes: tuple[NodeReport, ...], description: ClusterDescription) -> str:

@@ -1,7 +1,7 @@
-"""The facts that a command found, apart from how they are shown.
+"""The facts that a command found, independent of the output format.
 
-All texts are plain and may hold anything: whoever shows them escapes them. The names of the fields
-are those of the JSON document (`schema.json`).
+All texts are plain and may contain anything: the renderers escape them. The names of the fields are
+those of the JSON document (`schema.json`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,11 +18,11 @@ class Conclusion(IntEnum):
     PROBLEMS = 1
     """A file is invalid, a guard is violated, a node would be refused, or a removal failed."""
     UNKNOWN = 2
-    """It could not be found out."""
+    """The command could not find out."""
 
 
 class NodeOutcome(StrEnum):
-    """What would happen to a node, or did."""
+    """What would happen to a node, or what happened."""
 
     REMOVE = "remove"
     ALREADY_LEAVING = "already leaving"
@@ -31,18 +31,18 @@ class NodeOutcome(StrEnum):
     GUARDED = "guarded"
     """It would be removed, but a guard refuses the whole set."""
     UNKNOWN = "unknown"
-    """It was there, and was not a moment later: the next listing would tell."""
+    """One listing shows it and the next one does not: another one would decide."""
     FAILED = "failed"
 
 
 @dataclass(frozen=True)
 class Problem:
-    """Something that is wrong, as a sentence that says where."""
+    """A sentence about something that is wrong, including where."""
 
     text: str
     file: str | None = None
     line: int | None = None
-    """From 1. None where it is not known."""
+    """Counted from 1. None if unknown."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,17 +62,17 @@ class NodeReport:
     next_step: str = ""
     """What to do about it, as a sentence."""
     file: str | None = None
-    """The removal file that names it."""
+    """The removal file that lists it."""
     line: int | None = None
 
     @property
     def is_wrong(self) -> bool:
-        """Whether it will not be removed, or was not."""
+        """Whether it would not be removed, or was not removed."""
         return self.outcome in {NodeOutcome.REFUSED, NodeOutcome.FAILED}
 
     @property
     def explanation(self) -> str:
-        """What is wrong with the node and what to do, in one line."""
+        """What is wrong with the node, and what to do, in one line."""
         parts = (
             f"{self.name} of group {self.group}" if self.group else self.name,
             f"{self.outcome}: {self.code}" if self.code else str(self.outcome),
@@ -95,7 +95,7 @@ _COLUMNS: Final = {
 
 
 def columns(nodes: Sequence[NodeReport]) -> Mapping[str, str]:
-    """Return the columns of a table in which a node has something: headings and fields."""
+    """Return the headings and fields of the columns that are not empty for all nodes."""
     return {
         heading: name
         for heading, name in _COLUMNS.items()
@@ -105,7 +105,7 @@ def columns(nodes: Sequence[NodeReport]) -> Mapping[str, str]:
 
 @dataclass(frozen=True)
 class GroupChange:
-    """The count of an instance group, which a template of the cluster holds as `InstanceCount`."""
+    """A change of a group's target count, which is `InstanceCount` in the cluster's template."""
 
     name: str
     before: int
@@ -113,14 +113,14 @@ class GroupChange:
 
     @property
     def text(self) -> str:
-        """The line to change in the template. A group that loses its last node is marked."""
+        """The line to change in the template, with a mark if no nodes remain."""
         mark = "" if self.after else " (no nodes remain)"
         return f"{self.name}: InstanceCount {self.before} -> {self.after}{mark}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class StackReport:
-    """The stack of a removal."""
+    """The stack that declares a removal."""
 
     name: str
     stack_id: str
@@ -128,7 +128,7 @@ class StackReport:
     meaning: str
     """What the status means for the removal."""
     next_step: str = ""
-    """How to get out of it. Empty where nothing is to be done."""
+    """What to do. Empty if nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,17 +136,17 @@ class Report:
     """What was found about one file or one stack."""
 
     subject: str
-    """The file or the stack, as it was named."""
+    """The file or the stack, as in the arguments."""
     conclusion: Conclusion
     headline: str
-    """The whole in one sentence."""
+    """The result in one sentence."""
     cluster: str = ""
     problems: tuple[Problem, ...] = ()
     nodes: tuple[NodeReport, ...] = ()
     groups: tuple[GroupChange, ...] = ()
     """Instance groups whose count changes."""
     notes: tuple[str, ...] = ()
-    """What else is worth knowing, a sentence each."""
+    """Other sentences."""
     stack: StackReport | None = None
     attributes: Mapping[str, str] = field(default_factory=dict)
     """Attributes of the removal that the stack has as Outputs."""
@@ -162,12 +162,12 @@ class Findings:
 
     @property
     def conclusion(self) -> Conclusion:
-        """The worst of them."""
+        """The highest exit code of the reports."""
         return max((report.conclusion for report in self.reports), default=Conclusion.FINE)
 
 
 def unknown(subject: str, why: str) -> Report:
-    """Report what could not be found out, because `why` (a sentence)."""
+    """Return a report that the command could not find out, and `why` (a sentence)."""
     return Report(
         subject=subject,
         conclusion=Conclusion.UNKNOWN,

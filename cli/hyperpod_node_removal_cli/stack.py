@@ -14,10 +14,10 @@ LOG_GROUP: Final = "AWS::Logs::LogGroup"
 _STACK: Final = "AWS::CloudFormation::Stack"
 _WAIT_CONDITION: Final = "AWS::CloudFormation::WaitCondition"
 _SIGNAL: Final = re.compile(r"Received SUCCESS signal with UniqueId ([0-9]+ of [0-9]+ .+)")
-# The clean-up after an update shows a custom resource under this type, whatever it is called.
+# The cleanup after an update shows every custom resource under this type.
 _CUSTOM_RESOURCE: Final = "AWS::CloudFormation::CustomResource"
 _PHYSICAL_ID_PREFIX: Final = "hyperpod-node-removal/"
-# With one of these an operation begins. A rollback, and what continues one, belongs to the
+# An operation begins with one of these. A rollback, even one that is continued, belongs to the
 # operation that failed.
 _BEGINNINGS: Final = frozenset({"CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "IMPORT_IN_PROGRESS"})
 _DELETION: Final = "DELETE_IN_PROGRESS"
@@ -28,8 +28,8 @@ _REDEPLOY: Final = (
     "Redeploy the same set; nodes that have left in the meantime count as done. Or roll back:"
     " aws cloudformation rollback-stack --stack-name {name}"
 )
-# The statuses of the CloudFormation user guide, "Stack status codes": what each means after a
-# removal, and how to get out of it.
+# The meaning of each status after a removal, and what to do. The statuses are those of the
+# CloudFormation user guide, "Stack status codes".
 STATUSES: Final[Mapping[str, tuple[str, str]]] = {
     "CREATE_COMPLETE": ("the deployment succeeded.", ""),
     "UPDATE_COMPLETE": ("the deployment succeeded.", ""),
@@ -89,7 +89,7 @@ STATUSES: Final[Mapping[str, tuple[str, str]]] = {
 
 @dataclass(frozen=True)
 class StackEvent:
-    """A line of a stack's events."""
+    """One of a stack's events."""
 
     event_id: str
     time: datetime
@@ -97,10 +97,10 @@ class StackEvent:
     physical_id: str
     resource_type: str
     status: str
-    """Of the resource, or of a hook that failed, such as `HOOK_COMPLETE_FAILED`."""
+    """The status of the resource, or of a hook that failed (`HOOK_COMPLETE_FAILED`)."""
     reason: str
     stack_id: str
-    """The stack whose events have it."""
+    """The stack that the event belongs to."""
 
     @property
     def is_removal(self) -> bool:
@@ -112,29 +112,29 @@ class StackEvent:
 
     @property
     def verdict(self) -> str:
-        """What a success was signaled with, if it is the event of such a signal (ADR 18)."""
+        """The text that a success was signaled with (ADR 18); empty for other events."""
         signal = _SIGNAL.fullmatch(self.reason)
         return signal[1] if signal and self.resource_type == _WAIT_CONDITION else ""
 
     @property
     def is_stack(self) -> bool:
-        """Whether it is about the stack as a whole, and not about one that is nested in it."""
+        """Whether it is about the stack itself, not about a nested stack."""
         return self.resource_type == _STACK and self.physical_id == self.stack_id
 
     @property
     def is_nested_stack(self) -> bool:
-        """Whether it is about a stack that is nested in this one."""
+        """Whether it is about a nested stack."""
         return self.resource_type == _STACK and not self.is_stack
 
     @property
     def is_reason_of_stack(self) -> bool:
-        """Whether it says why the operation as a whole did not succeed."""
+        """Whether it says why the whole operation did not succeed."""
         is_undone = self.status.endswith("ROLLBACK_COMPLETE")
         return self.is_stack and not is_undone and self.reason not in {"", _BY_USER}
 
     @property
     def is_failure(self) -> bool:
-        """Whether a resource failed by itself, and was not given up because of another one."""
+        """Whether a resource failed, rather than being canceled because of another one."""
         return (
             self.status.endswith("_FAILED")
             and not self.is_stack
@@ -143,7 +143,7 @@ class StackEvent:
 
     @property
     def text(self) -> str:
-        """The event in one line, with the reason as CloudFormation shows it."""
+        """The event in one line, with its reason unchanged."""
         reason = f": {self.reason}" if self.reason else ""
         return f"{self.logical_id} ({self.resource_type}): {self.status}{reason}"
 
@@ -169,16 +169,16 @@ class StackState:
 
     @property
     def is_in_progress(self) -> bool:
-        """Whether an operation is under way. A stack under review has not begun."""
+        """Whether an operation is in progress. A stack under review has none yet."""
         return self.status.endswith("_IN_PROGRESS") and not self.is_under_review
 
     @property
     def is_under_review(self) -> bool:
-        """Whether it has but change sets so far, none of which was executed."""
+        """Whether no change set of the stack has been executed."""
         return self.status == "REVIEW_IN_PROGRESS"
 
     def with_end(self, events: Sequence[StackEvent]) -> Self:
-        """Return the stack as its newest event shows it, if that is the end of the operation.
+        """Return the stack with the status of its newest event, if that ends the operation.
 
         DescribeStacks may still show the operation in progress (aws-cdk-cli #1803).
         """
@@ -187,7 +187,7 @@ class StackState:
         return ended if self.is_in_progress and not ended.is_in_progress else self
 
     def report(self) -> StackReport:
-        """Return the stack with what to do about its status."""
+        """Return the stack, with the meaning of its status and what to do."""
         meaning, next_step = STATUSES.get(self.status, ("CloudFormation gives no details.", ""))
         if self.is_in_progress:
             meaning = "an operation is in progress."
@@ -202,13 +202,13 @@ class StackState:
 
 
 class Stacks:
-    """Stacks through a client of CloudFormation. Every method raises `aws.AwsError`."""
+    """The calls to CloudFormation. Every method raises `aws.AwsError`."""
 
     def __init__(self, client: Any) -> None:
         self._client = client
 
     def state(self, stack: str) -> StackState:
-        """Return the stack of this name or id: one call."""
+        """Return the stack of this name or id, with one call."""
         with aws.map_errors("DescribeStacks"):
             found = self._client.describe_stacks(StackName=stack)["Stacks"][0]
         return StackState(
@@ -222,10 +222,10 @@ class Stacks:
         )
 
     def last_operation(self, stack_id: str) -> tuple[StackEvent, ...]:
-        """Return the events of the last operation, oldest first: pages back to its beginning.
+        """Return the events of the last operation, oldest first, reading back to its beginning.
 
         A stack that is deleted because its creation failed (`--on-failure DELETE`) goes from
-        CREATE_IN_PROGRESS to DELETE_IN_PROGRESS without an end between: that is one operation.
+        CREATE_IN_PROGRESS to DELETE_IN_PROGRESS with no end in between: that is one operation.
         """
         events: list[StackEvent] = []
         deletion: int | None = None
@@ -244,7 +244,7 @@ class Stacks:
         return tuple(reversed(events))
 
     def resources(self, stack_id: str) -> tuple[tuple[str, str], ...]:
-        """Return the types and physical ids of the first 100 resources of the stack: one call."""
+        """Return the types and physical ids of the first 100 resources, with one call."""
         with aws.map_errors("DescribeStackResources"):
             found = self._client.describe_stack_resources(StackName=stack_id)
         return tuple(
@@ -262,7 +262,7 @@ class Stacks:
 
 
 def _is_failed_hook(event: Mapping[str, Any]) -> bool:
-    """Whether a hook refuses the resource. One that passes, or only warns, is of no interest."""
+    """Whether the event is of a hook that refused the resource, rather than passed or warned."""
     has_failed = str(event.get("HookStatus", "")).endswith("_FAILED")
     return has_failed and event.get("HookFailureMode") != "WARN"
 

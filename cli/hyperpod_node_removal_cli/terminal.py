@@ -1,4 +1,4 @@
-"""Findings and progress for people, on a terminal or in the log of a pipeline."""
+"""Findings and progress as text, on a terminal or in the log of a pipeline."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -25,17 +25,16 @@ if TYPE_CHECKING:  # it imports boto3
     from hyperpod_node_removal_cli.watch import Progress
 
 LOG_WIDTH: Final = 160
-"""Columns where there is no terminal."""
+"""Columns without a terminal."""
 _SPINNER: Final = 4
-"""Columns of the spinner, and some."""
+"""Columns for the spinner and a margin."""
 _INDENT: Final = 2
 _PROSE_MIN: Final = 24
-"""Columns from which sentences can be read in a cell of a table."""
-
+"""Minimum columns of a table cell with sentences."""
 _ENDLESS: Final = 100_000
-"""Columns that no table has."""
+"""More columns than any table has."""
 _NAMED: Final = 3
-"""Nodes that a sentence names before it counts the others."""
+"""Nodes that a sentence lists before it counts the others."""
 _PROSE: Final = ("Why", "What to do")
 _STYLES: Final = {
     Conclusion.FINE: "bold green",
@@ -56,13 +55,13 @@ def show(findings: Findings, stream: TextIO) -> None:
     with console.capture() as captured:
         for report in findings.reports:
             for part in _parts(report, console):
-                # Sentences are not folded: whoever searches a log finds them whole.
+                # Sentences are not wrapped, so that they can be searched for in a log.
                 console.print(part, soft_wrap=True)
     stream.write(neutralize_commands(captured.get()))
 
 
 def _console(stream: TextIO) -> Console:
-    """Make a console on a stream: as wide as the terminal, or as a log may be."""
+    """Return a console on a stream, as wide as the terminal or else `LOG_WIDTH`."""
     console = Console(file=stream, highlight=False, markup=False, emoji=False)
     if not console.is_terminal:
         console.width = LOG_WIDTH
@@ -73,7 +72,7 @@ def _parts(report: Report, console: Console) -> Iterable[RenderableType]:
     is_named = report.headline.startswith(report.subject)
     headline = report.headline if is_named else f"{report.subject}: {report.headline}"
     yield Text(escape_control(headline), style=_STYLES[report.conclusion])
-    # The headline of what could not be found out is its problem.
+    # An unknown conclusion has its headline as its problem.
     for problem in report.problems:
         if problem.text != report.headline:
             yield _indented(problem.text, "red")
@@ -91,7 +90,7 @@ def _parts(report: Report, console: Console) -> Iterable[RenderableType]:
 
 
 def _nodes(nodes: Sequence[NodeReport], console: Console) -> Iterable[RenderableType]:
-    """Return one table; or, where that would break words, a short one and sentences under it."""
+    """Yield one table or, where that would break words, a short one followed by sentences."""
     shown = columns(nodes)
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for heading in shown:
@@ -114,7 +113,7 @@ def _nodes(nodes: Sequence[NodeReport], console: Console) -> Iterable[Renderable
 
 
 def _short_table(nodes: Sequence[NodeReport]) -> Iterator[Text]:
-    """Return lines of which those that are too long are left to the terminal: ids stay whole."""
+    """Yield the lines of a table that is not wrapped here, so ids stay whole."""
     rows = [("Node", "Outcome", "Code" if any(node.code for node in nodes) else "")]
     rows += [
         (escape_control(node.name), str(node.outcome), escape_control(node.code)) for node in nodes
@@ -126,7 +125,7 @@ def _short_table(nodes: Sequence[NodeReport]) -> Iterator[Text]:
 
 
 def _sentences(nodes: Sequence[NodeReport]) -> Iterator[Text]:
-    """Return what a short table leaves out, once for all nodes of which it is true."""
+    """Yield what the short table leaves out, with one sentence for all nodes that share it."""
     names: dict[str, list[str]] = {}
     for node in nodes:
         details = ", ".join(filter(None, (node.group, node.instance_type, node.status)))
@@ -145,9 +144,9 @@ def _indented(text: str, style: str = "") -> Text:
 
 @contextmanager
 def progress_on(stream: TextIO) -> Iterator["Callable[[Progress], None]"]:
-    """Give what reports progress on a stream for as long as this lasts.
+    """Yield a function that shows progress on a stream.
 
-    On a terminal, rounds replace each other in a status line; elsewhere each is a line.
+    On a terminal, rounds replace each other in a status line. Otherwise, each is a line.
     """
     console = _console(stream)
     if not console.is_terminal:
@@ -163,7 +162,7 @@ def progress_on(stream: TextIO) -> Iterator["Callable[[Progress], None]"]:
         def update(progress: "Progress") -> None:
             if progress.is_round:
                 line = Text(_line(progress))
-                # A line that is folded could begin anew with what a pipeline takes for a command.
+                # A wrapped line could begin with something that a pipeline would execute.
                 line.truncate(console.width - _SPINNER, overflow="crop")
                 status.update(line)
             else:

@@ -1,4 +1,4 @@
-"""`validate`: can the file be deployed? Nothing is called."""
+"""`validate`: whether a removal file can be deployed, without calls."""
 
 import sys
 from pathlib import Path
@@ -17,7 +17,7 @@ STANDARD_INPUT: Final = "-"
 
 
 def validate_file(file: str) -> Report:
-    """Report on a removal file, or on standard input for `-`."""
+    """Report whether a removal file (`-`: standard input) is valid."""
     found = open_file(file)
     if isinstance(found, Report):
         return found
@@ -32,7 +32,7 @@ def validate_file(file: str) -> Report:
 
 
 def open_file(file: str) -> RemovalFile | Report:
-    """Return what the file holds, or the report on what is wrong with it."""
+    """Return the contents of the file, or the report on what is wrong with it."""
     try:
         if file == STANDARD_INPUT:
             return read_removal_text(sys.stdin.buffer.read(), "standard input")
@@ -44,7 +44,7 @@ def open_file(file: str) -> RemovalFile | Report:
 
 
 def report_problems(subject: str, error: SettingsError) -> Report:
-    """Report on what does not describe a removal."""
+    """Report what is wrong with the description of a removal."""
     problems = tuple(Problem(str(problem), subject, problem.line) for problem in error.every)
     count = f"{len(problems)} {'problem' if len(problems) == 1 else 'problems'}"
     return Report(

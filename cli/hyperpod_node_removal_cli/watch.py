@@ -1,4 +1,4 @@
-"""`watch`: what happens to a stack while it is deployed, and at its end what `explain` says."""
+"""`watch`: show the progress of a deployment, and then what `explain` shows."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -20,17 +20,17 @@ from hyperpod_node_removal_handler import aws
 from hyperpod_node_removal_handler.timing import Clock
 
 _FAILED_LOOKS_MAX: Final = 10
-"""Looks in a row that may fail for a reason that may pass."""
+"""Polls in a row that may fail with a transient error."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Something that happened."""
+    """A line of progress."""
 
     time: datetime
     text: str
     is_round: bool = False
-    """Whether it is how far the removal has got, which the next such line replaces."""
+    """Whether it is the progress of the removal, which the next such line replaces."""
     is_failure: bool = False
 
 
@@ -43,14 +43,14 @@ def watch_stack(
     every: float,
     wait: float = 0.0,
 ) -> Report:
-    """Show a stack's operation until it ends, then report as `explain` does.
+    """Show the progress of a stack's operation until it ends, then report as `explain` does.
 
     Args:
-        stack: name or id.
-        connection: the way to AWS.
-        clock: what is waited by.
-        show: is called with what happens, in order.
-        every: seconds between two looks.
+        stack: name or id of the stack.
+        connection: makes the AWS clients.
+        clock: the clock to wait by.
+        show: called with each line of progress, in order.
+        every: polling interval in seconds.
         wait: seconds to wait for an operation to begin. Default: explain the last one.
     """
     try:
@@ -66,7 +66,7 @@ def watch_stack(
 
 
 def _until_end(watch: "_Watch", clock: Clock, every: float, wait: float) -> str | None:
-    """Return the id of the stack at the end; None if no operation began in time."""
+    """Return the id of the stack when its operation ends; None if none began in time."""
     begin_by = clock.now() + wait
     failed_looks = 0
     while True:
@@ -76,7 +76,7 @@ def _until_end(watch: "_Watch", clock: Clock, every: float, wait: float) -> str 
                 if state and not state.is_in_progress:
                     return watch.stack_id
             elif clock.now() >= begin_by:
-                # Nothing was to be waited for: the last operation is what there is to show.
+                # Without `wait`, the last operation is explained.
                 return state.stack_id if state and not wait else None
             failed_looks = 0
         except aws.TransientError as error:
@@ -87,7 +87,10 @@ def _until_end(watch: "_Watch", clock: Clock, every: float, wait: float) -> str 
 
 
 class _Watch:
-    """Looks at one stack, and shows what is new."""
+    """Polls one stack, and shows what is new."""
+
+    stack_id = ""
+    """The id of the stack, once an operation is in progress."""
 
     def __init__(
         self, connection: Connection, stack: str, show: Callable[[Progress], None]
@@ -99,14 +102,12 @@ class _Watch:
         self._logs = connection.client_for("logs", stack)
         self._log_groups: tuple[str, ...] = ()
         self._seen: set[str] = set()
-        self.stack_id = ""
-        """Once an operation is under way."""
 
     def look(self, *, may_be_missing: bool) -> StackState | None:
-        """Look once. Returns the stack, or None if it has yet to be made.
+        """Poll once, and return the stack, or None if it does not exist yet.
 
         Raises:
-            aws.AwsError: it could not be looked at.
+            aws.AwsError: the stack could not be described.
         """
         try:
             state = self._stacks.state(self.stack_id or self._stack)
@@ -128,7 +129,7 @@ class _Watch:
             self._show(progress)
 
     def _rounds(self, since: datetime) -> Iterator[Progress]:
-        """Return new lines on the rounds of the removal. Without the permission there are none."""
+        """Yield new progress lines of the removal, or once why they cannot be read."""
         try:
             if not self._log_groups:
                 resources = self._stacks.resources(self.stack_id)
@@ -152,7 +153,7 @@ class _Watch:
 
 
 def _of_event(event: StackEvent) -> Progress | None:
-    """Return the event as progress. Of what is around the removal, only how it ended counts."""
+    """Return the event as progress; None if another resource than the removal only begins."""
     if event.verdict:
         return Progress(event.time, event.verdict)
     if not (event.is_removal or event.is_stack) and event.status.endswith("_IN_PROGRESS"):

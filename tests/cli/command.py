@@ -39,6 +39,18 @@ class Command:
         return name
 
 
+def run_python(code: str, folder: Path) -> "subprocess.CompletedProcess[str]":
+    """Run Python code in a folder, in a process of its own, with this project importable."""
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
 @dataclass(frozen=True)
 class Done:
     code: int

@@ -27,11 +27,6 @@ ABSENT = "i-0123456789abcdef0"
 
 
 @pytest.fixture
-def command(sandbox: Sandbox, tmp_path: Path) -> Command:
-    return Command(tmp_path, sandbox.environment)
-
-
-@pytest.fixture
 def cluster(sandbox: Sandbox) -> Cluster:
     return sandbox.hyperpod.create_cluster(
         f"plan-{uuid4().hex[:8]}", {"head": 1, "workers": 8}, "head"
@@ -44,7 +39,10 @@ def file(cluster: Cluster | str, *nodes: str, more: str = "") -> str:
     return f"cluster: {name}\n{more}node_ids:{'' if nodes else ' []'}\n{listed}"
 
 
-def test_what_would_happen(command: Command, cluster: Cluster) -> None:
+def test_what_would_happen_and_nothing_is_changed(
+    command: Command, cluster: Cluster, sandbox: Sandbox
+) -> None:
+    before = sandbox.hyperpod.calls.copy()
     one, two, *_ = cluster.node_ids("workers")
     command.write(file(cluster, one, two, ABSENT))
     done = command("plan", "removals.yaml")
@@ -57,13 +55,8 @@ def test_what_would_happen(command: Command, cluster: Cluster) -> None:
     assert [one, "workers", "ml.p5.48xlarge", "Running", "remove"] in rows
     assert [ABSENT, "already", "absent"] in rows
     assert "workers: InstanceCount 8 -> 6" in lines
-
-
-def test_nothing_is_changed(command: Command, cluster: Cluster, sandbox: Sandbox) -> None:
-    before = sandbox.hyperpod.calls.copy()
-    command.write(file(cluster, *cluster.node_ids("workers")[:3]))
-    assert command("plan", "removals.yaml").code == 0
-    assert sandbox.hyperpod.calls - before == {"DescribeCluster": 1, "ListClusterNodes": 1}
+    # A missing node is looked for twice.
+    assert sandbox.hyperpod.calls - before == {"DescribeCluster": 1, "ListClusterNodes": 2}
 
 
 def test_3000_nodes_take_the_pages_of_one_listing_and_nothing_more(
@@ -146,7 +139,7 @@ def test_nodes_without_a_file(command: Command, cluster: Cluster) -> None:
     for arguments in ([], ["removals.yaml", "--cluster", cluster.name]):
         done = command("plan", *arguments)
         assert done.code == 2
-        assert "give FILE..., or --cluster NAME with --node-ids ID..." in done.err
+        assert "specify FILE..., or --cluster NAME and --node-ids ID..." in done.err
 
 
 def test_a_file_from_standard_input(command: Command, cluster: Cluster) -> None:

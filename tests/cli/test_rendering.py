@@ -1,4 +1,4 @@
-"""Findings in every form, with the text of others harmless in all of them."""
+"""Findings in every format, with text from elsewhere escaped in all of them."""
 
 import io
 import json
@@ -14,13 +14,15 @@ from hypothesis import strategies as st
 
 from hyperpod_node_removal_cli import documents
 from hyperpod_node_removal_cli.documents import (
+    MARKDOWN_MAX,
+    code,
     code_quality,
     github_annotations,
     json_document,
     junit,
+    markdown,
 )
 from hyperpod_node_removal_cli.escaping import escape_control, neutralize_commands
-from hyperpod_node_removal_cli.markdown import LENGTH_MAX, code, markdown
 from hyperpod_node_removal_cli.report import (
     Conclusion,
     Findings,
@@ -221,7 +223,7 @@ def test_a_comment_is_never_too_long() -> None:
     report = Report(subject="a", conclusion=Conclusion.FINE, headline="3000 nodes.", nodes=nodes)
     text = markdown(Findings("plan", (report,)))
     assert len(text) < 65_536
-    assert len(text) > LENGTH_MAX - 1000
+    assert len(text) > MARKDOWN_MAX - 1000
     assert text.endswith("The rest does not fit in a comment; see the output of the command.\n")
 
 
@@ -274,7 +276,7 @@ def test_a_failure_table_loses_no_word_at_any_width(width: int) -> None:
         assert node.name in words
         assert {node.group, node.status, node.code, str(node.outcome)} <= words
         assert set(re.findall(r"[\w-]+", f"{node.message} {node.next_step}")) <= words
-    # What is true of several nodes stands once under a short table.
+    # What is true of several nodes is shown once, under a short table.
     sentence = (
         f"  {FAILED[0].name}, {FAILED[2].name}: NodeIdInUse (workers-of-a-long-name,"
         " SystemUpdating): Another operation is under way. Redeploy the same set once the nodes are"

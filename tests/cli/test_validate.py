@@ -1,15 +1,12 @@
 """`validate`: offline, every problem, and where."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
 
-from tests.cli.command import Command
+from tests.cli.command import Command, run_python
 from tests.cli.test_rendering import has_no_commands
 
 ONE, TWO = "i-0123456789abcdef0", "i-0123456789abcdef1"
@@ -137,13 +134,8 @@ def test_neither_the_cdk_nor_boto3_is_imported(tmp_path: Path) -> None:
         "slow = {'aws_cdk', 'jsii', 'boto3', 'botocore', 'crhelper'} & set(sys.modules)\n"
         "assert not slow, slow\n"
     )
-    subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-        check=True,
-        capture_output=True,
-    )
+    done = run_python(code, tmp_path)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize(
@@ -152,6 +144,7 @@ def test_neither_the_cdk_nor_boto3_is_imported(tmp_path: Path) -> None:
         ("rich", ["validate", "a.json"], "rich is not installed; pip install"),
         ("boto3", ["plan", "a.json"], "boto3 is not installed; pip install"),
         ("yaml", ["validate", "a.yaml"], "YAML needs PyYAML; install"),
+        ("shtab", ["completion", "bash"], "pip install 'hyperpod-node-removal[completion]'"),
     ],
 )
 def test_a_missing_library_is_a_sentence(
@@ -165,13 +158,6 @@ def test_a_missing_library_is_a_sentence(
         "from hyperpod_node_removal_cli.main import main\n"
         f"sys.exit(main({arguments!r}))\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-        check=False,
-        capture_output=True,
-        text=True,
-    )
+    done = run_python(code, tmp_path)
     assert done.returncode == 2
     assert words in done.stdout + done.stderr

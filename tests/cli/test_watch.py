@@ -1,4 +1,4 @@
-"""`watch`: what is told while a stack is deployed, and how it ends."""
+"""`watch`: what is shown while a stack is deployed, and at its end."""
 
 import io
 import threading
@@ -7,17 +7,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import ClientError
 from hypothesis import given
 
 from hyperpod_node_removal_cli.report import Conclusion, Report
 from hyperpod_node_removal_cli.terminal import progress_on
 from hyperpod_node_removal_cli.watch import Progress, watch_stack
-from sandbox.aws import Sandbox
 from sandbox.hyperpod.client import client_error
 from tests.cli.aws_on_paper import LOG, NAME, START, Paper, denied, failures, replied
 from tests.cli.command import Command
 from tests.cli.test_rendering import has_no_commands, hostile
-from tests.contract.lifecycle import Removal, synthesize
+from tests.contract.lifecycle import Removal
 from tests.handler.world import VirtualClock
 
 HEAD = "1 of 2 nodes not removed from ml-cluster (1 removed)."
@@ -101,20 +101,9 @@ def test_the_verdict_of_a_success_is_shown_as_it_comes() -> None:
         paper.happen("UPDATE_COMPLETE")
 
     story = Story(paper, [lambda: None, succeed])
-    story.watch()
+    assert story.watch().conclusion is Conclusion.FINE
     assert "2 of 2 removed" in story.texts
     assert not any("Verdict1" in text for text in story.texts)
-
-
-def test_a_success_is_0() -> None:
-    paper = begun()
-
-    def succeed() -> None:
-        paper.remove("UPDATE_COMPLETE")
-        paper.happen("UPDATE_COMPLETE")
-
-    story = Story(paper, [lambda: None, succeed])
-    assert story.watch().conclusion is Conclusion.FINE
 
 
 def test_a_stack_that_fails_as_a_whole_says_why_at_once() -> None:
@@ -147,10 +136,11 @@ def test_nothing_under_way_explains_what_was_last() -> None:
     assert story.shown == []
 
 
+MISSING = client_error("DescribeStacks", "ValidationError", f"Stack {NAME} does not exist")
+
+
 def test_a_stack_that_is_yet_to_be_made_is_waited_for() -> None:
-    paper = Paper()
-    missing = client_error("DescribeStacks", "ValidationError", f"Stack {NAME} does not exist")
-    paper.errors["DescribeStacks"] = missing
+    paper = Paper(errors={"DescribeStacks": MISSING})
 
     def begin() -> None:
         paper.errors.clear()
@@ -169,15 +159,6 @@ def test_an_operation_that_does_not_begin_in_time_is_2() -> None:
     assert report.headline == "No operation on the stack started within 60 s."
 
 
-def test_no_such_stack_is_2_if_it_is_not_waited_for() -> None:
-    paper = Paper()
-    missing = client_error("DescribeStacks", "ValidationError", f"Stack {NAME} does not exist")
-    paper.errors["DescribeStacks"] = missing
-    report = Story(paper).watch()
-    assert report.conclusion is Conclusion.UNKNOWN
-    assert "was not found in region us-east-1" in report.headline
-
-
 def test_throttling_is_waited_out() -> None:
     paper = begun()
 
@@ -192,22 +173,25 @@ def test_throttling_is_waited_out() -> None:
     assert len(story.shown) == 3
 
 
-def test_throttling_without_end_is_2() -> None:
+@pytest.mark.parametrize(
+    ("error", "words", "calls"),
+    [
+        (MISSING, "was not found in region us-east-1", 1),
+        (client_error("DescribeStackEvents", "ExpiredToken"), "have expired", 1),
+        (client_error("DescribeStackEvents", "Throttling"), "Throttling", 11),
+    ],
+    ids=["no such stack", "expired credentials", "throttled without end"],
+)
+def test_what_cannot_be_watched_is_2(error: ClientError, words: str, calls: int) -> None:
     paper = begun()
-    paper.errors["DescribeStackEvents"] = client_error("DescribeStackEvents", "Throttling")
-    assert Story(paper).watch().conclusion is Conclusion.UNKNOWN
-
-
-def test_expired_credentials_are_2_at_once() -> None:
-    paper = begun()
-    paper.errors["DescribeStackEvents"] = client_error("DescribeStackEvents", "ExpiredToken")
+    paper.errors[error.operation_name] = error
     report = Story(paper).watch()
     assert report.conclusion is Conclusion.UNKNOWN
-    assert "have expired" in report.headline
-    assert paper.calls.count("DescribeStackEvents") == 1
+    assert words in report.headline
+    assert paper.calls.count(error.operation_name) == calls
 
 
-def test_a_log_that_may_not_be_read_is_told_once() -> None:
+def test_a_log_that_may_not_be_read_is_reported_once() -> None:
     paper = begun()
     paper.errors["FilterLogEvents"] = denied("FilterLogEvents")
     story = Story(paper, [lambda: None, lambda: None, lambda: paper.happen("UPDATE_COMPLETE")])
@@ -238,19 +222,10 @@ def test_times_out_of_range_are_2(tmp_path: Path, arguments: list[str]) -> None:
     assert "to 86400 seconds" in done.err
 
 
-@pytest.fixture(scope="session")
-def assembly(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("cdk.out")
-    synthesize(directory)
-    return directory
-
-
-def test_a_deployment_in_the_sandbox(sandbox: Sandbox, assembly: Path, tmp_path: Path) -> None:
-    removal = Removal(sandbox, assembly)
+def test_a_deployment_in_the_sandbox(removal: Removal, command: Command) -> None:
     cluster = removal.cluster()
     bad, good, *_ = cluster.node_ids("workers")
     cluster.refuse(bad)
-    command = Command(tmp_path, sandbox.environment)
     done = []
     watching = threading.Thread(
         target=lambda: done.append(

@@ -12,8 +12,8 @@ CONTRACT = "hyperpod_node_removal_contract"
 
 
 def is_there(place: str) -> bool:
-    """Tell whether a place leads to something: a decision record, a path (`...` stands for one
-    folder), or a name in the handler or the contract."""
+    """Whether a place is a decision record, a path (`...` is any one folder), or a name in the
+    handler or the contract."""
     if record := re.fullmatch(r"ADR (\d+)", place):
         return any(ROOT.glob(f"docs/adr/{int(record[1]):04}-*.md"))
     if "/" in place:

@@ -1,25 +1,52 @@
-"""The contributor's guide leads from a symptom to modules that exist."""
+"""The contributor's guide leads from a symptom, or from a rule, to code that exists."""
 
 import re
+
+import pytest
 
 from sandbox.project import ROOT
 
 SOURCES = ("cli", "constructs", "lambda", "release", "shared")
+PAGE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+SYMPTOMS = "| what you see | where to look |\n| --- | --- |\n"
+RULES = "| rule | code | explanation |\n| --- | --- | --- |\n"
 
 
-def is_there(place: str) -> bool:
-    """Tell whether a place is a path of the repository, or a module of one of the packages."""
+def rows(head: str) -> list[list[str]]:
+    """Return the cells of a table of the page."""
+    _, _, text = PAGE.partition(head)
+    return [line.strip("| ").split(" | ") for line in text.partition("\n\n")[0].splitlines()]
+
+
+def exists(place: str) -> bool:
+    """Whether a place is a path of the repository, or a module of one of the packages."""
     if "/" in place:
         return (ROOT / place).exists()
     name = place.partition(".")[0]
     return any(any((ROOT / source).rglob(f"{name}.py")) for source in SOURCES)
 
 
-def test_every_module_that_a_symptom_leads_to_is_there() -> None:
-    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    _, _, text = page.partition("| what you see | where to look |\n| --- | --- |\n")
-    rows = [line.strip("| ").split(" | ") for line in text.partition("\n\n")[0].splitlines()]
-    assert len(rows) > 10
-    places = {place for _, where in rows for place in re.findall(r"`([^`]+)`", where)}
-    assert [place for place in sorted(places) if not is_there(place)] == []
-    assert not is_there("no_such_module")
+def is_defined(name: str) -> bool:
+    """Whether a constant, class, or function of this name is defined at the top of a module."""
+    definition = re.compile(rf"^(?:class |def )?{re.escape(name)}\b", re.MULTILINE)
+    paths = (path for source in SOURCES for path in (ROOT / source).rglob("*.py"))
+    return any(definition.search(path.read_text(encoding="utf-8")) for path in paths)
+
+
+def test_every_module_that_a_symptom_leads_to_exists() -> None:
+    symptoms = rows(SYMPTOMS)
+    assert len(symptoms) > 10
+    places = {place for _, where in symptoms for place in re.findall(r"`([^`]+)`", where)}
+    assert [place for place in sorted(places) if not exists(place)] == []
+    assert not exists("no_such_module")
+
+
+@pytest.mark.parametrize(("rule", "code", "explanation"), rows(RULES))
+def test_every_rule_is_found_in_two_hops(rule: str, code: str, explanation: str) -> None:
+    """From the page to the code, and to a page that says what the rule is about."""
+    places = re.findall(r"`([^`]+)`", code)
+    assert [place for place in places if not (exists(place) or is_defined(place))] == []
+    assert not is_defined("NO_SUCH_LIMIT")
+    (path,) = re.findall(r"\]\(([^)#]+)", explanation)
+    (topic,) = re.findall(r"NodeIdInUse|removal|polled|rollback|99", rule)[:1]
+    assert topic.replace("polled", "polling") in (ROOT / path).read_text(encoding="utf-8")

@@ -325,10 +325,10 @@ def test_what_more_is_needed_for_more(
         template = with_option(option, tmp_path / option)
         made = {one["Type"] for one in template["Resources"].values()} - set(WRITES)
         assert made == set(re.findall(r"`(\w+::\w+::\w+)`", types))
-        told = set(re.findall(r"`(\w+:\w+)`", actions))
-        assert granted(template) == BOUNDARY.actions | told
+        shown = set(re.findall(r"`(\w+:\w+)`", actions))
+        assert granted(template) == BOUNDARY.actions | shown
         policies = of_type(template, "AWS::IAM::Policy")
-        if "lambda:InvokeFunction" in told:
+        if "lambda:InvokeFunction" in shown:
             assert f"{PLACE}:function:drain" in json.dumps(policies)
 
 

@@ -1,4 +1,4 @@
-"""Whoever follows the examples inside a checkout has a clean `git status` afterward."""
+"""After the examples were run in a checkout, `git status` is clean."""
 
 import subprocess
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ TEMPLATES = ROOT / "examples" / "cloudformation" / "README.md"
 
 
 def generated() -> Iterator[Path]:
-    """What the CDK CLI leaves beside an app, and the AWS CLI where a page's command says."""
+    """What the CDK CLI writes next to an app, and the AWS CLI where a command of a page says."""
     for settings in (ROOT / "cdk.json", *ROOT.glob("examples/**/cdk.json")):
         if "node_modules" not in settings.parts:
             yield settings.parent / "cdk.context.json"

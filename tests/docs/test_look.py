@@ -32,7 +32,7 @@ Page = Mapping[str, Any]
 
 
 class Quiet(SimpleHTTPRequestHandler):
-    """Serves files and says nothing of it."""
+    """Serves files without a log."""
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
         """Keep the test's output to what failed."""
@@ -80,7 +80,7 @@ def looked(request: pytest.FixtureRequest, site: Path, address: str) -> list[Pag
 
 
 def brightness(color: str) -> float:
-    """Of a color as the browser tells it: `rgb(30, 33, 41)`."""
+    """Of a color as the browser returns it: `rgb(30, 33, 41)`."""
     return sum(map(int, color.removeprefix("rgb(").rstrip(")").split(","))) / 3
 
 

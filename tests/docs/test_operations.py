@@ -1,11 +1,10 @@
-"""What the operations page tells to do about a stack that is stuck gets it loose."""
+"""What the operations page says to do about a stuck stack works."""
 
 import json
 import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -15,7 +14,6 @@ from hyperpod_node_removal_contract.failure_codes import FailureCode, next_step
 from sandbox.aws import Sandbox
 from sandbox.hyperpod import Cluster
 from sandbox.project import ROOT
-from tests.docs.aws_command import read_command
 from tests.docs.code_blocks import DOCS, code_blocks
 
 pytestmark = pytest.mark.xdist_group("docs-operations")
@@ -45,18 +43,17 @@ class Case:
         (self.folder / "removals.yaml").write_text(json.dumps(content), encoding="utf-8")
 
     def cdk(self, *words: str) -> str:
-        """Run a command of the page and tell the status of the stack."""
+        """Run a command of the page, and return the status of the stack."""
         given = [word.replace(STACK, self.stack) for word in words]
         if given[0] == "deploy":
             given += ["--require-approval", "never"]
         self.said = self.sandbox.cdk(*given, cwd=self.folder).stdout
         return self.sandbox.status(self.stack) or "gone"
 
-    def aws(self, words: list[str]) -> Any:
+    def aws(self, words: list[str]) -> None:
         """Run a command of the page."""
-        called = read_command([word.replace(STACK, self.stack) for word in words], ROOT)
-        client = self.sandbox.client(called.service)
-        return getattr(client, called.operation)(**called.parameters)
+        done = self.sandbox.aws(*(word.replace(STACK, self.stack) for word in words[1:]))
+        assert done.returncode == 0, done.stdout
 
     def delete_function(self) -> None:
         resources = self.sandbox.client("cloudformation").describe_stack_resources(

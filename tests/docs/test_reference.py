@@ -37,9 +37,9 @@ def test_everything_of_the_contract_is_there_and_told() -> None:
         ("## Warnings at synth", hyperpod_node_removal.RemovalWarning),
         ("## Removal file", BY_KEY),
     ):
-        told = rows(heading)
-        assert set(told) == {str(name) for name in names}
-        assert all(row[0] for row in told.values())
+        shown = rows(heading)
+        assert set(shown) == {str(name) for name in names}
+        assert all(row[0] for row in shown.values())
 
 
 def test_the_page_is_up_to_date() -> None:
@@ -47,17 +47,17 @@ def test_the_page_is_up_to_date() -> None:
     assert contract_reference.updated(PAGE) == PAGE
 
 
-def test_every_table_stands_in_the_page_once() -> None:
+def test_every_table_is_in_the_page_once() -> None:
     assert sorted(re.findall(r"<!-- table: (.*) -->", PAGE)) == sorted(TABLES)
 
 
-def test_the_attributes_stand_in_the_order_of_the_contract() -> None:
+def test_the_attributes_are_in_the_order_of_the_contract() -> None:
     assert list(rows("## Attributes")) == list(Attribute)
 
 
 def test_the_words_on_codes_are_those_of_the_reason_and_the_command() -> None:
-    told = [(code, *words) for code, words in rows("## Codes of failed nodes").items()]
-    assert told == [(code, code.what_happened, code.next_step) for code in FailureCode]
+    shown = [(code, *words) for code, words in rows("## Codes of failed nodes").items()]
+    assert shown == [(code, code.what_happened, code.next_step) for code in FailureCode]
 
 
 def test_the_defaults_are_those_of_the_function() -> None:
@@ -86,10 +86,10 @@ def test_every_number_has_a_meaning() -> None:
 
 
 def test_what_is_allowed_is_what_the_function_says() -> None:
-    told = {name: allowed(name) for name in Property}
-    assert told[Property.RETRY_FOR] == "0 to 3600 seconds"
-    assert told[Property.ON_PARTIAL_FAILURE] == "FAIL or REPORT"
-    assert [name for name, text in told.items() if not text] == [Property.SERVICE_TOKEN]
+    shown = {name: allowed(name) for name in Property}
+    assert shown[Property.RETRY_FOR] == "0 to 3600 seconds"
+    assert shown[Property.ON_PARTIAL_FAILURE] == "FAIL or REPORT"
+    assert [name for name, text in shown.items() if not text] == [Property.SERVICE_TOKEN]
 
 
 def test_every_public_class_is_there_with_its_arguments_and_methods() -> None:

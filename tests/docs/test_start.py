@@ -1,4 +1,4 @@
-"""Whoever follows the start page gets to a removal."""
+"""The start page leads to a removal."""
 
 import json
 import sys
@@ -10,7 +10,6 @@ import pytest
 from sandbox.aws import ACCOUNT, REGION, Sandbox
 from sandbox.hyperpod import HyperPod
 from sandbox.project import ROOT
-from tests.docs.aws_command import read_command
 from tests.docs.code_blocks import DOCS, code_blocks
 
 pytestmark = pytest.mark.xdist_group("docs-start")
@@ -62,9 +61,8 @@ def test_the_commands_of_the_page_lead_to_a_removal(
         for words in commands(nodes):
             match words[:2]:
                 case ["aws", _]:
-                    called = read_command(words, ROOT)
-                    client = sandbox.client(called.service)
-                    getattr(client, called.operation)(**called.parameters)
+                    done = sandbox.aws(*words[1:])
+                    assert done.returncode == 0, done.stdout
                 case ["cdk", "bootstrap"]:
                     done = sandbox.cdk(*words[1:], cwd=tmp_path_factory.mktemp("empty"))
                     assert done.returncode == 0, done.stdout
@@ -85,7 +83,7 @@ def test_the_commands_of_the_page_lead_to_a_removal(
     assert "cdk-hpnr-assets" in json.dumps(deployed)
 
 
-def test_the_first_deployment_stands_before_everything_else() -> None:
+def test_the_first_deployment_comes_before_everything_else() -> None:
     page = START.read_text(encoding="utf-8")
     assert page[: page.index("$ cdk deploy")].count("\n") <= 15
     assert '"Statement"' not in page  # policies are files

@@ -1,5 +1,6 @@
 """With the AWS CLI alone, and the commands that are shown, from `dist/` to a removal."""
 
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,6 +52,13 @@ def test_the_commands_of_the_documentation_work_one_after_the_other(console: Con
         console.run(command)
     for stack in ("hyperpod-node-removal", "maintenance-by-sam"):
         assert console.sandbox.status(stack) == "CREATE_COMPLETE"
+
+
+def test_the_files_of_a_release_are_those_that_are_written(checkout: Path) -> None:
+    text = (ROOT / "docs" / "install.md").read_text(encoding="utf-8")
+    _, table = text.split("| file | what it is |\n", 1)
+    shown = set(re.findall(r"`([\w.-]+\.(?:zip|yaml|json))`", table.partition("\n\n")[0]))
+    assert shown == {path.name for path in (checkout / "dist").iterdir()}
 
 
 def test_the_parameters_are_those_of_the_template_with_their_defaults() -> None:

@@ -1,0 +1,27 @@
+"""What the tests of the command share: the command, and the stack of a removal."""
+
+from pathlib import Path
+
+import pytest
+
+from sandbox.aws import Sandbox
+from tests.cli.command import Command
+from tests.contract.lifecycle import Removal, synthesize
+
+
+@pytest.fixture
+def command(sandbox: Sandbox, tmp_path: Path) -> Command:
+    """The command in front of the sandbox."""
+    return Command(tmp_path, sandbox.environment)
+
+
+@pytest.fixture(scope="session")
+def assembly(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("cdk.out")
+    synthesize(directory)
+    return directory
+
+
+@pytest.fixture
+def removal(sandbox: Sandbox, assembly: Path) -> Removal:
+    return Removal(sandbox, assembly)
