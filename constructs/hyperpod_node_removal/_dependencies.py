@@ -68,8 +68,10 @@ class StackDependencies:
         self._added.setdefault(logical_id, set()).add(other)
 
     def chain(self, source: str, target: str) -> list[str]:
-        """Return the shortest chain of resources by which `source` depends on `target`, without
-        `source` and with `target`. Empty if it does not depend on it."""
+        """Return the shortest chain of resources by which `source` depends on `target`.
+
+        The chain has `target` and not `source`. It is empty if there is no dependency.
+        """
         if source not in self._resources:
             return []  # a parameter
         came_from = {source: source}

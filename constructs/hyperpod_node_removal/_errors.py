@@ -1,4 +1,6 @@
-"""Errors at synth::
+"""Errors at synth.
+
+::
 
 NodeRemovalError
  +-- InvalidPropertyError   a property of a construct has a value that is not allowed (ValueError)

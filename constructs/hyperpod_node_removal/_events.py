@@ -65,8 +65,7 @@ class EventMethods:
         return self._add_rule(construct_id, {}, options)
 
     def on_failed(self, construct_id: str, **options: Unpack[RuleOptions]) -> events.Rule:
-        """Create a rule for removals that left a node of their set in the cluster; see
-        `on_finished`."""
+        """Create a rule for removals that left a node in the cluster; see `on_finished`."""
         return self._add_rule(construct_id, _FAILURES, options)
 
     def _add_rule(self, construct_id: str, detail: Detail, options: RuleOptions) -> events.Rule:

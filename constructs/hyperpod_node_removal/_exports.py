@@ -35,7 +35,7 @@ class EmptyExports:
     """Warns of such exports and parameters. The CDK validates when it has made its exports."""
 
     def __init__(self, stack: Stack, removals: Sequence[DeclaredRemoval]) -> None:
-        """`removals` is read when the app is synthesized, so it may still grow."""
+        """Read `removals` when the app is synthesized, so it may still grow."""
         self._stack = stack
         self._removals = removals
 
@@ -93,8 +93,10 @@ def _seen_from_outside(stack: Stack, constructs: Sequence[IConstruct], sources: 
 
 
 def empty_sources(value: Any, sources: Collection[Source]) -> set[Source]:
-    """Return the sources because of which a resolved value may be empty or white space. There are
-    none if it has literal text, or refers to something else, which counts as text."""
+    """Return the sources because of which a resolved value may be empty or white space.
+
+    There are none if it has literal text, or refers to something else, which counts as text.
+    """
     match value:
         case {"Fn::GetAtt": [str(logical_id), str(attribute)]}:
             return {(logical_id, attribute)}.intersection(sources)

@@ -52,8 +52,10 @@ _ANY_RESOURCE_REASON: Final = (
 
 
 def check_role(path: str, role: object, stack: Stack, permissions_boundary: object = None) -> None:
-    """Raise `InvalidPropertyError` unless a role is None, or one that a function of the stack can
-    have. A boundary is for a role that is not given."""
+    """Raise `InvalidPropertyError` unless a role is None or possible for a function of the stack.
+
+    A boundary is for a role that is not given.
+    """
     if role is None:
         return
     arn = getattr(role, "role_arn", None)

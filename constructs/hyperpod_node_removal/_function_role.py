@@ -114,8 +114,11 @@ class RemovalPermissions(Construct):
         *,
         signals: bool,
     ) -> None:
-        """Allow removals from `cluster`, the calls to its EKS cluster and to the function
-        `before_removal_arn` that they need, and `signals` to the stack."""
+        """Allow removals from `cluster`, and the calls that they need.
+
+        These are to its EKS cluster, to the function `before_removal_arn`, and `signals` to the
+        stack.
+        """
         arn = cluster.arn
         if arn is None:
             stack = Stack.of(self)

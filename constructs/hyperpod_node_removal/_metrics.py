@@ -96,8 +96,7 @@ class MetricMethods:
     def metric_failed_nodes(
         self, *, code: str | None = None, **options: Unpack[MetricOptions]
     ) -> cloudwatch.Metric:
-        """Return the metric of nodes that could not be removed, all or those with one code.
-        Default: their sum over 5 minutes."""
+        """Return the metric of failed nodes, all or by code. Default: their sum over 5 minutes."""
         return self.metric(Metric.FAILED_NODES, code=code, **options)
 
     def metric_already_absent_nodes(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
@@ -105,13 +104,14 @@ class MetricMethods:
         return self.metric(Metric.ALREADY_ABSENT_NODES, **options)
 
     def metric_duration(self, **options: Unpack[MetricOptions]) -> cloudwatch.Metric:
-        """Return the metric of how many seconds removals took. Default: the longest of 5
-        minutes."""
+        """Return the metric of the seconds removals took. Default: the longest of 5 minutes."""
         return self.metric(Metric.DURATION, **options)
 
 
 class ClusterMetrics(MetricMethods):
-    """The metrics of all removals from one cluster, for stacks that outlive a removal::
+    """The metrics of all removals from one cluster, for stacks that outlive a removal.
+
+    ::
 
     metrics = ClusterMetrics("ml-cluster")
     metrics.alarm_on_failures(stack, "Failures", actions=[SnsAction(topic)])

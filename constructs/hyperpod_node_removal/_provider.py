@@ -101,8 +101,9 @@ class NodeRemovalProvider(INodeRemovalProvider):
         architecture: lambda_.Architecture | None = None,
         tracing: lambda_.Tracing | None = None,
     ) -> None:
-        """Create the function, its role and its log group. docs/locked-down.md has more about
-        roles, networks and keys.
+        """Create the function, its role and its log group.
+
+        docs/locked-down.md has more about roles, networks and keys.
 
         Args:
             scope: the stack, or a construct in it.
@@ -279,8 +280,9 @@ class NodeRemovalProvider(INodeRemovalProvider):
         before_removal_arn: str | None = None,
         verdict_events: bool = False,
     ) -> None:
-        """Allow removals that a template outside of this app declares. A `NodeRemoval` does not
-        need it.
+        """Allow removals that a template outside of this app declares.
+
+        A `NodeRemoval` does not need it.
 
         Args:
             stack_arn: the stack of that template. It may end in `*` in place of the id, which is

@@ -78,8 +78,10 @@ class ProviderParts(Construct):
         return cast("Self", provider.node.find_child(cls._ID))
 
     def require_metrics(self) -> None:
-        """Raise `NodeRemovalError` if the function writes no metrics: a graph of them would stay
-        empty, and an alarm silent."""
+        """Raise `NodeRemovalError` if the function writes no metrics.
+
+        A graph of them would stay empty, and an alarm silent.
+        """
         if self._writes_metrics is False:
             raise NodeRemovalError(
                 f"{self._provider} writes no metrics; give {self.created_by} metrics=True"
@@ -88,8 +90,11 @@ class ProviderParts(Construct):
 
 @jsii.implements(iam.IGrantable)
 class INodeRemovalProvider(EventMethods, Construct):
-    """The function that removes nodes: a `NodeRemovalProvider`, or one that was created elsewhere,
-    from `NodeRemovalProvider.from_service_token`."""
+    """The function that removes nodes, created by this app or elsewhere.
+
+    A `NodeRemovalProvider`, or one that was created elsewhere, from
+    `NodeRemovalProvider.from_service_token`.
+    """
 
     def __init__(
         self,
@@ -111,8 +116,10 @@ class INodeRemovalProvider(EventMethods, Construct):
 
     @property
     def grant_principal(self) -> iam.IPrincipal:
-        """The principal of permissions that are granted to the provider, as in
-        `topic.grant_publish(provider)`: the role of the function, or none if it is not known."""
+        """The principal of permissions that are granted to the provider.
+
+        As in `topic.grant_publish(provider)`: the role of the function, or none if it is not known.
+        """
         if self._parts.role is None:
             return cast("iam.IPrincipal", iam.UnknownPrincipal(resource=self))
         return self._parts.role.role
@@ -199,8 +206,7 @@ class ProviderElsewhere(INodeRemovalProvider):
 
 
 def check_provider(path: str, stack: Stack, provider: object) -> None:
-    """Raise `InvalidPropertyError` unless it is a provider that removals of a stack can use, or
-    None."""
+    """Raise `InvalidPropertyError` unless it is None or a provider that the stack can use."""
     if provider is None:
         return
     if not isinstance(provider, INodeRemovalProvider):

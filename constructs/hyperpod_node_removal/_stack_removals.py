@@ -45,8 +45,7 @@ class StackRemovals(Construct):
         return found if isinstance(found, cls) else cls(stack)
 
     def add(self, removal: DeclaredRemoval) -> None:
-        """Make a removal wait for those that were declared before it, unless they have another
-        cluster."""
+        """Make a removal wait for those declared before it, unless they have another cluster."""
         if any(_may_share_a_cluster(removal, earlier) for earlier in self.declared):
             # What it waits for is decided when the template is written, and not by an aspect: a
             # dependency that the app adds later, or that comes with a nested stack, could make the
@@ -119,7 +118,7 @@ class OwnClusters:
     """
 
     def __init__(self, stack: Stack, removals: Sequence[DeclaredRemoval]) -> None:
-        """`removals` is read when the app is synthesized, so it may still grow."""
+        """Read `removals` when the app is synthesized, so it may still grow."""
         self._stack = stack
         self._removals = removals
         self._dependencies: dict[str, StackDependencies] = {}
@@ -140,8 +139,10 @@ class OwnClusters:
         return []
 
     def _named_by(self, value: str) -> Iterator[CfnResource]:
-        """Yield the clusters to which a name or an ARN refers, directly or through other resources
-        of their stack, and those that are created with that name."""
+        """Yield the clusters to which a name or an ARN refers, and those created with that name.
+
+        A reference may be direct or through other resources of their stack.
+        """
         found: dict[str, CfnResource] = {}
         if is_token(value):
             for stack, name in referred_to(self._stack, value):

@@ -46,8 +46,11 @@ def removal_statements(
     before_removal_arn: str | None,
     signaled_stack_arn: str | None,
 ) -> list[iam.PolicyStatement]:
-    """Return the permissions to remove nodes of a cluster, to describe its EKS cluster, which the
-    service checks, to invoke a function before that, and to signal a stack."""
+    """Return the permissions to remove nodes of a cluster.
+
+    With those to describe its EKS cluster, which the service checks, to invoke a function before
+    that, and to signal a stack.
+    """
     statements = [_allowed(CLUSTER_ACTIONS, cluster_arn)]
     if eks_cluster_arn is not None:
         statements.append(eks_cluster_statement(eks_cluster_arn))
@@ -84,9 +87,11 @@ def tracing_statement() -> iam.PolicyStatement:
 
 
 def key_statement(stack: Stack) -> iam.PolicyStatement:
-    """Return the permission to encrypt logs of the account, for the policy of a key (CloudWatch
-    Logs User Guide, "Encrypt log data using AWS KMS"). It is not for one log group, whose name is
-    made after the key."""
+    """Return the permission to encrypt logs of the account, for the policy of a key.
+
+    See CloudWatch Logs User Guide, "Encrypt log data using AWS KMS". It is not for one log group,
+    whose name is made after the key.
+    """
     log_groups = stack.format_arn(
         service="logs",
         resource="log-group",

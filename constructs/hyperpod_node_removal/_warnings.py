@@ -141,8 +141,10 @@ def warn_of_reserved(provider: IConstruct, reserved: int, at_once: int) -> None:
 
 
 def warn_of_order(later: IConstruct, earlier: IConstruct, between: Sequence[str]) -> None:
-    """Warn that a removal does not wait for one that was declared before it, because that one
-    depends on it through the constructs with these paths."""
+    """Warn that a removal does not wait for one that was declared before it.
+
+    The earlier one depends on it through the constructs with these paths.
+    """
     Annotations.of(later).add_warning_v2(
         RemovalWarning.REMOVALS_NOT_ORDERED.value,
         f"{later.node.path} does not wait for {earlier.node.path}, although both may remove nodes"

@@ -125,7 +125,9 @@ class NodeRemovalStack(Stack):
 
 
 class NodeRemovalStage(Stage):
-    """The removal of one set of nodes, as a stage of CDK Pipelines::
+    """The removal of one set of nodes, as a stage of CDK Pipelines.
+
+    ::
 
         wave = pipeline.add_wave("Removals")
         wave.add_stage(NodeRemovalStage(app, "ml-cluster", removal="removals/ml-cluster.yaml"))

@@ -106,7 +106,7 @@ class Kubernetes:
     """A client of one cluster. Every method raises `SchedulerError`."""
 
     def __init__(self, endpoint: str, *, authority: str, token: Callable[[], str]) -> None:
-        """`authority` is the certificate, in PEM, that the endpoint's own is checked against."""
+        """Trust `authority`, the certificate in PEM that the endpoint's own is checked against."""
         self._endpoint = endpoint.rstrip("/")
         self._trust = ssl.create_default_context(cadata=authority)
         # Authorities of EKS have no key identifier, without which Python 3.13 and later accept

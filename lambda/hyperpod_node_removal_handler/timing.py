@@ -155,12 +155,15 @@ class SystemClock:
     """The clock of the machine. A timer is a daemon thread."""
 
     def now(self) -> float:
+        """Return seconds since the epoch."""
         return time.time()
 
     def sleep(self, seconds: float) -> None:
+        """Wait. Zero and negative numbers return at once."""
         time.sleep(max(0.0, seconds))
 
     def timer(self, seconds: float, action: Callable[[], None]) -> Timer:
+        """Run `action` in a daemon thread, `seconds` from now."""
         timer = threading.Timer(max(0.0, seconds), action)
         timer.daemon = True
         timer.start()

@@ -191,7 +191,7 @@ def version_of(document: Mapping[str, Any]) -> str:
 
 
 def _states(value: object) -> frozenset[str]:
-    """A list from v0.0.40 on (of a node, from v0.0.39 on), one text before."""
+    """Read a list from v0.0.40 on (of a node, from v0.0.39 on), one text before."""
     return frozenset(map(str, value)) if isinstance(value, list) else frozenset({str(value)})
 
 

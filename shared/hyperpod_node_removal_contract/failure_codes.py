@@ -18,6 +18,7 @@ class FailureCode(StrEnum):
     """What to do about it, a sentence that fits one node and many."""
 
     def __new__(cls, code: str, what_happened: str, next_step: str) -> "FailureCode":
+        """Make a member of its code and its two sentences."""
         member = str.__new__(cls, code)
         member._value_ = code
         member.what_happened = what_happened
