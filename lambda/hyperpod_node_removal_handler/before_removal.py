@@ -31,7 +31,7 @@ VERSION_2: Final = "2"
 RETRY_AFTER: Final = range(1, 301)
 """Seconds after which a hook that answered WAIT may want to be asked again."""
 RELEASE_NODES: Final = 500
-"""Nodes in one release: an asynchronous invocation takes 256 KB at the least."""
+"""Nodes in one release: an asynchronous invocation takes at least 256 KB."""
 ANSWER_MAX: Final = 2 * 1024 * 1024
 """Bytes of an answer. A veto of 3,000 nodes with a reason of 300 characters each takes 1.1 MB."""
 _LOGGED: Final = 1000

@@ -138,8 +138,8 @@ Lambda has kept for longer than this is dropped, so none runs after CloudFormati
 SERVICE_TIMEOUT_MAX: Final = 3600
 """Seconds [cfn]."""
 BEFORE_REMOVAL_MAX: Final = 720
-"""Seconds a hook can take. One invocation of the function waits for it, which lasts 900 s at the
-most, and has to look at the cluster before and to hand over after it."""
+"""Seconds a hook can take. One invocation of the function waits for it, which lasts at most 900 s
+and also has to describe the cluster before and to re-invoke the function after it."""
 RELEASE_MAX_AGE: Final = 60
 """Seconds after which a hook is to ignore that nodes stay: the next deployment may have drained
 them anew."""
