@@ -213,12 +213,9 @@ def reason(head: str, result: Result, log: LogPlace) -> str:
         return head + log.sentence
     ids = {code: [node.name for node in nodes] for code, nodes in groups.items()}
     text = head + _ids_by_code(ids, room - len(head))
-    for extra in _extras(groups, head):
+    for extra in _extras(groups, head, has_removed=bool(result.by_phase[Phase.REMOVED])):
         if len(text) + len(extra) <= room:
             text += extra
-    if result.by_phase[Phase.REMOVED]:
-        extra = " A rollback does not bring removed nodes back."
-        text += extra if len(text) + len(extra) <= room else ""
     return text + log.sentence
 
 
@@ -250,7 +247,9 @@ def _group(code: str, ids: Sequence[str], most: int) -> str:
     return f"{code}: {', '.join([*ids[:most], *rest])}"
 
 
-def _extras(groups: Mapping[str, Sequence[RequestedNode]], head: str) -> Iterator[str]:
+def _extras(
+    groups: Mapping[str, Sequence[RequestedNode]], head: str, *, has_removed: bool
+) -> Iterator[str]:
     for code, (first, *_) in groups.items():
         said = first.refusal.message if first.refusal else ""
         if said and code not in _OUR_CODES:
@@ -259,6 +258,8 @@ def _extras(groups: Mapping[str, Sequence[RequestedNode]], head: str) -> Iterato
         if said and code == FailureCode.VETOED and said not in head:
             yield f' {first.name}: "{said.rstrip(".")}".'
     yield from (f" {step}" for step in dict.fromkeys(map(next_step, groups)))
+    if has_removed:
+        yield " A rollback does not bring removed nodes back."
 
 
 def _by_code(failed: Iterable[RequestedNode]) -> Mapping[str, list[RequestedNode]]:

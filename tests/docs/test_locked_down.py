@@ -8,13 +8,13 @@ from typing import Any, Final
 import cfnlint  # type: ignore[import-untyped]
 import pytest
 from aws_cdk import App, Stack
-from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk.assertions import Template
 from aws_cdk.aws_events import EventBus
 
 from hyperpod_node_removal import NodeRemoval, NodeRemovalProvider, PartialFailure
+from tests.construct.stacks import network
 from tests.docs.code_blocks import DOCS
 from tests.docs.policy import Policy, as_list
 
@@ -35,14 +35,7 @@ def statements() -> list[dict[str, Any]]:
         role=iam.Role.from_role_name(stack, "Role", "node-removal"),
         event_bus=EventBus.from_event_bus_name(stack, "Bus", "default"),
         tracing=lambda_.Tracing.ACTIVE,
-        vpc=ec2.Vpc.from_vpc_attributes(
-            stack,
-            "Vpc",
-            vpc_id="vpc-01234567",
-            availability_zones=["us-west-2a"],
-            private_subnet_ids=["subnet-01234567"],
-            private_subnet_route_table_ids=["rtb-01234567"],
-        ),
+        vpc=network(stack),
     )
     NodeRemoval(
         stack,
