@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError
 from hyperpod_node_removal_contract import Attribute, escape, escape_error, telemetry
 from hyperpod_node_removal_handler import aws, timing
 from hyperpod_node_removal_handler.outcome import RemovalSummary
-from hyperpod_node_removal_handler.report import counts
+from hyperpod_node_removal_handler.report import NODES_BY_PHASE, counts
 from hyperpod_node_removal_handler.request import Envelope
 from hyperpod_node_removal_handler.requested_node import Phase, RequestedNode
 from hyperpod_node_removal_handler.stack import StackNotUpdatingError, StackWatch
@@ -81,9 +81,8 @@ def detail(summary: RemovalSummary, envelope: Envelope) -> str:
     result = summary.result
     failures = _largest_first(summary.result.failed_by_code)
     lists = {
-        Attribute.REMOVED_NODES: result.by_phase[Phase.REMOVED],
-        Attribute.ACCEPTED_NODES: result.by_phase[Phase.LEAVING],
-        Attribute.ALREADY_ABSENT_NODES: result.by_phase[Phase.ABSENT],
+        NODES_BY_PHASE[phase][1]: result.by_phase[phase]
+        for phase in (Phase.REMOVED, Phase.LEAVING, Phase.ABSENT)
     }
     whole: dict[str, object] = {
         "Version": telemetry.EVENT_VERSION,

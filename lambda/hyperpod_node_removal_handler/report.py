@@ -50,6 +50,14 @@ _SUCCESSES: Final = {
     Phase.LEAVING: "leaving",
     Phase.ABSENT: "already absent",
 }
+NODES_BY_PHASE: Final = {
+    Phase.FAILED: (Attribute.FAILED_COUNT, Attribute.FAILED_NODES),
+    Phase.WAITING: (Attribute.PLANNED_COUNT, Attribute.PLANNED_NODES),
+    Phase.REMOVED: (Attribute.REMOVED_COUNT, Attribute.REMOVED_NODES),
+    Phase.LEAVING: (Attribute.ACCEPTED_COUNT, Attribute.ACCEPTED_NODES),
+    Phase.ABSENT: (Attribute.ALREADY_ABSENT_COUNT, Attribute.ALREADY_ABSENT_NODES),
+}
+"""The attributes that count and name the nodes that ended in a phase, the most important first."""
 _UNITS: Final = {Metric.DURATION: "Seconds"}
 
 
@@ -202,33 +210,23 @@ def counts(result: Result) -> Mapping[Attribute, int]:
     """Return how many nodes ended in which way."""
     return {
         Attribute.REQUESTED_COUNT: len(result.removal.nodes),
-        Attribute.PLANNED_COUNT: len(result.by_phase[Phase.WAITING]),
-        Attribute.REMOVED_COUNT: len(result.by_phase[Phase.REMOVED]),
-        Attribute.ACCEPTED_COUNT: len(result.by_phase[Phase.LEAVING]),
-        Attribute.ALREADY_ABSENT_COUNT: len(result.by_phase[Phase.ABSENT]),
-        Attribute.FAILED_COUNT: len(result.failed),
+        **{count: len(result.by_phase[phase]) for phase, (count, _) in NODES_BY_PHASE.items()},
     }
 
 
 def _attributes(result: Result) -> Mapping[Attribute, str]:
-    """Return counts, and as many names as there is room for: those of failed nodes come first."""
-    lists = {
-        Attribute.FAILED_NODES: result.failed,
-        Attribute.PLANNED_NODES: result.by_phase[Phase.WAITING],
-        Attribute.REMOVED_NODES: result.by_phase[Phase.REMOVED],
-        Attribute.ACCEPTED_NODES: result.by_phase[Phase.LEAVING],
-        Attribute.ALREADY_ABSENT_NODES: result.by_phase[Phase.ABSENT],
-        Attribute.REQUESTED_NODES: result.removal.nodes,
-    }
+    """Return counts, and as many names as there is room for."""
+    lists = {names: result.by_phase[phase] for phase, (_, names) in NODES_BY_PHASE.items()}
+    lists[Attribute.REQUESTED_NODES] = result.removal.nodes
     room = _NODE_LISTS_MAX
-    names: dict[Attribute, str] = {}
+    joined: dict[Attribute, str] = {}
     for attribute, nodes in lists.items():
         # Half of what is left, so that no list crowds out those behind it.
-        names[attribute] = join_truncated([node.name for node in nodes], room // 2)
-        room -= len(names[attribute])
+        joined[attribute] = join_truncated([node.name for node in nodes], room // 2)
+        room -= len(joined[attribute])
     return {
         **{attribute: str(count) for attribute, count in counts(result).items()},
-        **names,
+        **joined,
         Attribute.INSTANCE_GROUP_TARGET_COUNTS: _target_counts(result.target_counts),
         Attribute.WARNINGS: truncate(" ".join(result.warnings), _WARNINGS_MAX),
     }
