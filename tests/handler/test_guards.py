@@ -244,6 +244,13 @@ def test_the_listing_of_the_plan_serves_as_the_one_before_the_first_request(
     assert before.count("ListClusterNodes") == 1
 
 
+def test_a_guard_that_only_one_listing_breaks_is_met(world: World) -> None:
+    """A listing is read page by page, and may lack a node once."""
+    first, *_, last = world.nodes
+    world.cluster.hide(last)
+    world.succeeds("Create", NodeIds=[first], MinRemaining={"workers": "7"})
+
+
 def test_a_look_at_the_stack_that_takes_long_is_followed_by_a_listing(world: World) -> None:
     world.before("DescribeStacks", lambda _: world.clock.sleep(6 if world.hp.calls else 0))
     spoil(world, 5)

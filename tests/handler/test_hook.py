@@ -290,6 +290,17 @@ def test_an_instance_that_the_hook_has_not_seen_is_not_removed(
     assert fresh[0] in cluster.present
 
 
+def test_a_node_that_turns_up_after_a_plan_without_nodes_was_not_approved(world: World) -> None:
+    leaving, late, *_ = world.nodes
+    request = {"ClusterName": "ml-cluster", "NodeIds": [leaving]}
+    world.hp.call("BatchDeleteClusterNodes", request)
+    world.cluster.hide(late, listings=2)
+    reason = world.fails("Update", NodeIds=[leaving, late], BeforeRemoval=HOOK)
+    assert f"Vetoed: {late}" in reason
+    assert world.events == []
+    assert late in world.cluster.present
+
+
 # A hand-over before anything was asked -------------------------------------------------------
 
 
