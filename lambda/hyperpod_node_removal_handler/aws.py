@@ -4,7 +4,7 @@ This is the one module that knows how botocore makes a client and reports an err
 
     AwsError
      +-- TransientError          may pass by itself: throttling, 5xx, a lost connection
-     |    +-- ConflictError      another operation on the resource is under way
+     |    +-- ConflictError      refused: another operation on the resource is under way
      |    +-- ThrottledError     refused before anything was done
      +-- AccessDeniedError       the role lacks a permission, or it has not spread yet
      +-- ResourceNotFoundError   the cluster or stack does not exist
@@ -59,6 +59,7 @@ _EVENTS: Final = _CONFIG.merge(Config(read_timeout=5))
 
 _THROTTLING: Final = frozenset(
     {
+        "EC2ThrottledException",
         "LimitExceededException",
         "PriorRequestNotComplete",
         "ProvisionedThroughputExceededException",
@@ -86,7 +87,17 @@ _ACCESS_DENIED: Final = frozenset(
         "UnrecognizedClientException",
     }
 )
-_CONFLICT: Final = frozenset({"ConflictException", "ResourceInUse", "ResourceInUseException"})
+_CONFLICT: Final = frozenset(
+    {
+        "ConflictException",
+        "ResourceInUse",
+        "ResourceInUseException",
+        # Of a function that Lambda is connecting to its VPC: it is new, or was idle for weeks.
+        "ENINotReadyException",
+        "ResourceConflictException",
+        "ResourceNotReadyException",
+    }
+)
 # Documented is ResourceNotFound; the suffixed spelling is what most services use.
 _NOT_FOUND: Final = frozenset({"ResourceNotFound", "ResourceNotFoundException"})
 # Raised by botocore's parsers for a body that is not from AWS, such as the page of a proxy.
@@ -111,7 +122,7 @@ class TransientError(AwsError):
 
 
 class ConflictError(TransientError):
-    """Another operation on the resource is under way."""
+    """Another operation on the resource is under way. This call was refused."""
 
 
 class ThrottledError(TransientError):

@@ -20,7 +20,7 @@ from hyperpod_node_removal_contract import RELEASE_MAX_AGE, escape, quote, trunc
 from hyperpod_node_removal_handler import aws
 from hyperpod_node_removal_handler.cluster import ClusterDescription, Node
 from hyperpod_node_removal_handler.request import Envelope
-from hyperpod_node_removal_handler.timing import OUTAGE, RELEASE_RETRY, Clock, call_with_retry
+from hyperpod_node_removal_handler.timing import HOOK_START, RELEASE_RETRY, Clock, call_with_retry
 
 _log = logging.getLogger(__name__)
 
@@ -118,7 +118,7 @@ class Hook:
                 lambda: self._invoked(payload, deadline - self.clock.now()),
                 clock=self.clock,
                 # The last try is at the very end, and still has to have time.
-                until=min(deadline - seconds / 2, began + OUTAGE),
+                until=min(deadline - seconds / 2, began + HOOK_START),
                 denied_until=min(deadline - seconds / 2, denied_until),
             )
         except aws.AwsError as error:
@@ -173,8 +173,8 @@ class Hook:
                     FunctionName=self.function, InvocationType="RequestResponse", Payload=payload
                 )
                 body = bytes(answer["Payload"].read(ANSWER_MAX + 1)) if "Payload" in answer else b""
-        except aws.ThrottledError:
-            raise
+        except (aws.ConflictError, aws.ThrottledError):
+            raise  # It did not run.
         except aws.TransientError as error:
             # It may have run, or still be running: a second run at the same time could do harm.
             what = f"did not respond within {seconds:.0f} s and may still be running"

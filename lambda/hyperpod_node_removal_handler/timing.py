@@ -94,6 +94,9 @@ HAND_OVER_SHARE: Final = 0.9
 minutes, with the margin for the reply."""
 HAND_OVER_RETRY: Final = 30.0
 """A hand-over that fails is retried for this long."""
+HOOK_START: Final = 180.0
+"""A hook that did not run is invoked again for this long: Lambda needs a minute or two to connect a
+function to its VPC again that was idle for weeks."""
 HOOK_RESERVE: Final = 30.0
 """The hook must answer this long before the deadline, so that there is time to act on it."""
 LAST_QUESTION: Final = 60.0

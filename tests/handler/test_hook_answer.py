@@ -114,11 +114,37 @@ def reason_of_refusal(world: World) -> str:
     return str(answer["Reason"])
 
 
-@pytest.mark.parametrize("code", ["TooManyRequestsException", "AccessDeniedException"])
-def test_a_question_that_surely_was_not_heard_is_put_again(world: World, code: str) -> None:
-    world.aws_lambda.hook_errors = [ServiceError(code)] * 3
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [
+        ("TooManyRequestsException", 429),
+        ("AccessDeniedException", 403),
+        ("EC2ThrottledException", 502),
+        ("ENINotReadyException", 502),
+        ("ResourceConflictException", 409),
+        ("ResourceNotReadyException", 502),
+    ],
+)
+def test_a_question_that_surely_was_not_heard_is_put_again(
+    world: World, code: str, status: int
+) -> None:
+    world.aws_lambda.hook_errors = [ServiceError(code, status=status)] * 3
     node = world.nodes[0]
     assert world.send("Update", NodeIds=[node], BeforeRemoval=HOOK)["Data"]["RemovedNodes"] == node
+    assert len(world.events) == 1
+
+
+def test_a_hook_that_was_idle_for_weeks_is_waited_for(world: World) -> None:
+    """Lambda has given up its connection to the VPC, and needs two minutes for another."""
+    ready_at = world.clock.now() + 120
+
+    def connect(_: object) -> None:
+        if world.clock.now() < ready_at:
+            world.aws_lambda.hook_errors = [ServiceError("ResourceNotReadyException", status=502)]
+
+    world.before("Invoke", connect)
+    node = world.nodes[0]
+    assert world.succeeds("Update", NodeIds=[node], BeforeRemoval=HOOK)["RemovedNodes"] == node
     assert len(world.events) == 1
 
 
