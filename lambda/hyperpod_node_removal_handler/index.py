@@ -11,12 +11,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from hyperpod_node_removal_contract import (
-    SERVICE_TIMEOUT_DEFAULT,
-    Outcome,
-    join_names,
-    validate_cluster_name,
-)
+from hyperpod_node_removal_contract import Outcome, join_names, validate_cluster_name
 from hyperpod_node_removal_handler import announcement, aws, handover, report, timing
 from hyperpod_node_removal_handler.before_removal import Hook
 from hyperpod_node_removal_handler.cluster import Cluster
@@ -31,7 +26,12 @@ from hyperpod_node_removal_handler.reconciler import Reconciler
 from hyperpod_node_removal_handler.removal import Removal
 from hyperpod_node_removal_handler.reply import RepliedError
 from hyperpod_node_removal_handler.report import Report
-from hyperpod_node_removal_handler.request import Envelope, RemovalRequest, RequestError
+from hyperpod_node_removal_handler.request import (
+    Envelope,
+    RemovalRequest,
+    RequestError,
+    service_timeout_of,
+)
 from hyperpod_node_removal_handler.stack import Stack, StackNotUpdatingError, StackWatch
 
 _log = logging.getLogger(__name__)
@@ -253,17 +253,19 @@ def _refused(event: Mapping[str, Any], context: LambdaContext, error: RequestErr
     make it fail, so the stack is looked at before an Update is refused.
     """
     untouched = "" if handover.KEY in event else "Nothing was removed."
+    cluster = cluster_of(event["ResourceProperties"])
+    sentence = f"{error} {untouched}"
+    handler.unfinished = lambda _: report.failure(cluster, sentence, log_place(context))
+    started, timeout = _sent_at(event), service_timeout_of(event["ResourceProperties"])
+    handler.respond_by(started + timeout)
     if event["RequestType"] == "Update":
-        deadlines = _deadlines(_sent_at(event), SERVICE_TIMEOUT_DEFAULT, context)
+        deadlines = _deadlines(started, timeout, context)
         with suppress(aws.AwsError):
             try:
                 _watch(event, deadlines).require_forward()
             except StackNotUpdatingError as not_updating:
                 if not_updating.is_rolling_back:
                     return _not_updating(event, context, not_updating)
-    cluster = cluster_of(event["ResourceProperties"])
-    sentence = f"{error} {untouched}"
-    handler.unfinished = lambda _: report.failure(cluster, sentence, log_place(context))
     if instances := _instances_on(error.host_names, cluster):
         sentence = f"{error} The cluster's listing shows {join_names(instances)}. {untouched}"
     return report.failure(cluster, sentence, log_place(context))

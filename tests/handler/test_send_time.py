@@ -55,6 +55,29 @@ def test_a_stack_that_lags_until_the_time_is_up_is_the_reason(world: World, stat
     assert world.deletes == 0
 
 
+@pytest.mark.parametrize("timeout", ["60", "40"])
+@pytest.mark.parametrize("stack", ["UPDATE_COMPLETE", ServiceError("Throttling", "Rate exceeded")])
+def test_a_set_that_is_refused_is_answered_in_time_whatever_the_stack_shows(
+    world: World, stack: str | Exception, timeout: str
+) -> None:
+    """40 s is a ServiceTimeout of CloudFormation, though not one that the function accepts."""
+    world.cloudformation.statuses = [stack]
+    sent = world.clock.now() - 20
+    answer = kept(world, 20, kind="Update", NodeIds=["i-nonsense"], ServiceTimeout=timeout)
+    assert answer["Status"] == "FAILED"
+    assert "allowed: " in answer["Reason"]
+    assert world.clock.now() < sent + int(timeout)
+
+
+def test_a_host_name_is_answered_in_time_however_slow_the_listing_is(world: World) -> None:
+    sent, answered = world.clock.now(), []
+    world.endpoint.on_request = lambda: answered.append(world.clock.now())
+    world.before("ListClusterNodes", lambda _: world.clock.sleep(100))
+    answer = kept(world, 0, NodeIds=["ip-10-1-2-3"], ServiceTimeout="60")
+    assert "is a host name" in answer["Reason"]
+    assert answered[0] < sent + 60
+
+
 def test_an_outage_until_the_time_is_up_is_reported_with_the_call_that_failed(world: World) -> None:
     world.hp.fail_while("ListClusterNodes", lambda _: True, status=503)
     answer = kept(world, 20, ServiceTimeout="60")
