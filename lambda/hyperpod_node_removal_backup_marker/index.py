@@ -11,16 +11,16 @@ from typing import Any
 from botocore.client import BaseClient
 from botocore.session import get_session
 
-from hyperpod_node_removal_hook import Event, Response, respond
+from hyperpod_node_removal_hook import Event, LambdaContext, Response, respond
 
 
-def handler(event: Mapping[str, Any], context: object) -> dict[str, Any]:  # noqa: ARG001
+def handler(event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Respond to an event.
 
     Raises:
         ClientError: S3 did not list the markers. Then nothing is removed.
     """
-    return respond(event, check, release=lambda event: None)  # noqa: ARG005
+    return respond(event, context, check, release=lambda event: None)  # noqa: ARG005
 
 
 def check(event: Event) -> Response:

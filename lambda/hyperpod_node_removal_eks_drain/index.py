@@ -6,29 +6,32 @@ release does not change it.
 """
 
 import os
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from hyperpod_node_removal_eks_drain.kubernetes import Kubernetes, KubernetesNode, Pod, connect
-from hyperpod_node_removal_hook import Event, Node, Response, SchedulerError, log, respond
+from hyperpod_node_removal_hook import (
+    NOT_REACHED,
+    Event,
+    LambdaContext,
+    Node,
+    Response,
+    SchedulerError,
+    log,
+    respond,
+)
 
 _MARGIN: Final = 15.0
-"""Seconds before the deadline, or the end of the invocation, after which no node is begun."""
+"""Seconds before the response is due after which no node and no eviction is begun."""
 
 
-def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
+def handler(event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Respond to an event: drain or release its nodes."""
-    ends = time.time() + context.get_remaining_time_in_millis() / 1000
-    return respond(event, lambda event: drain(event, ends=ends), release)
+    return respond(event, context, drain, release)
 
 
-def drain(event: Event, *, ends: float) -> Response:
+def drain(event: Event) -> Response:
     """Cordon nodes, evict their pods, and return which of them still have pods.
-
-    Args:
-        event: what the hook was invoked with.
-        ends: when the invocation ends, in seconds since the epoch.
 
     Raises:
         SchedulerError: Kubernetes refused a call, and would do so again.
@@ -42,11 +45,11 @@ def drain(event: Event, *, ends: float) -> Response:
         )
     api, response = connect(cluster), Response()
     for node in event.nodes:
-        if time.time() >= min(event.deadline, ends) - _MARGIN:
-            response.waiting[node.node_id] = "not reached in time"
+        if not event.has_time(_MARGIN):
+            response.waiting[node.node_id] = NOT_REACHED
             continue
         try:
-            _drain_node(api, node, event.mark, response)
+            _drain_node(api, node, event, response)
         except SchedulerError as error:
             if not error.is_transient:
                 raise
@@ -77,20 +80,20 @@ def release(event: Event) -> None:
         raise failed
 
 
-def _drain_node(api: Kubernetes, node: Node, mark: str, response: Response) -> None:
+def _drain_node(api: Kubernetes, node: Node, event: Event, response: Response) -> None:
     kube_node = api.node(node.kubernetes_name)
     if kube_node is None:
         # It never joined, or has another name: whether it has pods is not known.
         response.vetoed[node.node_id] = f"Kubernetes knows no node {node.kubernetes_name}"
         return
     if not kube_node.is_cordoned:
-        api.cordon(kube_node, mark)
-        log.info("%s: cordoned (%s)", kube_node, mark)
+        api.cordon(kube_node, event.mark)
+        log.info("%s: cordoned (%s)", kube_node, event.mark)
     pods = [pod for pod in api.pods(kube_node) if pod.must_leave]
     # Before any pod is evicted: the node will not be removed.
     if reason := _undrainable(kube_node, pods):
         response.vetoed[node.node_id] = reason
-    elif reason := _evict(api, pods):
+    elif reason := _evict(api, pods, event):
         response.waiting[node.node_id] = reason
 
 
@@ -106,12 +109,15 @@ def _undrainable(node: KubernetesNode, pods: Sequence[Pod]) -> str:
     return ""
 
 
-def _evict(api: Kubernetes, pods: Sequence[Pod]) -> str:
+def _evict(api: Kubernetes, pods: Sequence[Pod], event: Event) -> str:
     """Evict what can be evicted now. Returns what the node waits for; nothing if it is empty."""
     blocked, terminating = [], []
     for pod in pods:
         held = ""
         if not pod.is_terminating:
+            if not event.has_time(_MARGIN):
+                blocked.append(f"{pod}: {NOT_REACHED}")
+                continue
             error = api.evict(pod)
             log.info("%s: %s", pod, error or "evicted")
             if error:

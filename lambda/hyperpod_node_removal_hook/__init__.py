@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final, Self
+from typing import Any, Final, Protocol, Self
 from urllib.parse import urlsplit
 
 log: Final = logging.getLogger(__name__)
@@ -23,6 +23,16 @@ _RETRY_AFTER: Final = 20
 """Seconds after which a hook that is not done is invoked again."""
 _REASON_MAX: Final = 300
 """Characters of a reason that the removal function keeps."""
+NOT_REACHED: Final = "not reached in time"
+"""Why a node is waited for that the time of one invocation was too short for."""
+
+
+class LambdaContext(Protocol):
+    """The part of Lambda's context that is used."""
+
+    def get_remaining_time_in_millis(self) -> int:
+        """Return the milliseconds until the invocation times out."""
+        ...
 
 
 class SchedulerError(Exception):
@@ -64,11 +74,20 @@ class Event:
     """The stack and the logical id of the removal, to recognize what it drained."""
     deadline: float
     """When the response is due, or a release expires, in seconds since the epoch."""
+    ends: float
+    """When the invocation ends, in seconds since the epoch."""
     eks_cluster_arn: str
 
+    def has_time(self, margin: float) -> bool:
+        """Return whether there is time for another step, and `margin` seconds for what follows.
+
+        A hook that does not respond in time is not asked again, and nothing is removed.
+        """
+        return time.time() < min(self.deadline, self.ends) - margin
+
     @classmethod
-    def parse(cls, payload: Mapping[str, Any]) -> Self:
-        """Parse the payload of an invocation.
+    def parse(cls, payload: Mapping[str, Any], ends: float) -> Self:
+        """Parse the payload of an invocation that ends at `ends`.
 
         Raises:
             ValueError: its version is unknown.
@@ -90,6 +109,7 @@ class Event:
             ),
             mark=f"hyperpod-node-removal {removal}",
             deadline=datetime.fromisoformat(payload["Deadline"]).timestamp(),
+            ends=ends,
             eks_cluster_arn=payload["EksClusterArn"],
         )
 
@@ -104,6 +124,7 @@ class Response:
 
 def respond(
     payload: Mapping[str, Any],
+    context: LambdaContext,
     check: Callable[[Event], Response],
     release: Callable[[Event], None],
 ) -> dict[str, Any]:
@@ -111,6 +132,7 @@ def respond(
 
     Args:
         payload: the payload of the invocation.
+        context: the context of the invocation.
         check: takes the next step with the nodes, and returns what is in the way.
         release: undoes what `check` has done to the nodes.
 
@@ -118,7 +140,8 @@ def respond(
         ValueError: the version of the event is unknown.
         SchedulerError: a release was not carried out. Lambda retries it.
     """
-    event = Event.parse(payload)
+    ends = time.time() + context.get_remaining_time_in_millis() / 1000
+    event = Event.parse(payload, ends)
     if event.is_release:
         if time.time() <= event.deadline:
             release(event)

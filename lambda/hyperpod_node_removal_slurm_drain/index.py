@@ -13,16 +13,27 @@ from typing import Any, Final
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.session import get_session
 
-from hyperpod_node_removal_hook import Event, Response, SchedulerError, log, respond
+from hyperpod_node_removal_hook import (
+    NOT_REACHED,
+    Event,
+    LambdaContext,
+    Response,
+    SchedulerError,
+    log,
+    respond,
+)
 from hyperpod_node_removal_slurm_drain.slurm import Job, Slurm, SlurmNode
 
+_MARGIN: Final = 10.0
+"""Seconds before the response is due after which no node is drained and no job canceled. Nodes and
+jobs are still listed then."""
 _JOBS_SHOWN: Final = 3
 """Jobs of a node that are listed in a reason."""
 
 
-def handler(event: Mapping[str, Any], context: object) -> dict[str, Any]:  # noqa: ARG001
+def handler(event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Respond to an event: drain or release its nodes."""
-    return respond(event, drain, release)
+    return respond(event, context, drain, release)
 
 
 def drain(event: Event) -> Response:
@@ -34,15 +45,7 @@ def drain(event: Event) -> Response:
     if event.eks_cluster_arn:
         raise SchedulerError("the cluster is orchestrated by EKS, not by Slurm: use EksDrain")
     slurm, response = _connect(), Response()
-    known = _by_name(slurm.nodes())
-    errors: dict[str, str] = {}
-    for node in event.nodes:
-        slurm_node = known.get(node.slurm_name)
-        if slurm_node and not slurm_node.is_drained:
-            errors[slurm_node.name] = slurm.update(slurm_node.name, "DRAIN", event.mark)
-            log.info("%s: draining (%s)", slurm_node.name, event.mark)
-    if errors:
-        known = _by_name(slurm.nodes())
+    known, errors = _drained(slurm, event)
     all_jobs = slurm.jobs()
     for node in event.nodes:
         slurm_node = known.get(node.slurm_name)
@@ -54,13 +57,15 @@ def drain(event: Event) -> Response:
             )
             continue
         jobs = [job for job in all_jobs if job.is_on(slurm_node.name)]
-        if not slurm_node.is_drained:
-            error = errors.get(slurm_node.name) or "no reason was given"
+        if not slurm_node.is_drained and slurm_node.name not in errors:
+            response.waiting[node.node_id] = f"{slurm_node.name}: {NOT_REACHED}"
+        elif not slurm_node.is_drained:
+            error = errors[slurm_node.name] or "no reason was given"
             response.vetoed[node.node_id] = f"Slurm does not drain {slurm_node.name}: {error}"
         elif jobs or slurm_node.is_busy:  # A suspended job leaves its node idle.
             response.waiting[node.node_id] = _describe(slurm_node, jobs)
-            if slurm_node.reason == event.mark:
-                _requeue_or_cancel(slurm, slurm_node, jobs)
+            if slurm_node.reason == event.mark and event.has_time(_MARGIN):
+                _requeue_or_cancel(slurm, slurm_node, jobs, event)
     return response
 
 
@@ -91,6 +96,20 @@ def _connect() -> Slurm:
     return Slurm(os.environ["REST_API"], user=os.environ["USER_NAME"], token=token.strip())
 
 
+def _drained(slurm: Slurm, event: Event) -> tuple[dict[str, SlurmNode], dict[str, str]]:
+    """Drain nodes as long as there is time.
+
+    Returns all nodes as they are now, and what Slurm said of each that was to be drained.
+    """
+    known, errors = _by_name(slurm.nodes()), {}
+    for node in event.nodes:
+        slurm_node = known.get(node.slurm_name)
+        if slurm_node and not slurm_node.is_drained and event.has_time(_MARGIN):
+            errors[slurm_node.name] = slurm.update(slurm_node.name, "DRAIN", event.mark)
+            log.info("%s: draining (%s)", slurm_node.name, event.mark)
+    return (_by_name(slurm.nodes()) if errors else known), errors
+
+
 def _by_name(nodes: Sequence[SlurmNode]) -> dict[str, SlurmNode]:
     """Return nodes by their name and, where no node has that name, by their host name."""
     by_hostname = {node.hostname: node for node in reversed(nodes) if node.hostname}
@@ -105,7 +124,7 @@ def _describe(node: SlurmNode, jobs: Sequence[Job]) -> str:
     return f"{names}{more} {'is' if len(jobs) == 1 else 'are'} on {node.name}"
 
 
-def _requeue_or_cancel(slurm: Slurm, node: SlurmNode, jobs: Sequence[Job]) -> None:
+def _requeue_or_cancel(slurm: Slurm, node: SlurmNode, jobs: Sequence[Job], event: Event) -> None:
     policy = os.environ["JOBS"]
     if policy == "REQUEUE" and jobs and all(job.may_requeue for job in jobs):
         # The API cannot requeue a job, but Slurm requeues the jobs of a node that is set down.
@@ -113,4 +132,6 @@ def _requeue_or_cancel(slurm: Slurm, node: SlurmNode, jobs: Sequence[Job]) -> No
         log.info("%s: requeued %s %s", node.name, ", ".join(map(str, jobs)), error)
     if policy == "CANCEL" and time.time() >= node.reason_since + float(os.environ["GRACE"]):
         for job in jobs:
+            if not event.has_time(_MARGIN):
+                break
             log.info("%s: canceled %s %s", node.name, job, slurm.cancel(job))

@@ -3,10 +3,13 @@
 import time
 from datetime import UTC, datetime
 from typing import Any, Final
+from unittest.mock import Mock
 
 STACK: Final = "arn:aws:cloudformation:us-west-2:111122223333:stack/maintenance/6d1f0c2e-9a56-11ef"
 MARK: Final = "hyperpod-node-removal maintenance/FaultyNodes 6d1f0c2e"
 RELEASE: Final[dict[str, Any]] = {"Version": "2", "Action": "RELEASE"}
+CONTEXT: Final = Mock(get_remaining_time_in_millis=lambda: 120_000)
+"""Of an invocation of two minutes."""
 PROCEED: Final = {"Version": "2", "Decision": "PROCEED", "VetoedNodes": []}
 
 

@@ -2,8 +2,9 @@
 
 import logging
 import ssl
+import time
 from typing import Any
-from unittest.mock import Mock, patch
+from unittest.mock import patch
 
 import pytest
 from botocore.session import get_session
@@ -13,7 +14,7 @@ from hyperpod_node_removal_eks_drain.kubernetes import Kubernetes, token_signer
 from hyperpod_node_removal_hook import SchedulerError
 from sandbox.kubernetes import Budget, ClusterState, KubernetesApi, Node, Pod
 from sandbox.schedulers import rules
-from tests.drain.hook import MARK, PROCEED, RELEASE, event, node, reasons
+from tests.drain.hook import CONTEXT, MARK, PROCEED, RELEASE, event, node, reasons
 
 FIRST, SECOND = "i-0123456789abcdef0", "i-0123456789abcdef1"
 NODE, OTHER = f"hyperpod-{FIRST}", f"hyperpod-{SECOND}"
@@ -31,12 +32,11 @@ class Drained:
     def ask(self, *nodes: str, **more: Any) -> dict[str, Any]:
         given = {"EksClusterArn": f"{EKS}/training", **more}
         asked = event(*map(node, nodes or (FIRST, SECOND)), **given)
-        context = Mock(get_remaining_time_in_millis=lambda: 120_000)
         with self.api.serve() as endpoint, patch.object(index, "connect") as connect:
             connect.side_effect = lambda name: Kubernetes(
                 endpoint, authority=self.api.authority, token=token_signer(get_session(), name)
             )
-            return index.handler(asked, context)
+            return index.handler(asked, CONTEXT)
 
     def release(self, *nodes: str, **more: Any) -> None:
         assert self.ask(*nodes, **RELEASE, **more) == {}
@@ -243,6 +243,28 @@ def test_a_node_for_which_there_is_no_time_is_waited_for(drained: Drained) -> No
     answer = drained.ask(seconds=10)
     assert set(reasons(answer, "WaitingNodes").values()) == {"not reached in time"}
     assert drained.api.calls == []
+
+
+def test_pods_for_which_there_is_no_time_are_evicted_the_next_time(
+    drained: Drained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A slow API server must not make the hook miss its deadline: nothing would be removed."""
+    drained.state.pods = [Pod("ml", f"web-{number}", NODE) for number in range(4)]
+    began, slow = time.time(), drained.state.evict
+    now = began
+
+    def evict(*pod: str) -> tuple[int, str]:
+        nonlocal now
+        now += 20
+        return slow(*pod)
+
+    monkeypatch.setattr(drained.state, "evict", evict)
+    monkeypatch.setattr(time, "time", lambda: now)
+    answer = drained.ask(FIRST)
+    assert answer["Decision"] == "WAIT"
+    assert reasons(answer, "WaitingNodes") == {FIRST: "pod ml/web-3: not reached in time"}
+    assert drained.state.evicted == ["web-0", "web-1", "web-2"]
+    assert now < began + 75
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from unittest.mock import Mock
 import pytest
 
 from hyperpod_node_removal_hook import Event, Node, Response, SchedulerError, respond
-from tests.drain.hook import MARK, PROCEED, RELEASE, event, node, reasons
+from tests.drain.hook import CONTEXT, MARK, PROCEED, RELEASE, event, node, reasons
 
 NODES = (node("i-1", "ip-10-1-0-1.ec2.internal"), node("i-2"), node(""))
 
@@ -14,7 +14,7 @@ NODES = (node("i-1", "ip-10-1-0-1.ec2.internal"), node("i-2"), node(""))
 def asked(check: Any, **more: Any) -> tuple[dict[str, Any], Mock]:
     """Return the response to an event, and what `release` was called with."""
     release = Mock()
-    return respond(event(*NODES, **more), check, release), release
+    return respond(event(*NODES, **more), CONTEXT, check, release), release
 
 
 def test_a_node_without_an_instance_may_be_removed() -> None:
@@ -53,10 +53,10 @@ def test_a_release_is_void_after_its_deadline(seconds: float, calls: int) -> Non
 def test_a_release_that_fails_raises_so_that_lambda_retries_it() -> None:
     failing = Mock(side_effect=SchedulerError("busy", is_transient=True))
     with pytest.raises(SchedulerError, match="busy"):
-        respond(event(*NODES, **RELEASE), Mock(), failing)
+        respond(event(*NODES, **RELEASE), CONTEXT, Mock(), failing)
 
 
 @pytest.mark.parametrize("given", [{"Version": "2"}, {"Version": "3"}, {"Action": "RELEASE"}])
 def test_an_event_of_an_unknown_version_is_an_error(given: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="allowed: 1, or 2 with RELEASE"):
-        Event.parse(event(**given))
+        Event.parse(event(**given), ends=0)

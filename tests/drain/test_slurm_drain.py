@@ -14,7 +14,7 @@ from sandbox.hyperpod import ServiceError
 from sandbox.slurm import Slurm
 from tests.aws_transport import answered_by
 from tests.drain.conftest import NAMES
-from tests.drain.hook import MARK, PROCEED, RELEASE, event, node, reasons
+from tests.drain.hook import CONTEXT, MARK, PROCEED, RELEASE, event, node, reasons
 
 FIRST, SECOND, THIRD = NAMES
 
@@ -53,7 +53,7 @@ def ask(slurm: Slurm, secret: dict[str, str], monkeypatch: pytest.MonkeyPatch) -
     def ask(*names: str, jobs: str = "WAIT", grace: float = 0, **more: Any) -> dict[str, Any]:
         monkeypatch.setenv("JOBS", jobs)
         monkeypatch.setenv("GRACE", str(grace))
-        return index.handler(event(*map(slurm_node, names), **more), None)
+        return index.handler(event(*map(slurm_node, names), **more), CONTEXT)
 
     return ask
 

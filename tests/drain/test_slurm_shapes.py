@@ -4,6 +4,7 @@ import json
 import math
 import ssl
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,7 +15,9 @@ import pytest
 import trustme
 
 from hyperpod_node_removal_hook import SchedulerError
+from hyperpod_node_removal_slurm_drain import index
 from hyperpod_node_removal_slurm_drain.slurm import Job, Slurm, SlurmNode, version_of
+from tests.drain.hook import CONTEXT, PROCEED, event, node, reasons
 
 
 def document(*versions: int, methods: tuple[str, ...] = ("get", "post")) -> dict[str, Any]:
@@ -149,6 +152,47 @@ def test_a_private_authority_is_trusted_if_the_environment_names_it(
         private.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
         monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
         assert Slurm(url, user="root", token="x").version == "v0.0.42"
+
+
+class SlowSlurm:
+    """A Slurm that takes a second for each change of a node, and a clock that it moves on."""
+
+    def __init__(self, count: int) -> None:
+        self.time = 1_000_000.0
+        self.states = {f"ip-10-1-0-{number}": {"IDLE"} for number in range(count)}
+        self.reason = ""
+
+    def nodes(self) -> list[SlurmNode]:
+        return [
+            SlurmNode(name, name, frozenset(states), self.reason, math.inf)
+            for name, states in self.states.items()
+        ]
+
+    def jobs(self) -> list[Job]:
+        return []
+
+    def update(self, name: str, state: str, reason: str = "") -> str:
+        self.time += 1
+        self.states[name].add(state)
+        self.reason = reason
+        return ""
+
+
+def test_nodes_for_which_there_is_no_time_are_drained_the_next_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A hook that misses its deadline would not be asked again, and nothing would be removed."""
+    slurm = SlowSlurm(150)
+    monkeypatch.setattr(index, "_connect", lambda: slurm)
+    monkeypatch.setattr(time, "time", lambda: slurm.time)
+    nodes = [node(f"i-{name}", f"{name}.ec2.internal") for name in slurm.states]
+    answer = index.handler(event(*nodes, seconds=720), CONTEXT)
+    assert slurm.time <= 1_000_000 + 120
+    assert answer["Decision"] == "WAIT"
+    waiting = reasons(answer, "WaitingNodes")
+    assert waiting["i-ip-10-1-0-149"] == "ip-10-1-0-149: not reached in time"
+    assert "i-ip-10-1-0-0" not in waiting
+    assert index.handler(event(*nodes, seconds=720), CONTEXT) == PROCEED
 
 
 @pytest.mark.parametrize(
