@@ -99,10 +99,11 @@ def _drain_node(api: Kubernetes, node: Node, event: Event, response: Response) -
 
 def _undrainable(node: KubernetesNode, pods: Sequence[Pod]) -> str:
     """Return why a node cannot be drained, however long it takes; nothing if it can be."""
-    for pod in pods:
+    evicted = [pod for pod in pods if not pod.is_terminating]
+    for pod in evicted:
         if not pod.controller:
             return f"{pod} has no controller, so nothing would create it again"
-    protected: list[KubernetesNode | Pod] = [node, *pods]
+    protected: list[KubernetesNode | Pod] = [node, *evicted]
     for one in protected:
         if one.protected_by and os.environ["DISRUPTS"] != "true":
             return f"{one} has the annotation {one.protected_by}"

@@ -158,11 +158,17 @@ class Kubernetes:
             "metadata": {"namespace": pod.namespace, "name": pod.name},
             "deleteOptions": {"preconditions": {"uid": pod.uid}},
         }
-        # 404 and 409: it is gone, or the name is that of another pod.
-        status, answer = self._call(f"evict {pod}", "POST", path, eviction, handled=(404, 409, 429))
-        if status != HTTPStatus.TOO_MANY_REQUESTS:
-            return ""
+        what, handled = f"evict {pod}", (403, 404, 409, 429)
+        status, answer = self._call(what, "POST", path, eviction, handled=handled)
+        if status not in {HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS}:
+            return ""  # 404 and 409: it is gone, or the name is that of another pod.
         causes = (answer.get("details") or {}).get("causes") or ()
+        if status == HTTPStatus.FORBIDDEN and not any(
+            # Nothing is created in such a namespace, not even an eviction. It deletes the pod.
+            cause.get("reason") == "NamespaceTerminating"
+            for cause in causes
+        ):
+            raise _error(what, status, answer.get("message", ""))
         messages = "; ".join(cause.get("message", "") for cause in causes)
         return messages or str(answer.get("message") or "too many requests")
 

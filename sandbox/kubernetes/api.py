@@ -22,6 +22,14 @@ from sandbox.kubernetes.state import ClusterState
 _PREFIX: Final = "k8s-aws-v1."
 _PAGE: Final = 2
 """Pods on a page, whatever limit is asked for: a server may answer with fewer."""
+_REFUSALS: Final = {
+    403: ("NamespaceTerminating", "unable to create new content because it is being terminated"),
+    429: (
+        "DisruptionBudget",
+        "Cannot evict pod as it would violate the pod's disruption budget.",
+    ),
+}
+"""The cause and the message of an eviction that is refused, by HTTP status."""
 Rules = Sequence[Mapping[str, Sequence[str]]]
 Answer = tuple[int, dict[str, Any]]
 
@@ -94,9 +102,9 @@ class KubernetesApi:
             case ["api", "v1", "namespaces", namespace, "pods", name, "eviction"]:
                 uid = body["deleteOptions"]["preconditions"]["uid"]
                 status, message = self.state.evict(namespace, name, uid)
-                cause = {"reason": "DisruptionBudget", "message": message}
-                told = "Cannot evict pod as it would violate the pod's disruption budget."
-                return _status(status, told if message else "", [cause] if message else [])
+                reason, told = _REFUSALS.get(status, ("", ""))
+                cause = {"reason": reason, "message": message}
+                return _status(status, told, [cause] if reason else [])
         return _status(404, "the server could not find the requested resource")
 
     def _node(self, name: str, patch: Mapping[str, Any]) -> Answer:

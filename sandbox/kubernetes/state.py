@@ -91,6 +91,8 @@ class ClusterState:
     """By name."""
     pods: list[Pod] = field(default_factory=list)
     budgets: list[Budget] = field(default_factory=list)
+    terminating: set[str] = field(default_factory=set)
+    """Namespaces that are being deleted. Their pods are not leaving yet."""
     evicted: list[str] = field(default_factory=list)
     """Names of the pods whose eviction was granted, in order."""
     lock: threading.RLock = field(default_factory=threading.RLock)
@@ -107,12 +109,14 @@ class ClusterState:
             return shown
 
     def evict(self, namespace: str, name: str, uid: str) -> tuple[int, str]:
-        """The HTTP status of an eviction, and what a budget says against it."""
+        """The HTTP status of an eviction, and what a budget or the namespace says against it."""
         with self.lock:
             found = [pod for pod in self.pods if (pod.namespace, pod.name) == (namespace, name)]
             if not found:
                 return 404, ""
             (pod,) = found
+            if namespace in self.terminating:
+                return 403, f"namespace {namespace} is being terminated"
             if pod.shown()["metadata"]["uid"] != uid:
                 return 409, ""
             for budget in self.budgets:

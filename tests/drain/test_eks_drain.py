@@ -140,6 +140,33 @@ def test_an_annotation_that_says_do_not_disrupt_is_a_veto_unless_it_is_overruled
     assert drained.state.evicted == ["web-0", "trainer-0"]
 
 
+def test_a_namespace_that_is_being_deleted_is_waited_for(drained: Drained) -> None:
+    """It deletes its pods itself, and refuses an eviction as it refuses all that is new."""
+    drained.state.pods = [Pod("old", "web-0", NODE), Pod("ml", "web-1", NODE)]
+    drained.state.terminating = {"old"}
+    answer = drained.ask(FIRST)
+    assert reasons(answer, "WaitingNodes") == {
+        FIRST: "pod old/web-0 cannot be evicted: namespace old is being terminated"
+    }
+    assert drained.state.evicted == ["web-1"]
+    drained.state.pods[0].is_leaving = True
+    for _ in range(2):
+        drained.ask(FIRST)
+    assert drained.ask(FIRST) == PROCEED
+
+
+def test_a_pod_that_somebody_has_deleted_is_waited_for_whatever_it_is(drained: Drained) -> None:
+    drained.state.pods = [
+        Pod("ml", "by-hand", NODE, controller="", is_leaving=True),
+        Pod("ml", "kept", NODE, annotations={"karpenter.sh/do-not-disrupt": "true"}),
+    ]
+    drained.state.pods[1].is_leaving = True
+    answer = drained.ask(FIRST)
+    assert reasons(answer, "WaitingNodes") == {FIRST: "pod ml/by-hand is still terminating"}
+    assert drained.ask(FIRST) == PROCEED
+    assert drained.state.evicted == []
+
+
 def test_a_pod_that_a_finalizer_holds_keeps_its_node(drained: Drained) -> None:
     drained.state.pods = [Pod("ml", "stuck", NODE, finalizers=["example.com/checkpoint"])]
     for _ in range(3):
