@@ -155,8 +155,8 @@ class Removal:
             (node for node in self.nodes if node.phase is Phase.WAITING),
             key=lambda node: node.attempts,
         )
-        logical_ids = tuple(node.identifier for node in waiting if node.is_requested_by_logical_id)
-        node_ids = tuple(node.identifier for node in waiting if not node.is_requested_by_logical_id)
+        logical_ids = tuple(node.name for node in waiting if node.is_requested_by_logical_id)
+        node_ids = tuple(node.name for node in waiting if not node.is_requested_by_logical_id)
         requests = []
         for ids in _chunks(logical_ids, MAX_IDS_PER_REQUEST_WITH_LOGICAL_IDS):
             room = MAX_IDS_PER_REQUEST_WITH_LOGICAL_IDS - len(ids)
@@ -175,7 +175,7 @@ class Removal:
         return len(identifiers) == 1 or all(
             node.refusal is not None
             for node in self.nodes
-            if node.identifier in identifiers and node.phase is Phase.WAITING
+            if node.name in identifiers and node.phase is Phase.WAITING
         )
 
     # Observations ----------------------------------------------------------------------------
@@ -238,9 +238,9 @@ class Removal:
 
         def apply(node: RequestedNode) -> RequestedNode:
             tried = node.record_attempt()
-            if refusal := reply.refused.get(node.identifier):
+            if refusal := reply.refused.get(node.name):
                 return tried.reject(refusal)
-            if node.identifier in reply.accepted:
+            if node.name in reply.accepted:
                 return tried.accept()
             return tried.defer(_NO_ANSWER, may_have_been_requested=True)
 
@@ -308,9 +308,7 @@ class Removal:
         return replace(
             self,
             nodes=tuple(
-                change(node)
-                if node.identifier in identifiers and node.phase is Phase.WAITING
-                else node
+                change(node) if node.name in identifiers and node.phase is Phase.WAITING else node
                 for node in self.nodes
             ),
         )

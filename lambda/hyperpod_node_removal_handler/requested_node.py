@@ -90,8 +90,8 @@ class RequestedNode:
 
     @property
     def name(self) -> str:
-        """The id by which the template names it."""
-        return self.node_id or self.logical_id
+        """The id of the template by which it is requested and reported."""
+        return self.logical_id if self.is_requested_by_logical_id else self.node_id
 
     @property
     def is_requested_by_logical_id(self) -> bool:
@@ -105,11 +105,6 @@ class RequestedNode:
             and self.node is not None
             and self.node.instance_id != self.node_id
         )
-
-    @property
-    def identifier(self) -> str:
-        """The id by which it is requested."""
-        return self.logical_id if self.is_requested_by_logical_id else self.node_id
 
     @property
     def is_accepted(self) -> bool:
@@ -260,7 +255,12 @@ class RequestedNode:
             still = f"still {self.node.status or 'listed'}"
             seen = "missing from one look, which is not enough" if self.misses else still
             return self.fail(Refusal(FailureCode.STILL_PRESENT, f"accepted, {seen}: {why}"))
-        return self.fail(self.why_waiting or Refusal(FailureCode.NOT_ATTEMPTED, why))
+        if self.why_waiting:
+            return self.fail(self.why_waiting)
+        if self.accepted and self.node:
+            new = f"accepted, then {self.accepted.name} was replaced by {self.node.name}: {why}"
+            return self.fail(Refusal(FailureCode.STILL_PRESENT, new))
+        return self.fail(Refusal(FailureCode.NOT_ATTEMPTED, why))
 
     def merge(self, other: Self) -> Self:
         """Merge two requested nodes that are the same node under its two ids."""

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 import pytest
 
 from sandbox.hyperpod import Cluster
+from tests.handler.function import HOOK
 from tests.handler.world import World
 
 ABSENT = "i-0123456789abcdef0"
@@ -81,6 +82,35 @@ def test_a_logical_node_keeps_being_removed_through_auto_recovery(
     assert logical_id not in world.logical_ids
     if not by_both_ids:
         assert requested(world) == [((), (logical_id,))] * 2, "once for each instance"
+
+
+def test_a_node_is_reported_by_the_id_that_is_still_its_own(world: World, logical: Cluster) -> None:
+    """Its instance was replaced after the request, so the instance id is that of no node."""
+    node = logical.node(world.nodes[0])
+    logical_id = str(node.logical_id)
+    world.after("BatchDeleteClusterNodes", lambda *_: logical.replace_instance(logical_id))
+    world.set_hook()
+    both = {"NodeIds": [node.instance_id], "NodeLogicalIds": [logical_id]}
+    answer = world.send("Create", **both, BeforeRemoval=HOOK)
+    assert f"Vetoed: {logical_id}." in answer["Reason"]
+    assert answer["Data"]["FailedNodes"] == logical_id
+    assert node.instance_id not in logical.present
+
+
+def test_a_removal_that_was_accepted_is_reported_although_the_instance_was_replaced(
+    world: World, logical: Cluster
+) -> None:
+    logical_id, old = world.logical_ids[0], world.nodes[0]
+
+    def recover(*_: object) -> None:
+        logical.replace_instance(logical_id)
+        world.cloudformation.statuses = ["UPDATE_FAILED"]
+
+    world.after("BatchDeleteClusterNodes", recover)
+    answer = world.send("Update", NodeLogicalIds=[logical_id])
+    assert f"StillPresent: {logical_id}." in answer["Reason"]
+    new = logical.node(logical_id).instance_id
+    assert f"accepted, then {old} was replaced by {new}: " in world.log.text
 
 
 def test_the_successor_of_an_instance_is_left_alone(world: World, logical: Cluster) -> None:
