@@ -5,9 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack, cast
 
-from aws_cdk import CfnCreationPolicy, CfnResourceSignal, CfnWaitCondition, Stack
+import jsii
+from aws_cdk import (
+    CfnCreationPolicy,
+    CfnResource,
+    CfnResourceSignal,
+    CfnWaitCondition,
+    CustomResource,
+    IAnyProducer,
+    IResolveContext,
+    Lazy,
+    Stack,
+)
 from constructs import Construct
 
 import hyperpod_node_removal_contract as contract
@@ -134,6 +145,30 @@ def verdict_condition(
         resource_signal=CfnResourceSignal(count=1, timeout=f"PT{contract.VERDICT_TIMEOUT}S")
     )
     return condition
+
+
+def await_removal(condition: CfnWaitCondition, resource: CustomResource) -> None:
+    """Make a wait condition wait for the resource of its removal, and exist only if that does.
+
+    Without the resource nobody would signal it, and it would fail the stack.
+    """
+    condition.node.add_dependency(resource)
+    # The app may give the resource a condition until the template is written.
+    element = cast("CfnResource", resource.node.default_child)
+    condition.add_override("Condition", Lazy.uncached_any(_ConditionOf(element)))
+
+
+@jsii.implements(IAnyProducer)
+class _ConditionOf:
+    """The condition under which a resource exists."""
+
+    def __init__(self, resource: CfnResource) -> None:
+        self._resource = resource
+
+    def produce(self, context: IResolveContext) -> str | None:  # noqa: ARG002
+        """Return its logical id, or None for a resource that always exists."""
+        condition = self._resource.cfn_options.condition
+        return condition.logical_id if condition else None
 
 
 def _check_verdict(path: str, properties: Mapping[str, Any]) -> None:

@@ -16,6 +16,7 @@ from hyperpod_node_removal._events import (
     Detail,
     EventMethods,
     RuleOptions,
+    await_removal,
     finished_rule,
     verdict_condition,
 )
@@ -192,7 +193,7 @@ class NodeRemoval(EventMethods, MetricMethods, RemovalAttributes):
             properties=properties,
         )
         if condition is not None:
-            condition.node.add_dependency(self._resource)
+            await_removal(condition, self._resource)
         role = self._parts.role
         if role is not None:
             permissions = RemovalPermissions.get_or_create(self, self._provider, role)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from aws_cdk import App, CfnParameter, Stack
+from aws_cdk import App, CfnCondition, CfnParameter, Fn, Stack
 from aws_cdk.aws_sagemaker import CfnCluster
 
 from hyperpod_node_removal import InvalidPropertyError, NodeRemoval, PartialFailure
@@ -45,6 +45,15 @@ def test_the_condition_waits_for_the_custom_resource_which_knows_its_logical_id(
         "DependsOn": [custom_id],
     }
     assert "cloudformation:SignalResource" in made.actions("Permissions")
+
+
+def test_the_condition_exists_only_if_the_removal_does(stack: Stack) -> None:
+    """Otherwise it would wait for a signal that nobody sends, and fail the stack."""
+    made = removal(stack)
+    given = CfnCondition(stack, "IsFaulty", expression=Fn.condition_equals(stack.region, "x"))
+    made.resource.node.default_child.cfn_options.condition = given  # type: ignore[union-attr]
+    ((_, definition),) = Synthesized(stack).resources(WAIT_CONDITION).items()
+    assert definition["Condition"] == "IsFaulty"
 
 
 def test_without_it_there_is_no_permission_to_signal(stack: Stack) -> None:
