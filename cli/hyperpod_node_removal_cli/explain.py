@@ -148,11 +148,15 @@ class _Explanation:
         return len(resources) < _RESOURCES_MAX and RESOURCE_TYPE not in dict(resources)
 
     def _failed_removal(self, event: StackEvent) -> _Found:
-        logged, why_not = self._read_log(lambda one: one.summary in event.reason, event.reason)
-        if logged is None:
+        found, why_not = self._read_log(
+            lambda one: one.logical_id in {"", event.logical_id} and one.summary in event.reason,
+            event.reason,
+        )
+        if not found:
             note = f"The failed nodes are not listed here. {why_not}"
             headline = f"The removal {event.logical_id} failed."
             return _Found(headline, (Problem(event.text),), notes=(note,))
+        logged = found[-1]
         return _Found(
             headline=logged.summary,
             problems=() if logged.failures else (Problem(event.text),),
@@ -189,7 +193,7 @@ class _Explanation:
             lambda one: set(named) <= {fields["node"] for fields in one.failures}
         )
         if logged:
-            return replace(found, nodes=_nodes(logged))
+            return replace(found, nodes=_nodes(logged[-1]))
         return replace(
             found,
             nodes=tuple(NodeReport(name=name, outcome=NodeOutcome.FAILED) for name in named),
@@ -199,7 +203,8 @@ class _Explanation:
     def _succeeded_without_outputs(self) -> _Found:
         logged, why_not = self._read_log(lambda _: True)
         if logged:
-            return _Found(f"{logged.outcome}: {logged.summary}", nodes=_nodes(logged))
+            headline = " ".join(f"{one.outcome}: {one.summary}" for one in logged)
+            return _Found(headline, nodes=tuple(node for one in logged for node in _nodes(one)))
         if verdicts := [event for event in self.events if event.verdict]:
             return _Found(
                 " ".join(f"{event.verdict}." for event in verdicts),
@@ -211,10 +216,13 @@ class _Explanation:
 
     def _read_log(
         self, is_wanted: Callable[[LoggedRemoval], bool], reason: str = ""
-    ) -> tuple[LoggedRemoval | None, str]:
-        """Return the last wanted removal in the function's log, or None and a sentence why."""
+    ) -> tuple[tuple[LoggedRemoval, ...], str]:
+        """Return the last outcome of each wanted removal in the log, or why there is none.
+
+        The log may be that of the removals of other stacks, too.
+        """
         if not self.removals:
-            return None, "The last operation did not involve the removal."
+            return (), "The last operation did not involve the removal."
         places = [place for place in _LOG_PLACE.findall(reason) if _ELLIPSIS not in "".join(place)]
         group, stream = places[-1] if places else ("", "")
         try:
@@ -223,13 +231,18 @@ class _Explanation:
                 client = self.connection.client_for("logs", self.state.stack_id)
                 for name in groups:
                     lines = read_log(client, name, self.removals[0].time, stream=stream)
-                    if found := [one for one in removals_in(lines) if is_wanted(one)]:
-                        return found[-1], ""
+                    found = {
+                        one.logical_id: one
+                        for one in removals_in(lines)
+                        if one.stack_id in {"", self.state.stack_id} and is_wanted(one)
+                    }
+                    if found:
+                        return tuple(found.values()), ""
         except UnknownError as error:
-            return None, str(error)
+            return (), str(error)
         if not groups:
-            return None, "The function's log group is unknown."
-        return None, "The function's log has no lines about them yet."
+            return (), "The function's log group is unknown."
+        return (), "The function's log has no lines about them yet."
 
     def _log_groups(self) -> list[str]:
         if output := self.state.outputs.get(_LOG_GROUP_OUTPUT):

@@ -38,6 +38,10 @@ class LoggedRemoval:
     """One or more sentences, with which the Reason begins."""
     failures: tuple[Mapping[str, str], ...]
     """The fields of the line on each failed node: `node`, `code`, `why`, `group`, ..."""
+    stack_id: str
+    """The stack of the removal. Empty in the log of a function of an older version."""
+    logical_id: str
+    """Of the removal in its stack. Empty, too."""
 
 
 def read_log(
@@ -78,7 +82,15 @@ def removals_in(lines: Iterable[LogLine]) -> tuple[LoggedRemoval, ...]:
         if line.fields.get("node") and line.fields.get("code"):
             of_invocation[line.fields["node"]] = line.fields
         elif outcome in _OUTCOMES:  # the last line of a report
-            found.append(LoggedRemoval(outcome, summary, tuple(of_invocation.values())))
+            found.append(
+                LoggedRemoval(
+                    outcome,
+                    summary,
+                    failures=tuple(of_invocation.values()),
+                    stack_id=line.fields.get("stack_id", ""),
+                    logical_id=line.fields.get("logical_id", ""),
+                )
+            )
     return tuple(found)
 
 

@@ -12,7 +12,7 @@ from typing import Final
 from urllib.parse import unquote, urlsplit, urlunsplit
 from urllib.request import getproxies, proxy_bypass
 
-from hyperpod_node_removal_contract import telemetry
+from hyperpod_node_removal_contract import escape, telemetry
 from hyperpod_node_removal_handler import announcement
 from hyperpod_node_removal_handler.report import Report
 from hyperpod_node_removal_handler.request import Envelope
@@ -27,6 +27,8 @@ from hyperpod_node_removal_handler.timing import (
 
 _log = logging.getLogger(__name__)
 
+_ID_MAX: Final = 256
+"""Characters of an id in the log."""
 _LEAST_TIMEOUT: Final = 0.5
 _LATE_PAUSE: Final = 0.25
 """Seconds between checks whether a reply that is being sent has been delivered."""
@@ -104,8 +106,13 @@ class Responder:
         # and the command's `explain` are made from them. Lambda drops lines below the function's
         # ApplicationLogLevel ("Log-level filtering", Lambda Developer Guide), so theirs is raised.
         least = _log.getEffectiveLevel()
+        # The log may be that of the removals of many stacks.
+        whose = {
+            "stack_id": escape(self.envelope.stack_id, _ID_MAX),
+            "logical_id": escape(self.envelope.logical_resource_id, _ID_MAX),
+        }
         for line in report.lines:
-            _log.log(max(line.level, least), line.text, extra=dict(line.fields))
+            _log.log(max(line.level, least), line.text, extra={**line.fields, **whose})
         body = report.body(self.envelope)
         try:
             self._deliver(body)

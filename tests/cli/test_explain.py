@@ -492,6 +492,28 @@ def test_a_success_is_found_whatever_its_outputs_are_called() -> None:
     assert names(report) == list(NODES)
 
 
+def test_a_removal_of_another_stack_with_the_same_function_is_not_taken_for_its_own() -> None:
+    paper = reported()
+    paper.write("COMPLETE: 2 nodes removed.", stack_id=STACK_ID, logical_id="Removal")
+    paper.write(f"FAILED: {HEAD}", request="2", stack_id=f"{STACK_ID}-other", logical_id="Removal")
+    report = explain(paper)
+    assert report.conclusion is Conclusion.FINE
+    assert report.headline == "COMPLETE: 2 nodes removed."
+
+
+def test_each_removal_of_a_stack_is_explained() -> None:
+    paper = reported()
+    for number, (logical_id, outcome) in enumerate({"A": "PARTIAL", "B": "COMPLETE"}.items()):
+        whose = {"request": str(number), "stack_id": STACK_ID, "logical_id": logical_id}
+        if outcome == "PARTIAL":
+            paper.write("i-1: not removed", node="i-1", code="NodeIdInUse", **whose)
+        paper.write(f"{outcome}: {logical_id}.", **whose)
+    report = explain(paper)
+    assert report.conclusion is Conclusion.PROBLEMS
+    assert report.headline == "PARTIAL: A. COMPLETE: B."
+    assert names(report) == ["i-1"]
+
+
 VERDICT = "1 of 2 not removed: NodeIdInUse i-00000001"
 
 
