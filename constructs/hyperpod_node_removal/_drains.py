@@ -13,7 +13,7 @@ from aws_cdk import aws_logs as logs
 
 from hyperpod_node_removal._errors import InvalidPropertyError
 from hyperpod_node_removal._hook_function import HookFunction
-from hyperpod_node_removal._statements import eks_cluster_statement
+from hyperpod_node_removal._statements import EKS_ACTION, allow
 from hyperpod_node_removal._validation import check_flag, check_text, construct_path
 
 if TYPE_CHECKING:
@@ -152,8 +152,8 @@ class EksDrain(HookFunction):
             construct_id: unique within `scope`.
             cluster: the name of the EKS cluster that orchestrates the HyperPod cluster, in the
                 stack's account and region.
-            vpc: the VPC from which the cluster's private endpoint, and the endpoints of EKS and
-                STS, can be reached. Default: none, for a public endpoint.
+            vpc: the VPC from which the cluster's private endpoint and the EKS API can be reached.
+                Default: none, for a public endpoint.
             vpc_subnets: the subnets to use. Default: the private ones.
             security_groups: of the function. Default: a new one, which allows all outbound traffic.
             disrupts_protected_pods: whether to evict pods whose annotations say not to
@@ -182,7 +182,7 @@ class EksDrain(HookFunction):
                 "CLUSTER": cluster,
                 "DISRUPTS": "true" if disrupts_protected_pods else "false",
             },
-            statements=[eks_cluster_statement(arn)],
+            statements=[allow(arn, EKS_ACTION)],
             code=code,
             vpc=vpc,
             vpc_subnets=vpc_subnets,

@@ -35,7 +35,7 @@ from hyperpod_node_removal._validation import (
     construct_path,
     function_arn,
 )
-from hyperpod_node_removal._warnings import warn
+from hyperpod_node_removal._warnings import warn_of_removal
 from hyperpod_node_removal_contract import (
     MissingNodes,
     PartialFailure,
@@ -214,7 +214,7 @@ class NodeRemoval(EventMethods, MetricMethods, RemovalAttributes):
         )
         StackRemovals.get_or_create(self).add(declared)
         self._parts.removals.append(declared)
-        warn(
+        warn_of_removal(
             declared,
             has_permissions=role is not None,
             has_instance_ids=bool(ids),
