@@ -162,7 +162,7 @@ CASES: dict[str, tuple[str, Callable[[Stack], Any], str]] = {
 @pytest.mark.parametrize("case", CASES)
 def test_a_removal_works_in_one_place(stack: Stack, case: str) -> None:
     name, value, sentence = CASES[case]
-    given = {"cluster_arn": CLUSTER_ARN} if name == "provider" else {}
+    given: dict[str, Any] = {"cluster_arn": CLUSTER_ARN} if name == "provider" else {}
     with pytest.raises(InvalidPropertyError) as caught:
         NodeRemoval(stack, "Removal", **given, **{name: value(stack)})
     assert str(caught.value) == f"Stack/Removal: {name}: {sentence}"
