@@ -1,7 +1,7 @@
-"""The attributes of a deployed removal, and what other constructs know of a removal.
+"""The attributes of a deployed removal, and what other constructs use of a removal.
 
-The attributes are strings in CloudFormation and so they are here: a number token could neither be
-an Output nor be compared in a condition without being converted to a string again.
+All attributes are strings, as in CloudFormation: a number token would have to be converted to a
+string for an Output or a condition.
 """
 
 from dataclasses import dataclass

@@ -55,7 +55,7 @@ class StackRemovals(Construct):
         self.declared.append(removal)
 
     def forget_order(self) -> None:
-        """Decide the order anew when the template is written next."""
+        """Decide the order again when the template is written next."""
         self._ordered = None
 
     def depends_on(self, resource: CfnResource) -> list[str]:
@@ -107,7 +107,7 @@ class _DependsOn:
         self._resource = resource
 
     def produce(self, context: IResolveContext) -> list[str] | None:
-        """Return the logical ids, or None while the CDK only looks for references."""
+        """Return the logical ids, or None while the CDK only collects references."""
         if context.preparing:
             self._removals.forget_order()
             return None

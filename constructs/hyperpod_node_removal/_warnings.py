@@ -1,4 +1,4 @@
-"""Warnings at synth of what a person should consider before nodes are removed.
+"""Warnings at synth of what to consider before nodes are removed.
 
 The CDK CLI prints a warning, and with `--strict` fails, until it is acknowledged for the removal or
 for a construct that contains it::
@@ -7,7 +7,7 @@ for a construct that contains it::
         RemovalWarning.DATA_LOSS, "checkpoints are in S3, and the jobs have moved"
     )
 
-There is a warning only where it can matter, so that each is worth reading.
+A warning appears only where it can matter.
 """
 
 from collections.abc import Mapping

@@ -16,7 +16,7 @@ from hyperpod_node_removal import MissingNodes, NodeRemoval, RemovalWarning
 from hyperpod_node_removal.app import NodeRemovalStack, settings_from_context
 from sandbox.cdk import run_cdk
 from sandbox.project import PATH, ROOT
-from tests.construct.stacks import CLUSTER_ARN, NODE, warnings
+from tests.construct.stacks import CLUSTER_ARN, NODE, app_of, warnings
 
 pytestmark = pytest.mark.xdist_group("construct-warnings")
 
@@ -78,20 +78,17 @@ def test_a_warning_is_given_only_where_it_matters(
 
 def test_a_warning_says_what_to_do(stack: Stack) -> None:
     removal(stack, cluster_arn=None, cluster=managed(stack))
-    found = warnings(stack)
-    for warning, *parts in (
-        (DATA_LOSS, "root and secondary volumes"),
-        (STALE, "node_logical_ids"),
-        (DRIFT, "Stack/Cluster", "instance_group_target_counts"),
-        (ANY_CLUSTER, "cluster/*", "before the cluster is created"),
+    other = Stack(app_of(stack), "Other")
+    removal(other, cluster_arn=None, cluster_name="ml")
+    for one, warning, *parts in (
+        (stack, DATA_LOSS, "root and secondary volumes"),
+        (stack, STALE, "node_logical_ids"),
+        (stack, DRIFT, "Stack/Cluster", "instance_group_target_counts"),
+        (stack, ANY_CLUSTER, "cluster/*", "before the cluster is created"),
+        (other, ANY_CLUSTER, "cluster/*", "Specify cluster_arn instead of the name"),
     ):
-        (text,) = found[warning]
+        (text,) = warnings(one)[warning]
         assert all(part in text for part in parts)
-
-
-def test_the_warning_of_a_name_says_how_to_narrow_the_permissions(stack: Stack) -> None:
-    removal(stack, cluster_arn=None, cluster_name="ml")
-    assert "Specify cluster_arn" in warnings(stack)[ANY_CLUSTER][0]
 
 
 @pytest.mark.parametrize(
