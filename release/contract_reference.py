@@ -88,10 +88,10 @@ def _default(value: object) -> str:
 
 
 def _attributes() -> Iterable[Sequence[str]]:
+    texts = documented(inspect.getsource(RemovalAttributes))
     for attribute in Attribute:
         python_name = attribute.name.lower()
-        text = inspect.getdoc(getattr(RemovalAttributes, python_name)) or ""
-        yield f"`{attribute}`", f"`{python_name}`", text.removesuffix(" A token.")
+        yield f"`{attribute}`", f"`{python_name}`", texts[python_name]
 
 
 def _codes() -> Iterable[Sequence[str]]:

@@ -14,10 +14,11 @@ from aws_cdk import aws_s3 as s3
 
 from hyperpod_node_removal import NodeRemovalProvider
 from hyperpod_node_removal._statements import (
-    eks_cluster_statement,
-    function_statement,
-    network_statement,
-    signal_statement,
+    EKS_ACTION,
+    INVOKE_ACTION,
+    NETWORK_ACTIONS,
+    SIGNAL_ACTION,
+    allow,
 )
 from hyperpod_node_removal_contract import telemetry
 from release.provider_parameters import ANY, PARAMETERS_OF_CODE, ProviderParameters, if_else
@@ -115,9 +116,9 @@ def _fill(stack: Stack) -> None:
     provider.allow_removals(stack_arn=stacks, cluster_arn=given.cluster_arn)
     # The CDK has no statement with a condition, so each is in a separate policy.
     for construct_id, statement in (
-        ("EksCluster", eks_cluster_statement(given.eks_cluster_arn)),
-        ("BeforeRemoval", function_statement(given.before_removal_arn)),
-        ("Signals", signal_statement(stacks)),
+        ("EksCluster", allow(given.eks_cluster_arn, EKS_ACTION)),
+        ("BeforeRemoval", allow(given.before_removal_arn, INVOKE_ACTION)),
+        ("Signals", allow(stacks, SIGNAL_ACTION)),
     ):
         iam.Policy(stack, construct_id, roles=[provider.role], statements=[statement])
     _apply(given, provider)
@@ -175,7 +176,7 @@ def _apply(given: ProviderParameters, provider: NodeRemovalProvider) -> None:
         {"SecurityGroupIds": given.security_group_ids, "SubnetIds": given.subnet_ids}
     )
     role.permissions_boundary = given.boundary_arn
-    document = iam.PolicyDocument(statements=[network_statement()])
+    document = iam.PolicyDocument(statements=[allow("*", *NETWORK_ACTIONS)])
     assert isinstance(role.policies, list)
     network = in_vpc({"PolicyDocument": document, "PolicyName": "Network"})
     role.policies = [*role.policies, network]

@@ -78,7 +78,7 @@ _SERVICES: Final = {
 
 
 class UnknownError(Exception):
-    """The command could not find out. The text is a sentence for people."""
+    """The command could not get an answer. The text is a sentence for the user."""
 
 
 @dataclass(frozen=True)

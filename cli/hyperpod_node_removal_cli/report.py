@@ -18,7 +18,7 @@ class Conclusion(IntEnum):
     PROBLEMS = 1
     """A file is invalid, a guard is violated, a node would be refused, or a removal failed."""
     UNKNOWN = 2
-    """The command could not find out."""
+    """The command could not get an answer."""
 
 
 class NodeOutcome(StrEnum):
@@ -31,7 +31,7 @@ class NodeOutcome(StrEnum):
     GUARDED = "guarded"
     """It would be removed, but a guard refuses the whole set."""
     UNKNOWN = "unknown"
-    """One listing shows it and the next one does not: another one would decide."""
+    """One listing shows it and the next one does not."""
     FAILED = "failed"
 
 
@@ -167,7 +167,7 @@ class Findings:
 
 
 def unknown(subject: str, why: str) -> Report:
-    """Return a report that the command could not find out, and `why` (a sentence)."""
+    """Return the report of a command that got no answer, and `why` (a sentence)."""
     return Report(
         subject=subject,
         conclusion=Conclusion.UNKNOWN,

@@ -1,6 +1,6 @@
-"""What the resources of a stack depend on and refer to, as the template will say it.
+"""What the resources of a stack depend on and refer to in its template.
 
-It is read while a template is written: by then an app has added all of its dependencies, and the
+It is read while the template is written: by then an app has added all of its dependencies, and the
 CDK has made the parameters and outputs of nested stacks.
 """
 
@@ -50,7 +50,7 @@ class StackDependencies:
         return [one for one in resources if one.cfn_resource_type == resource_type]
 
     def construct_path(self, logical_id: str) -> str:
-        """Return the construct path of a resource, for a sentence."""
+        """Return the construct path of a resource, for a warning."""
         return self._resources[logical_id].node.path
 
     def depends_on(self, logical_id: str) -> list[str]:

@@ -13,7 +13,7 @@ from aws_cdk import aws_logs as logs
 
 from hyperpod_node_removal._errors import InvalidPropertyError
 from hyperpod_node_removal._hook_function import HookFunction
-from hyperpod_node_removal._statements import eks_cluster_statement
+from hyperpod_node_removal._statements import EKS_ACTION, allow
 from hyperpod_node_removal._validation import check_flag, check_text, construct_path
 
 if TYPE_CHECKING:
@@ -38,11 +38,11 @@ class SlurmJobs(StrEnum):
     """What happens to the jobs that run on a node to be removed."""
 
     WAIT = "WAIT"
-    """They are waited for until the removal's timeout. Nothing is lost; a node whose jobs do not
-    end in time is not removed."""
+    """The drain waits for them until the removal's timeout. Nothing is lost; a node whose jobs do
+    not end in time is not removed."""
     REQUEUE = "REQUEUE"
-    """They are requeued, and lose what they computed since their last checkpoint. Jobs that must
-    not be requeued (`--no-requeue`) are waited for, and so are others on the same node."""
+    """They are requeued, and lose what they computed since their last checkpoint. The drain waits
+    for jobs that must not be requeued (`--no-requeue`), and for others on the same node."""
     CANCEL = "CANCEL"
     """They are canceled after a grace period, and lost."""
 
@@ -51,8 +51,8 @@ class SlurmDrain(HookFunction):
     """Drains nodes in Slurm before they are removed.
 
     No new job starts on a drained node, and it is not removed until no job is on it. If it is not
-    removed after all, it takes jobs again. A node that somebody else has drained stays as it was,
-    and its jobs are waited for whatever `jobs` says.
+    removed after all, it accepts jobs again. A node that was drained by someone else stays drained,
+    and its jobs are waited for regardless of `jobs`.
     """
 
     def __init__(
@@ -127,8 +127,8 @@ class EksDrain(HookFunction):
     """Drains nodes in Kubernetes before they are removed.
 
     It cordons them and evicts their pods, and a node is not removed until it is empty. If it is not
-    removed after all, it takes pods again. A node that somebody else has cordoned stays so.
-    What it needs in the cluster is in `rbac.yaml` (docs/drain.md).
+    removed after all, it accepts pods again. A node that was cordoned by someone else stays
+    cordoned. Its permissions in the cluster are in `rbac.yaml` (docs/drain.md).
     """
 
     def __init__(
@@ -152,8 +152,8 @@ class EksDrain(HookFunction):
             construct_id: unique within `scope`.
             cluster: the name of the EKS cluster that orchestrates the HyperPod cluster, in the
                 stack's account and region.
-            vpc: the VPC from which the cluster's private endpoint, and the endpoints of EKS and
-                STS, can be reached. Default: none, for a public endpoint.
+            vpc: the VPC from which the cluster's private endpoint and the EKS API can be reached.
+                Default: none, for a public endpoint.
             vpc_subnets: the subnets to use. Default: the private ones.
             security_groups: of the function. Default: a new one, which allows all outbound traffic.
             disrupts_protected_pods: whether to evict pods whose annotations say not to
@@ -182,7 +182,7 @@ class EksDrain(HookFunction):
                 "CLUSTER": cluster,
                 "DISRUPTS": "true" if disrupts_protected_pods else "false",
             },
-            statements=[eks_cluster_statement(arn)],
+            statements=[allow(arn, EKS_ACTION)],
             code=code,
             vpc=vpc,
             vpc_subnets=vpc_subnets,
@@ -202,8 +202,8 @@ class EksDrain(HookFunction):
 class BackupMarker(HookFunction):
     """Requires an object in S3 for every node before it is removed: `s3://BUCKET/PREFIX<node id>`.
 
-    It does not matter what writes the object, such as the last line of a backup job, or what is in
-    it. Instance ids are not reused, so a marker cannot be that of a later node.
+    Anything can write the object, such as the last line of a backup job, with any content. Instance
+    ids are not reused, so a marker cannot be that of a later node.
     """
 
     def __init__(

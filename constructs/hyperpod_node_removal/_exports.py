@@ -8,17 +8,12 @@ rejected export fails its stack when all resources are complete: the nodes are g
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-import jsii
 from aws_cdk import CfnOutput, CfnResource, Stack
-from constructs import IConstruct, IValidation
+from constructs import IConstruct
 
-from hyperpod_node_removal._attributes import (
-    MAY_BE_EMPTY,
-    DeclaredRemoval,
-    RemovalAttributes,
-)
+from hyperpod_node_removal._attributes import MAY_BE_EMPTY, DeclaredRemoval, RemovalAttributes
 from hyperpod_node_removal._dependencies import is_in
-from hyperpod_node_removal._warnings import warn_of_empty_value
+from hyperpod_node_removal._warnings import RemovalWarning, warn
 from hyperpod_node_removal_contract import Attribute
 
 _PARAMETER: Final = "AWS::SSM::Parameter"
@@ -30,35 +25,23 @@ Sources = Mapping[Source, tuple[RemovalAttributes, Attribute]]
 """What may be empty in a stack: the removal and its attribute."""
 
 
-@jsii.implements(IValidation)
-class EmptyExports:
-    """Warns of such exports and parameters. The CDK validates when it has made its exports."""
-
-    def __init__(self, stack: Stack, removals: Sequence[DeclaredRemoval]) -> None:
-        """Read `removals` when the app is synthesized, so it may still grow."""
-        self._stack = stack
-        self._removals = removals
-
-    def validate(self) -> list[str]:
-        """Return nothing: a warning does not fail the synth."""
-        stack: Stack | None = self._stack
-        sources: Sources = {
-            (self._stack.resolve(removal.resource.ref)["Ref"], attribute.value): (
-                removal,
-                attribute,
-            )
-            for removal in (one.construct for one in self._removals)
-            for attribute in MAY_BE_EMPTY
-        }
-        while stack is not None and sources:
-            constructs = stack.node.find_all()
-            for construct in constructs:
-                for value, place in _values_never_empty(stack, construct):
-                    for source in sorted(empty_sources(value, sources)):
-                        warn_of_empty_value(*sources[source], place)
-            sources = _seen_from_outside(stack, constructs, sources)
-            stack = stack.nested_stack_parent
-        return []
+def warn_of_empty_exports(stack: Stack, removals: Sequence[DeclaredRemoval]) -> None:
+    """Warn of the exports and parameters of a stack's removals. The CDK has made its own."""
+    sources: Sources = {
+        (stack.resolve(removal.resource.ref)["Ref"], attribute.value): (removal, attribute)
+        for removal in (one.construct for one in removals)
+        for attribute in MAY_BE_EMPTY
+    }
+    outer: Stack | None = stack
+    while outer is not None and sources:
+        constructs = outer.node.find_all()
+        for construct in constructs:
+            for value, place in _values_never_empty(outer, construct):
+                for source in sorted(empty_sources(value, sources)):
+                    removal, attribute = sources[source]
+                    warn(removal, RemovalWarning.EMPTY_EXPORT, attribute=attribute, place=place)
+        sources = _seen_from_outside(outer, constructs, sources)
+        outer = outer.nested_stack_parent
 
 
 def _values_never_empty(stack: Stack, construct: IConstruct) -> Iterator[tuple[Any, str]]:

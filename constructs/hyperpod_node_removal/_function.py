@@ -15,10 +15,11 @@ import hyperpod_node_removal_contract as contract
 from hyperpod_node_removal._asset import HANDLER_PACKAGE
 from hyperpod_node_removal._errors import InvalidPropertyError
 from hyperpod_node_removal._statements import (
+    LOG_ACTIONS,
+    NETWORK_ACTIONS,
+    TRACING_ACTIONS,
+    allow,
     key_statement,
-    log_statement,
-    network_statement,
-    tracing_statement,
 )
 from hyperpod_node_removal._validation import check_arn_place, is_token, show
 
@@ -139,11 +140,11 @@ def function_statements(
     log_group: logs.ILogGroup, *, in_vpc: bool, traced: bool
 ) -> dict[str, iam.PolicyStatement]:
     """Return what the role must allow before the function is created, by the name of a policy."""
-    statements = {"Logs": log_statement(log_group.log_group_arn)}
+    statements = {"Logs": allow(log_group.log_group_arn, *LOG_ACTIONS)}
     if in_vpc:
-        statements["Network"] = network_statement()
+        statements["Network"] = allow("*", *NETWORK_ACTIONS)
     if traced:
-        statements["Tracing"] = tracing_statement()
+        statements["Tracing"] = allow("*", *TRACING_ACTIONS)
     return statements
 
 

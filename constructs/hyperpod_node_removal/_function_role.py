@@ -12,17 +12,18 @@ from __future__ import annotations
 import json
 from typing import Any, Final, Self, cast
 
-import jsii
 from aws_cdk import Fn, Stack
 from aws_cdk import aws_iam as iam
-from constructs import Construct, IValidation
+from constructs import Construct
 
 from hyperpod_node_removal._cluster import NamedCluster
 from hyperpod_node_removal._statements import (
+    STACK_ACTION,
     acknowledge_wildcard,
+    allow,
     removal_statements,
-    stack_statement,
 )
+from hyperpod_node_removal._validation import check_at_synth
 
 INLINE_POLICIES_MAX: Final = 10_240
 """Characters in all inline policies of a role, white space not counted (IAM quota)."""
@@ -44,7 +45,7 @@ class FunctionRole:
         self._policies: list[iam.Policy] = []
         self._reported: set[str] = set()
         self.role = role
-        provider.node.add_validation(RoleSize(provider, self._policies))
+        check_at_synth(provider, self._check_size)
 
     def new_policy(
         self, scope: Construct, construct_id: str, *statements: iam.PolicyStatement
@@ -72,6 +73,27 @@ class FunctionRole:
                     self.role.add_to_principal_policy(statement)
                 self._reported.add(text)
 
+    def _check_size(self) -> list[str]:
+        """Return a sentence if the inline policies are larger than IAM accepts.
+
+        Otherwise the deployment would fail with an error that names neither the removal nor a way
+        out.
+        """
+        size = sum(
+            least_size(Stack.of(policy).resolve(policy.document))
+            for policy in self._policies
+            if _is_in_template(policy)
+        )
+        if size <= INLINE_POLICIES_MAX:
+            return []
+        sentence = (
+            f"The permissions for the removals of {self._provider.node.path} have {size}"
+            f" characters; allowed: {INLINE_POLICIES_MAX} in one role. Use another"
+            " NodeRemovalProvider for some removals, or specify their clusters by cluster_name"
+            " instead of cluster_arn."
+        )
+        return [sentence]
+
     def _policy_name(self, scope: Construct, construct_id: str) -> str:
         # IAM replaces a policy that has the same name on the same role. The id of the stack
         # distinguishes it from those of other apps.
@@ -90,7 +112,7 @@ class RemovalPermissions(Construct):
         super().__init__(scope, construct_id)
         self._names_any_cluster = False
         self._role = role
-        self._policy = role.new_policy(self, "Policy", stack_statement(Stack.of(self).stack_id))
+        self._policy = role.new_policy(self, "Policy", allow(Stack.of(self).stack_id, STACK_ACTION))
 
     @classmethod
     def get_or_create(cls, scope: Construct, provider: Construct, role: FunctionRole) -> Self:
@@ -133,36 +155,6 @@ class RemovalPermissions(Construct):
             signaled_stack_arn=Stack.of(self).stack_id if signals else None,
         )
         self._role.add(self._policy, *statements)
-
-
-@jsii.implements(IValidation)
-class RoleSize:
-    """Fails the synth if the inline policies of a role are larger than IAM accepts.
-
-    Otherwise the deployment would fail with an error that names neither the removal nor a way out.
-    """
-
-    def __init__(self, provider: Construct, policies: list[iam.Policy]) -> None:
-        """`policies` is read when the app is synthesized, so it may still grow."""
-        self._provider = provider
-        self._policies = policies
-
-    def validate(self) -> list[str]:
-        """Return the sentences that the CDK shows, none if the policies fit."""
-        size = sum(
-            least_size(Stack.of(policy).resolve(policy.document))
-            for policy in self._policies
-            if _is_in_template(policy)
-        )
-        if size <= INLINE_POLICIES_MAX:
-            return []
-        sentence = (
-            f"The permissions for the removals of {self._provider.node.path} have {size}"
-            f" characters; allowed: {INLINE_POLICIES_MAX} in one role. Use another"
-            " NodeRemovalProvider for some removals, or specify their clusters by cluster_name"
-            " instead of cluster_arn."
-        )
-        return [sentence]
 
 
 def least_size(document: Any) -> int:

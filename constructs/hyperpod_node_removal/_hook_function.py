@@ -12,10 +12,10 @@ from constructs import Construct
 
 from hyperpod_node_removal._asset import staged_code
 from hyperpod_node_removal._statements import (
+    LOG_ACTIONS,
     NETWORK_ACTIONS,
     acknowledge_wildcard,
-    log_statement,
-    network_statement,
+    allow,
 )
 from hyperpod_node_removal_contract import RELEASE_MAX_AGE
 
@@ -60,7 +60,7 @@ class HookFunction(Construct):
         super().__init__(scope, construct_id)
         self._log_group = logs.LogGroup(self, "LogGroup", retention=log_retention)
         self._role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
-        logging = log_statement(self._log_group.log_group_arn)
+        logging = allow(self._log_group.log_group_arn, *LOG_ACTIONS)
         own = iam.Policy(self, "Policy", roles=[self._role], statements=[logging, *statements])
         policies = [own, *([_network_policy(self, self._role)] if vpc else [])]
         self._function = lambda_.Function(
@@ -113,7 +113,7 @@ def _network_policy(scope: Construct, role: iam.Role) -> iam.Policy:
         "Network",
         roles=[role],
         statements=[
-            network_statement(),
+            allow("*", *NETWORK_ACTIONS),
             iam.PolicyStatement(
                 effect=iam.Effect.DENY,
                 actions=list(NETWORK_ACTIONS),

@@ -32,16 +32,17 @@ from hyperpod_node_removal._provider_interface import (
     INodeRemovalProvider,
     ProviderElsewhere,
     ProviderParts,
-    ProviderUse,
+    warn_of_use,
 )
 from hyperpod_node_removal._statements import (
+    INVOKE_ACTION,
+    STACK_ACTION,
     acknowledge_wildcard,
-    event_bus_statement,
-    function_statement,
+    allow,
     removal_statements,
-    stack_statement,
 )
 from hyperpod_node_removal._validation import (
+    check_at_synth,
     check_flag,
     check_text,
     construct_path,
@@ -195,12 +196,14 @@ class NodeRemovalProvider(INodeRemovalProvider):
         # In a separate policy: a role whose own policy names the function would wait for the
         # function, which waits for the role. A removal longer than one invocation is handed over
         # to the next (ADR 5).
-        own = [self._policy("SelfInvocation", function_statement(self._function.function_arn))]
+        own = [self._policy("SelfInvocation", allow(self._function.function_arn, INVOKE_ACTION))]
         if event_bus is not None:
-            own.append(self._policy("FinishedEvents", event_bus_statement(event_bus.event_bus_arn)))
+            own.append(
+                self._policy("FinishedEvents", allow(event_bus.event_bus_arn, "events:PutEvents"))
+            )
         self._parts.needed = [invocation, *before, *own]
         self._elsewhere: iam.Policy | None = None
-        self.node.add_validation(ProviderUse(self, reserved_concurrent_executions))
+        check_at_synth(self, lambda: warn_of_use(self, reserved_concurrent_executions))
 
     @classmethod
     def from_service_token(
@@ -305,14 +308,14 @@ class NodeRemovalProvider(INodeRemovalProvider):
             validate = contract.validate_function_arn
             check_text(path, "before_removal_arn", before_removal_arn, validate)
         if self._elsewhere is None:
-            self._elsewhere = self._policy("RemovalsElsewhere", stack_statement(stack_arn))
+            self._elsewhere = self._policy("RemovalsElsewhere", allow(stack_arn, STACK_ACTION))
         statements = removal_statements(
             cluster_arn,
             eks_cluster_arn=eks_cluster_arn,
             before_removal_arn=before_removal_arn,
             signaled_stack_arn=stack_arn if verdict_events else None,
         )
-        self._role.add(self._elsewhere, stack_statement(stack_arn), *statements)
+        self._role.add(self._elsewhere, allow(stack_arn, STACK_ACTION), *statements)
         self._parts.stacks_elsewhere.add(stack_arn)
         if "*" in stack_arn and not is_token(stack_arn):
             acknowledge_wildcard(self._elsewhere, stack_arn, _ANY_STACK_ID_REASON)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any, Final, Self, cast
+from typing import TYPE_CHECKING, Final, Self, cast
 
 import jsii
 from aws_cdk import Stack
 from aws_cdk import aws_iam as iam
-from constructs import Construct, IDependable, IValidation
+from constructs import Construct, IDependable
 
 import hyperpod_node_removal_contract as contract
 from hyperpod_node_removal._attributes import DeclaredRemoval
@@ -34,7 +34,7 @@ from hyperpod_node_removal._validation import (
     is_token,
     show,
 )
-from hyperpod_node_removal._warnings import warn_of_idle_provider, warn_of_reserved
+from hyperpod_node_removal._warnings import RemovalWarning, warn
 
 if TYPE_CHECKING:
     from aws_cdk import aws_events as events
@@ -76,6 +76,13 @@ class ProviderParts(Construct):
     def of(cls, provider: INodeRemovalProvider) -> Self:
         """Return the parts of a provider."""
         return cast("Self", provider.node.find_child(cls._ID))
+
+    def removals_at_once(self) -> int:
+        """Return how many removals may run at once; those of a stack may wait for each other."""
+        clusters: dict[str, set[str]] = defaultdict(set)
+        for removal in self.removals:
+            clusters[Stack.of(removal.construct).node.path].add(removal.cluster.name)
+        return len(self.stacks_elsewhere) + sum(map(_distinct, clusters.values()))
 
     def require_metrics(self) -> None:
         """Raise `NodeRemovalError` if the function writes no metrics.
@@ -219,36 +226,34 @@ def check_provider(path: str, stack: Stack, provider: object) -> None:
     check_place(path, "provider", (provider.node.path, place), stack, _ALLOWED)
 
 
-@jsii.implements(IValidation)
-class ProviderUse:
-    """Warns of a provider that no removal uses, or that too many removals use at once."""
+def warn_of_use(provider: INodeRemovalProvider, reserved: int | None) -> None:
+    """Warn of a provider that no removal uses, or that too many removals use at once.
 
-    def __init__(self, provider: INodeRemovalProvider, reserved: Any) -> None:
-        """`reserved` is how many removals can run at once, None for no limit, or a token."""
-        self._provider = provider
-        self._parts = ProviderParts.of(provider)
-        self._reserved: int | None = None if is_token(reserved) else reserved
-
-    def validate(self) -> list[str]:
-        """Return nothing: a warning does not fail the synth."""
-        at_once = self._at_once()
-        if self._reserved is not None and self._reserved < at_once:
-            warn_of_reserved(self._provider, self._reserved, at_once)
-        if not at_once:
-            # Those of the stack and of the stacks that are nested in it.
-            for found in Stack.of(self._provider).node.find_all():
-                if isinstance(found, StackRemovals):
-                    removal = found.declared[0]
-                    warn_of_idle_provider(self._provider, removal.construct, removal.provider)
-                    break
-        return []
-
-    def _at_once(self) -> int:
-        """Return how many removals may run at once; those of a stack may wait for each other."""
-        clusters: dict[str, set[str]] = defaultdict(set)
-        for removal in self._parts.removals:
-            clusters[Stack.of(removal.construct).node.path].add(removal.cluster.name)
-        return len(self._parts.stacks_elsewhere) + sum(map(_distinct, clusters.values()))
+    `reserved` is how many can run at once, None for no limit, or a token.
+    """
+    at_once = ProviderParts.of(provider).removals_at_once()
+    if reserved is not None and not is_token(reserved) and reserved < at_once:
+        warn(
+            provider,
+            RemovalWarning.RESERVED_CONCURRENCY,
+            provider=provider.node.path,
+            reserved=reserved,
+            at_once=at_once,
+            dropped_after=contract.SERVICE_TIMEOUT_MIN,
+        )
+    if not at_once:
+        # Those of the stack and of the stacks that are nested in it.
+        for found in Stack.of(provider).node.find_all():
+            if isinstance(found, StackRemovals):
+                removal = found.declared[0]
+                warn(
+                    provider,
+                    RemovalWarning.PROVIDER_NOT_USED,
+                    provider=provider.node.path,
+                    removal=removal.construct.node.path,
+                    used=removal.provider.node.path,
+                )
+                break
 
 
 def _distinct(clusters: set[str]) -> int:

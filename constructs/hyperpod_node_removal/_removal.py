@@ -36,7 +36,7 @@ from hyperpod_node_removal._validation import (
     construct_path,
     function_arn,
 )
-from hyperpod_node_removal._warnings import warn
+from hyperpod_node_removal._warnings import warn_of_removal
 from hyperpod_node_removal_contract import (
     MissingNodes,
     PartialFailure,
@@ -54,11 +54,11 @@ class NodeRemoval(EventMethods, MetricMethods, RemovalAttributes):
     """Removes a set of nodes from a SageMaker HyperPod cluster when it is deployed.
 
     The deployment is complete when every node of the set has left the cluster, or was not in it to
-    begin with. A changed set is removed anew; nodes that it no longer lists stay removed. Nodes are
-    never added back: neither a rollback nor deleting the removal changes the cluster.
+    begin with. If the set changes, all nodes in it are removed, and nodes that it no longer lists
+    stay removed. Nodes are never added back: neither a rollback nor deleting the removal changes
+    the cluster.
 
-    At synth, it warns of what a person should consider, until that is acknowledged: see
-    `RemovalWarning`.
+    Its warnings at synth can be acknowledged: see `RemovalWarning`.
     """
 
     def __init__(
@@ -215,7 +215,7 @@ class NodeRemoval(EventMethods, MetricMethods, RemovalAttributes):
         )
         StackRemovals.get_or_create(self).add(declared)
         self._parts.removals.append(declared)
-        warn(
+        warn_of_removal(
             declared,
             has_permissions=role is not None,
             has_instance_ids=bool(ids),

@@ -7,19 +7,19 @@ guards of both. So removals that may have the same cluster run one after the oth
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, Final, Self, cast
 
 import jsii
 from aws_cdk import CfnResource, IAnyProducer, IResolveContext, Lazy, Stack
-from constructs import Construct, IValidation
+from constructs import Construct
 
 from hyperpod_node_removal._attributes import DeclaredRemoval
 from hyperpod_node_removal._cluster import may_be_the_same
 from hyperpod_node_removal._dependencies import StackDependencies, is_in, referred_to
-from hyperpod_node_removal._exports import EmptyExports
-from hyperpod_node_removal._validation import is_token
-from hyperpod_node_removal._warnings import warn_of_cluster_first, warn_of_drift, warn_of_order
+from hyperpod_node_removal._exports import warn_of_empty_exports
+from hyperpod_node_removal._validation import check_at_synth, is_token
+from hyperpod_node_removal._warnings import RemovalWarning, warn
 
 _CLUSTER: Final = "AWS::SageMaker::Cluster"
 
@@ -34,8 +34,8 @@ class StackRemovals(Construct):
         self._stack = stack
         self.declared: list[DeclaredRemoval] = []
         self._ordered: StackDependencies | None = None
-        self.node.add_validation(EmptyExports(stack, self.declared))
-        self.node.add_validation(OwnClusters(stack, self.declared))
+        check_at_synth(self, lambda: warn_of_empty_exports(stack, self.declared))
+        check_at_synth(self, lambda: _OwnClusters(stack).warn(self.declared))
 
     @classmethod
     def get_or_create(cls, scope: Construct) -> Self:
@@ -55,7 +55,7 @@ class StackRemovals(Construct):
         self.declared.append(removal)
 
     def forget_order(self) -> None:
-        """Decide the order anew when the template is written next."""
+        """Decide the order again when the template is written next."""
         self._ordered = None
 
     def depends_on(self, resource: CfnResource) -> list[str]:
@@ -88,7 +88,13 @@ class StackRemovals(Construct):
                         ended_before[later] |= ended_before[earlier]
                 elif not keeping_order.issuperset(chain[:-1]):
                     between = [dependencies.construct_path(name) for name in chain[:-1]]
-                    warn_of_order(removal.construct, self.declared[earlier].construct, between)
+                    warn(
+                        removal.construct,
+                        RemovalWarning.REMOVALS_NOT_ORDERED,
+                        later=removal.construct.node.path,
+                        earlier=self.declared[earlier].construct.node.path,
+                        between=", ".join(between),
+                    )
         return dependencies
 
 
@@ -101,15 +107,14 @@ class _DependsOn:
         self._resource = resource
 
     def produce(self, context: IResolveContext) -> list[str] | None:
-        """Return the logical ids, or None while the CDK only looks for references."""
+        """Return the logical ids, or None while the CDK only collects references."""
         if context.preparing:
             self._removals.forget_order()
             return None
         return self._removals.depends_on(self._resource)
 
 
-@jsii.implements(IValidation)
-class OwnClusters:
+class _OwnClusters:
     """Warns of clusters of the app that a removal names without the construct.
 
     Such a removal has no place in the order of the template except the one that its references
@@ -117,26 +122,29 @@ class OwnClusters:
     before the cluster is created.
     """
 
-    def __init__(self, stack: Stack, removals: Sequence[DeclaredRemoval]) -> None:
-        """Read `removals` when the app is synthesized, so it may still grow."""
+    def __init__(self, stack: Stack) -> None:
         self._stack = stack
-        self._removals = removals
         self._dependencies: dict[str, StackDependencies] = {}
 
-    def validate(self) -> list[str]:
-        """Return nothing: a warning does not fail the synth."""
-        self._dependencies.clear()
-        for removal in self._removals:
+    def warn(self, removals: list[DeclaredRemoval]) -> None:
+        """Warn of the clusters that removals of the stack name."""
+        for removal in removals:
             if removal.cluster.managed is not None:
                 continue
             name = removal.cluster.name
             for cluster in self._named_by(name):
+                path = cluster.node.path
                 if removal.may_remove:
-                    warn_of_drift(removal.construct, cluster.node.path)
+                    warn(removal.construct, RemovalWarning.INSTANCE_COUNT_DRIFT, cluster=path)
                 if not self._comes_after(cluster, removal):
-                    path = cluster.node.path
-                    warn_of_cluster_first(removal.construct, path, is_first=is_token(name))
-        return []
+                    why = (
+                        f"cluster_arn or cluster_name refers to {path}, so CloudFormation updates"
+                        " the cluster before the removal"
+                        if is_token(name)
+                        else f"cluster_name is the name of {path}, which does not wait for the"
+                        " removal, so CloudFormation may update the cluster before it"
+                    )
+                    warn(removal.construct, RemovalWarning.CLUSTER_CHANGES_FIRST, why=why)
 
     def _named_by(self, value: str) -> Iterator[CfnResource]:
         """Yield the clusters to which a name or an ARN refers, and those created with that name.

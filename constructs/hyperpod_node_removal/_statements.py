@@ -11,7 +11,10 @@ CLUSTER_ACTIONS: Final = (
     "sagemaker:DescribeClusterNode",
     "sagemaker:ListClusterNodes",
 )
-
+EKS_ACTION: Final = "eks:DescribeCluster"
+"""The service checks that the caller may describe the EKS cluster that orchestrates a cluster."""
+INVOKE_ACTION: Final = "lambda:InvokeFunction"
+LOG_ACTIONS: Final = ("logs:CreateLogStream", "logs:PutLogEvents")
 NETWORK_ACTIONS: Final = (
     "ec2:AssignPrivateIpAddresses",
     "ec2:CreateNetworkInterface",
@@ -20,23 +23,19 @@ NETWORK_ACTIONS: Final = (
     "ec2:DescribeSubnets",
     "ec2:UnassignPrivateIpAddresses",
 )
-"""What Lambda calls with the function's role (Developer Guide, "Giving Lambda functions access to
-resources in an Amazon VPC")."""
+"""What Lambda calls, for any resource, with the role of a function in a VPC (Developer Guide,
+"Giving Lambda functions access to resources in an Amazon VPC")."""
+SIGNAL_ACTION: Final = "cloudformation:SignalResource"
+"""Shows the verdict of a success in the stack's events."""
+STACK_ACTION: Final = "cloudformation:DescribeStacks"
+"""Shows whether a request comes from a rollback."""
+TRACING_ACTIONS: Final = ("xray:PutTelemetryRecords", "xray:PutTraceSegments")
+"""X-Ray has no resources."""
 
 
-def stack_statement(stack_arn: str) -> iam.PolicyStatement:
-    """Return the permission to see whether a request comes from a rollback."""
-    return _allowed(("cloudformation:DescribeStacks",), stack_arn)
-
-
-def signal_statement(stack_arn: str) -> iam.PolicyStatement:
-    """Return the permission to show the verdict of a success in the stack's events."""
-    return _allowed(("cloudformation:SignalResource",), stack_arn)
-
-
-def event_bus_statement(event_bus_arn: str) -> iam.PolicyStatement:
-    """Return the permission to send the event at the end of a removal."""
-    return _allowed(("events:PutEvents",), event_bus_arn)
+def allow(resource: str, *actions: str) -> iam.PolicyStatement:
+    """Return the permission for these actions on one resource."""
+    return iam.PolicyStatement(actions=list(actions), resources=[resource])
 
 
 def removal_statements(
@@ -46,44 +45,14 @@ def removal_statements(
     before_removal_arn: str | None,
     signaled_stack_arn: str | None,
 ) -> list[iam.PolicyStatement]:
-    """Return the permissions to remove nodes of a cluster.
-
-    With those to describe its EKS cluster, which the service checks, to invoke a function before
-    that, and to signal a stack.
-    """
-    statements = [_allowed(CLUSTER_ACTIONS, cluster_arn)]
-    if eks_cluster_arn is not None:
-        statements.append(eks_cluster_statement(eks_cluster_arn))
-    if before_removal_arn is not None:
-        statements.append(function_statement(before_removal_arn))
-    if signaled_stack_arn is not None:
-        statements.append(signal_statement(signaled_stack_arn))
-    return statements
-
-
-def eks_cluster_statement(eks_cluster_arn: str) -> iam.PolicyStatement:
-    """Return the permission to describe the EKS cluster that orchestrates a cluster."""
-    return _allowed(("eks:DescribeCluster",), eks_cluster_arn)
-
-
-def function_statement(function_arn: str) -> iam.PolicyStatement:
-    """Return the permission to invoke a function, or a version or alias of it."""
-    return _allowed(("lambda:InvokeFunction",), function_arn)
-
-
-def log_statement(log_group_arn: str) -> iam.PolicyStatement:
-    """Return the permission to write the log. The ARN ends in ":*", the streams of the group."""
-    return _allowed(("logs:CreateLogStream", "logs:PutLogEvents"), log_group_arn)
-
-
-def network_statement() -> iam.PolicyStatement:
-    """Return the permission to attach a function to a VPC."""
-    return _allowed(NETWORK_ACTIONS, "*")
-
-
-def tracing_statement() -> iam.PolicyStatement:
-    """Return the permission to send traces to X-Ray, which has no resources."""
-    return _allowed(("xray:PutTelemetryRecords", "xray:PutTraceSegments"), "*")
+    """Return the permissions to remove nodes of a cluster, and those for what else is given."""
+    optional = {
+        EKS_ACTION: eks_cluster_arn,
+        INVOKE_ACTION: before_removal_arn,
+        SIGNAL_ACTION: signaled_stack_arn,
+    }
+    others = [allow(arn, action) for action, arn in optional.items() if arn is not None]
+    return [allow(cluster_arn, *CLUSTER_ACTIONS), *others]
 
 
 def key_statement(stack: Stack) -> iam.PolicyStatement:
@@ -116,10 +85,6 @@ def acknowledge_wildcard(policy: iam.Policy, arn: str, reason: str) -> None:
     """Acknowledge a wildcard for cdk-nag, with the reason for it: this finding only."""
     finding = f"AwsSolutions-IAM5[Resource::{_as_cdk_nag_writes(Stack.of(policy).resolve(arn))}]"
     Validations.of(policy).acknowledge(Acknowledgment(id=f"AwsSolutions::{finding}", reason=reason))
-
-
-def _allowed(actions: tuple[str, ...], resource: str) -> iam.PolicyStatement:
-    return iam.PolicyStatement(actions=list(actions), resources=[resource])
 
 
 def _as_cdk_nag_writes(resolved: Any) -> str:

@@ -11,8 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
+import jsii
 from aws_cdk import Duration, Stack, Token
-from constructs import Construct
+from constructs import Construct, IValidation
 
 import hyperpod_node_removal_contract as contract
 from hyperpod_node_removal._errors import InvalidPropertyError
@@ -79,6 +80,24 @@ def function_arn(path: str, name: str, function: object) -> str | None:
         raise InvalidPropertyError(path, name, problem)
     check_text(path, name, arn, contract.validate_function_arn)
     return arn
+
+
+def check_at_synth(construct: Construct, check: Callable[[], Sequence[str] | None]) -> None:
+    """Run a check whenever the app is synthesized. The sentences that it returns fail the synth.
+
+    By then an app has added all of its constructs, and the CDK has made its exports.
+    """
+    construct.node.add_validation(_SynthCheck(check))
+
+
+@jsii.implements(IValidation)
+class _SynthCheck:
+    def __init__(self, check: Callable[[], Sequence[str] | None]) -> None:
+        self._check = check
+
+    def validate(self) -> list[str]:
+        """Return the sentences that the CDK shows, none if nothing is wrong."""
+        return list(self._check() or ())
 
 
 # Arguments that are properties of the resource ----------------------------------------------------

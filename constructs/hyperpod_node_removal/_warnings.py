@@ -1,4 +1,4 @@
-"""Warnings at synth of what a person should consider before nodes are removed.
+"""Warnings at synth of what to consider before nodes are removed.
 
 The CDK CLI prints a warning, and with `--strict` fails, until it is acknowledged for the removal or
 for a construct that contains it::
@@ -7,18 +7,17 @@ for a construct that contains it::
         RemovalWarning.DATA_LOSS, "checkpoints are in S3, and the jobs have moved"
     )
 
-There is a warning only where it can matter, so that each is worth reading.
+A warning appears only where it can matter.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from enum import StrEnum
+from typing import Final
 
 from aws_cdk import Annotations
 from constructs import IConstruct
 
-import hyperpod_node_removal_contract as contract
 from hyperpod_node_removal._attributes import DeclaredRemoval
-from hyperpod_node_removal_contract import Attribute
 
 
 class RemovalWarning(StrEnum):
@@ -45,14 +44,72 @@ class RemovalWarning(StrEnum):
     """Fewer executions are reserved for the function than removals may run at once."""
 
 
-def warn(
+_TEXTS: Final[Mapping[RemovalWarning, str]] = {
+    RemovalWarning.DATA_LOSS: (
+        "Data on the root and secondary volumes of the removed nodes is lost, even if the stack"
+        " rolls back. Save it to S3 or FSx for Lustre, and move the jobs to other nodes, before"
+        " you deploy."
+    ),
+    RemovalWarning.INSTANCE_COUNT_DRIFT: (
+        "Removing nodes lowers the counts of the instance groups of {cluster}, but its template"
+        " keeps the old InstanceCount, so the next update of the cluster would replace the removed"
+        " nodes. After the removal, update the template with the counts in"
+        " instance_group_target_counts."
+    ),
+    RemovalWarning.CLUSTER_CHANGES_FIRST: (
+        "{why}, and if InstanceCount is lower, the service chooses which nodes to remove. Pass the"
+        " construct as cluster to run the removal first."
+    ),
+    RemovalWarning.ANY_CLUSTER_ALLOWED: (
+        "The ARN of a cluster cannot be derived from its name, so the function's permissions cover"
+        " every HyperPod cluster in the account and region (cluster/*). {remedy}"
+    ),
+    RemovalWarning.STALE_INSTANCE_IDS: (
+        "Automatic node recovery may replace a node with another instance. The id in node_ids then"
+        " counts as already removed although the node is still in the cluster. If the cluster uses"
+        " continuous provisioning, use node_logical_ids, which do not change; otherwise, set"
+        " missing_nodes=MissingNodes.FAIL to reject a set with such an id."
+    ),
+    RemovalWarning.REMOVALS_NOT_ORDERED: (
+        "{later} does not wait for {earlier}, although both may remove nodes from the same cluster:"
+        " {earlier} already depends on it, through {between}, and CloudFormation rejects circular"
+        " dependencies. If both run at the same time, neither one's guards account for what the"
+        " other removes. Declare them in the order of that dependency, or deploy them one after"
+        " the other."
+    ),
+    RemovalWarning.EMPTY_EXPORT: (
+        "{attribute} may be empty, and is the value of {place}. CloudFormation rejects an empty"
+        " value, so the deployment would fail after the nodes are gone. Use a count instead, such"
+        " as failed_count, or add literal text, as in f'nodes:{{removal.failed_nodes}}'."
+    ),
+    RemovalWarning.PROVIDER_NOT_USED: (
+        "No removal uses {provider}: {removal} uses {used}. The template has both functions. Pass"
+        " the provider to the removals as provider, or delete it if nothing outside of the app"
+        " uses it."
+    ),
+    RemovalWarning.RESERVED_CONCURRENCY: (
+        "{reserved} concurrent executions are reserved for {provider}, but {at_once} removals may"
+        " run at once. Lambda drops a request that has waited for {dropped_after} s (the function's"
+        " MaximumEventAge), and the stack then waits until the removal's timeout and fails. Reserve"
+        " at least {at_once}, or deploy the stacks one after the other."
+    ),
+}
+
+
+def warn(construct: IConstruct, warning: RemovalWarning, **values: object) -> None:
+    """Add a warning to a construct, with these values in its text."""
+    text = _TEXTS[warning].format(**values)
+    Annotations.of(construct).add_warning_v2(warning.value, text)
+
+
+def warn_of_removal(
     declared: DeclaredRemoval,
     *,
     has_permissions: bool,
     has_instance_ids: bool,
     may_be_missing: bool,
 ) -> None:
-    """Add the warnings that apply to a removal.
+    """Add the warnings that apply to one removal, whatever else is in the app.
 
     Args:
         declared: the removal.
@@ -61,105 +118,17 @@ def warn(
         may_be_missing: whether a node that is not in the cluster counts as removed.
     """
     removal, cluster, may_remove = declared.construct, declared.cluster, declared.may_remove
-    found = {}
-    if may_remove:
-        found[RemovalWarning.DATA_LOSS] = (
-            "Data on the root and secondary volumes of the removed nodes is lost, even if the stack"
-            " rolls back. Save it to S3 or FSx for Lustre, and move the jobs to other nodes, before"
-            " you deploy."
-        )
     if may_remove and cluster.managed is not None:
-        warn_of_drift(removal, cluster.managed.node.path)
+        path = cluster.managed.node.path
+        warn(removal, RemovalWarning.INSTANCE_COUNT_DRIFT, cluster=path)
+    if may_remove:
+        warn(removal, RemovalWarning.DATA_LOSS)
     if cluster.arn is None and has_permissions:
         remedy = (
             "The ARN is not known before the cluster is created."
             if cluster.managed is not None
             else "Specify cluster_arn instead of the name to narrow them."
         )
-        found[RemovalWarning.ANY_CLUSTER_ALLOWED] = (
-            "The ARN of a cluster cannot be derived from its name, so the function's permissions"
-            f" cover every HyperPod cluster in the account and region (cluster/*). {remedy}"
-        )
+        warn(removal, RemovalWarning.ANY_CLUSTER_ALLOWED, remedy=remedy)
     if may_remove and has_instance_ids and may_be_missing:
-        found[RemovalWarning.STALE_INSTANCE_IDS] = (
-            "Automatic node recovery may replace a node with another instance. The id in node_ids"
-            " then counts as already removed although the node is still in the cluster. If the"
-            " cluster uses continuous provisioning, use node_logical_ids, which do not change;"
-            " otherwise, set missing_nodes=MissingNodes.FAIL to reject a set with such an id."
-        )
-    for warning, text in found.items():
-        Annotations.of(removal).add_warning_v2(warning.value, text)
-
-
-def warn_of_drift(removal: IConstruct, cluster: str) -> None:
-    """Warn that the template of the cluster with this path keeps its old counts."""
-    Annotations.of(removal).add_warning_v2(
-        RemovalWarning.INSTANCE_COUNT_DRIFT.value,
-        f"Removing nodes lowers the counts of the instance groups of {cluster}, but"
-        " its template keeps the old InstanceCount, so the next update of the cluster would"
-        " replace the removed nodes. After the removal, update the template with the counts in"
-        " instance_group_target_counts.",
-    )
-
-
-def warn_of_cluster_first(removal: IConstruct, cluster: str, *, is_first: bool) -> None:
-    """Warn that the cluster with this path is updated before the removal, or may be."""
-    what = (
-        f"cluster_arn or cluster_name refers to {cluster}, so CloudFormation updates the cluster"
-        " before the removal"
-        if is_first
-        else f"cluster_name is the name of {cluster}, which does not wait for the removal, so"
-        " CloudFormation may update the cluster before it"
-    )
-    Annotations.of(removal).add_warning_v2(
-        RemovalWarning.CLUSTER_CHANGES_FIRST.value,
-        f"{what}, and if InstanceCount is lower, the service chooses which nodes to remove. Pass"
-        " the construct as cluster to run the removal first.",
-    )
-
-
-def warn_of_idle_provider(provider: IConstruct, removal: IConstruct, used: IConstruct) -> None:
-    """Warn that no removal uses a provider, while one in its stack uses another."""
-    Annotations.of(provider).add_warning_v2(
-        RemovalWarning.PROVIDER_NOT_USED.value,
-        f"No removal uses {provider.node.path}: {removal.node.path} uses {used.node.path}. The"
-        " template has both functions. Pass the provider to the removals as provider, or delete"
-        " it if nothing outside of the app uses it.",
-    )
-
-
-def warn_of_reserved(provider: IConstruct, reserved: int, at_once: int) -> None:
-    """Warn that fewer executions are reserved than removals may run at once."""
-    Annotations.of(provider).add_warning_v2(
-        RemovalWarning.RESERVED_CONCURRENCY.value,
-        f"{reserved} concurrent executions are reserved for {provider.node.path}, but {at_once}"
-        " removals may run at once. Lambda drops a request that has waited for"
-        f" {contract.SERVICE_TIMEOUT_MIN} s (the function's MaximumEventAge), and the stack then"
-        f" waits until the removal's timeout and fails. Reserve at least {at_once}, or deploy the"
-        " stacks one after the other.",
-    )
-
-
-def warn_of_order(later: IConstruct, earlier: IConstruct, between: Sequence[str]) -> None:
-    """Warn that a removal does not wait for one that was declared before it.
-
-    The earlier one depends on it through the constructs with these paths.
-    """
-    Annotations.of(later).add_warning_v2(
-        RemovalWarning.REMOVALS_NOT_ORDERED.value,
-        f"{later.node.path} does not wait for {earlier.node.path}, although both may remove nodes"
-        f" from the same cluster: {earlier.node.path} already depends on it, through"
-        f" {', '.join(between)}, and CloudFormation rejects circular dependencies. If both run at"
-        " the same time, neither one's guards account for what the other removes. Declare them in"
-        " the order of that dependency, or deploy them one after the other.",
-    )
-
-
-def warn_of_empty_value(removal: IConstruct, attribute: Attribute, place: str) -> None:
-    """Warn that an attribute that may be empty is the value of an export or of a parameter."""
-    Annotations.of(removal).add_warning_v2(
-        RemovalWarning.EMPTY_EXPORT.value,
-        f"{attribute} may be empty, and is the value of {place}. CloudFormation rejects an empty"
-        " value, so the deployment would fail after the nodes are gone. Use a count instead, such"
-        " as failed_count, or add literal text, as in f'nodes:{removal.failed_nodes}'.",
-    )
+        warn(removal, RemovalWarning.STALE_INSTANCE_IDS)

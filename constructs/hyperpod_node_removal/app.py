@@ -64,9 +64,9 @@ _OUTPUTS: Final = {
 }
 """Descriptions of the Outputs, which have the names of the attributes."""
 _REVIEWED_IN_A_FILE: Final = (RemovalWarning.DATA_LOSS, RemovalWarning.STALE_INSTANCE_IDS)
-"""Someone who types ids on a command line at 3 a.m. gets every warning. A file is reviewed node by
-node before it is deployed, so these are not repeated at each deployment. That a name in it widens
-the permissions is not visible there, so that warning stays; an ARN in the file ends it."""
+"""A file is reviewed node by node before it is deployed, so these are not repeated at each
+deployment; ids typed on a command line get every warning. That a cluster's name in a file widens
+the permissions is not visible in a review, so that warning stays; an ARN in the file ends it."""
 
 
 class NodeRemovalStack(Stack):

@@ -1,8 +1,8 @@
 """The wire contract between a CloudFormation template and the function.
 
 Both sides import it: the construct at synth, the function at run time. Every property name,
-limit, enumeration and rule about a value stands here once, next to the sentence that explains a
-violation of it. The module does no I/O and imports the standard library only.
+limit, enumeration and rule about a value is defined here once, with the error message of the rule.
+The module does no I/O and imports the standard library only.
 
 Sources are given as `[model]` (the botocore service model of SageMaker), `[guide]` (the HyperPod
 developer guide), `[cfn]` (the CloudFormation user guide, custom resource reference).
@@ -21,7 +21,7 @@ RESOURCE_TYPE: Final = "Custom::HyperPodNodeRemoval"
 
 
 class Property(StrEnum):
-    """Properties a template may set. What each means stands in `properties`."""
+    """Properties a template can set. Their meanings are in `properties`."""
 
     CLUSTER_NAME = "ClusterName"
     NODE_IDS = "NodeIds"
@@ -43,7 +43,7 @@ class Property(StrEnum):
 
 
 class Attribute(StrEnum):
-    """Keys of `Data`, for `Fn::GetAtt`. Every reply has them all: a missing one fails a stack."""
+    """Keys of `Data`, for `Fn::GetAtt`. Every response has all: a missing one fails a stack."""
 
     OUTCOME = "Outcome"
     CLUSTER_NAME = "ClusterName"
@@ -82,26 +82,26 @@ class WaitFor(StrEnum):
 
 
 class MissingNodes(StrEnum):
-    """What a node that is not in the cluster means. A typo looks like a node that is gone."""
+    """What a node that is not in the cluster means. A typing error looks like a removed node."""
 
     ACCEPT = "ACCEPT"
-    """It is gone, which is the state asked for. The default."""
+    """It counts as removed. The default."""
     FAIL = "FAIL"
-    """The whole set is refused."""
+    """The whole set is rejected."""
 
 
 class Outcome(StrEnum):
     """Values of the `Outcome` attribute."""
 
     PLANNED = "PLANNED"
-    """A dry run: what would be removed is in `PlannedNodes`; nothing was."""
+    """A dry run: `PlannedNodes` has what would be removed; nothing was."""
 
     ACCEPTED = "ACCEPTED"
     """Every removal was accepted, and some nodes are still leaving. With `WaitFor: ACCEPTED`."""
     COMPLETE = "COMPLETE"
-    """Every requested node has left the cluster, or was not there to begin with."""
+    """Every requested node has left the cluster, or was not in it to begin with."""
     PARTIAL = "PARTIAL"
-    """Some nodes left, others did not, or an update of settings only left them alone. Read with
+    """Some nodes left and others did not, or an update of settings only left them alone. Seen with
     `OnPartialFailure: REPORT` only."""
     FAILED = "FAILED"
     """No node left. Never seen by a template: the resource fails."""
@@ -118,7 +118,7 @@ class Outcome(StrEnum):
 MAX_IDS_PER_REQUEST: Final = 99
 """Identifiers in one BatchDeleteClusterNodes request of instance ids only [guide]."""
 MAX_IDS_PER_REQUEST_WITH_LOGICAL_IDS: Final = 50
-"""Identifiers in one BatchDeleteClusterNodes request that holds a logical id [guide]."""
+"""Identifiers in one BatchDeleteClusterNodes request that has a logical id [guide]."""
 MAX_NODES: Final = 3000
 """Identifiers in one resource: the longest `NodeIds` of the API's shape [model]."""
 GROUP_SIZE_MAX: Final = 6758
@@ -126,30 +126,31 @@ GROUP_SIZE_MAX: Final = 6758
 RETRY_FOR_DEFAULT: Final = 600
 """Seconds."""
 RETRY_FOR_MAX: Final = 3600
-"""Seconds. Beyond it CloudFormation would have given up on the resource."""
+"""Seconds. CloudFormation does not wait longer for the resource."""
 REMOVAL_TIMEOUT_DEFAULT: Final = 1800
 """Seconds. `ServiceTimeout` as the construct and the removal file set it: ten minutes of retries
-and twice as much for the nodes to leave. A stack waits no hour for a function that was killed."""
+and twice as much for the nodes to leave, so that a stack does not wait an hour for a function that
+was killed."""
 SERVICE_TIMEOUT_DEFAULT: Final = 3600
 """Seconds [cfn]."""
 SERVICE_TIMEOUT_MIN: Final = 60
-"""Seconds. Room for a cold start, a look at the cluster, a request and the reply. An event that
-Lambda has kept for longer than this is dropped, so none runs after CloudFormation has given up."""
+"""Seconds. Enough for a cold start, a listing of the cluster, a request and the response. Lambda
+drops an event that is older, so none runs after CloudFormation has given up."""
 SERVICE_TIMEOUT_MAX: Final = 3600
 """Seconds [cfn]."""
 BEFORE_REMOVAL_MAX: Final = 720
-"""Seconds a hook can take. One invocation of the function waits for it, which lasts at most 900 s
-and also has to describe the cluster before and to re-invoke the function after it."""
+"""Seconds a hook can take. One invocation of the function, of at most 900 s, waits for it, and also
+describes the cluster before and re-invokes the function after it."""
 RELEASE_MAX_AGE: Final = 60
-"""Seconds after which a hook is to ignore that nodes stay: the next deployment may have drained
-them anew."""
+"""Seconds after which a hook must ignore the release of nodes: the next deployment may have drained
+them again."""
 RETRY_TOKEN_MAX: Final = 1024
-"""Characters. What the token says is never read, only whether an update changes it."""
+"""Characters. Only whether an update changes the token matters, not its text."""
 RESPONSE_MAX_BYTES: Final = 4096
-"""Bytes of a whole response body [cfn]. A longer one fails the resource and loses the reason."""
+"""Bytes of a response body [cfn]. A longer one fails the resource and loses the Reason."""
 REASON_MAX_BYTES: Final = 900
-"""Bytes of a `Reason`. Stack events cut a reason near 1,024, of which 123 are CloudFormation's own
-words around it. The log stream comes last and must not be cut: the CDK CLI looks for it."""
+"""Bytes of a `Reason`. Stack events truncate it near 1,024, of which 123 are CloudFormation's own
+text around it. The log stream comes last and must not be truncated: the CDK CLI parses it."""
 SIGNAL_ID_MAX: Final = 64
 """Characters of the `UniqueId` of SignalResource, which the stack's event shows [model of
 CloudFormation]."""
@@ -167,7 +168,7 @@ PHYSICAL_RESOURCE_ID_MAX: Final = 1024
 
 NODE_ID_FORM: Final = r"i-[a-f0-9]{8}(?:[a-f0-9]{9})?"
 NODE_LOGICAL_ID_FORM: Final = r"[a-zA-Z0-9][a-zA-Z0-9-]{0,126}[a-zA-Z0-9]"
-"""An instance id, `hyperpod-` with one, and a host name have this form too, and are refused."""
+"""An instance id, `hyperpod-` with one, and a host name have this form too, and are rejected."""
 HOST_NAME_FORM: Final = r"[iI][pP]-[0-9]{1,3}(?:-[0-9]{1,3}){3}"
 """The first label of the private host name that EC2 gives an instance."""
 CLUSTER_NAME_FORM: Final = r"(?![a-zA-Z0-9-]{64})[a-zA-Z0-9](?:-*[a-zA-Z0-9])*"
@@ -202,8 +203,8 @@ _CUT: Final = " [...] "
 def escape(text: str, limit: int | None = None) -> str:
     """Return `text` with all but printable ASCII escaped, cut to `limit` characters.
 
-    The result is safe in a log line or a stack event whatever it came from: no control character,
-    no ANSI escape, no bidirectional override.
+    The result is safe in a log line or a stack event: it has no control character, no ANSI escape,
+    and no bidirectional override.
     """
     head = text if limit is None else text[:limit]
     is_plain = head.isascii() and head.isprintable()  # as nearly all texts are
@@ -219,7 +220,7 @@ def escape_error(error: BaseException) -> str:
 
 
 def truncate_middle(text: str, limit: int) -> str:
-    """Cut printable `text` to `limit` characters, in its middle and marked as cut.
+    """Truncate printable `text` to `limit` characters in its middle, with a mark.
 
     A service's message often ends with what matters: for a denied call, why it was denied.
     """
@@ -244,9 +245,9 @@ def join_names(names: Sequence[str], shown: int = 10) -> str:
 def pasted_ids(text: str) -> tuple[str, ...]:
     """Return the ids in a pasted text, in order.
 
-    They may be separated by commas, semicolons, bars, blanks, or lines, quoted, and written as a
+    They can be separated by commas, semicolons, bars, blanks, or lines, quoted, and written as a
     list of JSON or Python. Other text next to an id, such as the name of a tool, is kept for
-    validation to refuse: it may mean something else.
+    validation to reject: it may mean something else.
     """
     whole = re.fullmatch(_IN_BRACKETS, text)
     return tuple(re.findall(_PASTED, whole[1] if whole else text))
@@ -259,8 +260,8 @@ def _validate(form: str, value: str, what: str) -> str | None:
 def is_host_name(value: str) -> bool:
     """Return whether a text is the host name of an EC2 instance, with or without a domain.
 
-    As a logical id it would match no node, which would count as removed. Slurm's lists of such
-    names (`ip-10-1-2-[3-5]`) are host names, too.
+    As a logical id it would match no node, and so count as removed. Slurm's lists of such names
+    (`ip-10-1-2-[3-5]`) are host names, too.
     """
     return re.match(_HOSTS, value.strip()) is not None
 

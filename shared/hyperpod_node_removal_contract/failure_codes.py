@@ -1,7 +1,7 @@
 """The failure codes: for each, what happened and what to do next.
 
-The one table from which the Reason, the log, the command and the docs take their words. It imports
-the standard library only. `[guide]` is the HyperPod developer guide.
+The Reason, the log, the command and the docs use this table. It imports the standard library only.
+`[guide]` is the HyperPod developer guide.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ class FailureCode(StrEnum):
     """What to do about it, a sentence that fits one node and many."""
 
     def __new__(cls, code: str, what_happened: str, next_step: str) -> "FailureCode":
-        """Make a member of its code and its two sentences."""
+        """Create a member from its code and its two sentences."""
         member = str.__new__(cls, code)
         member._value_ = code
         member.what_happened = what_happened
@@ -91,10 +91,10 @@ _RETRY: Final = "Redeploy the same set to retry."
 
 
 def what_happened(code: str) -> str:
-    """Say what a code of this project means; nothing for a code of the service, which says it."""
+    """Return what a code of this project means; nothing for a code of the service."""
     return _OWN[code].what_happened if code in _OWN else ""
 
 
 def next_step(code: str) -> str:
-    """Say what to do about nodes that failed under a code."""
+    """Return what to do about nodes that failed with a code."""
     return _OWN[code].next_step if code in _OWN else _SERVICE_NEXT_STEPS.get(code, _RETRY)

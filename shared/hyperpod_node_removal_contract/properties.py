@@ -1,8 +1,8 @@
-"""The table of properties: all that the three parsers, the schemas and the docs know of them.
+"""The table of properties, which the three parsers, the schemas and the docs read.
 
-The function reads a property by its name on the wire, a removal file by its key, the construct by
-an argument of the same name as the key. Each checks a value by its row. A new property is a row
-here and the code that uses it.
+The function reads a property by its wire name, a removal file by its key, and the construct by an
+argument with the name of the key. Each checks a value by its row. A new property is a row here and
+the code that uses it.
 """
 
 from collections.abc import Callable
@@ -20,9 +20,9 @@ from hyperpod_node_removal_contract import (
 )
 
 FLAGS: Final = {"true": True, "false": False}
-"""Values of a flag, as text."""
+"""Values of a flag in text."""
 WHOLE_NUMBER: Final = "[0-9]{1,9}"
-"""Form of a number, as text."""
+"""Form of a number in text."""
 
 
 class Kind(StrEnum):
@@ -42,12 +42,12 @@ class Row:
     """One property."""
 
     name: Property | None = None
-    """On the wire. None: only removal files, or they and the construct, have it."""
+    """Wire name. None: only removal files, or they and the construct, have the property."""
     key: str = ""
-    """In a removal file, and of the construct's argument. Empty: only the wire has it."""
+    """Key in a removal file, and the construct's argument. Empty: only the wire has it."""
     kind: Kind
     validate: Callable[[str], str | None] = lambda _: None
-    """Says what is wrong with a text, or a name of a list or a map, or returns None."""
+    """Returns what is wrong with a text, or with a name in a list or a map; None if nothing."""
     default: Any = None
     """Value where it is not set. Not of `timeout`: 1,800 s in files and the construct."""
     is_required: bool = False
@@ -57,18 +57,18 @@ class Row:
     form: str = ""
     """Regular expression of a text or a name, for schemas. Empty: any."""
     is_pasted: bool = False
-    """Whether its names are ids, which people paste in many forms. Else commas separate them."""
+    """Whether its names are ids, which are pasted in many forms. Commas separate others."""
     meaning: str
     """A sentence for the docs and the schemas."""
 
     def names_in(self, text: str) -> tuple[str, ...]:
-        """Return the names in a text, in order. Blanks and empty entries do not count."""
+        """Return the names in a text, in order, without empty ones."""
         if self.is_pasted:
             return contract.pasted_ids(text)
         return tuple(filter(None, (name.strip() for name in text.split(","))))
 
     def validate_number(self, value: int) -> str | None:
-        """Say what is wrong with a number, or return None."""
+        """Return what is wrong with a number, or None."""
         if self.kind is Kind.SECONDS:
             return contract.validate_seconds(value, *self.range)
         return contract.validate_count(value)
@@ -156,7 +156,7 @@ ROWS: Final = (
         name=Property.MAX_REMOVALS,
         key="max_removals",
         kind=Kind.COUNT,
-        meaning="Most nodes that one deployment may remove.",
+        meaning="How many nodes one deployment may remove.",
     ),
     Row(
         name=Property.PROTECTED_GROUPS,
@@ -174,7 +174,7 @@ ROWS: Final = (
         name=Property.MISSING_NODES,
         key="missing_nodes",
         **_choice(MissingNodes.ACCEPT),
-        meaning="Whether a node that is not in the cluster counts as removed, or refuses the set.",
+        meaning="Whether a node that is not in the cluster counts as removed or rejects the set.",
     ),
     Row(
         name=Property.BEFORE_REMOVAL,
@@ -182,7 +182,7 @@ ROWS: Final = (
         kind=Kind.TEXT,
         validate=contract.validate_function_arn,
         form=contract.FUNCTION_ARN_FORM,
-        meaning="ARN of a Lambda function that is asked first and may veto.",
+        meaning="ARN of a Lambda function that is invoked first and can veto nodes.",
     ),
     Row(
         name=Property.SERVICE_TIMEOUT,
@@ -190,7 +190,7 @@ ROWS: Final = (
         kind=Kind.SECONDS,
         default=contract.SERVICE_TIMEOUT_DEFAULT,
         range=(contract.SERVICE_TIMEOUT_MIN, contract.SERVICE_TIMEOUT_MAX),
-        meaning="Seconds that CloudFormation waits for the reply, and the removal may take.",
+        meaning="Seconds that the removal may take, and that CloudFormation waits for it.",
     ),
     Row(
         name=Property.RETRY_FOR,
@@ -198,7 +198,7 @@ ROWS: Final = (
         kind=Kind.SECONDS,
         default=contract.RETRY_FOR_DEFAULT,
         range=(0, contract.RETRY_FOR_MAX),
-        meaning="Seconds for which refusals that pass, such as that of a busy node, are retried.",
+        meaning="Seconds for which the removal of a node that is in use or changing is retried.",
     ),
     Row(
         name=Property.RETRY_TOKEN,

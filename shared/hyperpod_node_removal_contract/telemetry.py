@@ -1,8 +1,7 @@
-"""The contract of what the function tells beside its reply: metrics and an event.
+"""Names of the metrics and of the event that the function sends besides its response.
 
-Both sides import it, as they do `contract`: the construct names at synth what the function sends at
-run time. It imports the standard library only. What stands here is public: alarms, rules and those
-who read the events rest on it (docs/observability.md).
+The construct uses them at synth and the function at run time. It imports the standard library only.
+They are public: users' alarms, rules and event consumers rely on them (docs/observability.md).
 """
 
 import os
@@ -12,18 +11,18 @@ from typing import Final
 from hyperpod_node_removal_contract import FailureCode
 
 METRICS_VARIABLE: Final = "METRICS"
-"""Environment variable of the function: `true` has it write metrics. Anything else: it does not."""
+"""Environment variable of the function: it writes metrics if this is `true`."""
 EVENT_BUS_VARIABLE: Final = "EVENT_BUS"
-"""Environment variable of the function: name or ARN of the event bus. Empty: it sends nothing."""
+"""Environment variable of the function: name or ARN of the event bus. Empty: it sends no event."""
 
 
 def writes_metrics() -> bool:
-    """Return whether the function is to write metrics."""
+    """Return whether the function writes metrics."""
     return os.environ.get(METRICS_VARIABLE, "").lower() == "true"
 
 
 def event_bus() -> str:
-    """Return the bus to which the function sends the event. Empty: none."""
+    """Return the event bus to which the function sends the event. Empty: none."""
     return os.environ.get(EVENT_BUS_VARIABLE, "")
 
 
@@ -36,9 +35,9 @@ class Metric(StrEnum):
     REMOVED_NODES = "RemovedNodes"
     """Nodes that left through this removal. Count."""
     FAILED_NODES = "FailedNodes"
-    """Nodes that are still there. Count. Also under `ClusterName` and `Code`."""
+    """Nodes that are still in the cluster. Count. Also under `ClusterName` and `Code`."""
     ALREADY_ABSENT_NODES = "AlreadyAbsentNodes"
-    """Nodes that were not there to begin with. Count."""
+    """Nodes that were not in the cluster to begin with. Count."""
     DURATION = "Duration"
     """From when CloudFormation sent the request to the report, over all invocations. Seconds."""
 
@@ -47,8 +46,8 @@ class Dimension(StrEnum):
     """Dimensions of the metrics."""
 
     CLUSTER_NAME = "ClusterName"
-    """The property `ClusterName` of the resource as it is written: a name or an ARN. That is what
-    a template knows before the removal has run, so alarms and graphs can be made of it."""
+    """The property `ClusterName` of the resource as it is written, a name or an ARN. A template
+    knows it before the removal runs, so that it can have alarms and graphs."""
     CODE = "Code"
     """One of `METRIC_CODES`, or `OTHER_CODE`."""
 
@@ -63,15 +62,15 @@ METRIC_CODES: Final = frozenset(
         "NodeLogicalIdNotFound",
     }
 )
-"""Codes with a metric of their own: ours, and those that BatchDeleteClusterNodes documents. The
-service may answer any text, and every other value of a dimension is one more metric to pay for."""
+"""Codes with their own metric: this project's, and those that BatchDeleteClusterNodes documents.
+The service may return any text, and each value of a dimension is one more metric to pay for."""
 OTHER_CODE: Final = "Other"
 
 EVENT_SOURCE: Final = "hyperpod.node-removal"
-"""EventBridge keeps sources that begin with `aws.` to itself."""
+"""EventBridge reserves sources that begin with `aws.`."""
 EVENT_DETAIL_TYPE: Final = "HyperPod Node Removal Finished"
 EVENT_VERSION: Final = "1"
-"""Grows when a reader of the event would have to change. What is merely added does not count."""
+"""Raised when consumers of the event must change, not when a member is added."""
 EVENT_DETAIL_MAX_BYTES: Final = 200_000
-"""Bytes of the `detail`. EventBridge takes entries of 256 KB, but puts an envelope around them, and
-so does SNS, whose own limit is 256 KB."""
+"""Bytes of the `detail`. EventBridge accepts entries of 256 KB but adds an envelope, as does SNS,
+whose own limit is 256 KB."""

@@ -13,7 +13,6 @@ from hyperpod_node_removal_file.file import (
     read_removal_file,
     read_removal_folder,
     read_removal_text,
-    read_settings_file,
 )
 from hyperpod_node_removal_file.settings import Settings, settings_from
 from hyperpod_node_removal_file.values import SettingsError, UnreadableFileError, given_values
@@ -27,6 +26,5 @@ __all__ = [
     "read_removal_file",
     "read_removal_folder",
     "read_removal_text",
-    "read_settings_file",
     "settings_from",
 ]

@@ -34,7 +34,7 @@ _KINDS: Final = {
 
 @dataclass(frozen=True)
 class RemovalFile:
-    """A removal file that is in order."""
+    """A valid removal file."""
 
     name: str
     settings: Settings
@@ -46,14 +46,22 @@ def read_removal_file(path: Path, name: str) -> RemovalFile:
     """Read and check a file. `name` is what errors call it.
 
     Raises:
-        UnreadableFileError: it could not be looked at.
+        UnreadableFileError: it cannot be read.
         SettingsError: it does not describe a removal.
     """
-    return _removal_file(read_settings_file(path, name), name)
+    suffix = path.suffix.lower()
+    if suffix not in {_JSON, *_YAML}:
+        raise SettingsError(f"{name}: not a removal file; allowed: .yaml, .yml or .json")
+    try:
+        text = _decoded(path.read_bytes(), name)
+    except OSError as error:
+        raise UnreadableFileError(f"{name}: cannot be read: {error.strerror}") from error
+    given = _from_json(text, name) if suffix == _JSON else _from_yaml(text, name)
+    return _removal_file(given, name)
 
 
 def read_removal_text(data: bytes, name: str) -> RemovalFile:
-    """Check what a file would hold, YAML or JSON. `name` is what errors call it.
+    """Check the contents of a file, YAML or JSON. `name` is what errors call it.
 
     Raises:
         UnreadableFileError: YAML cannot be read.
@@ -65,14 +73,14 @@ def read_removal_text(data: bytes, name: str) -> RemovalFile:
 def read_removal_folder(folder: Path, name: str) -> tuple[Settings, ...]:
     """Read the settings of each file, by the names of the files. `name` is what errors call it.
 
-    A file is called as the stack that it makes: `ml-cluster.yaml` makes
-    `hyperpod-node-removal-ml-cluster`. So whoever sees a file's name, such as a pipeline, knows the
-    stack, and no two files have the same. Files that begin with a dot are left out.
+    A file is named after its stack: `ml-cluster.yaml` makes `hyperpod-node-removal-ml-cluster`. So
+    a pipeline knows the stack from the name of the file, and no two files have the same stack.
+    Files that begin with a dot are left out.
 
     Raises:
         UnreadableFileError: the folder or one of its files cannot be read.
-        SettingsError: one of the files does not describe a removal, is not called as its stack, or
-            names a cluster that another one names. `every` has all problems of all files.
+        SettingsError: a file does not describe a removal, is not named after its stack, or names
+            the cluster of another file. `every` has all problems of all files.
     """
     try:
         paths = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
@@ -98,23 +106,6 @@ def read_removal_folder(folder: Path, name: str) -> tuple[Settings, ...]:
             )
     raise_all(problems)
     return tuple(read)
-
-
-def read_settings_file(path: Path, name: str) -> dict[str, SourceValue]:
-    """Read the values in a file that are not null, by key. `name` is what errors call the file.
-
-    Raises:
-        UnreadableFileError: it cannot be read.
-        SettingsError: it does not hold one mapping with distinct keys.
-    """
-    suffix = path.suffix.lower()
-    if suffix not in {_JSON, *_YAML}:
-        raise SettingsError(f"{name}: not a removal file; allowed: .yaml, .yml or .json")
-    try:
-        text = _decoded(path.read_bytes(), name)
-    except OSError as error:
-        raise UnreadableFileError(f"{name}: cannot be read: {error.strerror}") from error
-    return _from_json(text, name) if suffix == _JSON else _from_yaml(text, name)
 
 
 def _decoded(data: bytes, name: str) -> str:
@@ -222,9 +213,9 @@ def _pairs(mapping: Any, name: str) -> Iterator[tuple[Any, Any]]:
 def _from_node(
     node: Any, name: str, key: str, *, line: int | None = None, is_part: bool = False
 ) -> SourceValue:
-    """Read a value. Nothing is looked at within a part: aliases can nest lists without end.
+    """Read a value. What is nested in an item is left out: aliases can nest lists without end.
 
-    `line` is where errors point to. Default: where the value begins, which may be under its key.
+    `line` is the line for errors. Default: where the value begins, which may be below its key.
     """
     kind, text = SourceKind.LIST, ""
     items: tuple[SourceValue, ...] = ()

@@ -1,4 +1,4 @@
-"""What a removal file, or the command line of `app.py`, asks to remove."""
+"""The settings of a removal, from a removal file or the command line of `app.py`."""
 
 import re
 from collections.abc import Mapping
@@ -18,12 +18,12 @@ _MEANT: Final = {
     "cluster_name": "cluster",
     "service_timeout": "timeout",
 }
-"""Keys, and what people may write for them: words of the API and of templates among them."""
+"""Keys, and what users write instead, such as words of the API and of templates."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """One removal set and the stack that holds it, checked. Fields have the names of the keys."""
+    """One set of nodes and its stack, checked. Fields have the names of the keys."""
 
     cluster: str
     """Name or ARN."""
@@ -50,7 +50,7 @@ class Settings:
     verdict_event: bool = False
     eks_cluster_arn: str | None = None
     file: str | None = None
-    """The file they stand in, safe to print; None for the command line."""
+    """The file, safe to print; None for the command line."""
 
 
 def settings_from(given: Mapping[str, SourceValue], source: str) -> Settings:
@@ -58,7 +58,7 @@ def settings_from(given: Mapping[str, SourceValue], source: str) -> Settings:
 
     Raises:
         SettingsError: `cluster` is missing, a key is unknown or a value is not allowed. The text
-            points at the value, or at `source` for a missing one, and is that of the first problem;
+            is that of the first problem, and names the value's place, or `source` if it is missing;
             `every` has all, in the order of the values.
     """
     problems: list[SettingsError] = []
@@ -87,7 +87,7 @@ def settings_from(given: Mapping[str, SourceValue], source: str) -> Settings:
 
 
 def _unknown(key: str) -> str:
-    """Say that there is no such key, and which one may be meant: people also write `nodeIds`."""
+    """Return that there is no such key, and which one may be meant: users also write `nodeIds`."""
     words = re.sub(r"(?<=[a-z])(?=[A-Z])|-", "_", key).lower()
     near = get_close_matches(words, _MEANT, n=1)
     meant = f". Did you mean {_MEANT[near[0]]}?" if near else ""
@@ -95,5 +95,5 @@ def _unknown(key: str) -> str:
 
 
 def default_stack_name(cluster: str) -> str:
-    """Name a stack for each cluster: changing the list updates the stack that is there."""
+    """Return the name of a cluster's stack: changing the list updates the same stack."""
     return f"hyperpod-node-removal-{cluster.rpartition('/')[2]}"

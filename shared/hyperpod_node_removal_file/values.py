@@ -1,13 +1,13 @@
-"""Values as somebody wrote them: where each stands, and what it may be read as.
+"""Values of a removal file or a command line, each with its place, and how they are read.
 
-An error points at the file, the line and the key of the value::
+An error names the file, the line and the key of the value::
 
     SettingsError              it does not describe a removal (ValueError)
-     +-- UnreadableFileError   it could not be looked at
+     +-- UnreadableFileError   it cannot be read
 
-`READERS` take the row of a property and a value, return what a setting holds, and raise
-`SettingsError` for what is not allowed. Those of lists and mappings look at every part and put all
-problems into the error.
+`READERS` take the row of a property and a value, return the value of a setting, and raise
+`SettingsError` for what is not allowed. Those of lists and mappings report the problems of all
+items at once.
 """
 
 import re
@@ -32,13 +32,13 @@ class SettingsError(ValueError):
     ) -> None:
         super().__init__(text)
         self.line = line
-        """Of the file, from 1. None where it is not known."""
+        """Of the file, from 1. None if it is not known."""
         self.every: tuple[SettingsError, ...] = (self, *more)
-        """This problem and the others that were found with it."""
+        """This problem and the others that were found."""
 
 
 class UnreadableFileError(SettingsError):
-    """The file is not there, may not be read, or needs a library that is not installed."""
+    """The file does not exist, cannot be read, or needs a library that is not installed."""
 
 
 def raise_all(problems: Iterable[SettingsError]) -> None:
@@ -50,7 +50,7 @@ def raise_all(problems: Iterable[SettingsError]) -> None:
 
 
 class SourceKind(StrEnum):
-    """What YAML or JSON takes a value for, in words for a sentence."""
+    """What YAML or JSON reads a value as, in words for an error."""
 
     TEXT = "text"
     NUMBER = "a number"
@@ -59,7 +59,7 @@ class SourceKind(StrEnum):
     LIST = "a list"
     MAPPING = "a mapping"
     NOTHING = "nothing"
-    """Null in a mapping. Elsewhere it is as if the value were not there."""
+    """Null in a mapping. Elsewhere a null is left out."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class SourceValue:
     """Of the file, from 1. None where it is not known."""
 
     def error(self, problem: str) -> SettingsError:
-        """Make an error that points here; `problem` ends its sentence."""
+        """Return an error about this value; `problem` ends its sentence."""
         return SettingsError(f"{self.where}: {problem}", line=self.line)
 
     @property
@@ -96,7 +96,7 @@ def given_values(values: Mapping[str, Any], where: str) -> dict[str, SourceValue
 
 
 def _from_json(value: Any, where: str, *, is_part: bool = False) -> SourceValue:
-    """Read a value. Within a part of a list or mapping nothing means anything."""
+    """Read a value. What is nested in an item of a list or mapping is left out."""
     match value:
         case None:
             return SourceValue(where, SourceKind.NOTHING)
@@ -148,7 +148,7 @@ def _names(row: Row, value: SourceValue) -> tuple[str, ...]:
         try:
             for name in row.names_in(_text_of(item)):
                 if sentence := row.validate(name) or _twice(name, found):
-                    # What the contract calls NodeIds is a key here.
+                    # The contract's NodeIds is the key node_ids here.
                     problems.append(item.error(sentence.replace(Property.NODE_IDS, "node_ids")))
                 found[name] = None
         except SettingsError as error:
@@ -160,12 +160,12 @@ def _names(row: Row, value: SourceValue) -> tuple[str, ...]:
 def _counts(row: Row, value: SourceValue) -> dict[str, int]:
     """Read numbers of nodes by name, from a mapping or text: `workers=4,trainers=2`.
 
-    An empty one is refused: it guards nothing.
+    An empty one is rejected: it guards nothing.
     """
     found: dict[str, int] = {}
     problems: list[SettingsError] = []
     is_mapping = value.kind is SourceKind.MAPPING
-    entries = value.entries if is_mapping else tuple(_assignments(value))
+    entries = value.entries if is_mapping else tuple(_assignments(row, value))
     if not entries:
         raise value.error("is empty; allowed: numbers of nodes by group, or leave the key out")
     for name, number in entries:
@@ -220,10 +220,10 @@ def _twice(name: str, found: Container[str]) -> str | None:
     return f"{contract.quote(name)} is listed twice; allowed: once each" if name in found else None
 
 
-def _assignments(value: SourceValue) -> Iterator[tuple[str, SourceValue]]:
+def _assignments(row: Row, value: SourceValue) -> Iterator[tuple[str, SourceValue]]:
     if value.kind is not SourceKind.TEXT:
         raise value.error(f"{value.shown} is given; allowed: a mapping, or GROUP=NODES,...")
-    for piece in filter(None, (piece.strip() for piece in value.text.split(","))):
+    for piece in row.names_in(value.text):
         name, equals, number = (part.strip() for part in piece.partition("="))
         if not equals:
             raise value.error(f"{contract.quote(piece)} has no number; allowed: GROUP=NODES,...")

@@ -6,7 +6,7 @@ import pytest
 
 from sandbox.aws import Sandbox
 from tests.cli.command import Command
-from tests.contract.lifecycle import Removal, synthesize
+from tests.contract.lifecycle import Removal, synthesized
 
 
 @pytest.fixture
@@ -15,13 +15,6 @@ def command(sandbox: Sandbox, tmp_path: Path) -> Command:
     return Command(tmp_path, sandbox.environment)
 
 
-@pytest.fixture(scope="session")
-def assembly(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("cdk.out")
-    synthesize(directory)
-    return directory
-
-
 @pytest.fixture
-def removal(sandbox: Sandbox, assembly: Path) -> Removal:
-    return Removal(sandbox, assembly)
+def removal(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Removal:
+    return Removal(sandbox, synthesized(tmp_path_factory))

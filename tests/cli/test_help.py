@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hyperpod_node_removal_cli.arguments import SHELLS, parser
-from tests.cli.command import Command
+from tests.cli.command import Command, CommandProcess
 
 COMMANDS = ("validate", "plan", "explain", "watch", "completion")
 
@@ -19,8 +19,8 @@ def command(tmp_path: Path) -> Command:
     return Command(tmp_path, {"PATH": os.environ["PATH"], "COLUMNS": "80"})
 
 
-def test_the_help_fits_a_terminal_and_lists_the_commands(command: Command) -> None:
-    done = command("--help")
+def test_the_help_fits_a_terminal_and_lists_the_commands(tmp_path: Path) -> None:
+    done = CommandProcess(tmp_path, {"PATH": os.environ["PATH"], "COLUMNS": "80"})("--help")
     assert done.code == 0
     assert max(map(len, done.out.splitlines())) <= 80
     assert all(f"    {name}" in done.out for name in COMMANDS)

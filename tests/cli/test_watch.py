@@ -15,7 +15,7 @@ from hyperpod_node_removal_cli.terminal import progress_on
 from hyperpod_node_removal_cli.watch import Progress, watch_stack
 from sandbox.hyperpod.client import client_error
 from tests.cli.aws_on_paper import LOG, NAME, START, Paper, denied, failures, replied
-from tests.cli.command import Command
+from tests.cli.command import Command, CommandProcess
 from tests.cli.test_rendering import has_no_commands, hostile
 from tests.contract.lifecycle import Removal
 from tests.handler.world import VirtualClock
@@ -222,7 +222,8 @@ def test_times_out_of_range_are_2(tmp_path: Path, arguments: list[str]) -> None:
     assert "to 86400 seconds" in done.err
 
 
-def test_a_deployment_in_the_sandbox(removal: Removal, command: Command) -> None:
+def test_a_deployment_in_the_sandbox(removal: Removal, tmp_path: Path) -> None:
+    command = CommandProcess(tmp_path, removal.sandbox.environment)
     cluster = removal.cluster()
     bad, good, *_ = cluster.node_ids("workers")
     cluster.refuse(bad)

@@ -2,15 +2,18 @@
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aws_cdk import Annotations as Notes
 from aws_cdk import (
     App,
     Aws,
     CfnCondition,
     CfnParameter,
+    CfnResource,
     Fn,
     NestedStack,
     Stack,
@@ -20,22 +23,89 @@ from aws_cdk.assertions import Template
 from aws_cdk.aws_sagemaker import CfnCluster
 from constructs import Construct
 
-from hyperpod_node_removal import NodeRemoval
+from hyperpod_node_removal import NodeRemoval, RemovalWarning
 from hyperpod_node_removal.app import NodeRemovalStack
 from hyperpod_node_removal_contract import RESOURCE_TYPE
 from hyperpod_node_removal_file import Settings
-from tests.construct.removal_order import between, element, named, order, warnings
-from tests.construct.stacks import CLUSTER_ARN
+from tests.construct.stacks import CLUSTER_ARN, warnings_of
 
 pytestmark = pytest.mark.xdist_group("construct-order")
 
+NOT_ORDERED = RemovalWarning.REMOVALS_NOT_ORDERED
 OTHER_ARN = "arn:aws:sagemaker:us-west-2:111122223333:cluster/f6e5d4c3b2a1"
 
 
-def test_three_removals_of_a_cluster_are_a_chain(stack: Stack) -> None:
-    for construct_id in ("Second", "First", "Third"):  # not by their names
-        named(stack, construct_id)
-    assert order(stack) == {"Second": set(), "First": {"Second"}, "Third": {"First"}}
+def named(stack: Construct, construct_id: str, name: str = "ml-cluster") -> NodeRemoval:
+    """A removal from a cluster that is given by name."""
+    return NodeRemoval(stack, construct_id, cluster_name=name)
+
+
+def element(construct: NodeRemoval) -> CfnResource:
+    """Its resource in the template."""
+    found = construct.resource.node.default_child
+    assert isinstance(found, CfnResource)
+    return found
+
+
+def between(scope: Construct, construct_id: str = "Between", **properties: Any) -> CfnResource:
+    """Any other resource."""
+    return CfnResource(scope, construct_id, type="Test::Be::Between", properties=properties)
+
+
+def order(stack: Stack) -> dict[str, set[str]]:
+    """The removals that each removal waits for, all by construct path without the stack."""
+    resources = Template.from_stack(stack).find_resources(RESOURCE_TYPE)
+    names = {
+        str(stack.resolve(element(one).logical_id)): one.node.path.removeprefix(
+            f"{stack.node.path}/"
+        )
+        for one in stack.node.find_all()
+        if isinstance(one, NodeRemoval) and Stack.of(one) is stack
+    }
+    assert names.keys() == resources.keys()
+    return {
+        names[key]: {names[other] for other in one["DependsOn"] if other in names}
+        for key, one in resources.items()
+    }
+
+
+def warnings(stack: Stack) -> list[str]:
+    return warnings_of(stack, NOT_ORDERED)
+
+
+ML, OTHER = {"cluster_name": "ml-cluster"}, {"cluster_name": "other"}
+ARN = {"cluster_arn": CLUSTER_ARN}
+IN_TEXT = [{"cluster_name": f"ml-{token}"} for token in (Aws.REGION, Aws.PARTITION)]
+NAME_TOKEN, ARN_TOKEN = {"cluster_name": Aws.STACK_NAME}, {"cluster_arn": Aws.STACK_ID}
+
+
+@pytest.mark.parametrize(
+    ("removals", "expected"),
+    [
+        ({"B": ML, "A": ML, "C": ML}, {"B": set(), "A": {"B"}, "C": {"A"}}),  # not by their names
+        ({"A": ML, "B": OTHER}, {"A": set(), "B": set()}),
+        ({"A": ARN, "B": {"cluster_arn": OTHER_ARN}}, {"A": set(), "B": set()}),
+        ({"A": ML, "B": ARN}, {"A": set(), "B": {"A"}}),
+        ({"A": ARN, "B": ML}, {"A": set(), "B": {"A"}}),
+        ({"A": ML, "B": NAME_TOKEN}, {"A": set(), "B": {"A"}}),
+        ({"A": ARN_TOKEN, "B": ARN}, {"A": set(), "B": {"A"}}),
+        ({"A": IN_TEXT[0], "B": IN_TEXT[1]}, {"A": set(), "B": {"A"}}),
+        (
+            {"A": ML, "B": OTHER, "A2": ML, "B2": OTHER},
+            {"A": set(), "B": set(), "A2": {"A"}, "B2": {"B"}},
+        ),
+        (
+            {"A": ML, "B": OTHER, "Any": NAME_TOKEN, "A2": ML},
+            {"A": set(), "B": set(), "Any": {"A", "B"}, "A2": {"Any"}},
+        ),
+    ],
+)
+def test_a_removal_waits_for_those_before_it_that_may_have_its_cluster(
+    stack: Stack, removals: dict[str, dict[str, Any]], expected: dict[str, set[str]]
+) -> None:
+    for construct_id, cluster in removals.items():
+        NodeRemoval(stack, construct_id, **cluster)
+    assert order(stack) == expected
     assert warnings(stack) == []
 
 
@@ -56,40 +126,6 @@ def test_only_the_custom_resource_waits_and_only_for_the_custom_resource(stack: 
     waits_for_all = set(resources[ids[first]]["DependsOn"]) - {"Alarm"}
     assert set(resources[ids[second]]["DependsOn"]) == waits_for_all | {ids[first]}
     assert "DependsOn" not in resources[stack.resolve(policy.logical_id)]
-
-
-@pytest.mark.parametrize(
-    ("one", "other", "waits"),
-    [
-        ({"cluster_name": "ml-cluster"}, {"cluster_name": "other"}, False),
-        ({"cluster_arn": CLUSTER_ARN}, {"cluster_arn": OTHER_ARN}, False),
-        ({"cluster_name": "ml-cluster"}, {"cluster_arn": CLUSTER_ARN}, True),
-        ({"cluster_arn": CLUSTER_ARN}, {"cluster_name": "ml-cluster"}, True),
-        ({"cluster_name": "ml-cluster"}, {"cluster_name": Aws.STACK_NAME}, True),
-        ({"cluster_arn": Aws.STACK_ID}, {"cluster_arn": CLUSTER_ARN}, True),
-        ({"cluster_name": f"ml-{Aws.REGION}"}, {"cluster_name": f"ml-{Aws.PARTITION}"}, True),
-    ],
-)
-def test_only_what_may_be_one_cluster_waits(
-    stack: Stack, one: dict[str, Any], other: dict[str, Any], waits: bool
-) -> None:
-    NodeRemoval(stack, "First", **one)
-    NodeRemoval(stack, "Second", **other)
-    assert order(stack) == {"First": set(), "Second": {"First"} if waits else set()}
-
-
-def test_two_clusters_are_two_chains(stack: Stack) -> None:
-    for construct_id, name in {"A1": "a", "B1": "b", "A2": "a", "B2": "b"}.items():
-        named(stack, construct_id, name)
-    assert order(stack) == {"A1": set(), "B1": set(), "A2": {"A1"}, "B2": {"B1"}}
-
-
-def test_an_unknown_cluster_joins_the_chains(stack: Stack) -> None:
-    named(stack, "A", "a")
-    named(stack, "B", "b")
-    named(stack, "Unknown", CfnParameter(stack, "Name").value_as_string)
-    named(stack, "A2", "a")
-    assert order(stack) == {"A": set(), "B": set(), "Unknown": {"A", "B"}, "A2": {"Unknown"}}
 
 
 def test_a_removal_that_a_condition_may_leave_out_is_no_link_of_a_chain(stack: Stack) -> None:
@@ -168,3 +204,113 @@ def test_a_stack_with_removals_keeps_its_logical_ids(stack: Stack) -> None:
     named(stack, "Second")
     resources = Template.from_stack(stack).find_resources(RESOURCE_TYPE)
     assert list(resources) == ["First8D4707F1", "Second394350F9"]
+
+
+# Dependencies of the app against which a removal cannot wait for an earlier one ------------------
+
+
+@pytest.mark.parametrize(
+    "opposite",
+    [
+        lambda first, second: first.node.add_dependency(second),
+        lambda first, second: element(first).add_resource_dependency(element(second)),
+        lambda first, second: first.resource.node.add_dependency(second.resource),
+    ],
+    ids=["constructs", "elements", "resources"],
+)
+def test_the_order_of_the_app_itself_holds_also_if_it_comes_later(
+    stack: Stack, opposite: Callable[[NodeRemoval, NodeRemoval], None]
+) -> None:
+    first, _, third = (named(stack, name) for name in ("First", "Second", "Third"))
+    opposite(first, third)
+    assert order(stack) == {"First": {"Third"}, "Second": {"First"}, "Third": set()}
+    assert warnings(stack) == []
+
+
+def second_by_dependencies(first: NodeRemoval, second: NodeRemoval) -> None:
+    resource = between(Stack.of(first))
+    first.node.add_dependency(resource)
+    resource.node.add_dependency(second)
+
+
+def second_by_scopes(first: NodeRemoval, second: NodeRemoval) -> None:
+    scope = Construct(Stack.of(first), "Scope")
+    between(scope)
+    first.node.add_dependency(scope)
+    scope.node.add_dependency(second)
+
+
+def second_by_elements(first: NodeRemoval, second: NodeRemoval) -> None:
+    resource = between(Stack.of(first))
+    element(first).add_resource_dependency(resource)
+    resource.add_resource_dependency(element(second))
+
+
+def second_by_references(first: NodeRemoval, second: NodeRemoval) -> None:
+    resource = between(Stack.of(first), Count=f"of {second.removed_count}")
+    other = between(
+        Stack.of(first), "Text", Text=Fn.sub(f"${{{resource.logical_id}}}"), More=[resource.ref]
+    )
+    first.node.add_dependency(other)
+
+
+def second_by_a_nested_stack(first: NodeRemoval, second: NodeRemoval) -> None:
+    nested = NestedStack(Stack.of(first), "Between")
+    between(nested, "InNested", Count=second.removed_count)
+    first.node.add_dependency(nested)
+
+
+def second_by_an_output_of_a_nested_stack(first: NodeRemoval, second: NodeRemoval) -> None:
+    nested = NestedStack(Stack.of(first), "Between")
+    resource = between(nested, "InNested")
+    nested.node.add_dependency(second)
+    first.node.add_dependency(between(Stack.of(first), "Reader", Text=resource.ref))
+
+
+@pytest.mark.parametrize(
+    "dependency",
+    [
+        second_by_dependencies,
+        second_by_scopes,
+        second_by_elements,
+        second_by_references,
+        second_by_a_nested_stack,
+        second_by_an_output_of_a_nested_stack,
+    ],
+)
+def test_what_would_close_a_circle_is_left_out_and_warned_of(
+    stack: Stack, dependency: Callable[[NodeRemoval, NodeRemoval], None]
+) -> None:
+    first, second = named(stack, "First"), named(stack, "Second")
+    dependency(first, second)
+    assert order(stack) == {"First": set(), "Second": set()}
+    (warning,) = warnings(stack)
+    assert warning.startswith("Stack/Second does not wait for Stack/First, although both may")
+    assert "Stack/First already depends on it, through Stack/" in warning
+    assert "Between" in warning
+
+
+def test_a_left_out_dependency_leaves_the_others(stack: Stack) -> None:
+    _, second, third = (named(stack, name) for name in ("First", "Second", "Third"))
+    second_by_dependencies(second, third)
+    assert order(stack) == {"First": set(), "Second": {"First"}, "Third": {"First"}}
+    (warning,) = warnings(stack)
+    assert "Stack/Third does not wait for Stack/Second" in warning
+
+
+def test_a_removal_after_the_cluster_cannot_come_before_one_ahead_of_it(stack: Stack) -> None:
+    cluster = CfnCluster(stack, "Cluster", cluster_name="ml-cluster")
+    named(stack, "After").node.add_dependency(cluster)
+    NodeRemoval(stack, "Ahead", cluster=cluster)
+    assert order(stack) == {"After": set(), "Ahead": set()}
+    (warning,) = warnings(stack)
+    assert "Stack/Ahead does not wait for Stack/After" in warning
+    assert "through Stack/Cluster, and" in warning
+
+
+def test_the_warning_is_acknowledged_for_the_later_removal(stack: Stack) -> None:
+    first, second = named(stack, "First"), named(stack, "Second")
+    second_by_dependencies(first, second)
+    Notes.of(second).acknowledge_warning(NOT_ORDERED, "they are apart")
+    assert order(stack) == {"First": set(), "Second": set()}
+    assert warnings(stack) == []

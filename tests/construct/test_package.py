@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import importlib.metadata
 import importlib.util
 import inspect
 import os
@@ -20,7 +21,7 @@ import pytest
 import hyperpod_node_removal
 import hyperpod_node_removal_contract as contract
 from hyperpod_node_removal import app
-from hyperpod_node_removal._aws_cdk_lib import OLDEST
+from hyperpod_node_removal._aws_cdk_lib import OLDEST, _check
 
 PROJECT: Final = Path(__file__).resolve().parents[2]
 
@@ -104,23 +105,23 @@ def test_enums_are_those_of_the_contract() -> None:
     assert hyperpod_node_removal.Outcome is contract.Outcome
 
 
-def imported_with_aws_cdk_lib(version: str, folder: Path) -> str:
-    """How importing fails where that version of aws-cdk-lib is installed. Empty: it does not."""
+def install_aws_cdk_lib(version: str, folder: Path) -> None:
     info = folder / f"aws_cdk_lib-{version}.dist-info"
     info.mkdir()
     (info / "METADATA").write_text(f"Name: aws-cdk-lib\nVersion: {version}\n", encoding="utf-8")
+
+
+def test_an_aws_cdk_lib_that_is_too_old_says_what_needs_which_version(tmp_path: Path) -> None:
+    install_aws_cdk_lib("2.268.0", tmp_path)
     done = subprocess.run(
         [sys.executable, "-c", "import hyperpod_node_removal"],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(folder), *filter(None, sys.path)])},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *filter(None, sys.path)])},
         capture_output=True,
         text=True,
         check=False,
     )
-    return done.stderr.splitlines()[-1] if done.returncode else ""
-
-
-def test_an_aws_cdk_lib_that_is_too_old_says_what_needs_which_version(tmp_path: Path) -> None:
-    error = imported_with_aws_cdk_lib("2.268.0", tmp_path)
+    assert done.returncode == 1
+    error = done.stderr.splitlines()[-1]
     assert error.startswith(
         "ImportError: hyperpod-node-removal needs aws-cdk-lib 2.269 or newer; 2.268.0 is installed."
     )
@@ -128,8 +129,13 @@ def test_an_aws_cdk_lib_that_is_too_old_says_what_needs_which_version(tmp_path: 
 
 
 @pytest.mark.parametrize("version", ["2.269.0", "2.300.1", "0.0.0", "2.x"])
-def test_any_other_aws_cdk_lib_is_not_objected_to(tmp_path: Path, version: str) -> None:
-    assert imported_with_aws_cdk_lib(version, tmp_path) == ""
+def test_any_other_aws_cdk_lib_is_accepted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str
+) -> None:
+    install_aws_cdk_lib(version, tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert importlib.metadata.version("aws-cdk-lib") == version
+    _check()
 
 
 def test_the_oldest_aws_cdk_lib_is_that_of_the_metadata() -> None:

@@ -102,38 +102,36 @@ def test_removals_of_plain_templates_are_allowed_and_nothing_else(stack: Stack) 
 GIVEN: dict[str, Any] = {"stack_arn": STACK_ARN, "cluster_arn": arn(1)}
 
 
+NO_ID = STACK_ARN.removesuffix("/*")
+STACK_FORM = "arn:aws:cloudformation:<region>:<account>:stack/<name>/<id>, where <id> may be *"
+
+
 @pytest.mark.parametrize(
-    ("arguments", "sentence"),
+    ("name", "value", "problem"),
     [
+        ("stack_arn", NO_ID, f"'{NO_ID}' is not the ARN of a stack; allowed: {STACK_FORM}"),
+        ("stack_arn", "*", "'*' is not the ARN of a stack;"),
+        ("cluster_arn", "ml-cluster", "'ml-cluster' is not a cluster ARN;"),
         (
-            {"stack_arn": STACK_ARN.removesuffix("/*")},
-            (
-                "stack_arn: 'arn:aws:cloudformation:us-west-2:111122223333:stack/maintenance' is"
-                " not the ARN of a stack; allowed: arn:aws:cloudformation:<region>:<account>:stack/"
-                "<name>/<id>, where <id> may be *"
-            ),
+            "before_removal_arn",
+            f"{HOOK_ARN}:*",
+            f"'{HOOK_ARN}:*' is not the ARN of a function;",
         ),
-        ({"stack_arn": "*"}, "stack_arn: '*' is not the ARN of a stack;"),
-        ({"cluster_arn": "ml-cluster"}, "cluster_arn: 'ml-cluster' is not a cluster ARN;"),
-        (
-            {"before_removal_arn": f"{HOOK_ARN}:*"},
-            f"before_removal_arn: '{HOOK_ARN}:*' is not the ARN of a function; allowed:",
-        ),
-        ({"eks_cluster_arn": "a"}, "eks_cluster_arn: 'a' is not the ARN of an EKS cluster;"),
+        ("eks_cluster_arn", "a", "'a' is not the ARN of an EKS cluster;"),
     ],
 )
 def test_what_is_no_permission_for_a_plain_template(
-    stack: Stack, arguments: dict[str, str], sentence: str
+    stack: Stack, name: str, value: str, problem: str
 ) -> None:
     provider = NodeRemovalProvider(stack)
     with pytest.raises(InvalidPropertyError) as caught:
-        provider.allow_removals(**(GIVEN | arguments))
-    assert str(caught.value).startswith(f"Stack/HyperPodNodeRemovalProvider: {sentence}")
+        provider.allow_removals(**(GIVEN | {name: value}))
+    assert str(caught.value).startswith(f"Stack/HyperPodNodeRemovalProvider: {name}: {problem}")
 
 
 def test_permissions_for_plain_templates_count_towards_the_role(stack: Stack) -> None:
     provider = NodeRemovalProvider(stack)
-    for number in range(200):
+    for number in range(170):
         provider.allow_removals(stack_arn=STACK_ARN, cluster_arn=arn(number))
     with pytest.raises(RuntimeError, match=f"allowed: {INLINE_POLICIES_MAX} in one role"):
         app_of(stack).synth()
@@ -142,16 +140,18 @@ def test_permissions_for_plain_templates_count_towards_the_role(stack: Stack) ->
 def test_a_hundred_clusters_fit_into_one_role(stack: Stack) -> None:
     provider = NodeRemovalProvider(stack)
     for number in range(100):
-        NodeRemoval(provider, f"Removal{number}", cluster_arn=arn(number))
+        provider.allow_removals(stack_arn=STACK_ARN, cluster_arn=arn(number))
     app_of(stack).synth()
 
 
 def test_permissions_that_cannot_fit_fail_the_synth_with_a_way_out(stack: Stack) -> None:
     app = app_of(stack)
     provider = NodeRemovalProvider(stack)
+    for number in range(130):
+        provider.allow_removals(stack_arn=STACK_ARN, cluster_arn=arn(number))
     for half in range(2):
         user = Stack(app, f"User{half}")
-        for number in range(90):
+        for number in range(15):
             NodeRemoval(user, f"Removal{number}", cluster_arn=arn(number), provider=provider)
     with pytest.raises(RuntimeError) as caught:
         app.synth()

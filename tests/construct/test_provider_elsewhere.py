@@ -119,58 +119,53 @@ def managed(stack: Stack, **environment: str) -> Any:
     return CfnCluster(other, "Cluster", cluster_name="ml-cluster")
 
 
-@pytest.mark.parametrize(
-    ("arguments", "sentence"),
-    [
-        (
-            lambda stack: {"cluster_arn": CLUSTER_ARN.replace("1111", "9999")},
-            (
-                f"cluster_arn: '{CLUSTER_ARN.replace('1111', '9999')}' is in account 999922223333,"
-                " but the stack is in account 111122223333; allowed: a cluster in the stack's"
-                " account and region, where the function looks for it"
-            ),
-        ),
-        (
-            lambda stack: {"cluster_arn": CLUSTER_ARN.replace("arn:aws:", "arn:aws-cn:")},
-            (
-                f"cluster_arn: '{CLUSTER_ARN.replace('arn:aws:', 'arn:aws-cn:')}' is in the"
-                " partition aws-cn, but the stack is in the partition aws; allowed: a cluster"
-            ),
-        ),
-        (
-            lambda stack: {"cluster": managed(stack, region="eu-west-1")},
-            "cluster: Other/Cluster is in eu-west-1, but the stack is in us-west-2; allowed: a clu",
-        ),
-        (
-            lambda stack: {"provider": elsewhere(stack, region="eu-west-1")},
-            (
-                "provider: Other/HyperPodNodeRemovalProvider is in eu-west-1, but the stack is in"
-                " us-west-2; allowed: a function in the stack's account and region, where it looks"
-                " for the stack and the cluster"
-            ),
-        ),
-        (
-            lambda stack: {"provider": elsewhere(stack, account="999922223333")},
-            "provider: Other/HyperPodNodeRemovalProvider is in account 999922223333, but the stack",
-        ),
-        (
-            lambda stack: {"provider": TOKEN},
-            (
-                f"provider: '{TOKEN}' (str) is not a provider; allowed: a NodeRemovalProvider, or"
-                " for the ARN of a function NodeRemovalProvider.from_service_token(...)"
-            ),
-        ),
-    ],
+OTHER_ACCOUNT = CLUSTER_ARN.replace("1111", "9999")
+CHINA = CLUSTER_ARN.replace("arn:aws:", "arn:aws-cn:")
+A_CLUSTER = "a cluster in the stack's account and region, where the function looks for it"
+A_FUNCTION = (
+    "a function in the stack's account and region, where it looks for the stack and the cluster"
 )
-def test_a_removal_works_in_one_place(
-    stack: Stack, arguments: Callable[[Stack], dict[str, Any]], sentence: str
-) -> None:
-    given = arguments(stack)
-    if "provider" in given:
-        given["cluster_arn"] = CLUSTER_ARN
+IN_ACCOUNT = "is in account 999922223333, but the stack is in account 111122223333; allowed:"
+IN_REGION = "is in eu-west-1, but the stack is in us-west-2; allowed:"
+IN_CHINA = "is in the partition aws-cn, but the stack is in the partition aws; allowed:"
+PROVIDER = "Other/HyperPodNodeRemovalProvider"
+NO_PROVIDER = (
+    f"'{TOKEN}' (str) is not a provider; allowed: a NodeRemovalProvider, or for the ARN of a"
+    " function NodeRemovalProvider.from_service_token(...)"
+)
+CASES: dict[str, tuple[str, Callable[[Stack], Any], str]] = {
+    "account": (
+        "cluster_arn",
+        lambda _: OTHER_ACCOUNT,
+        f"'{OTHER_ACCOUNT}' {IN_ACCOUNT} {A_CLUSTER}",
+    ),
+    "partition": ("cluster_arn", lambda _: CHINA, f"'{CHINA}' {IN_CHINA} {A_CLUSTER}"),
+    "cluster": (
+        "cluster",
+        lambda stack: managed(stack, region="eu-west-1"),
+        f"Other/Cluster {IN_REGION} {A_CLUSTER}",
+    ),
+    "provider": (
+        "provider",
+        lambda stack: elsewhere(stack, region="eu-west-1"),
+        f"{PROVIDER} {IN_REGION} {A_FUNCTION}",
+    ),
+    "account of the provider": (
+        "provider",
+        lambda stack: elsewhere(stack, account="999922223333"),
+        f"{PROVIDER} {IN_ACCOUNT} {A_FUNCTION}",
+    ),
+    "no provider": ("provider", lambda _: TOKEN, NO_PROVIDER),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_removal_works_in_one_place(stack: Stack, case: str) -> None:
+    name, value, sentence = CASES[case]
+    given: dict[str, Any] = {"cluster_arn": CLUSTER_ARN} if name == "provider" else {}
     with pytest.raises(InvalidPropertyError) as caught:
-        NodeRemoval(stack, "Removal", **given)
-    assert str(caught.value).startswith(f"Stack/Removal: {sentence}")
+        NodeRemoval(stack, "Removal", **given, **{name: value(stack)})
+    assert str(caught.value) == f"Stack/Removal: {name}: {sentence}"
     assert stack.node.try_find_child("Removal") is None, "refused, yet there"
 
 
@@ -207,9 +202,8 @@ def test_a_role_is_of_the_account_of_the_function(
     with pytest.raises(InvalidPropertyError) as caught:
         make(stack, role)
     assert str(caught.value) == (
-        "Stack/Provider: role: 'arn:aws:iam::999922223333:role/node-removal' is in account"
-        " 999922223333, but the stack is in account 111122223333; allowed: a role of the stack's"
-        " account, as Lambda requires"
+        f"Stack/Provider: role: '{role.role_arn}' {IN_ACCOUNT} a role of the stack's account, as"
+        " Lambda requires"
     )
 
 

@@ -1,7 +1,6 @@
 """Metrics, events, alarms and a dashboard in a template. `default_template.json` has none."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,7 +21,6 @@ from hyperpod_node_removal import (
 )
 from hyperpod_node_removal_contract import RESOURCE_TYPE
 from tests.construct.stacks import CLUSTER_ARN, FUNCTION, Synthesized
-from tests.release.linting import cfn_lint
 
 pytestmark = pytest.mark.xdist_group("construct-template")
 
@@ -30,8 +28,7 @@ BUS_ARN = "arn:aws:events:us-west-2:111122223333:event-bus/operations"
 RULE, ALARM = "AWS::Events::Rule", "AWS::CloudWatch::Alarm"
 
 
-@pytest.fixture(scope="module")
-def on() -> Synthesized:
+def with_telemetry() -> Synthesized:
     """A stack with everything on."""
     stack = Stack(App(analytics_reporting=False), "On")
     topic = sns.Topic(stack, "Topic", enforce_ssl=True)
@@ -50,8 +47,7 @@ def on() -> Synthesized:
     return Synthesized(stack)
 
 
-@pytest.fixture(scope="module")
-def parameters() -> Synthesized:
+def with_parameters() -> Synthesized:
     """A stack that has parameters instead."""
     stack = Stack(App(analytics_reporting=False), "Parameters")
     metrics: Any = CfnParameter(stack, "Metrics", allowed_values=["true", "false"]).value_as_string
@@ -60,6 +56,16 @@ def parameters() -> Synthesized:
     NodeRemovalProvider(stack, metrics=metrics, event_bus=bus)
     NodeRemoval(stack, "Removal", cluster_name="ml-cluster").alarm_on_failures()
     return Synthesized(stack)
+
+
+@pytest.fixture(scope="module")
+def on() -> Synthesized:
+    return with_telemetry()
+
+
+@pytest.fixture(scope="module")
+def parameters() -> Synthesized:
+    return with_parameters()
 
 
 # The switches --------------------------------------------------------------------------------
@@ -246,10 +252,3 @@ def test_the_dashboard_shows_every_cluster_or_one(on: Synthesized) -> None:
     )
     query = every[5]["properties"]["query"]
     assert query.startswith("SOURCE 'Ref' | fields @timestamp, node, code, message")
-
-
-def test_cfn_lint_finds_nothing(on: Synthesized, parameters: Synthesized, tmp_path: Path) -> None:
-    for name, made in (("on", on), ("parameters", parameters)):
-        (tmp_path / f"{name}.json").write_text(json.dumps(made.template))
-    # a DependsOn that the CDK's own Function writes, and that a GetAtt implies
-    assert cfn_lint(*tmp_path.iterdir(), ignored=("W3005",)) == ""

@@ -20,7 +20,10 @@ from tests.construct.stacks import (
     NODE,
     POLICY,
     Synthesized,
+    network,
 )
+from tests.construct.test_provider_options import imported, used
+from tests.construct.test_telemetry import with_parameters, with_telemetry
 from tests.release.linting import cfn_lint
 
 pytestmark = pytest.mark.xdist_group("construct-template")
@@ -161,8 +164,10 @@ def test_the_hook_has_its_own_permissions_before_it_is_asked(full: Synthesized) 
     assert {DRAIN, own} <= set(full.one(RESOURCE_TYPE, "Faulty")["DependsOn"])
 
 
-def test_cfn_lint_finds_nothing(full: Synthesized, tmp_path: Path) -> None:
+def test_cfn_lint_finds_nothing(full: Synthesized, stack: Stack, tmp_path: Path) -> None:
+    used(stack, imported(stack), vpc=network(stack), tracing=lambda_.Tracing.ACTIVE)
+    for number, made in enumerate([full, with_telemetry(), with_parameters(), Synthesized(stack)]):
+        (tmp_path / f"{number}.json").write_text(json.dumps(made.template))
     plain = Path(__file__).parent / "default_template.json"
-    (tmp_path / "full.json").write_text(json.dumps(full.template))
     # a DependsOn that the CDK's own Function writes, and that a GetAtt implies
-    assert cfn_lint(plain, tmp_path / "full.json", ignored=("W3005",)) == ""
+    assert cfn_lint(plain, *tmp_path.iterdir(), ignored=("W3005",)) == ""

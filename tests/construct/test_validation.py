@@ -1,6 +1,5 @@
 """What is refused at synth, in which words, and that tokens pass."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -14,6 +13,7 @@ from hyperpod_node_removal import InvalidPropertyError, NodeRemoval, NodeRemoval
 from hyperpod_node_removal._validation import check_text, checked_properties, is_token
 from hyperpod_node_removal_contract.properties import BY_KEY, Kind
 from tests.construct.stacks import CLUSTER_ARN, HOOK_ARN, NODE, Synthesized
+from tests.contract.test_values import ENDS_IN_NAME, GROUP, REFUSED
 
 pytestmark = pytest.mark.xdist_group("construct-validation")
 
@@ -43,134 +43,60 @@ def refusal(stack: Stack, **properties: Any) -> str:
     return str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("properties", "sentence"),
-    [
-        (
-            {"node_ids": [NODE, "i-123"]},
-            (
-                "node_ids: 'i-123' is not an instance id; allowed: i- and 8 or 17 of the digits 0-9"
-                " a-f"
-            ),
-        ),
-        (
-            {"node_ids": [f"hyperpod-{NODE}"]},
-            (
-                f"node_ids: 'hyperpod-{NODE}' is the Kubernetes name of a node; use its instance"
-                f" id, {NODE}"
-            ),
-        ),
-        (
-            {"node_ids": [NODE, NODE]},
-            f"node_ids: '{NODE}' is listed twice; allowed: once each",
-        ),
-        (
-            {"node_logical_ids": ["gpu-1", "gpu-1"]},
-            "node_logical_ids: 'gpu-1' is listed twice; allowed: once each",
-        ),
-        (
-            {"node_ids": [NODE], "node_logical_ids": [NODE]},
-            f"node_logical_ids: '{NODE}' names an instance; put {NODE} into NodeIds instead",
-        ),
-        (
-            {"node_ids": NODE},
-            f"node_ids: '{NODE}' (str) is not a list; allowed: a list of strings",
-        ),
-        (
-            {"node_ids": {NODE}},
-            f"node_ids: '{{'{NODE}'}}' (set) is not a list; allowed: a list of strings",
-        ),
-        ({"node_ids": [7]}, "node_ids: '7' (int) is not a string"),
-        ({"node_ids": [None]}, "node_ids: 'None' (NoneType) is not a string"),
-        (
-            {"cluster_name": "ml_cluster"},
-            (
-                "cluster_name: 'ml_cluster' is not a cluster name; allowed: 1 to 63 letters, digits"
-                " and hyphens that begin and end with a letter or digit, or a cluster ARN"
-            ),
-        ),
-        (
-            {"cluster_arn": "arn:aws:sagemaker:us-west-2:111122223333:cluster/ml"},
-            (
-                "cluster_arn: 'arn:aws:sagemaker:us-west-2:111122223333:cluster/ml' is not a"
-                " cluster ARN; allowed: arn:aws:sagemaker:<region>:<account>:cluster/<id>, where"
-                " <id> is 12 lower-case letters and digits (not the cluster's name)"
-            ),
-        ),
-        (
-            {"on_partial_failure": "IGNORE"},
-            "on_partial_failure: 'IGNORE' is unknown; allowed: FAIL or REPORT",
-        ),
-        ({"retry_token": 2}, "retry_token: '2' (int) is not a string"),
-        ({"retry_token": "x" * 1025}, "retry_token: has 1025 characters; allowed: 1024 characters"),
-        (
-            {"eks_cluster_arn": "training"},
-            (
-                "eks_cluster_arn: 'training' is not the ARN of an EKS cluster; allowed:"
-                " arn:aws:eks:<region>:<account>:cluster/<name>"
-            ),
-        ),
-        (
-            {"min_remaining": {"workers": 6759}},
-            "min_remaining['workers']: '6759' is out of range; allowed: 0 to 6758 nodes",
-        ),
-        (
-            {"min_remaining": {"workers": "4"}},
-            "min_remaining['workers']: '4' (str) is not a whole number",
-        ),
-        (
-            {"min_remaining": {"work*": 4}},
-            (
-                "min_remaining: 'work*' is not the name of an instance group; allowed: 1 to 63"
-                " letters, digits and hyphens that begin and end with a letter or digit"
-            ),
-        ),
-        (
-            {"min_remaining": 4},
-            "min_remaining: '4' (int) is not a mapping; allowed: numbers of nodes by name",
-        ),
-        (
-            {"min_remaining": {}},
-            "min_remaining: is empty; allowed: at least one number of nodes by name, or None",
-        ),
-        ({"max_removals": -1}, "max_removals: '-1' is out of range; allowed: 0 to 6758 nodes"),
-        ({"max_removals": ""}, "max_removals: '' (str) is not a whole number"),
-        ({"max_removals": True}, "max_removals: 'True' (bool) is not a whole number"),
-        ({"max_removals": 1.5}, "max_removals: '1.5' (float) is not a whole number"),
-        (
-            {"protected_groups": "controllers"},
-            "protected_groups: 'controllers' (str) is not a list; allowed: a list of strings",
-        ),
-        (
-            {"expected_groups": ["workers", "workers"]},
-            "expected_groups: 'workers' is listed twice; allowed: once each",
-        ),
-        (
-            {"missing_nodes": "IGNORE"},
-            "missing_nodes: 'IGNORE' is unknown; allowed: ACCEPT or FAIL",
-        ),
-        ({"dry_run": "false"}, "dry_run: 'false' (str) is not True or False"),
-        ({"retry_for": 60}, "retry_for: '60' (int) is not an aws_cdk.Duration"),
-        ({"retry_for": 0}, "retry_for: '0' (int) is not an aws_cdk.Duration"),
-    ],
-)
-def test_what_is_refused(stack: Stack, properties: dict[str, Any], sentence: str) -> None:
-    assert refusal(stack, **properties) == f"Stack/Removal: {sentence}"
+@pytest.mark.parametrize("key", sorted(REFUSED.keys() - {"before_removal", "stack_name"}))
+def test_a_value_is_judged_by_the_row_of_its_argument(stack: Stack, key: str) -> None:
+    value, sentence = REFUSED[key]
+    name = "cluster_name" if key == "cluster" else key
+    match BY_KEY[key].kind:
+        case Kind.NAMES:
+            value = [value]
+        case Kind.SECONDS:
+            value = Duration.seconds(value)
+    assert refusal(stack, **{name: value}) == f"Stack/Removal: {name}: {sentence}"
+
+
+LIST = "allowed: a list of strings"
+TWICE = "is listed twice; allowed: once each"
 
 
 @pytest.mark.parametrize(
-    ("name", "duration", "sentence"),
+    ("name", "value", "problem"),
     [
-        ("retry_for", lambda: Duration.hours(2), "'7200' is out of range; allowed: 0 to 3600"),
-        ("retry_for", lambda: Duration.millis(1500), "'1.5' is not a whole number of seconds"),
-        ("timeout", lambda: Duration.seconds(59), "'59' is out of range; allowed: 60 to 3600"),
-        ("timeout", lambda: Duration.minutes(61), "'3660' is out of range; allowed: 60 to 3600"),
+        ("node_ids", [NODE, "i-123"], ": 'i-123' is not an instance id; allowed: i- and 8 or 17"),
+        (
+            "node_ids",
+            [f"hyperpod-{NODE}"],
+            f": 'hyperpod-{NODE}' is the Kubernetes name of a node;",
+        ),
+        ("node_ids", [NODE, NODE], f": '{NODE}' {TWICE}"),
+        ("node_ids", NODE, f": '{NODE}' (str) is not a list; {LIST}"),
+        ("node_ids", {NODE}, f": '{{'{NODE}'}}' (set) is not a list; {LIST}"),
+        ("node_ids", [7], ": '7' (int) is not a string"),
+        ("node_ids", [None], ": 'None' (NoneType) is not a string"),
+        ("node_logical_ids", ["gpu-1", "gpu-1"], f": 'gpu-1' {TWICE}"),
+        ("node_logical_ids", [NODE], f": '{NODE}' names an instance; put {NODE} into NodeIds inst"),
+        ("cluster_arn", ENDS_IN_NAME, f": '{ENDS_IN_NAME}' is not a cluster ARN; allowed: arn:aws"),
+        ("retry_token", 2, ": '2' (int) is not a string"),
+        ("min_remaining", {"workers": 6759}, "['workers']: '6759' is out of range; allowed: 0 to"),
+        ("min_remaining", {"workers": "4"}, "['workers']: '4' (str) is not a whole number"),
+        ("min_remaining", {"a b": 4}, f": {GROUP}"),
+        ("min_remaining", 4, ": '4' (int) is not a mapping; allowed: numbers of nodes by name"),
+        ("min_remaining", {}, ": is empty; allowed: at least one number of nodes by name, or None"),
+        ("max_removals", -1, ": '-1' is out of range; allowed: 0 to 6758 nodes"),
+        ("max_removals", "", ": '' (str) is not a whole number"),
+        ("max_removals", True, ": 'True' (bool) is not a whole number"),
+        ("max_removals", 1.5, ": '1.5' (float) is not a whole number"),
+        ("protected_groups", "controllers", f": 'controllers' (str) is not a list; {LIST}"),
+        ("expected_groups", ["workers", "workers"], f": 'workers' {TWICE}"),
+        ("dry_run", "false", ": 'false' (str) is not True or False"),
+        ("retry_for", 60, ": '60' (int) is not an aws_cdk.Duration"),
+        ("retry_for", 0, ": '0' (int) is not an aws_cdk.Duration"),
+        ("retry_for", Duration.millis(1500), ": '1.5' is not a whole number of seconds"),
+        ("timeout", Duration.minutes(61), ": '3660' is out of range; allowed: 60 to 3600 seconds"),
     ],
 )
-def test_durations_out_of_range(
-    stack: Stack, name: str, duration: Callable[[], Duration], sentence: str
-) -> None:
-    assert refusal(stack, **{name: duration()}).startswith(f"Stack/Removal: {name}: {sentence}")
+def test_what_is_refused(stack: Stack, name: str, value: Any, problem: str) -> None:
+    assert refusal(stack, **{name: value}).startswith(f"Stack/Removal: {name}{problem}")
 
 
 def test_a_token_in_another_unit_than_seconds_is_refused(

@@ -84,31 +84,31 @@ def test_what_depends_on_the_removal_does_not_wait_for_the_signal(stack: Stack) 
     assert not any(conditions & set(one.get("DependsOn", ())) for one in others)
 
 
-def test_with_fail_it_is_refused(stack: Stack) -> None:
-    with pytest.raises(InvalidPropertyError, match=r"verdict_event.*with REPORT only"):
-        removal(stack, on_partial_failure=PartialFailure.FAIL)
+def string(stack: Stack) -> Any:
+    return CfnParameter(stack, "Text").value_as_string
 
 
-def string(stack: Stack) -> CfnParameter:
-    return CfnParameter(stack, "Text")
-
-
-def strings(stack: Stack) -> CfnParameter:
-    return CfnParameter(stack, "Texts", type="CommaDelimitedList")
+def strings(stack: Stack) -> Any:
+    return CfnParameter(stack, "Texts", type="CommaDelimitedList").value_as_list
 
 
 @pytest.mark.parametrize(
-    ("argument", "value"),
+    ("argument", "value", "problem"),
     [
-        ("node_ids", lambda stack: strings(stack).value_as_list),
-        ("node_ids", lambda stack: [NODE, string(stack).value_as_string]),
-        ("node_logical_ids", lambda stack: strings(stack).value_as_list),
-        ("retry_token", lambda stack: string(stack).value_as_string),
+        ("on_partial_failure", lambda _: PartialFailure.FAIL, "allowed: with REPORT only"),
+        ("node_ids", strings, "node_ids is known only at.*removal file"),
+        (
+            "node_ids",
+            lambda stack: [NODE, string(stack)],
+            "node_ids is known only at.*removal file",
+        ),
+        ("node_logical_ids", strings, "node_logical_ids is known only at.*removal file"),
+        ("retry_token", string, "retry_token is known only at.*removal file"),
     ],
 )
-def test_a_set_that_is_known_only_at_deployment_is_refused_with_the_way_out(
-    stack: Stack, argument: str, value: Callable[[Stack], Any]
+def test_what_cannot_have_a_condition_is_refused_with_the_way_out(
+    stack: Stack, argument: str, value: Callable[[Stack], Any], problem: str
 ) -> None:
-    with pytest.raises(InvalidPropertyError, match=f"{argument} is known only at.*removal file"):
+    with pytest.raises(InvalidPropertyError, match=f"verdict_event: .*{problem}"):
         removal(stack, **{argument: value(stack)})
     assert not stack.node.try_find_child("Faulty"), "nothing was added before it was refused"

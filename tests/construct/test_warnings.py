@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aws_cdk import Acknowledgment, CfnParameter, Stack, Validations
+from aws_cdk import Acknowledgment, App, CfnParameter, Stack, Validations
 from aws_cdk import Annotations as Notes
 from aws_cdk.aws_sagemaker import CfnCluster
 
 from hyperpod_node_removal import MissingNodes, NodeRemoval, RemovalWarning
+from hyperpod_node_removal.app import NodeRemovalStack, settings_from_context
 from sandbox.cdk import run_cdk
 from sandbox.project import PATH, ROOT
-from tests.construct.stacks import CLUSTER_ARN, NODE, warnings
+from tests.construct.stacks import CLUSTER_ARN, NODE, app_of, warnings
 
 pytestmark = pytest.mark.xdist_group("construct-warnings")
 
@@ -77,20 +78,17 @@ def test_a_warning_is_given_only_where_it_matters(
 
 def test_a_warning_says_what_to_do(stack: Stack) -> None:
     removal(stack, cluster_arn=None, cluster=managed(stack))
-    found = warnings(stack)
-    for warning, *parts in (
-        (DATA_LOSS, "root and secondary volumes"),
-        (STALE, "node_logical_ids"),
-        (DRIFT, "Stack/Cluster", "instance_group_target_counts"),
-        (ANY_CLUSTER, "cluster/*", "before the cluster is created"),
+    other = Stack(app_of(stack), "Other")
+    removal(other, cluster_arn=None, cluster_name="ml")
+    for one, warning, *parts in (
+        (stack, DATA_LOSS, "root and secondary volumes"),
+        (stack, STALE, "node_logical_ids"),
+        (stack, DRIFT, "Stack/Cluster", "instance_group_target_counts"),
+        (stack, ANY_CLUSTER, "cluster/*", "before the cluster is created"),
+        (other, ANY_CLUSTER, "cluster/*", "Specify cluster_arn instead of the name"),
     ):
-        (text,) = found[warning]
+        (text,) = warnings(one)[warning]
         assert all(part in text for part in parts)
-
-
-def test_the_warning_of_a_name_says_how_to_narrow_the_permissions(stack: Stack) -> None:
-    removal(stack, cluster_arn=None, cluster_name="ml")
-    assert "Specify cluster_arn" in warnings(stack)[ANY_CLUSTER][0]
 
 
 @pytest.mark.parametrize(
@@ -152,7 +150,7 @@ app.synth()
 """
 
 
-def synth(folder: Path, app: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+def synth(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """`cdk synth --strict` with the real CLI."""
     environment = {
         **os.environ,
@@ -164,35 +162,35 @@ def synth(folder: Path, app: str, *arguments: str) -> subprocess.CompletedProces
         "JSII_RUNTIME_PACKAGE_CACHE_ROOT": str(ROOT / ".sandbox" / "jsii"),
         "CDK_DISABLE_CLI_TELEMETRY": "1",
     }
-    command = ["--app", app, "synth", "--strict", "--quiet", *arguments]
+    command = ["--app", f"{sys.executable} app.py", "synth", "--strict", "--quiet", *arguments]
     return run_cdk(*command, environment=environment, cwd=folder)
 
 
 @pytest.mark.slow
 def test_strict_fails_until_all_is_acknowledged(tmp_path: Path) -> None:
     (tmp_path / "app.py").write_text(APP, encoding="utf-8")
-    app = f"{sys.executable} app.py"
-    refused = synth(tmp_path, app)
+    refused = synth(tmp_path)
     assert refused.returncode == 1
     assert "--strict mode" in refused.stdout
     for warning in (DATA_LOSS, STALE, ANY_CLUSTER, NOT_ORDERED, EMPTY_EXPORT):
         assert f"Acknowledge with 'Annotation::{warning}'" in refused.stdout
-    accepted = synth(tmp_path, app, "-c", "acknowledged=yes")
+    accepted = synth(tmp_path, "-c", "acknowledged=yes")
     assert accepted.returncode == 0, accepted.stdout
     assert "WARNING" not in accepted.stdout
 
 
-@pytest.mark.slow
-def test_a_file_that_was_read_needs_no_warning_and_a_command_line_does(tmp_path: Path) -> None:
-    app = f"{sys.executable} {ROOT / 'app.py'}"
-    (tmp_path / "set.yaml").write_text(f"cluster: {CLUSTER_ARN}\nnode_ids: [{NODE}]\n")
-    from_file = synth(tmp_path, app, "-c", "removals=set.yaml")
-    assert from_file.returncode == 0, from_file.stdout
-    typed = synth(tmp_path, app, "-c", f"cluster={CLUSTER_ARN}", "-c", f"node_ids={NODE}")
-    assert typed.returncode == 1
-    assert DATA_LOSS in typed.stdout
-    (tmp_path / "set.yaml").write_text(f"cluster: ml-cluster\nnode_ids: [{NODE}]\n")
-    by_name = synth(tmp_path, app, "-c", "removals=set.yaml")
-    assert by_name.returncode == 1
-    assert ANY_CLUSTER in by_name.stdout
-    assert DATA_LOSS not in by_name.stdout
+@pytest.mark.parametrize(
+    ("context", "expected"),
+    [
+        ({"removals": "by-arn.yaml"}, set()),
+        ({"removals": "by-name.yaml"}, {ANY_CLUSTER}),
+        ({"cluster": CLUSTER_ARN, "node_ids": NODE}, {DATA_LOSS, STALE}),
+    ],
+)
+def test_a_file_that_was_read_needs_no_warning_and_a_command_line_does(
+    tmp_path: Path, context: dict[str, str], expected: set[RemovalWarning]
+) -> None:
+    (tmp_path / "by-arn.yaml").write_text(f"cluster: {CLUSTER_ARN}\nnode_ids: [{NODE}]\n")
+    (tmp_path / "by-name.yaml").write_text(f"cluster: ml-cluster\nnode_ids: [{NODE}]\n")
+    settings = settings_from_context(context, tmp_path)
+    assert warnings(NodeRemovalStack(App(), settings)).keys() == expected

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import pytest
 from aws_cdk import App, CfnOutput, CfnParameter, Duration, Stack
 
 from hyperpod_node_removal import NodeRemoval, PartialFailure
@@ -18,8 +19,11 @@ STACK = "Removal"
 """Name of the stack in the assembly; each test deploys it under a name of its own."""
 
 
-def synthesize(directory: Path) -> None:
-    """An app whose removal takes everything from parameters, so that one synthesis does for all."""
+def synthesized(factory: pytest.TempPathFactory) -> Path:
+    """An app whose removal takes everything from parameters; one synthesis in a process."""
+    directory = factory.getbasetemp() / "removal.out"
+    if directory.exists():
+        return directory
     app = App(outdir=str(directory))
     stack = Stack(app, STACK)
     removal = NodeRemoval(
@@ -41,6 +45,27 @@ def synthesize(directory: Path) -> None:
     for attribute in Attribute:
         CfnOutput(stack, attribute.value, value=removal.resource.get_att_string(attribute.value))
     app.synth()
+    return directory
+
+
+def reason(deployment: Deployment, status: str) -> str:
+    """The reason of the removal's one event of this status."""
+    (found,) = (
+        event.reason
+        for event in deployment.events
+        if event.resource_type == RESOURCE_TYPE and event.status == status
+    )
+    return found
+
+
+def log_lines(sandbox: Sandbox, deployment: Deployment) -> list[str]:
+    """The log of the function that a deployment created."""
+    group = next(
+        event.physical_id
+        for event in deployment.events
+        if event.resource_type == "AWS::Logs::LogGroup" and event.physical_id
+    )
+    return sandbox.log_lines(group)
 
 
 @dataclass
@@ -58,7 +83,7 @@ class Removal:
     def deploy(
         self, *node_ids: str, properties: dict[str, Any] | None = None, **parameters: str
     ) -> Deployment:
-        """Deploy the set; `properties` are written into the template beside those of the app."""
+        """Deploy the set; `properties` are added to those of the app."""
         stack = read_assembly(self.assembly, STACK)
         (resource,) = (
             resource

@@ -4,18 +4,15 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pytest
 from aws_cdk import App, CfnOutput, CfnParameter, Duration, Stack
 from aws_cdk import aws_lambda as lambda_
 
 from hyperpod_node_removal import NodeRemoval
-from hyperpod_node_removal_contract import RESOURCE_TYPE
-from sandbox.assembly import read_assembly
 from sandbox.aws import Sandbox
-from sandbox.hyperpod import Cluster
 from sandbox.stacks import Deployment
+from tests.contract.lifecycle import STACK, Removal, reason
 
 HOOK = """
 import json, os
@@ -29,32 +26,14 @@ YES = '{"Decision": "PROCEED"}'
 
 
 @dataclass
-class Hooked:
+class Hooked(Removal):
     """A stack with a hook and a removal, and the cluster it removes nodes from."""
 
-    sandbox: Sandbox
-    assembly: Path
-    name: str = field(default_factory=lambda: f"hooked-{uuid4().hex[:8]}")
     functions: set[str] = field(default_factory=set)
 
-    def cluster(self) -> Cluster:
-        return self.sandbox.hyperpod.create_cluster(
-            self.name, {"workers": 8}, shutdown_seconds=0.5, orchestrator="Eks"
-        )
-
-    def deploy(self, *node_ids: str, answer: str = YES, dry_run: bool = False) -> Deployment:
-        stack = read_assembly(self.assembly, "Hooked")
-        deployment = self.sandbox.deploy(
-            self.name,
-            stack.template,
-            assets=stack.assets,
-            parameters={
-                "Cluster": self.name,
-                "NodeIds": ",".join(node_ids),
-                "Answer": answer,
-                "DryRun": str(dry_run).lower(),
-            },
-        )
+    def hook(self, *node_ids: str, answer: str = YES, dry_run: bool = False) -> Deployment:
+        """Deploy the set with a hook that gives this answer."""
+        deployment = self.deploy(*node_ids, Answer=answer, DryRun=str(dry_run).lower())
         self.functions |= {
             event.physical_id
             for event in deployment.events
@@ -76,7 +55,7 @@ class Hooked:
 def assembly(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("cdk.out")
     app = App(outdir=str(directory))
-    stack = Stack(app, "Hooked")
+    stack = Stack(app, STACK)
     hook = lambda_.Function(
         stack,
         "Hook",
@@ -105,20 +84,11 @@ def hooked(sandbox: Sandbox, assembly: Path) -> Hooked:
     return Hooked(sandbox, assembly)
 
 
-def reason(deployment: Deployment, status: str) -> str:
-    (told,) = (
-        event.reason
-        for event in deployment.events
-        if event.resource_type == RESOURCE_TYPE and event.status == status
-    )
-    return told
-
-
 def test_a_veto_of_the_plan_rolls_back_and_removes_nothing(hooked: Hooked) -> None:
-    cluster = hooked.cluster()
+    cluster = hooked.cluster(orchestrator="Eks")
     nodes = cluster.node_ids("workers")
     veto = '{"Decision": "VETO", "Reason": "a training run ends at 18:00"}'
-    failed = hooked.deploy(*nodes[:2], answer=veto)
+    failed = hooked.hook(*nodes[:2], answer=veto)
     assert failed.status == "ROLLBACK_COMPLETE"
     told = reason(failed, "CREATE_FAILED")
     assert f"Nothing was removed from {cluster.name}: the hook " in told
@@ -131,15 +101,15 @@ def test_a_veto_of_the_plan_rolls_back_and_removes_nothing(hooked: Hooked) -> No
 
 
 def test_agreed_vetoed_crashed_and_not_asked(hooked: Hooked) -> None:
-    cluster = hooked.cluster()
+    cluster = hooked.cluster(orchestrator="Eks")
     first, second, third, fourth, *_ = cluster.node_ids("workers")
 
-    created = hooked.deploy(first)
+    created = hooked.hook(first)
     assert created.outputs["RemovedNodes"] == first
     assert len(hooked.asked()) == 1
 
     veto = {"NodeId": second, "Reason": "pod ml/trainer-0 cannot be evicted"}
-    failed = hooked.deploy(
+    failed = hooked.hook(
         second, third, answer=json.dumps({"Decision": "PROCEED", "VetoedNodes": [veto]})
     )
     assert failed.status == "UPDATE_ROLLBACK_COMPLETE"
@@ -150,14 +120,14 @@ def test_agreed_vetoed_crashed_and_not_asked(hooked: Hooked) -> None:
     assert third not in cluster.present
     assert len(hooked.asked()) == 2, "not asked by the rollback"
 
-    crashed = hooked.deploy(fourth, answer="no JSON")
+    crashed = hooked.hook(fourth, answer="no JSON")
     assert crashed.status == "UPDATE_ROLLBACK_COMPLETE"
     assert " failed: " in reason(crashed, "UPDATE_FAILED")
     assert f"HookFailed: {fourth}." in reason(crashed, "UPDATE_FAILED")
     assert fourth in cluster.present
 
     asked = len(hooked.asked())
-    planned = hooked.deploy(fourth, dry_run=True)
+    planned = hooked.hook(fourth, dry_run=True)
     assert planned.outputs["PlannedNodes"] == fourth
     assert hooked.sandbox.delete(hooked.name).status == "DELETE_COMPLETE"
     assert len(hooked.asked()) == asked

@@ -12,6 +12,8 @@ from aws_cdk import App, Stack
 from aws_cdk.aws_sagemaker import CfnCluster
 
 from hyperpod_node_removal import NodeRemoval
+from hyperpod_node_removal_contract import RESOURCE_TYPE
+from sandbox.assembly import read_assembly
 from sandbox.aws import Sandbox
 from sandbox.hyperpod import Cluster, HyperPod
 from sandbox.project import ROOT
@@ -22,45 +24,58 @@ ROLE: Final = "arn:aws:iam::111122223333:role/HyperPodInstances"
 
 pytestmark = pytest.mark.xdist_group("cluster-and-removal")
 
-Named = Callable[[CfnCluster, str], dict[str, Any]]
+NAME: Final = "name-of-the-team"
+Way = Callable[[CfnCluster], dict[str, Any]]
 
 
-def before_the_cluster(cluster: CfnCluster, name: str) -> dict[str, Any]:
+def before_the_cluster(cluster: CfnCluster) -> dict[str, Any]:
     return {"cluster": cluster}
 
 
-def after_the_cluster(cluster: CfnCluster, name: str) -> dict[str, Any]:
+def after_the_cluster(cluster: CfnCluster) -> dict[str, Any]:
     return {"cluster_arn": cluster.attr_cluster_arn}
 
 
-class Team:
-    """A stack with a cluster of 8 workers and a removal from it."""
-
-    def __init__(self, sandbox: Sandbox, folder: Path, named: Named, name: str = "") -> None:
-        self.sandbox, self.folder, self.named = sandbox, folder, named
-        self.name = name or f"team-{uuid4().hex[:8]}"
-
-    def deploy(self, *faulty: str, workers: int) -> Deployment:
-        outdir = self.folder / uuid4().hex
-        app = App(outdir=str(outdir), analytics_reporting=False)
-        stack = Stack(app, self.name)
+@pytest.fixture(scope="module")
+def assembly(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A stack for each way to name the cluster, to which each test gives a name of its own."""
+    app = App(outdir=str(tmp_path_factory.mktemp("cdk.out")), analytics_reporting=False)
+    for way in (before_the_cluster, after_the_cluster):
+        stack = Stack(app, way.__name__.replace("_", "-"))
         cluster = CfnCluster(
             stack,
             "Cluster",
-            cluster_name=self.name,
+            cluster_name=NAME,
             node_provisioning_mode="Continuous",
             instance_groups=[
                 CfnCluster.ClusterInstanceGroupProperty(
                     instance_group_name="workers",
                     instance_type="ml.p5.48xlarge",
-                    instance_count=workers,
+                    instance_count=8,
                     execution_role=ROLE,
                 )
             ],
         )
-        NodeRemoval(stack, "Faulty", node_logical_ids=faulty, **self.named(cluster, self.name))
-        app.synth()
-        return self.sandbox.deploy_assembly(outdir, self.name)
+        NodeRemoval(stack, "Faulty", **way(cluster))
+    return Path(app.synth().directory)
+
+
+class Team:
+    """A stack with a cluster of workers and a removal from it."""
+
+    def __init__(self, sandbox: Sandbox, assembly: Path, way: Way, name: str = "") -> None:
+        self.sandbox = sandbox
+        self.name = name or f"team-{uuid4().hex[:8]}"
+        self.stack = read_assembly(assembly, way.__name__.replace("_", "-"))
+
+    def deploy(self, *faulty: str, workers: int) -> Deployment:
+        template = json.loads(json.dumps(self.stack.template).replace(NAME, self.name))
+        resources = {
+            one["Type"]: one.get("Properties", {}) for one in template["Resources"].values()
+        }
+        resources["AWS::SageMaker::Cluster"]["InstanceGroups"][0]["InstanceCount"] = workers
+        resources[RESOURCE_TYPE] |= {"NodeLogicalIds": list(faulty)}
+        return self.sandbox.deploy(self.name, template, assets=self.stack.assets)
 
     @property
     def cluster(self) -> Cluster:
@@ -84,8 +99,8 @@ def quick(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Sandbox:
     return sandbox
 
 
-def test_the_safe_order_keeps_every_healthy_node(quick: Sandbox, tmp_path: Path) -> None:
-    team = Team(quick, tmp_path, before_the_cluster)
+def test_the_safe_order_keeps_every_healthy_node(quick: Sandbox, assembly: Path) -> None:
+    team = Team(quick, assembly, before_the_cluster)
     assert team.deploy(workers=8).status == "CREATE_COMPLETE"
     faulty, healthy = team.workers[:3], set(team.workers[3:])
     # Even both at once: the count is lowered when the named nodes are gone.
@@ -94,9 +109,9 @@ def test_the_safe_order_keeps_every_healthy_node(quick: Sandbox, tmp_path: Path)
     assert team.cluster.target_counts == {"workers": 5}
 
 
-def test_the_other_order_loses_healthy_nodes(quick: Sandbox, tmp_path: Path) -> None:
+def test_the_other_order_loses_healthy_nodes(quick: Sandbox, assembly: Path) -> None:
     # The name seeds what is removed at random: once in 56 times it would be the faulty ones.
-    team = Team(quick, tmp_path, after_the_cluster, name="team-in-the-other-order")
+    team = Team(quick, assembly, after_the_cluster, name="team-in-the-other-order")
     team.deploy(workers=8)
     faulty, healthy = team.workers[:3], set(team.workers[3:])
     assert team.deploy(*faulty, workers=5).status == "UPDATE_COMPLETE"
@@ -104,8 +119,8 @@ def test_the_other_order_loses_healthy_nodes(quick: Sandbox, tmp_path: Path) -> 
     assert team.cluster.target_counts["workers"] < 5
 
 
-def test_counts_that_are_not_written_back_bring_new_nodes(quick: Sandbox, tmp_path: Path) -> None:
-    team = Team(quick, tmp_path, before_the_cluster)
+def test_counts_that_are_not_written_back_bring_new_nodes(quick: Sandbox, assembly: Path) -> None:
+    team = Team(quick, assembly, before_the_cluster)
     team.deploy(workers=8)
     known = set(team.workers)
     team.deploy(*team.workers[:3], workers=8)
@@ -115,9 +130,9 @@ def test_counts_that_are_not_written_back_bring_new_nodes(quick: Sandbox, tmp_pa
 
 
 def test_a_removal_that_fails_leaves_the_cluster_resource_alone(
-    quick: Sandbox, tmp_path: Path
+    quick: Sandbox, assembly: Path
 ) -> None:
-    team = Team(quick, tmp_path, before_the_cluster)
+    team = Team(quick, assembly, before_the_cluster)
     team.deploy(workers=8)
     bad, good, *healthy = team.workers
     team.cluster.refuse(bad, "NotAllowed")
@@ -127,8 +142,8 @@ def test_a_removal_that_fails_leaves_the_cluster_resource_alone(
     assert not [e for e in failed.events if e.logical_id == "Cluster"], "it was not its turn yet"
 
 
-def test_a_stack_with_both_is_deleted(quick: Sandbox, tmp_path: Path) -> None:
-    team = Team(quick, tmp_path, before_the_cluster)
+def test_a_stack_with_both_is_deleted(quick: Sandbox, assembly: Path) -> None:
+    team = Team(quick, assembly, before_the_cluster)
     team.deploy(workers=8)
     team.deploy(team.workers[0], workers=8)
     assert quick.delete(team.name).status == "DELETE_COMPLETE"

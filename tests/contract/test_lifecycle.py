@@ -2,30 +2,27 @@
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from hyperpod_node_removal_contract import Attribute
 from sandbox.aws import Sandbox
-from sandbox.stacks import Deployment
-from tests.contract.lifecycle import Removal, synthesize
+from tests.contract.lifecycle import Removal, log_lines, reason, synthesized
 
 ABSENT = "i-0123456789abcdef0"
 
 
-@pytest.fixture(scope="session")
-def assembly(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("cdk.out")
-    synthesize(directory)
-    return directory
+at_any_lag = pytest.mark.parametrize("removal", [0.0, 3.0], ids=["exact", "lagging"], indirect=True)
+"""With the stack shown as it is, and as it was three seconds ago."""
 
 
-@pytest.fixture(params=[0.0, 3.0], ids=["exact", "lagging"])
-def removal(request: pytest.FixtureRequest, sandbox: Sandbox, assembly: Path) -> Iterator[Removal]:
-    """A removal whose stack is shown as it is, or as it was three seconds ago."""
-    removal = Removal(sandbox, assembly)
-    with sandbox.settings(lag_forward=request.param, lag_back=request.param):
+@pytest.fixture
+def removal(
+    request: pytest.FixtureRequest, sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Removal]:
+    removal = Removal(sandbox, synthesized(tmp_path_factory))
+    lag = getattr(request, "param", 0.0)
+    with sandbox.settings(lag_forward=lag, lag_back=lag):
         yield removal
     # Whatever a test did: one reply to each request, all with the resource's one id.
     replies = removal.replies()
@@ -37,19 +34,11 @@ def removal(request: pytest.FixtureRequest, sandbox: Sandbox, assembly: Path) ->
     assert all(set(reply["Data"]) == set(Attribute) for reply in replies)
 
 
-def reason(deployment: Deployment, status: str) -> str:
-    """The reason of the custom resource's event of this status."""
-    return next(
-        event.reason
-        for event in deployment.events
-        if event.resource_type == "Custom::HyperPodNodeRemoval" and event.status == status
-    )
-
-
 def types(removal: Removal) -> list[str]:
     return [request["RequestType"] for request in removal.requests()]
 
 
+@at_any_lag
 def test_create_update_delete(removal: Removal) -> None:
     cluster = removal.cluster()
     first, second, third, *others = cluster.node_ids("workers")
@@ -72,6 +61,7 @@ def test_create_update_delete(removal: Removal) -> None:
     assert removal.replies()[2]["Data"]["Outcome"] == "DELETED"
 
 
+@at_any_lag
 def test_a_failed_create_names_the_nodes_and_rolls_back(removal: Removal) -> None:
     cluster = removal.cluster()
     in_use, patched, good, *others = cluster.node_ids("workers")
@@ -96,6 +86,7 @@ def test_a_failed_create_names_the_nodes_and_rolls_back(removal: Removal) -> Non
     assert again.outputs["AlreadyAbsentNodes"] == good
 
 
+@at_any_lag
 def test_a_failed_update_rolls_back_without_touching_the_cluster(removal: Removal) -> None:
     cluster = removal.cluster()
     first, bad, good, *_ = cluster.node_ids("workers")
@@ -113,6 +104,7 @@ def test_a_failed_update_rolls_back_without_touching_the_cluster(removal: Remova
     assert [request.node_ids for request in asked] == [(bad, good)]
 
 
+@at_any_lag
 def test_a_rollback_does_not_remove_the_nodes_of_the_previous_set(removal: Removal) -> None:
     cluster = removal.cluster()
     busy, bad, *_ = cluster.node_ids("workers")
@@ -126,6 +118,7 @@ def test_a_rollback_does_not_remove_the_nodes_of_the_previous_set(removal: Remov
     assert busy in cluster.present
 
 
+@at_any_lag
 def test_a_retry_token_runs_the_same_set_again(removal: Removal) -> None:
     cluster = removal.cluster()
     bad, good, *_ = cluster.node_ids("workers")
@@ -142,6 +135,7 @@ def test_a_retry_token_runs_the_same_set_again(removal: Removal) -> None:
     assert again.outputs["RemovedNodes"] == bad
 
 
+@at_any_lag
 def test_report_fails_if_every_node_failed(removal: Removal) -> None:
     cluster = removal.cluster()
     bad = cluster.node_ids("workers")[0]
@@ -177,6 +171,7 @@ def test_logical_ids_and_a_controller(removal: Removal) -> None:
     assert controller not in removal.sandbox.hyperpod.requested_nodes
 
 
+@at_any_lag
 def test_a_broken_guard_refuses_the_whole_set_and_rolls_back(removal: Removal) -> None:
     cluster = removal.cluster()
     nodes = cluster.node_ids("workers")
@@ -212,12 +207,7 @@ def test_the_log_ends_with_the_summary_and_has_no_presigned_url(removal: Removal
     bad, good, *_ = cluster.node_ids("workers")
     cluster.refuse(bad)
     deployment = removal.deploy(bad, good, OnPartialFailure="REPORT")
-    group = next(
-        event.physical_id
-        for event in deployment.events
-        if event.resource_type == "AWS::Logs::LogGroup" and event.physical_id
-    )
-    lines = removal.sandbox.log_lines(group)
+    lines = log_lines(removal.sandbox, deployment)
     told = [line for line in lines if "not removed" in line or "removed (group" in line]
     assert f"{good}: removed" in told[0]
     assert f"{bad}: not removed: NodeIdInUse" in told[1]
@@ -229,16 +219,9 @@ def test_what_brings_nodes_back_and_the_plan_are_told(removal: Removal) -> None:
     cluster = removal.cluster(autoscaler="Karpenter")
     first, second, *_ = cluster.node_ids("workers")
     deployment = removal.deploy(first, second, ABSENT)
-    assert (
-        "Karpenter scales this cluster and may add nodes to workers"
-        in (deployment.outputs["Warnings"])
-    )
-    group = next(
-        event.physical_id
-        for event in deployment.events
-        if event.resource_type == "AWS::Logs::LogGroup" and event.physical_id
-    )
-    told = [json.loads(line) for line in removal.sandbox.log_lines(group)]
+    warning = "Karpenter scales this cluster and may add nodes to workers"
+    assert warning in deployment.outputs["Warnings"]
+    told = [json.loads(line) for line in log_lines(removal.sandbox, deployment)]
     rows = [line for line in told if "action" in line]
     assert [(row["action"], row["node"]) for row in rows] == [
         ("remove", first),
@@ -253,6 +236,7 @@ def test_what_brings_nodes_back_and_the_plan_are_told(removal: Removal) -> None:
     assert (count["instance_count_before"], count["instance_count"]) == (8, 6)
 
 
+@at_any_lag
 def test_nothing_is_warned_of_after_a_rollback(removal: Removal) -> None:
     cluster = removal.cluster(autoscaler="Karpenter")
     bad, good, *_ = cluster.node_ids("workers")

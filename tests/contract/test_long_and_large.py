@@ -12,7 +12,7 @@ from hyperpod_node_removal import NodeRemoval
 from sandbox.assembly import AssembledStack, read_assembly
 from sandbox.aws import Sandbox
 from sandbox.hyperpod import Cluster, HyperPod
-from sandbox.stacks import Deployment
+from tests.contract.lifecycle import log_lines, reason
 
 NODES = 3000
 REFUSED = 200
@@ -32,15 +32,6 @@ def synthesized(directory: Path, cluster: Cluster, nodes: tuple[str, ...]) -> As
     CfnOutput(stack, "RemovedCount", value=removal.removed_count)
     app.synth()
     return read_assembly(directory, "Removal")
-
-
-def only(deployment: Deployment, status: str) -> str:
-    (reason,) = (
-        event.reason
-        for event in deployment.events
-        if event.resource_type == "Custom::HyperPodNodeRemoval" and event.status == status
-    )
-    return reason
 
 
 @pytest.fixture
@@ -79,18 +70,13 @@ def test_200_of_3000_nodes_that_refuse_are_counted_and_logged(
     stack = synthesized(tmp_path, cluster, nodes)
     deployment = alone.deploy("large", stack.template, assets=stack.assets)
     assert deployment.status == "ROLLBACK_COMPLETE"
-    told = only(deployment, "CREATE_FAILED")
+    told = reason(deployment, "CREATE_FAILED")
     assert "200 of 3000 nodes not removed from large (2800 removed). NodeIdInUse: " in told
     assert f"{refused[0]}, {refused[1]}" in told
     assert " more." in told
     assert "CloudWatch Log Stream: " in told
     assert cluster.present == set(refused)
-    group = next(
-        event.physical_id
-        for event in deployment.events
-        if event.resource_type == "AWS::Logs::LogGroup" and event.physical_id
-    )
-    lines = alone.log_lines(group)
+    lines = log_lines(alone, deployment)
     failures = [line for line in lines if "not removed: NodeIdInUse" in line]
     assert len(failures) == REFUSED
     assert len(lines) < 2 * NODES + 60, "a line of the plan and one of the outcome for each node"
@@ -118,12 +104,9 @@ def test_a_removal_longer_than_an_invocation_is_handed_over(
     assert deployment.outputs == {"Outcome": "COMPLETE", "RemovedCount": "2"}
     assert cluster.present == set(others)
 
-    group = next(
-        event.physical_id
-        for event in deployment.events
-        if event.resource_type == "AWS::Logs::LogGroup" and event.physical_id
-    )
-    links = [line for line in sandbox.log_lines(group) if "Handing over to invocation" in line]
+    links = [
+        line for line in log_lines(sandbox, deployment) if "Handing over to invocation" in line
+    ]
     assert len(links) >= 2, "three links or more"
     (create,) = (r for r in sandbox.requests() if f":stack/{name}/" in r.event["StackId"])
     (reply,) = (r for r in sandbox.replies() if r.request_id == create.request_id)

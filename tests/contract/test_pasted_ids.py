@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from aws_cdk import App, Stack
 
-import hyperpod_node_removal_contract as contract
 from hyperpod_node_removal import InvalidPropertyError, NodeRemoval
 from hyperpod_node_removal.app import settings_from_context
 from hyperpod_node_removal_cli.plan import plan_nodes
@@ -126,22 +125,16 @@ def test_what_says_more_than_ids_is_refused_with_the_form_to_use(
     assert all(text.isprintable() for text in map(str, told))
 
 
+@pytest.fixture(scope="module")
+def stack() -> Stack:
+    return Stack(App(), "Stack")
+
+
 @pytest.mark.parametrize("text", [*READ, *(text for text, _ in REFUSED)])
-def test_the_construct_takes_ids_alone(text: str) -> None:
-    """Whoever calls it can split a text; it says which ids are in it."""
+def test_the_construct_takes_ids_alone(stack: Stack, text: str) -> None:
+    """An app can split a text; the error says which ids are in it."""
     with pytest.raises(InvalidPropertyError, match=r"use |allowed: "):
-        NodeRemoval(
-            Stack(App(), "Stack"),
-            "Removal",
-            cluster_arn="arn:aws:sagemaker:us-west-2:111122223333:cluster/a1b2c3d4e5f6",
-            node_ids=[text],
-        )
-
-
-def test_a_pasted_text_says_which_ids_are_in_it() -> None:
-    assert contract.validate_node_id(f"{ONE}\n{TWO}") == (
-        f"'{ONE}\\n{TWO}' is not an instance id alone; use {ONE}, {TWO}"
-    )
+        NodeRemoval(stack, "Removal", cluster_name="ml-cluster", node_ids=[text])
 
 
 @pytest.mark.parametrize(("text", "sentence"), REFUSED)
@@ -150,15 +143,6 @@ def test_the_command_refuses_them_before_any_call(text: str, sentence: str) -> N
     report = plan_nodes("ml-cluster", [text], paper.connection)
     assert sentence in report.problems[0].text
     assert paper.calls == []
-
-
-@pytest.mark.parametrize(
-    "text", [f"node/hyperpod-{ONE}", SSM, f"aws:///us-west-2a/{ONE}", f"{ONE}:running"]
-)
-def test_an_instance_is_never_taken_for_a_logical_id(text: str) -> None:
-    problem = contract.validate_node_logical_id(text)
-    assert problem
-    assert "names an instance; put i-0" in problem
 
 
 def test_logical_ids_are_read_alike_and_groups_are_not() -> None:

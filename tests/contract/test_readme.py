@@ -17,7 +17,7 @@ from release.provider_parameters import EXPORT_NAME
 from sandbox.aws import Sandbox
 from sandbox.hyperpod import HyperPod
 from sandbox.project import ROOT
-from tests.cli.command import Command
+from tests.cli.command import CommandProcess
 from tests.docs.code_blocks import TemplateLoader, code_blocks, synthesized
 
 PAGE = ROOT / "README.md"
@@ -104,7 +104,7 @@ def test_the_commands_work_one_after_the_other(tmp_path: Path) -> None:
                     *arguments, "--require-approval", "never", "--output", str(tmp_path / "out")
                 )
                 assert done.returncode == 0, done.stdout
-        command = Command(tmp_path, sandbox.environment)
+        command = CommandProcess(tmp_path, sandbox.environment)
         for _, *arguments in filter(lambda words: words[0] == PROGRAM, commands()):
             shown = command(*arguments)
             assert shown.code == 0, shown.out + shown.err

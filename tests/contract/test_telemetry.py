@@ -2,10 +2,9 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pytest
 from aws_cdk import App, CfnOutput, CfnParameter, Duration, Stack
@@ -14,10 +13,9 @@ from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_sqs as sqs
 
 from hyperpod_node_removal import NodeRemoval, NodeRemovalProvider
-from sandbox.assembly import read_assembly
 from sandbox.aws import Sandbox
-from sandbox.hyperpod import Cluster
 from sandbox.stacks import Deployment
+from tests.contract.lifecycle import STACK, Removal
 from tests.handler.embedded_metrics import Datum, is_document, metrics_of
 from tests.handler.event_schema import checked
 
@@ -28,7 +26,7 @@ ABSENT = "i-0123456789abcdef0"
 def assembly(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("cdk.out")
     app = App(outdir=str(directory), analytics_reporting=False)
-    stack = Stack(app, "Removal")
+    stack = Stack(app, STACK)
 
     def parameter(name: str) -> str:
         return CfnParameter(stack, name).value_as_string
@@ -55,12 +53,8 @@ def assembly(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @dataclass
-class Told:
+class Observed(Removal):
     """A stack with a bus of its own, and queues for all events and for those of failures."""
-
-    sandbox: Sandbox
-    assembly: Path
-    name: str = field(default_factory=lambda: f"told-{uuid4().hex[:8]}")
 
     def __post_init__(self) -> None:
         bus = self.sandbox.client("events")
@@ -71,9 +65,7 @@ class Told:
         bus.put_rule(Name=self.name, EventBusName=self.name, EventPattern=pattern)
         target = {"Id": "every", "Arn": every_arn}
         bus.put_targets(Rule=self.name, EventBusName=self.name, Targets=[target])
-        self.cluster: Cluster = self.sandbox.hyperpod.create_cluster(
-            self.name, {"workers": 8}, shutdown_seconds=0.5, seed=1
-        )
+        self.nodes = self.cluster()
 
     def _queue(self, what: str) -> tuple[str, str]:
         client = self.sandbox.client("sqs")
@@ -81,20 +73,14 @@ class Told:
         asked = client.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
         return url, asked["Attributes"]["QueueArn"]
 
-    def deploy(self, *nodes: str, bus_arn: str = "", metrics: str = "true") -> Deployment:
-        stack = read_assembly(self.assembly, "Removal")
-        return self.sandbox.deploy(
-            self.name,
-            stack.template,
-            assets=stack.assets,
-            parameters={
-                "Metrics": metrics,
-                "BusArn": bus_arn or self.bus_arn,
-                "Cluster": self.name,
-                "NodeIds": ",".join(nodes),
-                "AlarmName": self.name,
-                "FailuresArn": self.failures_arn,
-            },
+    def observe(self, *nodes: str, bus_arn: str = "", metrics: str = "true") -> Deployment:
+        """Deploy the set with this bus, by default its own."""
+        return self.deploy(
+            *nodes,
+            Metrics=metrics,
+            BusArn=bus_arn or self.bus_arn,
+            AlarmName=self.name,
+            FailuresArn=self.failures_arn,
         )
 
     def received(self, queue: str) -> list[dict[str, Any]]:
@@ -118,19 +104,19 @@ class Told:
 
 
 @pytest.fixture
-def told(sandbox: Sandbox, assembly: Path) -> Iterator[Told]:
-    told = Told(sandbox, assembly)
-    yield told
-    if sandbox.status(told.name):
-        sandbox.delete(told.name)
+def observed(sandbox: Sandbox, assembly: Path) -> Iterator[Observed]:
+    observed = Observed(sandbox, assembly)
+    yield observed
+    if sandbox.status(observed.name):
+        sandbox.delete(observed.name)
 
 
-def test_metrics_and_events_of_a_whole_life(told: Told) -> None:
-    first, bad, good, *_ = told.cluster.node_ids("workers")
+def test_metrics_and_events_of_a_whole_life(observed: Observed) -> None:
+    first, bad, good, *_ = observed.nodes.node_ids("workers")
 
-    created = told.deploy(first, ABSENT)
+    created = observed.observe(first, ABSENT)
     assert created.status == "CREATE_COMPLETE"
-    (event,) = told.received(told.every)
+    (event,) = observed.received(observed.every)
     assert event["source"] == "hyperpod.node-removal"
     assert event["detail-type"] == "HyperPod Node Removal Finished"
     assert event["resources"] == [created.stack_id]
@@ -139,44 +125,44 @@ def test_metrics_and_events_of_a_whole_life(told: Told) -> None:
     assert (detail["RemovedNodes"], detail["AlreadyAbsentNodes"]) == ([first], [ABSENT])
     assert detail["LogGroup"] == created.outputs["Log"]
 
-    told.cluster.refuse(bad)
-    failed = told.deploy(bad, good)
+    observed.nodes.refuse(bad)
+    failed = observed.observe(bad, good)
     assert failed.status == "UPDATE_ROLLBACK_COMPLETE"
     # One event although the stack rolled back, which is a request of its own.
-    (event,) = told.received(told.every)
+    (event,) = observed.received(observed.every)
     detail = checked(json.dumps(event["detail"]))
     assert (detail["Outcome"], detail["Status"]) == ("PARTIAL", "FAILED")
     assert detail["RemovedNodes"] == [good]
     assert [(one["Code"], one["Nodes"]) for one in detail["Failures"]] == [("NodeIdInUse", [bad])]
     # The rule of the stack saw the failure only.
-    assert told.received(told.failures) == [event]
+    assert observed.received(observed.failures) == [event]
 
-    by_cluster = {"ClusterName": told.name}
+    by_cluster = {"ClusterName": observed.name}
     values = {
         name: [
             datum.value
-            for datum in told.metrics(created.outputs["Log"])
+            for datum in observed.metrics(created.outputs["Log"])
             if datum.name == name and dict(datum.dimensions) == by_cluster
         ]
         for name in ("RemovedNodes", "FailedNodes", "AlreadyAbsentNodes")
     }
     assert values == {"RemovedNodes": [1, 1], "FailedNodes": [0, 1], "AlreadyAbsentNodes": [1, 0]}
 
-    assert told.sandbox.delete(told.name).status == "DELETE_COMPLETE"
-    assert told.received(told.every) == []
+    assert observed.sandbox.delete(observed.name).status == "DELETE_COMPLETE"
+    assert observed.received(observed.every) == []
 
 
-def test_the_alarm_watches_what_the_function_writes(told: Told) -> None:
-    bad, good, *_ = told.cluster.node_ids("workers")
-    deployed = told.deploy(good)
-    told.cluster.refuse(bad)
-    told.deploy(bad)
-    asked = told.sandbox.client("cloudwatch").describe_alarms(AlarmNames=[told.name])
+def test_the_alarm_watches_what_the_function_writes(observed: Observed) -> None:
+    bad, good, *_ = observed.nodes.node_ids("workers")
+    deployed = observed.observe(good)
+    observed.nodes.refuse(bad)
+    observed.observe(bad)
+    asked = observed.sandbox.client("cloudwatch").describe_alarms(AlarmNames=[observed.name])
     (alarm,) = asked["MetricAlarms"]
     dimensions = frozenset((one["Name"], one["Value"]) for one in alarm["Dimensions"])
     watched = [
         datum.value
-        for datum in told.metrics(deployed.outputs["Log"])
+        for datum in observed.metrics(deployed.outputs["Log"])
         if (datum.namespace, datum.name, datum.dimensions)
         == (alarm["Namespace"], alarm["MetricName"], dimensions)
     ]
@@ -185,13 +171,13 @@ def test_the_alarm_watches_what_the_function_writes(told: Told) -> None:
 
 
 def test_an_event_that_is_refused_does_not_hurt_and_metrics_that_are_off_are_silent(
-    told: Told,
+    observed: Observed,
 ) -> None:
-    node, *_ = told.cluster.node_ids("workers")
-    no_bus = told.bus_arn.replace(":event-bus/", ":archive/")
-    deployed = told.deploy(node, bus_arn=no_bus, metrics="false")
+    node, *_ = observed.nodes.node_ids("workers")
+    no_bus = observed.bus_arn.replace(":event-bus/", ":archive/")
+    deployed = observed.observe(node, bus_arn=no_bus, metrics="false")
     assert deployed.status == "CREATE_COMPLETE"
-    assert told.received(told.every) == []
-    lines = told.sandbox.log_lines(deployed.outputs["Log"])
+    assert observed.received(observed.every) == []
+    lines = observed.sandbox.log_lines(deployed.outputs["Log"])
     assert [line for line in lines if "event of this removal was not sent" in line]
     assert not any(is_document(line) for line in lines)

@@ -1,7 +1,7 @@
 """The rules about values agree with the service model they are taken from."""
 
 import re
-from typing import Any
+from typing import Any, Final
 
 import botocore.session
 import pytest
@@ -9,14 +9,71 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import hyperpod_node_removal_contract as contract
+from hyperpod_node_removal_contract.properties import BY_KEY, Kind
+
+NODE, OTHER = "i-0123456789abcdef0", "i-0fedcba9876543210"
+ENDS_IN_NAME: Final = "arn:aws:sagemaker:us-west-2:111122223333:cluster/ml"
+GROUP: Final = (
+    "'a b' is not the name of an instance group; allowed: 1 to 63 letters, digits and hyphens that"
+    " begin and end with a letter or digit"
+)
+REFUSED: Final[dict[str, tuple[Any, str]]] = {
+    "cluster": (
+        "ml_cluster",
+        (
+            "'ml_cluster' is not a cluster name; allowed: 1 to 63 letters, digits and hyphens that"
+            " begin and end with a letter or digit, or a cluster ARN"
+        ),
+    ),
+    "node_ids": (
+        "i-1",
+        "'i-1' is not an instance id; allowed: i- and 8 or 17 of the digits 0-9 a-f",
+    ),
+    "node_logical_ids": (
+        "a_b",
+        (
+            "'a_b' is not a logical id; allowed: 2 to 128 letters, digits and hyphens, with no"
+            " hyphen at either end"
+        ),
+    ),
+    "on_partial_failure": ("report", "'report' is unknown; allowed: FAIL or REPORT"),
+    "wait_for": ("GONE", "'GONE' is unknown; allowed: REMOVED or ACCEPTED"),
+    "max_removals": (6759, "'6759' is out of range; allowed: 0 to 6758 nodes"),
+    "protected_groups": ("a b", GROUP),
+    "expected_groups": ("a b", GROUP),
+    "missing_nodes": ("IGNORE", "'IGNORE' is unknown; allowed: ACCEPT or FAIL"),
+    "before_removal": (
+        "drain",
+        (
+            "'drain' is not the ARN of a function; allowed: arn:aws:lambda:<region>:<account>:"
+            "function:<name>, with or without :<version or alias>"
+        ),
+    ),
+    "timeout": (59, "'59' is out of range; allowed: 60 to 3600 seconds"),
+    "retry_for": (3601, "'3601' is out of range; allowed: 0 to 3600 seconds"),
+    "retry_token": ("x" * 1025, "has 1025 characters; allowed: 1024 characters"),
+    "eks_cluster_arn": (
+        "a",
+        (
+            "'a' is not the ARN of an EKS cluster; allowed: arn:aws:eks:<region>:<account>:cluster/"
+            "<name>"
+        ),
+    ),
+    "stack_name": (
+        "1st",
+        (
+            "'1st' is not a stack name; allowed: up to 128 letters, digits and hyphens, the first a"
+            " letter"
+        ),
+    ),
+}
+"""By key: a value that is not allowed, and why. Every parser of the table says the same."""
+NUMBERS: Final = {"max_removals", "retry_for", "timeout"}
 
 
 @pytest.fixture(scope="module")
 def model() -> Any:
     return botocore.session.get_session().get_service_model("sagemaker")
-
-
-SHAPES = ["ClusterNodeId", "ClusterNodeLogicalId", "ClusterNameOrArn"]
 
 
 def pattern(model: Any, shape: str) -> str:
@@ -83,24 +140,59 @@ def test_instance_ids(value: str) -> None:
     assert contract.validate_node_id(value) is None
 
 
-def test_a_kubernetes_name_is_answered_with_the_instance_id() -> None:
-    problem = contract.validate_node_id("hyperpod-i-0123456789abcdef0")
-    assert problem
-    assert "Kubernetes name" in problem
-    assert problem.endswith("use its instance id, i-0123456789abcdef0")
+@pytest.mark.parametrize("key", REFUSED)
+def test_a_value_that_is_not_allowed_has_one_sentence(key: str) -> None:
+    value, sentence = REFUSED[key]
+    row = BY_KEY[key]
+    assert sentence == (row.validate_number(value) if key in NUMBERS else row.validate(value))
 
 
-@pytest.mark.parametrize("value", ["i-0123456789abcdef0", "hyperpod-i-0123456789abcdef0"])
+def test_every_key_with_a_rule_refuses_something() -> None:
+    flags = {row.key for row in BY_KEY.values() if row.kind in {Kind.FLAG, Kind.COUNTS}}
+    assert REFUSED.keys() == BY_KEY.keys() - flags
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        NODE,
+        *(f"hyperpod-{NODE}", f"node/hyperpod-{NODE}", f"aws:///us-west-2a/{NODE}"),
+        *(f"{NODE}:running", f"sagemaker-cluster:lw12e0dn1hhd_worker3-{NODE}"),
+    ],
+)
 def test_an_instance_id_among_logical_ids_is_sent_to_node_ids(value: str) -> None:
-    problem = contract.validate_node_logical_id(value)
-    assert problem
-    assert "put i-0123456789abcdef0 into NodeIds instead" in problem
+    sentence = f"'{value}' names an instance; put {NODE} into NodeIds instead"
+    assert contract.validate_node_logical_id(value) == sentence
 
 
-def test_an_arn_that_ends_in_the_name_says_that_an_id_is_needed() -> None:
-    problem = contract.validate_cluster_name("arn:aws:sagemaker:us-east-1:123456789012:cluster/ml")
-    assert problem
-    assert "not the cluster's name" in problem
+@pytest.mark.parametrize(
+    ("validate", "value", "sentence"),
+    [
+        (
+            contract.validate_node_id,
+            f"{NODE}\n{OTHER}",
+            f"'{NODE}\\n{OTHER}' is not an instance id alone; use {NODE}, {OTHER}",
+        ),
+        (
+            contract.validate_node_id,
+            f"hyperpod-{NODE}",
+            f"'hyperpod-{NODE}' is the Kubernetes name of a node; use its instance id, {NODE}",
+        ),
+        (
+            contract.validate_cluster_name,
+            ENDS_IN_NAME,
+            (
+                f"'{ENDS_IN_NAME}' is not a cluster ARN; allowed: arn:aws:sagemaker:<region>:"
+                "<account>:cluster/<id>, where <id> is 12 lower-case letters and digits (not the"
+                " cluster's name)"
+            ),
+        ),
+    ],
+)
+def test_another_name_for_the_same_is_answered_with_the_form_to_use(
+    validate: Any, value: str, sentence: str
+) -> None:
+    assert validate(value) == sentence
 
 
 @given(st.text(), st.one_of(st.none(), st.integers(min_value=0, max_value=50)))
