@@ -121,12 +121,14 @@ class _Runtime:
         Raises:
             FunctionError: it ended in an error.
         """
-        self._send({"code": str(self._code / code), "entry": entry, "event": event})
+        path = self._code / code
+        self._send({"code": str(path), "entry": entry, "event": event})
         assert self._process.stdout
         for text in self._process.stdout:
             line = json.loads(text)
             if "put" in line:
-                on_put(line["put"].encode())
+                # Of a stack trace, the paths are those in Lambda, not those of this checkout.
+                on_put(line["put"].replace(str(path.parent), "/var/task").encode())
             elif "invoke" in line:
                 self._send({"result": on_call(line["invoke"])})
             elif "error" in line:
