@@ -8,7 +8,6 @@ from statistics import quantiles
 from typing import Final
 
 from bench.scenario import Case, PeerResult, Scenario
-from bench.shapes import Shape
 
 SLACK: Final = 1.0
 SHARE: Final = 0.05
@@ -52,25 +51,20 @@ class CallLimit:
         return f"the time goal takes {self.needed:,}" if self.needed > self.most else ""
 
 
-def latest(bound: PeerResult) -> float:
-    """Seconds within which a removal is to be answered."""
-    return bound.seconds * (1 + SHARE) + SLACK
-
-
-def is_explained(safe: PeerResult, ours: PeerResult) -> bool:
-    """Whether the time goal is met, or missed by no more than the rules that are kept take."""
-    return ours.seconds <= latest(safe)
+def is_in_time(bound: PeerResult, ours: PeerResult) -> bool:
+    """Return whether the time goal is met, counted from this bound."""
+    return ours.seconds <= bound.seconds * (1 + SHARE) + SLACK
 
 
 def calls_for_time(case: Case, bound: PeerResult, safe: PeerResult) -> int:
-    """Calls without which nobody who keeps the rules can be sure to meet the time goal.
+    """Return the calls without which nobody who keeps the rules can be sure to meet the time goal.
 
     Nobody knows when the last node leaves. If it leaves right after a look, the next look has to
     come within the time that the goal allows for it, less what the rules take of that; where they
     take all of it, the goal counts from the safe bound. Each look takes a description of a node
-    that is there. One that was there at the last look is the best guess; once it has left, others
-    are tried in any order, or the cluster is listed if that takes fewer calls. The order decides
-    how many calls that takes: no more than the result in nine of ten orders.
+    that is in the cluster. One that was in it at the last look is the best guess; once it has left,
+    others are tried in any order, or the cluster is listed if that takes fewer calls. The order
+    decides how many calls that takes: no more than the result in nine of ten orders.
     """
     spare = safe.seconds - bound.seconds
     confirmed = bound.seconds - bound.last_left
@@ -88,7 +82,7 @@ def calls_for_time(case: Case, bound: PeerResult, safe: PeerResult) -> int:
 
 
 def _descriptions(leaves: list[float], looks: list[float], pages: int) -> int:
-    """Count the calls of the looks, each of the first node in this order that is still there."""
+    """Count the calls of the looks, each of the first node in this order that has not left."""
     count, first = 0, 0
     for look in looks:
         before = first
@@ -99,19 +93,13 @@ def _descriptions(leaves: list[float], looks: list[float], pages: int) -> int:
 
 
 def call_limits(
-    shape: Shape,
-    case: Case,
-    *,
-    bound: PeerResult,
-    safe: PeerResult,
-    ours: PeerResult,
-    lists: PeerResult,
+    case: Case, *, bound: PeerResult, safe: PeerResult, ours: PeerResult, lists: PeerResult
 ) -> Iterator[CallLimit]:
-    """The limits that apply to a round."""
+    """Yield the limits that apply to a round."""
     counts = (ours.call_count, bound.call_count, calls_for_time(case, bound, safe))
     if bound.seconds <= SOON:
         yield CallLimit(SOON_GOAL, TIMES_OF_BOUND * bound.call_count, *counts)
     if bound.seconds >= LONG:
         yield CallLimit(LONG_GOAL, lists.call_count / 2, *counts)
-    if shape.has_pages:
+    if case.pages > 1:
         yield CallLimit(PAGES_GOAL, lists.call_count, *counts)

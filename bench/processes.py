@@ -1,28 +1,34 @@
-"""Functions as whole processes, from the start of the interpreter on."""
+"""Functions as whole processes, from the start of the interpreter on.
+
+    python -m bench.processes [NODES ...]
+
+prints peak memory and CPU time of the product for sets of several sizes: of the whole process,
+interpreter and SDK included (VmHWM of Linux), about what Lambda's "Max Memory Used" counts. Of the
+nodes, every fifteenth is refused.
+"""
 
 import json
 import re
+import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+import tempfile
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
-from bench.endpoint import Endpoint
-from bench.peers.code import naive_with_crhelper
-from bench.project import BENCH
-from hyperpod_node_removal._asset import staged_code
+from bench import endpoint
+from bench.scenario import CLUSTER, GROUP, removal_event
+from hyperpod_node_removal._asset import package_folder, staged_code
+from sandbox.hyperpod import HyperPod
 from sandbox.project import PATH
 
+SIZES: Final = (1, 99, 1000, 3000)
 _SDK: Final = ("boto3", "botocore", "dateutil", "jmespath", "s3transfer", "six", "urllib3")
-"""What Lambda's Python runtime has beside the function."""
-_COUNTED: Final = (
-    "valgrind",
-    "--tool=cachegrind",
-    "--cache-sim=no",
-    "--branch-sim=no",
+"""What Lambda's Python runtime has besides the function."""
+_VALGRIND: Final = (
+    *("valgrind", "--tool=cachegrind", "--cache-sim=no", "--branch-sim=no"),
     "--cachegrind-out-file=/dev/null",
 )
 
@@ -46,75 +52,104 @@ class Usage:
 
 
 def ours() -> Function:
-    """The asset of the construct."""
+    """Return the asset of the construct."""
     return Function(staged_code(), "hyperpod_node_removal_handler.entry")
 
 
-def naive() -> Function:
-    """The naive handler with crhelper beside it."""
-    return Function(naive_with_crhelper(), "index")
+def naive(folder: Path) -> Function:
+    """Deploy the naive handler and crhelper into a new folder."""
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(Path(__file__).with_name("peers") / "naive", folder, ignore=ignored)
+    shutil.copytree(package_folder("crhelper"), folder / "crhelper", ignore=ignored)
+    return Function(folder, "index")
 
 
-def link_sdk(directory: Path) -> Path:
-    """A folder with the SDK and nothing else."""
-    directory.mkdir()
-    cache = directory / "__pycache__"
-    cache.mkdir()
+def link_sdk(folder: Path) -> Path:
+    """Make a folder with the SDK and nothing else."""
+    cache = folder / "__pycache__"
+    cache.mkdir(parents=True)
     for name in _SDK:
         spec = find_spec(name)
         assert spec, f"{name} is not installed"
         assert spec.origin
         origin = Path(spec.origin)
         source = origin.parent if origin.name == "__init__.py" else origin
-        (directory / source.name).symlink_to(source)
+        (folder / source.name).symlink_to(source)
         if source is origin and spec.cached:
             (cache / Path(spec.cached).name).symlink_to(spec.cached)
-    return directory
+    return folder
 
 
-def run(
+def remove(
     function: Function,
     sdk: Path,
-    endpoint: Endpoint,
-    event: Mapping[str, Any],
+    nodes: int,
     *,
-    stops_at_first_request: bool,
-    is_counted: bool = False,
-) -> Usage:
-    """One process, from its start to the first request or to the reply.
+    leaves_within: float,
+    refused_every: int = 0,
+    is_start: bool = False,
+) -> tuple[Usage, dict[str, Any]]:
+    """Run a function until it has removed nodes. Return what it took, and its reply.
 
-    With `is_counted` valgrind counts its instructions, which takes 40 times as long.
+    With `is_start` it is ended at its first request, and valgrind counts its instructions, which
+    takes 40 times as long.
     """
-    given = {
-        "code": str(function.code),
-        "module": function.module,
-        "sdk": str(sdk),
-        "event": {**event, "ResponseURL": f"{endpoint.url}/reply?signature=s3cret"},
-        "stops_at_first_request": stops_at_first_request,
-    }
-    done = subprocess.run(
-        [
-            *(_COUNTED if is_counted else ()),
-            *(sys.executable, "-s", "-S", "-P", str(BENCH / "function_process.py")),
-        ],
-        input=json.dumps(given),
-        env={
-            "AWS_DEFAULT_REGION": "us-east-1",
-            "AWS_REGION": "us-east-1",
-            "AWS_ACCESS_KEY_ID": "testing",
-            "AWS_SECRET_ACCESS_KEY": "testing",
-            "AWS_ENDPOINT_URL": endpoint.url,
-            "AWS_CA_BUNDLE": str(endpoint.trust),
-            "SSL_CERT_FILE": str(endpoint.trust),
-            "AWS_EC2_METADATA_DISABLED": "true",
-            "PATH": PATH,
-            "PYTHONHASHSEED": "0",
-        },
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    hyperpod = HyperPod()
+    cluster = hyperpod.create_cluster(CLUSTER, {GROUP: nodes}, shutdown_seconds=leaves_within)
+    node_ids = cluster.node_ids(GROUP)
+    for node in node_ids[refused_every - 1 :: refused_every] if refused_every else ():
+        cluster.refuse(node)
+    with endpoint.serve(hyperpod, sdk.parent) as aws:
+        given = {
+            "code": str(function.code),
+            "module": function.module,
+            "sdk": str(sdk),
+            "event": {
+                **removal_event(node_ids, RetryFor="0"),
+                "ResponseURL": f"{aws.url}/reply?signature=s3cret",
+            },
+            "stops_at_first_request": is_start,
+        }
+        script = Path(__file__).with_name("function_process.py")
+        done = subprocess.run(
+            [*(_VALGRIND if is_start else ()), sys.executable, "-s", "-S", "-P", str(script)],
+            input=json.dumps(given),
+            env={
+                "AWS_DEFAULT_REGION": "us-east-1",
+                "AWS_REGION": "us-east-1",
+                "AWS_ACCESS_KEY_ID": "testing",
+                "AWS_SECRET_ACCESS_KEY": "testing",
+                "AWS_ENDPOINT_URL": aws.url,
+                "AWS_CA_BUNDLE": str(aws.trust),
+                "SSL_CERT_FILE": str(aws.trust),
+                "AWS_EC2_METADATA_DISABLED": "true",
+                "PATH": PATH,
+                "PYTHONHASHSEED": "0",
+            },
+            capture_output=True,
+            text=True,
+            check=True,
+        )
     usage = json.loads(done.stdout.splitlines()[-1])
-    counted = re.search(r"refs:\s+([\d,]+)", done.stderr) if is_counted else None
+    counted = re.search(r"refs:\s+([\d,]+)", done.stderr) if is_start else None
     instructions = int(counted[1].replace(",", "")) if counted else 0
-    return Usage(usage["cpu"], usage["peak"] / 1024, instructions)
+    reply = {} if is_start else json.loads(aws.replies[0])
+    return Usage(usage["cpu"], usage["peak"] / 1024, instructions), reply
+
+
+def main(sizes: list[int]) -> None:
+    """Print a row for each size."""
+    print(f"{'nodes':>6} {'peak MB':>8} {'CPU s':>6}  outcome")
+    with tempfile.TemporaryDirectory() as folder:
+        sdk = link_sdk(Path(folder, "sdk"))
+        for size in sizes:
+            usage, reply = remove(ours(), sdk, size, leaves_within=3.0, refused_every=15)
+            data = reply["Data"]
+            print(
+                f"{size:>6} {usage.peak_megabytes:>8.1f} {usage.cpu_seconds:>6.2f}"
+                f"  {data['RemovedCount']} removed, {data['FailedCount']} failed"
+            )
+
+
+if __name__ == "__main__":
+    main(sorted(int(size) for size in sys.argv[1:]) or list(SIZES))

@@ -1,9 +1,8 @@
-"""What a section has to say, the page that is made of all of them, and the rows behind it."""
+"""What a section reports, the page that is made of all of them, and the rows behind it."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import median
 from typing import Any, Final
 
 
@@ -36,22 +35,8 @@ class Chapter:
     """The same as JSON."""
 
 
-@dataclass(frozen=True)
-class Spread:
-    """Least, middle and most of several rounds."""
-
-    least: float
-    middle: float
-    most: float
-
-    @classmethod
-    def of(cls, values: Sequence[float]) -> "Spread":
-        """Of at least one value."""
-        return cls(min(values), median(values), max(values))
-
-
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A table in Markdown. A cell holds no bar of its own."""
+    """Return a table in Markdown, with every bar in a cell escaped."""
     lines = [f"| {' | '.join(head)} |", "| --- " * len(head) + "|"]
     lines += [f"| {' | '.join(map(_cell, row))} |" for row in rows]
     return "\n".join(lines)
@@ -71,8 +56,8 @@ on AWS.**
 """
 
 
-def page(machine: str, chapters: Sequence[Chapter]) -> str:
-    """`docs/benchmarks.md`: the goals first, then a section for each chapter."""
+def page(machine: Mapping[str, str], chapters: Sequence[Chapter]) -> str:
+    """Return `docs/benchmarks.md`: the goals first, then a section for each chapter."""
     goals = table(
         ["section", "goal", "result", "verdict"],
         (
@@ -86,11 +71,12 @@ def page(machine: str, chapters: Sequence[Chapter]) -> str:
         first, *others = chapter.tables
         texts = (f"## {number}. {chapter.title}", first, chapter.what, *others)
         parts += [f"{text}\n" for text in texts]
-    return "\n".join([*parts, f"Machine: {machine}\n"])
+    words = ", ".join(f"{name} {value}" for name, value in machine.items())
+    return "\n".join([*parts, f"Machine: {words}\n"])
 
 
-def results(machine: Mapping[str, Any], chapters: Sequence[Chapter]) -> str:
-    """`results.json`: one row a line."""
+def results(machine: Mapping[str, str], chapters: Sequence[Chapter]) -> str:
+    """Return `results.json`: one row a line."""
     rows = [{"section": chapter.title, **row} for chapter in chapters for row in chapter.rows]
     lines = ",\n".join(json.dumps(row, separators=(",", ":")) for row in rows)
     return f'{{"machine": {json.dumps(machine)},\n"rows": [\n{lines}\n]}}\n'

@@ -1,9 +1,9 @@
-"""What every peer meets: one cluster, one latency of calls, one way for nodes to leave."""
+"""The surroundings of every peer: one cluster, one latency of calls, one way for nodes to leave."""
 
 import json
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -19,7 +19,7 @@ ACCOUNT: Final = "111122223333"
 REGION: Final = "us-east-1"
 CLUSTER: Final = "ml-cluster"
 GROUP: Final = "workers"
-"""The instance group of the nodes that are to be removed, and of no others."""
+"""The instance group of the nodes to remove, and of no others."""
 STACK_ID: Final = (
     f"arn:aws:cloudformation:{REGION}:{ACCOUNT}:stack/ml-stack/6d1f0c2e-9a56-11ef-8d2b"
 )
@@ -33,7 +33,7 @@ LAMBDA_SECONDS: Final = 900.0
 LATENCY: Final = 0.1
 """Seconds of a median call. Nobody publishes it; it is the same for every peer."""
 BATCH: Final = 99
-"""Nodes that one BatchDeleteClusterNodes request may name."""
+"""The most nodes in one BatchDeleteClusterNodes request."""
 PAGE: Final = 100
 """Nodes on one page of ListClusterNodes."""
 LIMITED: Final = (
@@ -49,22 +49,22 @@ _RESPONSE_URL: Final = "https://cloudformation-custom-resource.example/reply"
 
 @dataclass(frozen=True)
 class Case:
-    """What is to be removed, and how it goes."""
+    """What to remove, and how it goes."""
 
     nodes: int
     of: int
     """Nodes of the whole cluster."""
     leaves_within: float = 60.0
-    """Seconds from the request to the last node's leaving; each node draws its own, from a tenth
-    of it on."""
+    """Seconds within which every node leaves after its request; each node draws its own, from a
+    tenth of it on."""
     straggler: float = 0.0
-    """Seconds that one of the nodes takes to leave in place of that; 0: there is none."""
+    """Seconds that the last of the nodes takes to leave instead; 0: none."""
     refused: int = 0
-    """How many of the nodes the service refuses as in use, for all of RetryFor and after."""
+    """Nodes that the service refuses as in use, for all of RetryFor and after."""
     rate: float = 0.0
-    """Calls of SageMaker that the account may make in a second, all removals together; 0: any."""
+    """Calls of SageMaker per second that the account allows, all removals together; 0: any."""
     removals: int = 1
-    """How many removals there are at the same time, each of `nodes` of the cluster's nodes."""
+    """Removals at the same time, each of `nodes` of the cluster's nodes."""
     is_guarded: bool = False
     seed: int = 0
 
@@ -79,8 +79,8 @@ class PeerResult:
     """What a peer answered, and when."""
 
     seconds: float
-    """From the request to the answer, of several removals to the last one; to the end of
-    CloudFormation's patience without one."""
+    """From the request to the answer, the last one if there are several; without an answer, as long
+    as CloudFormation waits."""
     status: str
     """SUCCESS or FAILED; empty without an answer. Like the following, of the first removal."""
     reason: str
@@ -98,7 +98,7 @@ class PeerResult:
     last_left: float
     """When the last requested node had left, counted likewise."""
     calls: Mapping[str, int]
-    """Calls of AWS by operation; `PUT` is that to the response URL."""
+    """Calls of AWS by operation; `PUT` is the one to the response URL."""
 
     @property
     def call_count(self) -> int:
@@ -107,10 +107,29 @@ class PeerResult:
 
 
 @dataclass(frozen=True)
-class _Answer:
+class _Reply:
     time: float
     body: bytes
     still_there: frozenset[str]
+
+
+def removal_event(node_ids: Sequence[str], number: int = 0, **properties: Any) -> dict[str, Any]:
+    """Return the request that CloudFormation sends for one of several removals."""
+    return {
+        "RequestType": "Create",
+        "ServiceToken": FUNCTION,
+        "ResponseURL": f"{_RESPONSE_URL}/{number}?signature=s3cret",
+        "StackId": STACK_ID,
+        "RequestId": "0d4c4f8a-3f9b-4a7c-9a41-5a6f0f5d1e11",
+        "LogicalResourceId": "FaultyNodes",
+        "ResourceType": "Custom::NodeRemoval",
+        "ResourceProperties": {
+            "ServiceToken": FUNCTION,
+            "ClusterName": CLUSTER,
+            "NodeIds": list(node_ids),
+            **properties,
+        },
+    }
 
 
 class Scenario:
@@ -126,6 +145,8 @@ class Scenario:
             clock=self.clock.now, sleep=self.clock.sleep, region=REGION, account=ACCOUNT
         )
         self.hyperpod.latency = self.latency
+        self.sagemaker = SageMaker(self.hyperpod)
+        """A client straight on the model, which costs less time than the SDK's."""
         count = case.nodes * case.removals
         self.cluster = self.hyperpod.create_cluster(
             CLUSTER, {GROUP: count, "others": case.of - count}, seed=case.seed
@@ -149,50 +170,19 @@ class Scenario:
             self.cluster.refuse(node, "NodeIdInUse")
         if case.rate:
             self.hyperpod.throttle(LIMITED, rate=case.rate, burst=max(1.0, case.rate))
-        self._answers: dict[int, _Answer] = {}
-
-    @property
-    def node_ids(self) -> tuple[str, ...]:
-        """The nodes of the first removal."""
-        return self.sets[0]
-
-    # What a peer is given --------------------------------------------------------------------
+        self._replies: dict[int, _Reply] = {}
 
     def event(self, number: int = 0, **properties: Any) -> dict[str, Any]:
-        """The request that CloudFormation sends for one of the removals."""
+        """Return the request that CloudFormation sends for one of the removals."""
         guards = {"MaxRemovals": str(self.case.nodes)} if self.case.is_guarded else {}
-        return {
-            "RequestType": "Create",
-            "ServiceToken": FUNCTION,
-            "ResponseURL": f"{_RESPONSE_URL}/{number}?signature=s3cret",
-            "StackId": STACK_ID,
-            "RequestId": "0d4c4f8a-3f9b-4a7c-9a41-5a6f0f5d1e11",
-            "LogicalResourceId": "FaultyNodes",
-            "ResourceType": "Custom::NodeRemoval",
-            "ResourceProperties": {
-                "ServiceToken": FUNCTION,
-                "ClusterName": CLUSTER,
-                "NodeIds": list(self.sets[number]),
-                **guards,
-                **properties,
-            },
-        }
-
-    def clients(self, **more: Any) -> Callable[..., Any]:
-        """A stand-in for `boto3.client`, with `more` clients by name."""
-        known = {"sagemaker": SageMaker(self.hyperpod), **more}
-
-        def client(service: str, **_: Any) -> Any:
-            return known[service]
-
-        return client
+        return removal_event(self.sets[number], number, **guards, **properties)
 
     @contextmanager
     def reached(self, **services: Service) -> Iterator[None]:
         """Let all that the SDK sends, and every reply, reach the scenario.
 
-        Of CloudFormation there is the stack, which is being created; `services` answer further
-        operations than those on it and on the cluster.
+        The stack of CloudFormation is being created. `services` answer further operations than
+        those on the stack and the cluster.
         """
 
         def answer(sent: Sent) -> Answer:
@@ -204,8 +194,12 @@ class Scenario:
                 return service(sent)
             return self.hyperpod.call(sent.operation, sent.parameters)
 
+        def take(put: Put) -> bytes:
+            self.reply(put.body, int(put.url.removeprefix(f"{_RESPONSE_URL}/").partition("?")[0]))
+            return status_line(200)
+
         random.seed(self.case.seed)  # the pauses of the product and of the SDK's retries
-        with answered_by(answer), taken_by(self._take):
+        with answered_by(answer), taken_by(take):
             yield
 
     def called(self, operation: str) -> None:
@@ -213,49 +207,43 @@ class Scenario:
         self.calls[operation] += 1
         self.clock.sleep(self.latency(operation))
 
-    # What it answers -------------------------------------------------------------------------
-
     def reply(self, body: bytes, number: int = 0) -> None:
         """Take what a peer PUTs to the response URL."""
         self.called("PUT")
-        self._answer(number, body)
-
-    def _take(self, put: Put) -> bytes:
-        self.reply(put.body, int(put.url.removeprefix(f"{_RESPONSE_URL}/").partition("?")[0]))
-        return status_line(200)
+        self._keep(number, body)
 
     def exit(self, number: int, status: str, printed: str) -> None:
-        """Take what a script tells a terminal."""
-        self._answer(number, json.dumps({"Status": status, "Reason": printed}).encode())
+        """Take what a script prints at its end."""
+        self._keep(number, json.dumps({"Status": status, "Reason": printed}).encode())
 
-    def _answer(self, number: int, body: bytes) -> None:
+    def _keep(self, number: int, body: bytes) -> None:
         still_there = self.cluster.present.intersection(self.sets[number])
-        answer = _Answer(self.clock.now() - self.started, body, still_there)
-        self._answers.setdefault(number, answer)
+        reply = _Reply(self.clock.now() - self.started, body, still_there)
+        self._replies.setdefault(number, reply)
 
     def result(self) -> PeerResult:
-        """What was answered in time."""
-        none = _Answer(SERVICE_TIMEOUT, b"{}", frozenset(self.node_ids))
-        answers = [self._answers.get(number, none) for number in range(self.case.removals)]
-        answers = [answer if answer.time <= SERVICE_TIMEOUT else none for answer in answers]
-        first, content = answers[0], json.loads(answers[0].body)
+        """Return what was answered in time."""
+        none = _Reply(SERVICE_TIMEOUT, b"{}", frozenset(self.sets[0]))
+        replies = [self._replies.get(number, none) for number in range(self.case.removals)]
+        replies = [reply if reply.time <= SERVICE_TIMEOUT else none for reply in replies]
+        first, content = replies[0], json.loads(replies[0].body)
         self.clock.sleep(2 * max(self.leaves_after.values()))
         departures = self.cluster.departures.values()
         requests = self.hyperpod.delete_requests
         return PeerResult(
-            seconds=max(answer.time for answer in answers),
+            seconds=max(reply.time for reply in replies),
             status=content.get("Status", ""),
             reason=content.get("Reason", ""),
             body=b"" if first is none else first.body,
             still_there=len(first.still_there),
             refused=self.refused,
-            right=sum(map(self._is_right, answers)),
+            right=sum(map(self._is_right, replies)),
             last_request=max((sent.time for sent in requests), default=self.started) - self.started,
             last_left=max(departures, default=self.started) - self.started,
             calls=dict(self.calls + self.hyperpod.calls),
         )
 
-    def _is_right(self, answer: _Answer) -> bool:
+    def _is_right(self, reply: _Reply) -> bool:
         expected = "FAILED" if self.refused else "SUCCESS"
-        is_over = answer.still_there == frozenset(self.refused)
-        return is_over and json.loads(answer.body).get("Status") == expected
+        only_refused_stay = reply.still_there == frozenset(self.refused)
+        return only_refused_stay and json.loads(reply.body).get("Status") == expected

@@ -1,4 +1,4 @@
-"""The table of shapes: what is measured, from few nodes of many to ten removals at once."""
+"""The table of measured shapes, from few nodes of many to ten removals at once."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -8,8 +8,7 @@ from typing import Final
 from bench.scenario import RETRY_FOR, Case
 
 SWEEP: Final = (2.0, 3.3, 5.0, 5.5, 9.0, 17.0, 30.0)
-"""Seconds within which nodes leave, one round each: with a single one, a pause of 5 s would be
-lucky or unlucky in every round."""
+"""Seconds within which nodes leave, one round each: a single one could be in step with a pause."""
 
 
 @dataclass(frozen=True)
@@ -26,14 +25,9 @@ class Shape:
         """Whether its calls have a rate."""
         return any(case.rate for case in self.rounds)
 
-    @property
-    def has_pages(self) -> bool:
-        """Whether its clusters have more than one page."""
-        return all(case.pages > 1 for case in self.rounds)
-
 
 def shapes() -> Iterator[Shape]:
-    """All of them, in the order of the tables."""
+    """Yield all of them, in the order of the tables."""
     yield _swept("1 of 40", Case(1, 40))
     yield _swept("8 of 40", Case(8, 40))
     for of, nodes in product((1000, 3000, 6000), (1, 8, 50)):
@@ -58,7 +52,7 @@ def shapes() -> Iterator[Shape]:
 
 
 def quick() -> Iterator[Shape]:
-    """A round of one small shape of each kind, for those who change the bench."""
+    """Yield one round of a small shape of each kind, for those who change the bench."""
     for held in HELD:
         yield Shape(held.name, (held.case,), f"within {held.case.leaves_within:g} s")
 
@@ -79,10 +73,8 @@ class Held:
 
     name: str
     case: Case
-    calls: int
-    """The most calls of AWS's APIs."""
-    seconds: float
-    """The most seconds from the request to the answer."""
+    max_calls: int
+    max_seconds: float
 
 
 HELD: Final = (

@@ -1,81 +1,78 @@
-"""Time that passes only when everybody sleeps, so that twenty minutes take a moment."""
+"""Time that passes only when every thread sleeps, so that twenty minutes take a moment."""
 
 import heapq
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import count
-from threading import Semaphore, local
+from threading import Semaphore, get_ident
 from typing import Final, TypeVar
 from unittest.mock import patch
 
 T = TypeVar("T")
 
 START: Final = 1_000_000.0
-"""Where the time begins, in seconds."""
+"""The first time, in seconds."""
 
 
-class InvocationOverError(BaseException):
-    """The process of a function was ended by Lambda. Not an `Exception`: nothing may catch it."""
+class InvocationEndedError(BaseException):
+    """Lambda has ended the process of a function. Not an `Exception`: nothing must catch it."""
 
 
 @dataclass(order=True)
-class _Due:
+class Timer:
+    """An action at a time, unless it is canceled before."""
+
     time: float
     order: int
-    action: Callable[[], object] = field(compare=False)
-    is_off: bool = field(default=False, compare=False)
+    action: Callable[[], object] | None = field(compare=False)
+
+    def start(self) -> None:
+        """Do nothing: it runs already. `threading.Timer` has this method."""
 
     def cancel(self) -> None:
         """Do nothing when the time comes."""
-        self.is_off = True
-
-
-class _Agenda(local):
-    """What a thread has asked for with `timer`."""
-
-    def __init__(self) -> None:
-        self.due: list[_Due] = []
+        self.action = None
 
 
 class VirtualClock:
     """A clock for threads of which one runs at a time, in an order that is always the same.
 
-    Who sleeps lets the one run that wakes up first. What a thread asked for with `timer` happens
-    in that thread, while it sleeps.
+    A thread that sleeps lets the one run that wakes up first. A timer's action runs in the thread
+    that set the timer, while that thread sleeps.
     """
 
     def __init__(self) -> None:
         self._now = START
         self._order = count()
         self._asleep: list[tuple[float, int, Semaphore]] = []
-        self._agenda = _Agenda()
+        self._timers: defaultdict[int, list[Timer]] = defaultdict(list)
 
     def now(self) -> float:
-        """Seconds."""
+        """Return the time in seconds."""
         return self._now
 
     def sleep(self, seconds: float) -> None:
-        """Let time pass, and what is due meanwhile happen."""
+        """Let time pass, and run the timers that are due in it."""
         until = self._now + max(0.0, seconds)
-        agenda = self._agenda.due
-        while agenda and agenda[0].time <= until:
-            due = heapq.heappop(agenda)
-            if not due.is_off:
-                self._pass(due.time)
-                due.action()
-        self._pass(until)
+        timers = self._timers[get_ident()]
+        while timers and timers[0].time <= until:
+            timer = heapq.heappop(timers)
+            if timer.action:
+                self._sleep_until(timer.time)
+                timer.action()
+        self._sleep_until(until)
 
-    def timer(self, seconds: float, action: Callable[[], object]) -> _Due:
-        """Do `action` after so many seconds, unless what is returned is canceled."""
-        due = _Due(self._now + max(0.0, seconds), next(self._order), action)
-        heapq.heappush(self._agenda.due, due)
-        return due
+    def timer(self, seconds: float, action: Callable[[], object]) -> Timer:
+        """Run an action after so many seconds."""
+        timer = Timer(self._now + max(0.0, seconds), next(self._order), action)
+        heapq.heappush(self._timers[get_ident()], timer)
+        return timer
 
     def together(self, jobs: Sequence[Callable[[], T]]) -> list[T]:
-        """Do all jobs at once, each in a thread of its own. Raises what one of them raises."""
+        """Run all jobs at once, each in a thread, and raise what one of them raises."""
 
         def take_turn(job: Callable[[], T], turn: Semaphore) -> T:
             turn.acquire()
@@ -85,12 +82,11 @@ class VirtualClock:
                 self._wake_next()
 
         with ThreadPoolExecutor(len(jobs)) as pool:
-            turns = [self._line_up(self._now) for _ in jobs]
-            running = [pool.submit(take_turn, *pair) for pair in zip(jobs, turns, strict=True)]
+            results = pool.map(take_turn, jobs, [self._line_up(self._now) for _ in jobs])
             self._wake_next()
-            return [job.result() for job in running]
+            return list(results)
 
-    def _pass(self, time: float) -> None:
+    def _sleep_until(self, time: float) -> None:
         turn = self._line_up(max(self._now, time))
         self._wake_next()
         turn.acquire()
@@ -107,39 +103,21 @@ class VirtualClock:
 
     @contextmanager
     def invocation(self, seconds: float) -> Iterator[None]:
-        """A block that is ended after so many seconds, as Lambda ends a function."""
+        """End the block after so many seconds, as Lambda ends a function."""
 
         def end() -> None:
-            raise InvocationOverError
+            raise InvocationEndedError
 
-        due = self.timer(seconds, end)
+        timer = self.timer(seconds, end)
         try:
             yield
-        except InvocationOverError:
+        except InvocationEndedError:
             pass
         finally:
-            due.cancel()
+            timer.cancel()
 
     @contextmanager
     def as_time(self) -> Iterator[None]:
-        """`time.sleep` and `time.time` of this process are the clock's."""
+        """Put the clock in place of `time.sleep` and `time.time` of this process."""
         with patch("time.sleep", self.sleep), patch("time.time", self.now):
             yield
-
-
-class Timer:
-    """`threading.Timer` on a virtual clock, without a thread."""
-
-    def __init__(self, clock: VirtualClock, seconds: float, action: Callable[[], None]) -> None:
-        self.daemon = False
-        self._start = partial(clock.timer, seconds, action)
-        self._due: _Due | None = None
-
-    def start(self) -> None:
-        """Begin to count."""
-        self._due = self._start()
-
-    def cancel(self) -> None:
-        """Do nothing when the time comes."""
-        if self._due:
-            self._due.cancel()

@@ -1,7 +1,7 @@
 """The tables of `docs/contract.md`, generated from the contract and the constructs.
 
-Names, values and sentences come from the contract and from the docstrings of the constructs. What a
-property allows comes from the function's own error for a value that is not allowed.
+Names, values, and sentences come from the contract and from the docstrings of the constructs. What
+a property allows comes from the function's own error for a value that is not allowed.
 
 `python -m release.contract_reference` updates the page.
 """
@@ -10,7 +10,7 @@ import ast
 import inspect
 import re
 import textwrap
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
@@ -20,7 +20,7 @@ import hyperpod_node_removal_contract as contract
 from hyperpod_node_removal._attributes import RemovalAttributes
 from hyperpod_node_removal._warnings import RemovalWarning
 from hyperpod_node_removal_contract import Attribute, FailureCode, Outcome, Property
-from hyperpod_node_removal_contract.properties import BY_KEY, BY_NAME
+from hyperpod_node_removal_contract.properties import BY_KEY, BY_NAME, Row
 from hyperpod_node_removal_handler.request import RemovalRequest, RequestError
 
 PAGE: Final = Path(__file__).resolve().parent.parent / "docs" / "contract.md"
@@ -37,7 +37,39 @@ def updated(markdown: str) -> str:
     Raises:
         KeyError: there is no table of that name.
     """
-    return _PLACE.sub(lambda place: f"{place[1]}\n{TABLES[place[2]]()}\n\n{place[3]}", markdown)
+    texts = tables()
+    return _PLACE.sub(lambda place: f"{place[1]}\n{texts[place[2]]}\n\n{place[3]}", markdown)
+
+
+def tables() -> dict[str, str]:
+    """Return the tables by name, in Markdown."""
+    return {
+        "properties": _table(
+            ["property", "meaning", "allowed", "default"],
+            (
+                (f"`{name}`", row.meaning, _escaped(allowed(name)), _default(row))
+                for name, row in BY_NAME.items()
+            ),
+        ),
+        "keys": _table(
+            ["key", "meaning"], ((f"`{key}`", row.meaning) for key, row in BY_KEY.items())
+        ),
+        "attributes": _table(["attribute", "in Python", "value"], _attributes()),
+        "outcomes": _table(["outcome", "meaning"], _members(Outcome)),
+        "codes": _table(
+            ["code", "what happened", "what to do"],
+            ((f"`{code}`", code.what_happened, code.next_step) for code in FailureCode),
+        ),
+        "warnings": _table(
+            ["id", "`RemovalWarning`", "what it says"],
+            (
+                (f"`{RemovalWarning[name]}`", f"`{name}`", text)
+                for name, text in documented(inspect.getsource(RemovalWarning)).items()
+            ),
+        ),
+        "limits": _table(["limit", "value", "meaning"], _limits()),
+        "classes": "\n\n".join(_classes()),
+    }
 
 
 def documented(source: str) -> dict[str, str]:
@@ -71,20 +103,12 @@ def allowed(name: Property) -> str:
     return ""
 
 
-def _properties() -> Iterable[Sequence[str]]:
-    for name, row in BY_NAME.items():
-        default = "required" if row.is_required else _default(row.default)
-        yield f"`{name}`", row.meaning, _escaped(allowed(name)), default
-
-
-def _keys() -> Iterable[Sequence[str]]:
-    return ((f"`{key}`", row.meaning) for key, row in BY_KEY.items())
-
-
-def _default(value: object) -> str:
-    if isinstance(value, bool):
-        return f"`{str(value).lower()}`"
-    return "none" if value in (None, ()) else f"`{value}`"
+def _default(row: Row) -> str:
+    if row.is_required:
+        return "required"
+    if isinstance(row.default, bool):
+        return f"`{str(row.default).lower()}`"
+    return "none" if row.default in (None, ()) else f"`{row.default}`"
 
 
 def _attributes() -> Iterable[Sequence[str]]:
@@ -92,16 +116,6 @@ def _attributes() -> Iterable[Sequence[str]]:
     for attribute in Attribute:
         python_name = attribute.name.lower()
         yield f"`{attribute}`", f"`{python_name}`", texts[python_name]
-
-
-def _codes() -> Iterable[Sequence[str]]:
-    for code in FailureCode:
-        yield f"`{code}`", code.what_happened, code.next_step
-
-
-def _warnings() -> Iterable[Sequence[str]]:
-    for name, text in documented(inspect.getsource(RemovalWarning)).items():
-        yield f"`{RemovalWarning[name]}`", f"`{name}`", text
 
 
 def _limits() -> Iterable[Sequence[str]]:
@@ -168,19 +182,6 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def _escaped(text: str) -> str:
     return text.replace("<", "&lt;").replace("|", "&#124;").replace("*", "&#42;")
-
-
-TABLES: Final[Mapping[str, Callable[[], str]]] = {
-    "properties": lambda: _table(["property", "meaning", "allowed", "default"], _properties()),
-    "attributes": lambda: _table(["attribute", "in Python", "value"], _attributes()),
-    "outcomes": lambda: _table(["outcome", "meaning"], _members(Outcome)),
-    "codes": lambda: _table(["code", "what happened", "what to do"], _codes()),
-    "warnings": lambda: _table(["id", "`RemovalWarning`", "what it says"], _warnings()),
-    "limits": lambda: _table(["limit", "value", "meaning"], _limits()),
-    "classes": lambda: "\n\n".join(_classes()),
-    "keys": lambda: _table(["key", "meaning"], _keys()),
-}
-"""The tables by name, in Markdown."""
 
 
 if __name__ == "__main__":

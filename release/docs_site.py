@@ -33,7 +33,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 
 
 def _listed(entry: Any, records: list[str]) -> Any:
-    """Return an entry of the navigation, with the records in place of their folder at any depth."""
+    """Return an entry of the navigation, with the records in place of their folder."""
     match entry:
         case dict():
             return {title: _listed(target, records) for title, target in entry.items()}

@@ -22,17 +22,10 @@ from aws_cdk import aws_logs as logs
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_secretsmanager as secretsmanager
 
-from hyperpod_node_removal import BackupMarker, EksDrain, SlurmDrain
+from hyperpod_node_removal import BackupMarker, EksDrain, SlurmDrain, SlurmJobs
 from hyperpod_node_removal._drains import MARKER_PREFIX
 from hyperpod_node_removal._hook_function import HookFunction
-from release.templates import (
-    choice_parameter,
-    list_parameter,
-    retention_parameter,
-    synthesize,
-    template_text,
-    text_parameter,
-)
+from release.templates import Parameters, synthesize, template_text
 
 SLURM_ZIP: Final = "slurm-drain.zip"
 EKS_ZIP: Final = "eks-drain.zip"
@@ -73,7 +66,7 @@ def _text(make: Callable[[Stack], HookFunction], does: str, archive: str) -> str
         drain = make(stack)
         log_group = drain.log_group.node.default_child
         assert isinstance(log_group, logs.CfnLogGroup)
-        log_group.retention_in_days = retention_parameter(stack, "Days to retain log events.")
+        log_group.retention_in_days = Parameters(stack).log_retention("Days to retain log events.")
         description = "BeforeRemoval of the removals that wait for the drain"
         CfnOutput(stack, "FunctionArn", description=description, value=drain.function_arn)
 
@@ -86,54 +79,9 @@ def _text(make: Callable[[Stack], HookFunction], does: str, archive: str) -> str
     return template_text(template, head, _COMMENTS)
 
 
-def _code(stack: Stack, archive: str) -> lambda_.Code:
-    bucket = text_parameter(
-        stack, "CodeBucket", f"Bucket in this region that has {archive}.", r".{3,63}"
-    )
-    key = text_parameter(stack, "CodeKey", "Key of the code in the bucket.", r".{1,1024}", archive)
-    return lambda_.Code.from_bucket(s3.Bucket.from_bucket_name(stack, "Bucket", bucket), key)
-
-
-def _network(stack: Stack) -> dict[str, Any]:
-    """Return placeholders, so that the construct has a network; `_put_into` replaces them."""
-    group = ec2.SecurityGroup.from_security_group_id(stack, "Group", "sg-00000000")
-    vpc = ec2.Vpc.from_vpc_attributes(
-        stack,
-        "Vpc",
-        vpc_id="vpc-00000000",
-        availability_zones=["any"],
-        private_subnet_ids=["subnet-00000000"],
-    )
-    return {"vpc": vpc, "security_groups": [group]}
-
-
-def _put_into(
-    drain: HookFunction,
-    subnets: list[str],
-    groups: list[str],
-    condition: CfnCondition | None = None,
-) -> None:
-    config: Any = {"SubnetIds": subnets, "SecurityGroupIds": groups}
-    if condition is not None:
-        config = Fn.condition_if(condition.logical_id, config, Aws.NO_VALUE)
-        # The function waits for the policy, so the policy exists with or without a network.
-        policy: Any = drain.node.find_child("Network").node.default_child
-        effect = Fn.condition_if(condition.logical_id, "Allow", "Deny")
-        policy.add_property_override("PolicyDocument.Statement.0.Effect", effect)
-        reason = "Without subnets the function is in no network."
-        for rule in ("E1150", "F3031"):
-            Validations.of(drain.function).acknowledge(
-                Acknowledgment(id=f"CloudFormation-Validate::{rule}", reason=reason)
-            )
-    function = drain.function.node.default_child
-    assert isinstance(function, lambda_.CfnFunction)
-    function.add_property_override("VpcConfig", config)
-
-
 def _slurm(stack: Stack) -> HookFunction:
-    token = text_parameter(
-        stack, "TokenArn", "ARN of the secret whose text is the JWT.", r"arn:aws.*"
-    )
+    given = Parameters(stack)
+    token = given.text("TokenArn", "ARN of the secret whose text is the JWT.", r"arn:aws.*")
     subnets = CfnParameter(
         stack,
         "SubnetIds",
@@ -149,21 +97,19 @@ def _slurm(stack: Stack) -> HookFunction:
     drain = SlurmDrain(
         stack,
         _DRAIN,
-        rest_api=text_parameter(
-            stack, "RestApi", "Where slurmrestd listens: http://10.1.0.10:6820.", r"https?://.+"
+        rest_api=given.text(
+            "RestApi", "Where slurmrestd listens: http://10.1.0.10:6820.", r"https?://.+"
         ),
         token=secretsmanager.Secret.from_secret_complete_arn(stack, "Token", token),
-        user=text_parameter(stack, "User", "The Slurm user of the token.", r".+", "root"),
+        user=given.text("User", "The Slurm user of the token.", r".+", "root"),
         code=_code(stack, SLURM_ZIP),
         **_network(stack),
     )
-    jobs = choice_parameter(
-        stack,
+    jobs = given.choice(
         "Jobs",
         "What happens to jobs: WAIT loses nothing, and keeps a node whose jobs do not end in time."
         " REQUEUE loses what they computed since their last checkpoint. CANCEL loses the jobs.",
-        ("WAIT", "REQUEUE", "CANCEL"),
-        default="WAIT",
+        *SlurmJobs,
     )
     grace = CfnParameter(
         stack,
@@ -175,60 +121,87 @@ def _slurm(stack: Stack) -> HookFunction:
     )
     drain.function.add_environment("JOBS", jobs)
     drain.function.add_environment("GRACE", grace.value_as_string)
-    _put_into(drain, subnets.value_as_list, groups.value_as_list)
+    _set_network(drain, subnets.value_as_list, groups.value_as_list)
     return drain
 
 
 def _eks(stack: Stack) -> HookFunction:
-    subnets = list_parameter(
-        stack,
+    given = Parameters(stack)
+    subnets = given.texts(
         "SubnetIds",
         "Private subnets from which the cluster's private endpoint, and the endpoints of EKS and"
         " STS, can be reached. Empty: the cluster has a public endpoint.",
     )
-    groups = list_parameter(
-        stack, "SecurityGroupIds", "Security groups of the function, if it is in subnets."
+    groups = given.texts(
+        "SecurityGroupIds", "Security groups of the function, if it is in subnets."
     )
-    disrupts = choice_parameter(
-        stack,
-        "DisruptsProtectedPods",
-        "Whether to evict pods whose annotations say not to.",
-        ("true", "false"),
-        default="false",
+    disrupts = given.flag(
+        "DisruptsProtectedPods", "Whether to evict pods whose annotations say not to."
     )
     drain = EksDrain(
         stack,
         _DRAIN,
-        cluster=text_parameter(
-            stack, "EksCluster", "Name of the EKS cluster.", r"[0-9A-Za-z_-]{1,100}"
-        ),
+        cluster=given.text("EksCluster", "Name of the EKS cluster.", r"[0-9A-Za-z_-]{1,100}"),
         code=_code(stack, EKS_ZIP),
         **_network(stack),
     )
     drain.function.add_environment("DISRUPTS", disrupts)
     empty = Fn.condition_equals(Fn.select(0, subnets), "")
-    has_network = CfnCondition(stack, "HasNetwork", expression=Fn.condition_not(empty))
-    _put_into(drain, subnets, groups, has_network)
+    condition = CfnCondition(stack, "HasNetwork", expression=Fn.condition_not(empty)).logical_id
+    # The function waits for the policy, so the policy exists with or without a network.
+    policy: Any = drain.node.find_child("Network").node.default_child
+    effect = Fn.condition_if(condition, "Allow", "Deny")
+    policy.add_property_override("PolicyDocument.Statement.0.Effect", effect)
+    reason = "Without subnets the function is in no network."
+    for rule in ("E1150", "F3031"):
+        Validations.of(drain.function).acknowledge(
+            Acknowledgment(id=f"CloudFormation-Validate::{rule}", reason=reason)
+        )
+    _set_network(drain, subnets, groups, condition)
     return drain
 
 
 def _marker(stack: Stack) -> HookFunction:
-    bucket = text_parameter(stack, "MarkerBucket", "Bucket with the markers.", r".{3,63}")
+    given = Parameters(stack)
+    bucket = given.text("MarkerBucket", "Bucket with the markers.", r".{3,63}")
     marker = BackupMarker(
         stack,
         _DRAIN,
         bucket=s3.Bucket.from_bucket_name(stack, "Markers", bucket),
-        prefix=text_parameter(
-            stack, "Prefix", "What a key has before the node's id.", r".*", MARKER_PREFIX
-        ),
+        prefix=given.text("Prefix", "What a key has before the node's id.", r".*", MARKER_PREFIX),
         code=_code(stack, MARKER_ZIP),
     )
-    waits = choice_parameter(
-        stack,
-        "Waits",
-        "Whether to wait for a missing marker until the removal's timeout.",
-        ("true", "false"),
-        default="false",
-    )
+    waits = given.flag("Waits", "Whether to wait for a missing marker until the removal's timeout.")
     marker.function.add_environment("WAITS", waits)
     return marker
+
+
+def _code(stack: Stack, archive: str) -> lambda_.Code:
+    given = Parameters(stack)
+    bucket = given.text("CodeBucket", f"Bucket in this region that has {archive}.", r".{3,63}")
+    key = given.text("CodeKey", "Key of the code in the bucket.", r".{1,1024}", archive)
+    return lambda_.Code.from_bucket(s3.Bucket.from_bucket_name(stack, "Bucket", bucket), key)
+
+
+def _network(stack: Stack) -> dict[str, Any]:
+    """Return placeholders, so that the construct has a network; `_set_network` replaces them."""
+    group = ec2.SecurityGroup.from_security_group_id(stack, "Group", "sg-00000000")
+    vpc = ec2.Vpc.from_vpc_attributes(
+        stack,
+        "Vpc",
+        vpc_id="vpc-00000000",
+        availability_zones=["any"],
+        private_subnet_ids=["subnet-00000000"],
+    )
+    return {"vpc": vpc, "security_groups": [group]}
+
+
+def _set_network(
+    drain: HookFunction, subnets: list[str], groups: list[str], condition: str = ""
+) -> None:
+    config: Any = {"SubnetIds": subnets, "SecurityGroupIds": groups}
+    if condition:
+        config = Fn.condition_if(condition, config, Aws.NO_VALUE)
+    function = drain.function.node.default_child
+    assert isinstance(function, lambda_.CfnFunction)
+    function.add_property_override("VpcConfig", config)

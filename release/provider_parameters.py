@@ -1,12 +1,11 @@
 """The parameters of the provider's template, and the conditions on them."""
 
-from functools import partial
 from typing import Final
 
-from aws_cdk import Aws, CfnCondition, Fn, Stack
+from aws_cdk import Aws, CfnCondition, Fn, ICfnConditionExpression, Stack
 
 import hyperpod_node_removal_contract as contract
-from release.templates import choice_parameter, list_parameter, retention_parameter, text_parameter
+from release.templates import Parameters
 
 EXPORT_NAME: Final = "HyperPodNodeRemovalServiceToken"
 """What users' templates import, unless the parameter `ExportName` says otherwise."""
@@ -34,7 +33,8 @@ class ProviderParameters:
     """
 
     def __init__(self, stack: Stack) -> None:
-        text = partial(text_parameter, stack)
+        parameters = Parameters(stack)
+        text = parameters.text
         self.code_bucket = text(
             "CodeBucket",
             "Bucket in this region that contains the function's code, handler.zip.",
@@ -79,18 +79,14 @@ class ProviderParameters:
             rf"|{contract.FUNCTION_ARN_FORM}",
             default="",
         )
-        self.log_retention_days = retention_parameter(
-            stack,
+        self.log_retention_days = parameters.log_retention(
             "Days to retain log events. The log group itself is retained when the stack"
             " is deleted, as the record of what was removed.",
         )
-        metrics = choice_parameter(
-            stack,
+        metrics = parameters.flag(
             "Metrics",
             "Whether the function writes CloudWatch metrics for each removal, which are billed as"
             " custom metrics.",
-            ("true", "false"),
-            default="false",
         )
         self.event_bus_arn = text(
             "EventBusArn",
@@ -98,13 +94,10 @@ class ProviderParameters:
             r"|arn:aws[a-z-]*:events:[a-z0-9-]+:[0-9]{12}:event-bus/[/.A-Za-z0-9_-]{1,256}",
             default="",
         )
-        verdict_events = choice_parameter(
-            stack,
+        verdict_events = parameters.flag(
             "VerdictEvents",
             "Whether the function may signal wait conditions of those stacks, so that their events"
             " show a success (VerdictCondition).",
-            ("true", "false"),
-            default="false",
         )
         self.export_name = text(
             "ExportName",
@@ -126,14 +119,13 @@ class ProviderParameters:
             r"|arn:aws[a-z-]*:iam::[0-9]{12}:role/[/+=,.@A-Za-z0-9_-]{1,512}",
             default="",
         )
-        self.subnet_ids = list_parameter(
-            stack,
+        self.subnet_ids = parameters.texts(
             "SubnetIds",
             "Private subnets in which the function runs, from which it must reach SageMaker,"
             " CloudFormation, Lambda and S3. With SecurityGroupIds. Empty: not in a VPC.",
         )
-        self.security_group_ids = list_parameter(
-            stack, "SecurityGroupIds", "Security groups of the function in those subnets."
+        self.security_group_ids = parameters.texts(
+            "SecurityGroupIds", "Security groups of the function in those subnets."
         )
         key_arn = text(
             "KmsKeyArn",
@@ -142,12 +134,8 @@ class ProviderParameters:
             r"|arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]{1,128}",
             default="",
         )
-        self.architecture = choice_parameter(
-            stack,
-            "Architecture",
-            "Architecture of the function's processor.",
-            ("arm64", "x86_64"),
-            default="arm64",
+        self.architecture = parameters.choice(
+            "Architecture", "Architecture of the function's processor.", "arm64", "x86_64"
         )
         groups = [
             {"Label": {"default": label}, "Parameters": list(names)}
@@ -158,44 +146,42 @@ class ProviderParameters:
         }
 
         every = stack.format_arn(service="sagemaker", resource="cluster", resource_name=ANY)
-        any_cluster = _is_value(stack, "AnyCluster", cluster_arn, ANY)
+
+        def condition(name: str, expression: ICfnConditionExpression) -> CfnCondition:
+            return CfnCondition(stack, name, expression=expression)
+
+        def is_given(parameter: str, off: str = "") -> ICfnConditionExpression:
+            return Fn.condition_not(Fn.condition_equals(parameter, off))
+
+        def or_nothing(name: str, parameter: str) -> str:
+            return if_else(condition(name, is_given(parameter)), parameter)
+
+        any_cluster = condition("AnyCluster", Fn.condition_equals(cluster_arn, ANY))
         self.cluster_arn = if_else(any_cluster, every, cluster_arn)
-        self.metrics = if_else(_is_value(stack, "WritesMetrics", metrics, "true"), "true")
-        self.event_bus_arn_or_nothing = if_else(
-            _is_given(stack, "HasEventBus", self.event_bus_arn), self.event_bus_arn
-        )
-        self.code_version = if_else(_is_given(stack, "HasCodeVersion", code_version), code_version)
-        self.boundary_arn = if_else(_is_given(stack, "HasBoundary", boundary_arn), boundary_arn)
-        self.key_arn = if_else(_is_given(stack, "HasKey", key_arn), key_arn)
+        writes_metrics = condition("WritesMetrics", Fn.condition_equals(metrics, "true"))
+        self.metrics = if_else(writes_metrics, "true")
+        self.event_bus_arn_or_nothing = or_nothing("HasEventBus", self.event_bus_arn)
+        self.code_version = or_nothing("HasCodeVersion", code_version)
+        self.boundary_arn = or_nothing("HasBoundary", boundary_arn)
+        self.key_arn = or_nothing("HasKey", key_arn)
         # Security groups without subnets put a function into no VPC: Lambda must reject them.
         lists = (self.subnet_ids, self.security_group_ids)
         neither = [Fn.condition_equals(Fn.join("", one), "") for one in lists]
-        in_vpc = Fn.condition_not(Fn.condition_and(*neither))
-        self.in_vpc = CfnCondition(stack, "InVpc", expression=in_vpc)
-        self.makes_role = _is_value(stack, "MakesRole", self.role_arn, "")
-
-        def may(name: str, parameter: str, off: str = "") -> CfnCondition:
-            """Add the condition of a permission: the role of the template needs it."""
-            parts = (self.role_arn, ""), (parameter, off)
-            is_own, is_off = (Fn.condition_equals(*pair) for pair in parts)
-            both = Fn.condition_and(is_own, Fn.condition_not(is_off))
-            return CfnCondition(stack, name, expression=both)
-
-        self.may_describe_eks = may("MayLookAtEks", self.eks_cluster_arn)
-        self.may_invoke_hook = may("MayAsk", self.before_removal_arn)
-        self.may_signal = may("MaySignal", verdict_events, off="false")
-        self.may_send_events = may("MaySendEvents", self.event_bus_arn)
+        self.in_vpc = condition("InVpc", Fn.condition_not(Fn.condition_and(*neither)))
+        is_own = Fn.condition_equals(self.role_arn, "")
+        self.makes_role = condition("MakesRole", is_own)
+        # What the role of the template needs for an option.
+        self.may_describe_eks, self.may_invoke_hook, self.may_signal, self.may_send_events = (
+            condition(name, Fn.condition_and(is_own, is_given(parameter, off)))
+            for name, parameter, off in (
+                ("MayLookAtEks", self.eks_cluster_arn, ""),
+                ("MayAsk", self.before_removal_arn, ""),
+                ("MaySignal", verdict_events, "false"),
+                ("MaySendEvents", self.event_bus_arn, ""),
+            )
+        )
 
 
 def if_else(condition: CfnCondition, then: str, otherwise: str = Aws.NO_VALUE) -> str:
     """Return one of two values, as `Fn::If`."""
     return Fn.condition_if(condition.logical_id, then, otherwise).to_string()
-
-
-def _is_value(stack: Stack, name: str, parameter: str, value: str) -> CfnCondition:
-    return CfnCondition(stack, name, expression=Fn.condition_equals(parameter, value))
-
-
-def _is_given(stack: Stack, name: str, parameter: str) -> CfnCondition:
-    is_empty = Fn.condition_equals(parameter, "")
-    return CfnCondition(stack, name, expression=Fn.condition_not(is_empty))

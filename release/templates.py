@@ -2,7 +2,7 @@
 app uses, and written as YAML for people."""
 
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from io import StringIO
 from typing import Any, Final
 
@@ -24,7 +24,7 @@ _INDENT: Final = 2
 def synthesize(
     fill: Callable[[Stack], None], *, name: str, scope: str, description: str | None = None
 ) -> dict[str, Any]:
-    """Return the template of a stack that `fill` adds constructs and `retention_parameter` to.
+    """Return the template of a stack that `fill` adds constructs and `LogRetentionDays` to.
 
     Args:
         fill: adds constructs to the stack.
@@ -49,42 +49,49 @@ def synthesize(
     return template
 
 
-def text_parameter(
-    stack: Stack, name: str, description: str, form: str = "", default: str | None = None
-) -> str:
-    """Add a parameter. `form` is a regular expression of the whole value."""
-    pattern = f"^(?:{form})$" if form else None
-    return CfnParameter(
-        stack, name, description=description, allowed_pattern=pattern, default=default
-    ).value_as_string
+class Parameters:
+    """Adds parameters to a stack. Each method returns the value of the new parameter."""
 
+    def __init__(self, stack: Stack) -> None:
+        self._stack = stack
 
-def choice_parameter(
-    stack: Stack, name: str, description: str, values: Sequence[str], *, default: str
-) -> str:
-    """Add a parameter with a few allowed values."""
-    return CfnParameter(
-        stack, name, description=description, default=default, allowed_values=list(values)
-    ).value_as_string
+    def text(self, name: str, description: str, form: str = "", default: str | None = None) -> str:
+        """Add a text. `form` is a regular expression of the whole value."""
+        pattern = f"^(?:{form})$" if form else None
+        return self._add(
+            name, description=description, allowed_pattern=pattern, default=default
+        ).value_as_string
 
+    def choice(self, name: str, description: str, *values: str) -> str:
+        """Add a text with a few allowed values, of which the first is the default."""
+        return self._add(
+            name, description=description, default=values[0], allowed_values=list(values)
+        ).value_as_string
 
-def list_parameter(stack: Stack, name: str, description: str) -> list[str]:
-    """Add a parameter with a list that is empty by default."""
-    return CfnParameter(
-        stack, name, type="CommaDelimitedList", description=description, default=""
-    ).value_as_list
+    def flag(self, name: str, description: str) -> str:
+        """Add a choice of `true` and `false`, which is `false` by default."""
+        return self._add(
+            name, description=description, default="false", allowed_values=["true", "false"]
+        ).value_as_string
 
+    def texts(self, name: str, description: str) -> list[str]:
+        """Add a list that is empty by default."""
+        return self._add(
+            name, type="CommaDelimitedList", description=description, default=""
+        ).value_as_list
 
-def retention_parameter(stack: Stack, description: str) -> float:
-    """Add the parameter with the days to retain log events."""
-    return CfnParameter(
-        stack,
-        "LogRetentionDays",
-        type="Number",
-        description=description,
-        default=_LOG_RETENTION_DEFAULT,
-        allowed_values=[str(days) for days in LOG_RETENTION_DAYS],
-    ).value_as_number
+    def log_retention(self, description: str) -> float:
+        """Add the days to retain log events."""
+        return self._add(
+            "LogRetentionDays",
+            type="Number",
+            description=description,
+            default=_LOG_RETENTION_DEFAULT,
+            allowed_values=[str(days) for days in LOG_RETENTION_DAYS],
+        ).value_as_number
+
+    def _add(self, name: str, **properties: Any) -> CfnParameter:
+        return CfnParameter(self._stack, name, **properties)
 
 
 def template_text(template: Mapping[str, Any], head: str, comments: Mapping[str, str]) -> str:

@@ -1,29 +1,47 @@
 """Scripts that remove nodes, as one would write them: no CloudFormation, no Lambda.
 
-They differ in how they find out which nodes are still there. All are patient: what is throttled is
-retried without end, and nodes that are in use are requested again for `retry_for`.
+They differ in how they find out which nodes are still in the cluster. All are patient: what is
+throttled is retried without end, and nodes that are in use are requested again for `retry_for`.
 """
 
 import time
 from collections.abc import Callable, Collection
+from functools import partial
 from typing import Any, Final
 
+import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-BATCH: Final = 99
+from bench.scenario import BATCH, CLUSTER, RETRY_FOR, Case, PeerResult, Scenario
+
 PAUSE: Final = 5.0
-RETRIES: Final = Config(retries={"mode": "standard"})
-"""What a patient script gives its client."""
 
 Look = Callable[[Any, str, Collection[str]], set[str]]
 """Returns those of some nodes that are in the cluster, given a client and the cluster's name."""
 
 
+def run(look: Look, case: Case) -> PeerResult:
+    """Run a script for each removal. Its status is its exit code, its reason what it prints."""
+    scenario = Scenario(case)
+
+    def run_one(number: int) -> None:
+        sagemaker = scenario.sagemaker
+        if case.rate:  # The SDK itself only where its retries matter: it takes five times as long.
+            sagemaker = boto3.client("sagemaker", config=Config(retries={"mode": "standard"}))
+        refused = remove(sagemaker, CLUSTER, scenario.sets[number], look, RETRY_FOR)
+        printed = "\n".join(f"{node}: {code}" for node, code in refused.items())
+        scenario.exit(number, "FAILED" if refused else "SUCCESS", printed)
+
+    with scenario.reached(), scenario.clock.as_time():
+        scenario.clock.together([partial(run_one, number) for number in range(case.removals)])
+    return scenario.result()
+
+
 def remove(
     sagemaker: Any, cluster: str, node_ids: Collection[str], look: Look, retry_for: float
 ) -> dict[str, str]:
-    """Remove nodes. Returns the code of each that was refused until `retry_for` was over."""
+    """Remove nodes. Return the code of each node that is still refused after `retry_for`."""
     give_up_at = time.time() + retry_for
     waiting: Collection[str] = node_ids
     there: Collection[str] = node_ids
@@ -44,9 +62,7 @@ def _delete(sagemaker: Any, cluster: str, node_ids: list[str]) -> dict[str, str]
     for start in range(0, len(node_ids), BATCH):
         batch = node_ids[start : start + BATCH]
         try:
-            answer = _patiently(
-                sagemaker.batch_delete_cluster_nodes, ClusterName=cluster, NodeIds=batch
-            )
+            answer = _call(sagemaker.batch_delete_cluster_nodes, ClusterName=cluster, NodeIds=batch)
         except ClientError as error:
             # Every node of the batch was refused: the message has their codes.
             refused.update(dict.fromkeys(batch, error.response["Error"]["Message"]))
@@ -60,7 +76,7 @@ def list_cluster(sagemaker: Any, cluster: str, nodes: Collection[str], **only: s
     found: set[str] = set()
     token: dict[str, str] = {}
     while True:
-        page = _patiently(
+        page = _call(
             sagemaker.list_cluster_nodes, ClusterName=cluster, MaxResults=100, **only, **token
         )
         found.update(node["InstanceId"] for node in page["ClusterNodeSummaries"])
@@ -70,16 +86,16 @@ def list_cluster(sagemaker: Any, cluster: str, nodes: Collection[str], **only: s
 
 
 def list_group(sagemaker: Any, cluster: str, nodes: Collection[str]) -> set[str]:
-    """List the instance group of the nodes alone."""
+    """List only the instance group of the nodes."""
     return list_cluster(sagemaker, cluster, nodes, InstanceGroupNameContains="workers")
 
 
 def describe_each(sagemaker: Any, cluster: str, nodes: Collection[str]) -> set[str]:
-    """Describe each node by itself: what an expert writes for a few nodes of many."""
+    """Describe each node: what an expert writes for a few nodes of many."""
     found = set()
     for node in sorted(nodes):
         try:
-            _patiently(sagemaker.describe_cluster_node, ClusterName=cluster, NodeId=node)
+            _call(sagemaker.describe_cluster_node, ClusterName=cluster, NodeId=node)
             found.add(node)
         except ClientError as error:
             if error.response["Error"]["Code"] != "ResourceNotFound":
@@ -87,7 +103,7 @@ def describe_each(sagemaker: Any, cluster: str, nodes: Collection[str]) -> set[s
     return found
 
 
-def _patiently(call: Callable[..., Any], **request: Any) -> Any:
+def _call(call: Callable[..., Any], **request: Any) -> Any:
     while True:
         try:
             return call(**request)

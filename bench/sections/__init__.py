@@ -1,1 +1,1 @@
-"""One module for each claim: what is measured, and how it is told."""
+"""One module for each section of the page: what is measured, and how it is reported."""

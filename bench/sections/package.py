@@ -1,4 +1,4 @@
-"""What is deployed: bytes of code, resources, permissions, and what cdk-nag says of them."""
+"""What is deployed: bytes of code, resources, permissions, and the findings of cdk-nag."""
 
 import io
 import json
@@ -33,11 +33,11 @@ class Deployed:
     wildcards: int
     """Statements that allow an action on `*`, managed policies included."""
     findings: int
-    """Of cdk-nag's AWS Solutions rules, that nobody has acknowledged."""
+    """Findings of cdk-nag's AWS Solutions rules that are not acknowledged."""
 
 
 def zipped(folder: Path) -> tuple[int, int]:
-    """Bytes and files of a folder as the CDK CLI zips it."""
+    """Return the bytes and files of a folder as the CDK CLI zips it."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for path in sorted(path for path in folder.rglob("*") if path.is_file()):
@@ -57,40 +57,38 @@ def measure() -> Deployed:
             cluster_arn="arn:aws:sagemaker:us-east-1:111122223333:cluster/a1b2c3d4e5f6",
             node_ids=["i-0123456789abcdef0", "i-0123456789abcdef1"],
         )
-        with suppress(RuntimeError):  # findings that nobody has acknowledged; the report is there
+        with suppress(RuntimeError):  # raised for findings, after the report is written
             app.synth()
         found = json.loads(Path(folder, "validation-report.json").read_text(encoding="utf-8"))
         template = json.loads(Path(folder, "Stack.template.json").read_text(encoding="utf-8"))
         size, files = zipped(next(path for path in Path(folder).glob("asset.*") if path.is_dir()))
     resources = [r for r in template["Resources"].values() if r["Type"] != "AWS::CDK::Metadata"]
-    statements = list(_statements(resources))
+    allowed = list(_resources_of_statements(resources))
     return Deployed(
         zipped_bytes=size,
         files=files,
         resources=len(resources),
         functions=sum(r["Type"] == "AWS::Lambda::Function" for r in resources),
-        statements=len(statements),
-        wildcards=sum(resource == "*" for resource in statements),
+        statements=len(allowed),
+        wildcards=allowed.count("*"),
         findings=sum(len(plugin["violations"]) for plugin in found["pluginReports"]),
     )
 
 
-def _statements(resources: list[dict[str, Any]]) -> Iterator[Any]:
-    """The `Resource` of each statement."""
+def _resources_of_statements(resources: list[dict[str, Any]]) -> Iterator[Any]:
     for resource in resources:
         properties = resource.get("Properties", {})
         documents = [policy["PolicyDocument"] for policy in properties.get("Policies", ())]
         if resource["Type"] in {"AWS::IAM::Policy", "AWS::IAM::ManagedPolicy"}:
             documents.append(properties["PolicyDocument"])
         for document in documents:
-            for statement in document["Statement"]:
-                yield statement["Resource"]
-        for _ in properties.get("ManagedPolicyArns", ()):
-            yield "*"  # AWSLambdaBasicExecutionRole allows logs:* actions on everything
+            yield from (statement["Resource"] for statement in document["Statement"])
+        # AWSLambdaBasicExecutionRole allows logs:* actions on everything
+        yield from ("*" for _ in properties.get("ManagedPolicyArns", ()))
 
 
 def chapter(deployed: Deployed) -> Chapter:
-    """Section 3."""
+    """Return section 3."""
     counts = asdict(deployed)
     return Chapter(
         title="Package",

@@ -2,11 +2,14 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from statistics import median
 from typing import Any, Final
 
 from bench import goals
-from bench.reporting import Chapter, Spread, Verdict, table
-from bench.runs import BOUND, DESCRIBES, FILTERS, LISTS, OURS, SAFE_BOUND, Peer
+from bench.peers import BOUND, DESCRIBES, FILTERS, LISTS, OURS, SAFE_BOUND, Peer
+from bench.reporting import Chapter, Verdict, table
 from bench.scenario import LATENCY, RETRY_FOR, Case, PeerResult
 from bench.shapes import HELD, SWEEP, Shape
 
@@ -15,15 +18,48 @@ SCRIPTS: Final = (LISTS, DESCRIBES, FILTERS)
 _DESCRIBED: Final = 99
 """Nodes up to which the script that describes each is run: 3,000 take it five minutes a look."""
 
-Rounds = Mapping[str, Sequence[PeerResult]]
-"""What each peer answered, round by round, by the peer's name."""
-Runs = Mapping[Shape, Rounds]
-Limits = Mapping[Shape, Sequence[goals.CallLimit]]
-"""What applies to the calls of each shape without a rate, in all rounds."""
+
+@dataclass(frozen=True)
+class Measured:
+    """The answers to one shape, round by round, by the peer."""
+
+    shape: Shape
+    rounds: Mapping[Peer, Sequence[PeerResult]]
+
+    def is_right(self, peer: Peer) -> bool:
+        """Return whether every round of a peer ended in the right answer."""
+        pairs = zip(self.shape.rounds, self.rounds[peer], strict=True)
+        return all(result.right == case.removals for case, result in pairs)
+
+    @cached_property
+    def over(self) -> list[float]:
+        """Seconds of the product over the bound, from the request on."""
+        pairs = zip(self.rounds[OURS], self.rounds[BOUND], strict=True)
+        return [ours.seconds - bound.seconds for ours, bound in pairs]
+
+    def in_time(self, bound: Peer) -> int:
+        """Count the rounds in which the product meets the time goal with a right answer."""
+        pairs = zip(self.shape.rounds, self.rounds[bound], self.rounds[OURS], strict=True)
+        return sum(
+            ours.right == case.removals and goals.is_in_time(result, ours)
+            for case, result, ours in pairs
+        )
+
+    @cached_property
+    def limits(self) -> list[goals.CallLimit]:
+        """The limits of the calls of all rounds; none where calls have a rate."""
+        if self.shape.is_limited:
+            return []
+        peers = (self.rounds[peer] for peer in (BOUND, SAFE_BOUND, OURS, LISTS))
+        return [
+            limit
+            for case, bound, safe, ours, lists in zip(self.shape.rounds, *peers, strict=True)
+            for limit in goals.call_limits(case, bound=bound, safe=safe, ours=ours, lists=lists)
+        ]
 
 
-def measure(shapes: Sequence[Shape], processes: int) -> Runs:
-    """Every peer on the same scenarios."""
+def measure(shapes: Sequence[Shape], processes: int) -> list[Measured]:
+    """Run every peer on the same scenarios."""
     runs = [
         (shape, peer, case)
         for shape in shapes
@@ -35,10 +71,10 @@ def measure(shapes: Sequence[Shape], processes: int) -> Runs:
     order = sorted(range(len(runs)), key=lambda i: -_size(runs[i][2]))
     with ProcessPoolExecutor(processes) as pool:
         found = dict(zip(order, pool.map(_run, [runs[i][1:] for i in order]), strict=True))
-    results: dict[Shape, dict[str, list[PeerResult]]] = {shape: {} for shape in shapes}
+    results: dict[Shape, dict[Peer, list[PeerResult]]] = {shape: {} for shape in shapes}
     for number, (shape, peer, _) in enumerate(runs):
-        results[shape].setdefault(peer.name, []).append(found[number])
-    return results
+        results[shape].setdefault(peer, []).append(found[number])
+    return [Measured(shape, rounds) for shape, rounds in results.items()]
 
 
 def _size(case: Case) -> float:
@@ -51,73 +87,33 @@ def _run(run: tuple[Peer, Case]) -> PeerResult:
     return peer.run(case)
 
 
-# Judging -------------------------------------------------------------------------------------
-
-
-def _is_right(shape: Shape, results: Sequence[PeerResult]) -> bool:
-    pairs = zip(shape.rounds, results, strict=True)
-    return all(result.right == case.removals for case, result in pairs)
-
-
-def _in_time(shape: Shape, rounds: Rounds) -> tuple[int, int]:
-    """Count the rounds in which the product meets the time goal with a right answer, and those in
-    which it meets the goal that counts from the safe bound."""
-    peers = (rounds[peer.name] for peer in (BOUND, SAFE_BOUND, OURS))
-    rows = [
-        (bound, safe, ours)
-        for case, bound, safe, ours in zip(shape.rounds, *peers, strict=True)
-        if ours.right == case.removals
-    ]
-    met = sum(ours.seconds <= goals.latest(bound) for bound, _, ours in rows)
-    return met, sum(goals.is_explained(safe, ours) for _, safe, ours in rows)
-
-
-def _limits(shape: Shape, rounds: Rounds) -> list[goals.CallLimit]:
-    """The limits of all rounds."""
-    peers = (rounds[peer.name] for peer in (BOUND, SAFE_BOUND, OURS, LISTS))
-    return [
-        limit
-        for case, bound, safe, ours, lists in zip(shape.rounds, *peers, strict=True)
-        for limit in goals.call_limits(shape, case, bound=bound, safe=safe, ours=ours, lists=lists)
-    ]
-
-
-def _verdicts(runs: Runs, limits: Limits) -> Iterator[Verdict]:
-    free = [shape for shape in runs if not shape.is_limited]
-    counts = [(*_in_time(shape, runs[shape]), len(shape.rounds)) for shape in free]
-    met = sum(in_time == every for in_time, _, every in counts)
-    explained = sum(but_for == every for _, but_for, every in counts)
-    over = [_over(runs[shape], OURS) for shape in free]
+def _verdicts(measured: Sequence[Measured]) -> Iterator[Verdict]:
+    free = [one for one in measured if not one.shape.is_limited]
+    limited = [one for one in measured if one.shape.is_limited]
+    met, explained = (
+        sum(one.in_time(bound) == len(one.shape.rounds) for one in free)
+        for bound in (BOUND, SAFE_BOUND)
+    )
+    over = [median(one.over) for one in free]
     yield Verdict(
         goals.TIME_GOAL,
         met == len(free),
         f"in every round of {met} of {len(free)} shapes, and counted from the safe bound of {explained};"
-        " over the bound by"
-        f" {min(one.middle for one in over):.1f} to {max(one.middle for one in over):.1f} s in the"
-        " middle of the rounds",
+        f" over the bound by {min(over):.1f} to {max(over):.1f} s in the middle of the rounds",
     )
     for goal in goals.CALL_GOALS:
-        by_shape = [
-            rounds
-            for shape in free
-            if (rounds := [one for one in limits[shape] if one.goal == goal])
-        ]
-        kept = sum(all(limit.is_kept for limit in rounds) for rounds in by_shape)
+        limits = [[limit for limit in one.limits if limit.goal == goal] for one in free]
+        limits = [rounds for rounds in limits if rounds]
+        kept = sum(all(limit.is_kept for limit in rounds) for rounds in limits)
         explained = sum(
-            all(limit.is_kept or limit.obstacle for limit in rounds) for rounds in by_shape
+            all(limit.is_kept or limit.obstacle for limit in rounds) for rounds in limits
         )
-        result = f"in every round of {kept} of {len(by_shape)} shapes"
+        result = f"in every round of {kept} of {len(limits)} shapes"
         if explained > kept:
             result += f"; in {explained - kept} more, the bound or the time goal takes more"
-        yield Verdict(goal, kept == len(by_shape), result)
-    limited = [shape for shape in runs if shape.is_limited]
-    failed = [shape.name for shape in limited if not _is_right(shape, runs[shape][OURS.name])]
-    beaten = [
-        shape.name
-        for shape in limited
-        if shape.name in failed
-        and any(_is_right(shape, runs[shape][peer.name]) for peer in SCRIPTS)
-    ]
+        yield Verdict(goal, kept == len(limits), result)
+    failed = [one for one in limited if not one.is_right(OURS)]
+    beaten = [one.shape.name for one in failed if any(map(one.is_right, SCRIPTS))]
     yield Verdict(
         "few calls: never fails where a patient script succeeds",
         not beaten,
@@ -126,30 +122,20 @@ def _verdicts(runs: Runs, limits: Limits) -> Iterator[Verdict]:
     )
 
 
-def _over(rounds: Rounds, peer: Peer) -> Spread:
-    """Seconds over the bound, from the request on."""
-    pairs = zip(rounds[peer.name], rounds[BOUND.name], strict=True)
-    return Spread.of([one.seconds - bound.seconds for one, bound in pairs])
-
-
-# The page ------------------------------------------------------------------------------------
-
-
-def chapter(runs: Runs) -> Chapter:
-    """Section 1."""
-    limits = {shape: _limits(shape, runs[shape]) for shape in runs if not shape.is_limited}
-    held = "; ".join(f"{one.name} ({one.calls:,}, {one.seconds:,.1f})" for one in HELD)
+def chapter(measured: Sequence[Measured]) -> Chapter:
+    """Return section 1."""
+    held = "; ".join(f"{one.name} ({one.max_calls:,}, {one.max_seconds:,.1f})" for one in HELD)
     return Chapter(
         title="How far from the bound",
         what=(
             "Seconds over the bound are those of the middle round and (of the worst). Of the calls, the"
             " round and the goal are shown that are furthest exceeded, or nearest, those first that could"
             " be met. Where a goal of calls is missed, it says whether anybody could meet it: *the bound"
-            " is* more than it allows, or *the time goal takes* more of whoever keeps the rules, since nobody"
+            " is* more than it allows, or *the time goal takes* more from anyone who keeps the rules, since nobody"
             " knows when the last node leaves, and looks further apart would come too late"
             " (`bench/goals.py`). Where calls have a rate (a bucket that holds one second's), the goal is"
             " to succeed.\n\n"
-            "The bound is a removal by somebody who knows when each node leaves (`bench/runs/bound.py`):"
+            "The bound is a removal by somebody who knows when each node leaves (`bench/peers/bound.py`):"
             " the pages of a plan, one look at the stack and one delete for each 99 nodes, the slowest"
             " node, and one listing that confirms it. The *safe bound* knows as much and keeps the rules of"
             " this product: each absence is seen twice, since a listing may lack a node that is there (ADR"
@@ -164,84 +150,79 @@ def chapter(runs: Runs) -> Chapter:
             "Held by `tests/bench/test_removals.py`, whatever the machine: that this product gets these"
             f" right, with at most so many calls and virtual seconds: {held}."
         ),
-        verdicts=list(_verdicts(runs, limits)),
+        verdicts=list(_verdicts(measured)),
         tables=[
             table(
                 [
                     *("nodes", "leave", "bound, s", "over it, s", "time goal met"),
                     *("calls, of at most", "call goals"),
                 ],
-                (_goal_row(shape, runs[shape], limits.get(shape, ())) for shape in runs),
+                map(_goal_row, measured),
             ),
-            "Beside scripts, each in its patient form (`bench/peers/scripts.py`), seconds and calls of the"
+            "Compared with scripts, each in its patient form (`bench/peers/scripts.py`), seconds and calls of the"
             " middle round. They make no plan and look at no stack, so they may come in below the bound;"
             " all pause 5 s. One lists the whole cluster, one describes each node, one lists the"
             " instance group of the nodes, which holds no others: its best case.\n\n"
             + table(
                 ["nodes", "leave", *(peer.name for peer in PEERS)],
                 (
-                    [shape.name, shape.leaves, *(_cell(shape, rounds, peer) for peer in PEERS)]
-                    for shape, rounds in runs.items()
+                    [one.shape.name, one.shape.leaves, *(_cell(one, peer) for peer in PEERS)]
+                    for one in measured
                 ),
             ),
         ],
-        rows=list(_rows(runs)),
+        rows=[_row(one, peer) for one in measured for peer in one.rounds],
     )
 
 
-def _goal_row(shape: Shape, rounds: Rounds, limits: Sequence[goals.CallLimit]) -> list[object]:
-    bound = Spread.of([one.seconds for one in rounds[BOUND.name]])
-    over = _over(rounds, OURS)
-    ends = dict.fromkeys(f"{seconds:,.0f}" for seconds in (bound.least, bound.most))
-    head = [shape.name, shape.leaves, " to ".join(ends), f"{over.middle:+.1f} ({over.most:+.1f})"]
+def _goal_row(measured: Measured) -> list[object]:
+    shape, count = measured.shape, len(measured.shape.rounds)
+    bounds = [one.seconds for one in measured.rounds[BOUND]]
+    ends = dict.fromkeys(f"{seconds:,.0f}" for seconds in (min(bounds), max(bounds)))
+    over = f"{median(measured.over):+.1f} ({max(measured.over):+.1f})"
+    head = [shape.name, shape.leaves, " to ".join(ends), over]
     if shape.is_limited:
-        is_right = _is_right(shape, rounds[OURS.name])
-        return [*head, "succeeds" if is_right else "**fails**", "", ""]
-    (met, but_for), count = _in_time(shape, rounds), len(shape.rounds)
-    told = f"{met} of {count}" if met == count else f"**{met} of {count}**"
-    if met < but_for:
-        told += f"; {but_for} from the safe bound"
-    head.append(told)
-    worst = max(limits, key=_distance, default=None)
+        return [*head, "succeeds" if measured.is_right(OURS) else "**fails**", "", ""]
+    met, explained = measured.in_time(BOUND), measured.in_time(SAFE_BOUND)
+    in_time = f"{met} of {count}" if met == count else f"**{met} of {count}**"
+    if met < explained:
+        in_time += f"; {explained} from the safe bound"
+    worst = max(measured.limits, key=_distance, default=None)
     if worst is None:
-        return [*head, "", "none"]
+        return [*head, in_time, "", "none"]
     verdict = "met" if worst.is_kept else "**missed**"
     if not worst.is_kept and worst.obstacle:
         verdict += f"; {worst.obstacle}"
-    return [*head, f"{worst.made:,} of {worst.most:,.0f}", verdict]
+    return [*head, in_time, f"{worst.made:,} of {worst.most:,.0f}", verdict]
 
 
 def _distance(limit: goals.CallLimit) -> tuple[bool, float]:
-    """How far a limit is exceeded; before all others, those that could have been kept."""
+    """Return how far a limit is exceeded; those that could have been kept exceed all others."""
     return not limit.is_kept and not limit.obstacle, limit.made / limit.most
 
 
-def _cell(shape: Shape, rounds: Rounds, peer: Peer) -> str:
-    if peer.name not in rounds:
+def _cell(measured: Measured, peer: Peer) -> str:
+    if peer not in measured.rounds:
         return "-"
-    results = rounds[peer.name]
-    seconds = Spread.of([one.seconds for one in results]).middle
-    calls = Spread.of([one.call_count for one in results]).middle
+    results = measured.rounds[peer]
+    seconds = median(one.seconds for one in results)
+    calls = median(one.call_count for one in results)
     text = f"{seconds:,.1f} s, {calls:,.0f} calls"
-    if not _is_right(shape, results):
-        right, every = min(one.right for one in results), shape.rounds[0].removals
+    if not measured.is_right(peer):
+        right, every = min(one.right for one in results), measured.shape.rounds[0].removals
         text += f", **{right} of {every} right**"
     return text
 
 
-def _rows(runs: Runs) -> Iterator[dict[str, Any]]:
-    for shape, rounds in runs.items():
-        for name, results in rounds.items():
-            operations = sorted({operation for one in results for operation in one.calls})
-            yield {
-                "shape": shape.name,
-                "leaves": shape.leaves,
-                "peer": name,
-                "right": [one.right for one in results],
-                "seconds": [round(one.seconds, 2) for one in results],
-                "last_left": [round(one.last_left, 2) for one in results],
-                "calls": {
-                    operation: [one.calls.get(operation, 0) for one in results]
-                    for operation in operations
-                },
-            }
+def _row(measured: Measured, peer: Peer) -> dict[str, Any]:
+    results = measured.rounds[peer]
+    operations = sorted({operation for one in results for operation in one.calls})
+    return {
+        "shape": measured.shape.name,
+        "leaves": measured.shape.leaves,
+        "peer": peer.name,
+        "right": [one.right for one in results],
+        "seconds": [round(one.seconds, 2) for one in results],
+        "last_left": [round(one.last_left, 2) for one in results],
+        "calls": {name: [one.calls.get(name, 0) for one in results] for name in operations},
+    }

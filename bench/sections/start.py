@@ -6,12 +6,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
-from bench import endpoint, processes
+from bench import processes
 from bench.processes import Usage
 from bench.reporting import Chapter, Verdict, table
-from bench.scenario import CLUSTER, Case, Scenario
 from hyperpod_node_removal._function import MEMORY_MEGABYTES
-from sandbox.hyperpod import HyperPod
 
 START_GOAL: Final = 1.0
 MEMORY_GOAL: Final = 0.8
@@ -25,62 +23,56 @@ class Starts:
     """Processes of one function."""
 
     start: Usage | None
-    """To the first request, in instructions. None: there is no valgrind here."""
+    """To the first request, in instructions. None: valgrind is not installed."""
     whole: Usage
     """A whole removal."""
 
 
 def measure() -> dict[str, Starts]:
     """Run the product and the naive handler."""
-    functions = {"this product": processes.ours(), "crhelper, naive": processes.naive()}
+    found = {}
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        sdk = processes.link_sdk(folder / "sdk")
-        can_count = shutil.which("valgrind") is not None
-        return {
-            name: Starts(
-                _one(function, sdk, folder, 10, is_start=True) if can_count else None,
-                _one(function, sdk, folder, NODES, is_start=False),
-            )
-            for name, function in functions.items()
-        }
-
-
-def _one(
-    function: processes.Function, sdk: Path, folder: Path, nodes: int, *, is_start: bool
-) -> Usage:
-    hyperpod = HyperPod()
-    cluster = hyperpod.create_cluster(CLUSTER, {"workers": nodes}, shutdown_seconds=_LEAVES_WITHIN)
-    event = Scenario(Case(1, 1)).event(NodeIds=list(cluster.node_ids("workers")))
-    with endpoint.serve(hyperpod, folder) as aws:
-        usage = processes.run(
-            function, sdk, aws, event, stops_at_first_request=is_start, is_counted=is_start
-        )
-        assert is_start or b'"SUCCESS"' in aws.replies[0].replace(b": ", b":")
-    return usage
+        sdk = processes.link_sdk(Path(name, "sdk"))
+        naive = processes.naive(Path(name, "naive"))
+        for peer, function in {"this product": processes.ours(), "crhelper, naive": naive}.items():
+            start = None
+            if shutil.which("valgrind"):
+                start, _ = processes.remove(
+                    function, sdk, 10, leaves_within=_LEAVES_WITHIN, is_start=True
+                )
+            whole, reply = processes.remove(function, sdk, NODES, leaves_within=_LEAVES_WITHIN)
+            assert reply["Status"] == "SUCCESS"
+            found[peer] = Starts(start, whole)
+    return found
 
 
 def chapter(found: dict[str, Starts]) -> Chapter:
-    """Section 4."""
+    """Return section 4."""
     ours, naive = found.values()
-    peak, beside = ours.whole.peak_megabytes, naive.whole.peak_megabytes
+    peak, other = ours.whole.peak_megabytes, naive.whole.peak_megabytes
+    start_goal = f"start: at most {START_GOAL} of the naive handler's instructions"
+    if ours.start is None or naive.start is None:
+        start = Verdict(start_goal, None, "valgrind is not installed")
+    else:
+        ratio = ours.start.instructions / naive.start.instructions
+        start = Verdict(start_goal, ratio <= START_GOAL, f"{ratio:.2f}")
     return Chapter(
         title="Start and memory",
         what=(
             "Whole processes: the deployed asset, or the handler that a good engineer writes in an"
-            " afternoon with crhelper, beside the SDK as it is installed and nothing else. A start goes"
+            " afternoon with crhelper, with the SDK as it is installed and nothing else. A start goes"
             " from the beginning of the interpreter to the first request over HTTPS, and is counted in"
             " instructions (valgrind, hash seed fixed), on which nothing else on the machine has a part;"
             f" why it is not leaner is in ADR 15. Memory is the peak of a removal of {NODES} nodes; the"
             f" function has {MEMORY_MEGABYTES} MB, for the CPU that comes with it, and"
-            " `scripts/measure_function.py` tells what larger sets take."
+            " `python -m bench.processes` shows what larger sets take."
         ),
         verdicts=[
-            _start_verdict(ours.start, naive.start),
+            start,
             Verdict(
                 f"peak memory: at most {MEMORY_GOAL} of the naive handler's",
-                peak <= MEMORY_GOAL * beside,
-                f"{peak / beside:.2f}: {peak:.0f} of {beside:.0f} MB",
+                peak <= MEMORY_GOAL * other,
+                f"{peak / other:.2f}: {peak:.0f} of {other:.0f} MB",
             ),
         ],
         tables=[
@@ -99,11 +91,3 @@ def chapter(found: dict[str, Starts]) -> Chapter:
         ],
         rows=[{"function": name, **asdict(one)} for name, one in found.items()],
     )
-
-
-def _start_verdict(ours: Usage | None, naive: Usage | None) -> Verdict:
-    goal = f"start: at most {START_GOAL} of the naive handler's instructions"
-    if ours is None or naive is None:
-        return Verdict(goal, None, "valgrind is not installed")
-    ratio = ours.instructions / naive.instructions
-    return Verdict(goal, ratio <= START_GOAL, f"{ratio:.2f}")

@@ -1,12 +1,12 @@
-"""What each peer answers when some of the nodes fail, held against what is true."""
+"""What each peer answers when some of the nodes fail, compared with what is true."""
 
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Final
 
+from bench.peers import AWS_CUSTOM_RESOURCE, NAIVE, OURS, PROVIDER, Peer
 from bench.reporting import Chapter, Verdict, table
-from bench.runs import AWS_CUSTOM_RESOURCE, NAIVE, OURS, PROVIDER, Peer
 from bench.scenario import Case, PeerResult
 from hyperpod_node_removal_contract import RESPONSE_MAX_BYTES
 
@@ -15,12 +15,13 @@ NODES: Final = 99
 FAILING: Final = (0, 1, 24, 98, 99)
 EVENT_MAX: Final = 1024
 """Characters of a reason that a stack event shows, CloudFormation's own words included."""
-_AROUND: Final = (
-    "Received response status [FAILED] from custom resource. Message returned: ",
-    " (RequestId: 0d4c4f8a-3f9b-4a7c-9a41-5a6f0f5d1e11)",
+_EVENT: Final = (
+    "Received response status [FAILED] from custom resource. Message returned: {}"
+    " (RequestId: 0d4c4f8a-3f9b-4a7c-9a41-5a6f0f5d1e11)"
 )
-_TOO_LONG: Final = "Response object is too long."
 _WHOLE_ID: Final = re.compile(r"(?<![0-9a-z-])i-[0-9a-f]{17}(?![0-9a-z])")
+_CUT_ID: Final = re.compile(r"(?:i-[0-9a-f]{0,16}|\bi)$|truncated\) [0-9a-f]{1,16}\b")
+"""A part of an id at the end of a text, or at a cut inside of it."""
 
 
 @dataclass(frozen=True)
@@ -32,89 +33,72 @@ class Row:
     status: str
     body_bytes: int
     named: int
-    """Failed nodes that are named in full where people read it."""
+    """Failed nodes whose whole ids are in the stack event."""
     wrong: str
     """What is wrong about it; empty if it is right."""
 
 
-def _stack_event(result: PeerResult) -> str:
-    """What people read."""
-    if len(result.body) > RESPONSE_MAX_BYTES:
-        return _TOO_LONG
-    if result.status == "SUCCESS":
-        return ""
-    return f"{_AROUND[0]}{result.reason}{_AROUND[1]}"[:EVENT_MAX]
+def measure(peers: Sequence[Peer] = PEERS, failing: Sequence[int] = FAILING) -> list[Row]:
+    """Return a row for each peer and number of failing nodes."""
+    return [
+        _judge(peer, peer.run(Case(NODES, 130, refused=count)))
+        for peer in peers
+        for count in failing
+    ]
 
 
-def _judged(peer: Peer, result: PeerResult) -> Row:
-    """Hold what was answered against what is true.
+def _judge(peer: Peer, result: PeerResult) -> Row:
+    """Compare an answer with what is true.
 
     Right is: SUCCESS if and only if every node has left; a body that fits; and of a failure, in
     what a stack event shows, the exact number of failed nodes, at least one of them by its whole
     id, no id that is cut, no node that did not fail, and a number for those that are not named.
     """
-    text = _stack_event(result)
+    is_too_long = len(result.body) > RESPONSE_MAX_BYTES
+    shows_reason = not is_too_long and result.status != "SUCCESS"
+    text = _EVENT.format(result.reason)[:EVENT_MAX] if shows_reason else ""
     named = set(_WHOLE_ID.findall(text))
+    if is_too_long:
+        wrong = (
+            f"{result.status}, but the body is too long: the reason is lost and the resource fails"
+        )
+    elif shows_reason:
+        wrong = "; ".join(_problems(text, named, set(result.refused)))
+    else:
+        there = result.still_there
+        wrong = f"SUCCESS with {there} of {NODES} nodes in the cluster" if there else ""
     return Row(
         peer=peer.name,
         failing=len(result.refused),
         status=result.status or "no answer",
         body_bytes=len(result.body),
         named=len(named.intersection(result.refused)),
-        wrong=_wrong(result, text, named),
+        wrong=wrong,
     )
 
 
-def _wrong(result: PeerResult, text: str, named: set[str]) -> str:
-    status, failing = result.status, result.refused
-    if len(result.body) > RESPONSE_MAX_BYTES:
-        return f"{status}, but the body is too long: the reason is lost and the resource fails"
-    if status == "SUCCESS":
-        if result.still_there:
-            return f"SUCCESS with {result.still_there} of {NODES} nodes in the cluster"
-        return ""
+def _problems(text: str, named: set[str], failing: set[str]) -> list[str]:
     problems = []
     if not failing:
         problems.append("FAILED although nothing failed")
-    if named - set(failing):
+    if named - failing:
         problems.append("names nodes that did not fail")
     if failing and not named:
         problems.append("names no node")
-    if cut := _cut_ids(text, named):
-        problems.append(f"cuts an id ({cut})")
-    is_complete = named == set(failing)
-    if not is_complete and not re.search(rf"\b{len(failing)} (?:of|nodes?)\b", text):
-        problems.append("names some and does not say how many failed")
-    elif not is_complete and not re.search(r"\+\d+ more", text):
-        problems.append("does not say that names are left out")
-    return "; ".join(problems)
-
-
-def _cut_ids(text: str, named: set[str]) -> str:
-    """The beginning or the end of an id at an end of the text, or at a cut inside of it."""
-    if text == _TOO_LONG:
-        return ""
-    edge = re.search(r"(?:i-[0-9a-f]{0,16}|\bi)$", text) or re.search(
-        r"truncated\) (?:[0-9a-f]{1,16}\b)", text
-    )
-    return edge[0] if edge and edge[0] not in named else ""
-
-
-def measure(peers: Sequence[Peer] = PEERS, failing: Sequence[int] = FAILING) -> list[Row]:
-    """A row for each peer and number of failing nodes."""
-    return [
-        _judged(peer, peer.run(Case(NODES, 130, refused=count)))
-        for peer in peers
-        for count in failing
-    ]
+    if cut := _CUT_ID.search(text):
+        problems.append(f"cuts an id ({cut[0]})")
+    if named != failing:
+        if not re.search(rf"\b{len(failing)} (?:of|nodes?)\b", text):
+            problems.append("names some and does not say how many failed")
+        elif not re.search(r"\+\d+ more", text):
+            problems.append("does not say that names are left out")
+    return problems
 
 
 def chapter(rows: Sequence[Row]) -> Chapter:
-    """Section 2."""
-    right = {
-        peer.name: all(not row.wrong for row in rows if row.peer == peer.name) for peer in PEERS
-    }
-    others = sorted(name for name, is_right in right.items() if is_right and name != OURS.name)
+    """Return section 2."""
+    wrong = {row.peer for row in rows if row.wrong}
+    right = [peer.name for peer in PEERS if peer.name not in wrong]
     return Chapter(
         title="Truth under partial failure",
         what=(
@@ -129,9 +113,8 @@ def chapter(rows: Sequence[Row]) -> Chapter:
         verdicts=[
             Verdict(
                 "this product is the only row that is right in every column",
-                right[OURS.name] and not others,
-                "right in every column: "
-                + (", ".join(name for name, is_right in right.items() if is_right) or "none"),
+                right == [OURS.name],
+                "right in every column: " + (", ".join(right) or "none"),
             )
         ],
         tables=[

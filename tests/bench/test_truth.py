@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench.runs import NAIVE, OURS
+from bench.peers import NAIVE, OURS
 from bench.sections import truth
 from hyperpod_node_removal_contract import RESPONSE_MAX_BYTES
 

@@ -1,4 +1,4 @@
-"""What nobody can beat: a removal by somebody who knows when each node leaves.
+"""The bound: a removal by somebody who knows when each node leaves. Nobody can beat it.
 
 It makes the calls that no removal can do without, on the same scenario as the peers: the pages of a
 plan; for each batch a look at the stack and a delete request; at the moment when the last node has
@@ -7,7 +7,7 @@ left, one listing that confirms it. Nodes that are refused are requested once mo
 the listing before the first request). Where calls have a rate, each is made as soon as the rate
 allows, and none is refused.
 
-The *safe* bound knows as much, and keeps the rules of this product besides (docs/adr/0013, 0014,
+The *safe* bound knows as much, and also keeps the rules of this product (docs/adr/0013, 0014,
 0016): it looks at the stack at first and every half minute and describes the cluster before and
 after; it lists it every two minutes, or every 12 s for each of its pages if those are more than
 ten; and it sees twice that nodes have left, by describing each or by listing the cluster once more,
@@ -16,7 +16,6 @@ whichever takes fewer calls.
 
 from collections.abc import Sequence
 from contextlib import suppress
-from functools import partial
 from typing import Any, Final
 
 from bench.scenario import BATCH, CLUSTER, LATENCY, PAGE, RETRY_FOR, Case, PeerResult, Scenario
@@ -28,22 +27,21 @@ _MOMENT: Final = 1e-6
 _STACK_EVERY: Final = 30.0
 _LISTING_EVERY: Final = 120.0
 _LISTING_PAGES: Final = 10
-"""What the safe bound keeps to: issues 6 (point 4) and 8 (point 2)."""
+"""What the safe bound keeps to: ADR 13 and 16."""
 
 
 def run(case: Case, *, is_safe: bool = False) -> PeerResult:
-    """One run, of all removals of a case."""
+    """Run all removals of a case."""
     scenario = Scenario(case)
     pace = _Pace(scenario)
     removal = _SafeRemoval if is_safe else _Removal
-    scenario.clock.together(
-        [partial(removal(scenario, pace, number).run) for number in range(case.removals)]
-    )
+    jobs = [removal(scenario, pace, number).run for number in range(case.removals)]
+    scenario.clock.together(jobs)
     return scenario.result()
 
 
 class _Pace:
-    """When the next call may be made, for a bucket of tokens as the model has it."""
+    """When the next call is allowed, for a bucket of tokens as the model has it."""
 
     def __init__(self, scenario: Scenario) -> None:
         self._scenario = scenario
@@ -65,17 +63,17 @@ class _Removal:
         self._scenario = scenario
         self._call = pace.call
         self._number = number
+        self._nodes = scenario.sets[number]
         self._last_leaves = scenario.started
 
     def run(self) -> None:
         scenario = self._scenario
-        nodes = scenario.sets[self._number]
         self._begin()
         self._list()
-        self._request(nodes)
+        self._request(self._nodes)
         if scenario.refused:
             self._sleep_until(scenario.started + RETRY_FOR)
-            if scenario.case.is_guarded and len(scenario.refused) == len(nodes):
+            if scenario.case.is_guarded and len(scenario.refused) == len(self._nodes):
                 self._list()
             self._request(scenario.refused)
         self._sleep_until(self._last_leaves)
@@ -99,21 +97,17 @@ class _Removal:
 
     def _request(self, nodes: Sequence[str]) -> None:
         scenario = self._scenario
-        accepted = [node for node in nodes if node not in scenario.refused]
         for start in range(0, len(nodes), BATCH):
-            batch = nodes[start : start + BATCH]
+            batch = list(nodes[start : start + BATCH])
+            accepted = set(batch).difference(scenario.refused)
             scenario.called("DescribeStacks")
-            self._delete(batch)
-            for node in set(batch).intersection(accepted):
+            try:
+                self._call("BatchDeleteClusterNodes", NodeIds=batch)
+            except ServiceError:
+                assert not accepted
+            for node in accepted:
                 leaves = scenario.clock.now() + scenario.leaves_after[node]
                 self._last_leaves = max(self._last_leaves, leaves)
-
-    def _delete(self, batch: Sequence[str]) -> None:
-        try:
-            self._call("BatchDeleteClusterNodes", NodeIds=list(batch))
-        except ServiceError:
-            # Every node of the batch was refused.
-            assert set(batch) <= set(self._scenario.refused)
 
     def _sleep_until(self, time: float) -> None:
         self._scenario.clock.sleep(time + _MOMENT - self._scenario.clock.now())
@@ -125,7 +119,7 @@ class _SafeRemoval(_Removal):
         self._call("DescribeCluster")
 
     def _confirm(self) -> None:
-        left = set(self._scenario.sets[self._number]) - set(self._scenario.refused)
+        left = set(self._nodes) - set(self._scenario.refused)
         self._list()
         if len(left) > -(-len(self._scenario.cluster.present) // PAGE):
             self._list()
