@@ -1,10 +1,10 @@
-"""A create or an update of a stack: its resources side by side, where ministack does one by one.
+"""A create or an update of a stack with its resources in parallel; ministack's are sequential.
 
-Filled in: a resource is begun as soon as what it depends on is complete. When one fails, the stack
-turns back at once, while the functions of others may still run (cloudformation-coverage-roadmap
-#1730, #1814; aws-cdk PR #36951). What an update replaces or removes is deleted in
-UPDATE_COMPLETE_CLEANUP_IN_PROGRESS. A failure of the stack's own is the reason of its own event
-only, and an export that is empty is one.
+Changed: a resource starts once its dependencies are complete. If one fails, the rollback starts at
+once, while the functions of others may still run (cloudformation-coverage-roadmap #1730, #1814;
+aws-cdk PR #36951). What an update replaces or removes is deleted in
+UPDATE_COMPLETE_CLEANUP_IN_PROGRESS. A failure of the stack itself, such as an empty export, is the
+reason of its own event only.
 """
 
 import asyncio
@@ -13,13 +13,12 @@ from typing import Any, Final
 from ministack.services import cloudformation
 from ministack.services.cloudformation import changesets, handlers, stacks
 
+from sandbox.engine import Settings, replace
 from sandbox.engine.evaluation import Evaluation, Record, topological_order
 from sandbox.engine.events import STACK
 from sandbox.engine.exchange import Exchange
-from sandbox.engine.internals import internal, replace
+from sandbox.engine.operations import validate_role
 from sandbox.engine.resources import Resources
-from sandbox.engine.roles import validate_role
-from sandbox.engine.settings import Settings
 
 _LEFTOVERS: Final = "Update successful. One or more resources could not be deleted."
 
@@ -43,7 +42,7 @@ def install(exchange: Exchange, settings: Settings) -> None:
         deployment = running[stack_id] = Deployment(
             exchange,
             settings,
-            internal(cloudformation, "_stacks")[stack_name],
+            cloudformation._stacks[stack_name],
             template=template,
             parameters=param_values,
             previous=previous_stack or {} if is_update else None,
@@ -57,15 +56,15 @@ def install(exchange: Exchange, settings: Settings) -> None:
 
     for module in (changesets, handlers):
         replace(module, "_deploy_stack_async", lambda _: deploy)
-    actions = internal(handlers, "_ACTION_HANDLERS")
+    actions = handlers._ACTION_HANDLERS
     cancel = actions["CancelUpdateStack"]
 
     def cancel_update(params: dict[str, Any]) -> Any:
-        answer = cancel(params)
-        stack = internal(handlers, "_resolve_stack")(params["StackName"][0])
+        response = cancel(params)
+        stack = handlers._resolve_stack(params["StackName"][0])
         if stack and (deployment := running.get(stack["StackId"])):
             deployment.cancel()
-        return answer
+        return response
 
     actions["CancelUpdateStack"] = cancel_update
 
@@ -107,10 +106,10 @@ class Deployment:
             self._old,
             rollback=rollback,
         )
-        self._cancelled = False
+        self._canceled = False
 
     async def run(self) -> None:
-        """Bring the stack to its end, whichever that is."""
+        """Create or update the resources, then complete the stack or roll it back."""
         self._stack.pop("_failed_operation", None)
         self._stack["_properties"] = {}
         prefix = "CREATE" if self._previous is None else "UPDATE"
@@ -126,13 +125,13 @@ class Deployment:
             return
         tasks: dict[str, asyncio.Task[None]] = {}
         for logical_id in order:
-            before = [tasks[name] for name in self._evaluation.needs(logical_id, set(tasks))]
+            before = [tasks[name] for name in self._evaluation.dependencies(logical_id, set(tasks))]
             tasks[logical_id] = asyncio.create_task(
                 self._resources.provision_after(before, logical_id)
             )
         await asyncio.gather(*tasks.values())
         self._stack["_properties"] = {}
-        if self._resources.failed or self._cancelled:
+        if self._resources.failed or self._canceled:
             await self._fail(prefix)
             return
         removed = [name for name in self._old if name not in order]
@@ -144,8 +143,8 @@ class Deployment:
         await self._succeed(prefix, outputs, exports, removed)
 
     def cancel(self) -> None:
-        """Turn the update back, as its user asks for."""
-        self._cancelled = True
+        """Roll the update back, as its user requests."""
+        self._canceled = True
         self._resources.cancel()
 
     async def _succeed(
@@ -156,7 +155,7 @@ class Deployment:
         stack["_resolved_params"] = self._parameters
         stack["StackStatusReason"] = ""
         stack["Outputs"] = outputs
-        internal(cloudformation, "_exports").update(exports)
+        cloudformation._exports.update(exports)
         reason = ""
         if self._previous is not None:
             self._stack_event("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS")
@@ -164,7 +163,7 @@ class Deployment:
         self._stack_event(f"{prefix}_COMPLETE", reason)
 
     async def _clean_up(self, removed: list[str]) -> bool:
-        """Delete what the update has replaced and removed. Returns whether all of it is gone."""
+        """Delete what the update has replaced or removed. Returns whether all of it is gone."""
         gone = True
         for logical_id, old, later in reversed(self._resources.replaced):
             policy = self._evaluation.policy(logical_id, "UpdateReplacePolicy")
@@ -173,7 +172,7 @@ class Deployment:
         order = topological_order(definitions)
 
         def place(logical_id: str) -> int:
-            # what an earlier clean-up could not delete is in no template any more
+            # what an earlier clean-up could not delete is in neither template
             return order.index(logical_id) if logical_id in order else len(order)
 
         for logical_id in sorted(removed, key=place, reverse=True):
@@ -187,20 +186,20 @@ class Deployment:
         return gone
 
     async def _fail(self, prefix: str, own_reason: str = "") -> None:
-        """Turn back, or stay as it is with rollback disabled."""
+        """Roll back, or leave the stack failed with rollback disabled."""
         lists = (
             f"The following resource(s) failed to {verb}: [{', '.join(names)}]. "
             for verb, names in sorted(self._resources.failed.items())
         )
-        reason = "User Initiated" if self._cancelled else own_reason or "".join(lists)
-        operation = internal(stacks, "_failed_operation")(
+        reason = "User Initiated" if self._canceled else own_reason or "".join(lists)
+        operation = stacks._failed_operation(
             self._previous is not None,
             self._previous,
             self._resources.changed,
             self._resources.untouched,
             None,
             [logical_id for logical_id, _, _ in self._resources.replaced],
-            self._cancelled,
+            self._canceled,
             self._template,
             self._parameters,
             self._retain_except_on_create,
@@ -210,18 +209,16 @@ class Deployment:
         if self._rollback:
             if self._previous is None:
                 reason = f"{reason.rstrip(' .')}. Rollback requested by user."
-            roll_back = internal(stacks, "_roll_back_operation")
-            await roll_back(self._name, self._id, self._stack, operation, reason)
+            await stacks._roll_back_operation(self._name, self._id, self._stack, operation, reason)
             return
         self._stack["_failed_operation"] = operation
         self._stack["StackStatusReason"] = reason
         self._stack_event(f"{prefix}_FAILED", reason)
 
     def _is_invalid(self, order: list[str]) -> bool:
-        """Whether ministack refuses the template's properties; it has failed the stack then."""
-        check = internal(stacks, "_fail_property_validation")
+        """Return whether ministack rejects the template's properties and has failed the stack."""
         return not self._stack.get("_disable_validation") and bool(
-            check(
+            stacks._fail_property_validation(
                 self._stack,
                 self._id,
                 self._name,
@@ -237,5 +234,4 @@ class Deployment:
 
     def _stack_event(self, status: str, reason: str = "") -> None:
         self._stack["StackStatus"] = status
-        add = internal(stacks, "_add_event")
-        add(self._id, self._name, self._name, STACK, status, reason, self._id)
+        stacks._add_event(self._id, self._name, self._name, STACK, status, reason, self._id)

@@ -13,8 +13,7 @@ from aws_cdk import Annotations as Notes
 from aws_cdk.aws_sagemaker import CfnCluster
 
 from hyperpod_node_removal import MissingNodes, NodeRemoval, RemovalWarning
-from sandbox.cdk import run_cdk
-from sandbox.project import PATH, ROOT
+from sandbox.project import PATH, ROOT, run_cdk
 from tests.construct.stacks import CLUSTER_ARN, NODE, warnings
 
 pytestmark = pytest.mark.xdist_group("construct-warnings")

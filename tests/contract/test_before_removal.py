@@ -12,10 +12,9 @@ from aws_cdk import aws_lambda as lambda_
 
 from hyperpod_node_removal import NodeRemoval
 from hyperpod_node_removal_contract import RESOURCE_TYPE
-from sandbox.assembly import read_assembly
 from sandbox.aws import Sandbox
 from sandbox.hyperpod import Cluster
-from sandbox.stacks import Deployment
+from sandbox.stacks import Deployment, read_assembly
 
 HOOK = """
 import json, os

@@ -9,10 +9,9 @@ import pytest
 from aws_cdk import App, CfnOutput, Duration, Stack
 
 from hyperpod_node_removal import NodeRemoval
-from sandbox.assembly import AssembledStack, read_assembly
 from sandbox.aws import Sandbox
 from sandbox.hyperpod import Cluster, HyperPod
-from sandbox.stacks import Deployment
+from sandbox.stacks import AssembledStack, Deployment, read_assembly
 
 NODES = 3000
 REFUSED = 200

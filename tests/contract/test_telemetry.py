@@ -14,10 +14,9 @@ from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_sqs as sqs
 
 from hyperpod_node_removal import NodeRemoval, NodeRemovalProvider
-from sandbox.assembly import read_assembly
 from sandbox.aws import Sandbox
 from sandbox.hyperpod import Cluster
-from sandbox.stacks import Deployment
+from sandbox.stacks import Deployment, read_assembly
 from tests.handler.embedded_metrics import Datum, is_document, metrics_of
 from tests.handler.event_schema import checked
 

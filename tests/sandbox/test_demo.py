@@ -1,4 +1,4 @@
-"""The demo tells a true story, and says so when it would not."""
+"""The demo shows what really happens, and fails if something is different."""
 
 import os
 import shutil
@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from sandbox.demo.__main__ import DemoError, run
 from sandbox.demo.screen import Screen
-from sandbox.demo.story import Unexpected, tell
 from sandbox.project import PATH, ROOT
 
 
@@ -82,10 +82,10 @@ def test_make_names_the_python_that_is_missing(checkout: Path) -> None:
     assert not (checkout / ".venv").exists()
 
 
-def test_the_demo_says_when_something_is_not_as_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_demo_fails_if_something_is_different(monkeypatch: pytest.MonkeyPatch) -> None:
     def does_nothing(*args: str, **_: Any) -> subprocess.CompletedProcess[str]:
         return subprocess.CompletedProcess(args, 0, "")
 
     monkeypatch.setattr("sandbox.aws.run_cdk", does_nothing)
-    with pytest.raises(Unexpected, match="the account is bootstrapped"):
-        tell(Screen())
+    with pytest.raises(DemoError, match="the account is bootstrapped"):
+        run(Screen())

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from sandbox.aws import Sandbox
+from sandbox.engine import Settings
 from sandbox.engine.lag import Lag
-from sandbox.engine.settings import Settings
 from tests.sandbox.scripted_stack import ScriptedStack
 
 LONG = 600.0
