@@ -14,8 +14,7 @@ from ministack.services import cloudformation
 from ministack.services.cloudformation import changesets, handlers, stacks
 
 from sandbox.engine import Settings, replace
-from sandbox.engine.evaluation import Evaluation, Record, topological_order
-from sandbox.engine.events import STACK
+from sandbox.engine.evaluation import Change, Evaluation, Record, topological_order
 from sandbox.engine.exchange import Exchange
 from sandbox.engine.operations import validate_role
 from sandbox.engine.resources import Resources
@@ -39,16 +38,15 @@ def install(exchange: Exchange, settings: Settings) -> None:
         retain_except_on_create: bool = False,
         imports: dict[str, Any] | None = None,  # noqa: ARG001 - nothing is imported here
     ) -> None:
-        deployment = running[stack_id] = Deployment(
-            exchange,
-            settings,
+        change = Change(
             cloudformation._stacks[stack_name],
-            template=template,
-            parameters=param_values,
+            template,
+            param_values,
             previous=previous_stack or {} if is_update else None,
             rollback=not disable_rollback,
             retain_except_on_create=retain_except_on_create,
         )
+        deployment = running[stack_id] = Deployment(change, exchange, settings)
         try:
             await deployment.run()
         finally:
@@ -70,56 +68,26 @@ def install(exchange: Exchange, settings: Settings) -> None:
 
 
 class Deployment:
-    """One create or update of one stack.
+    """A create or an update that runs, and can be canceled."""
 
-    Args:
-        previous: the stack before the update; None for a create.
-    """
-
-    def __init__(
-        self,
-        exchange: Exchange,
-        settings: Settings,
-        stack: dict[str, Any],
-        *,
-        template: dict[str, Any],
-        parameters: dict[str, Any],
-        previous: dict[str, Any] | None,
-        rollback: bool,
-        retain_except_on_create: bool,
-    ) -> None:
-        self._stack = stack
-        self._name, self._id = stack["StackName"], stack["StackId"]
-        self._template = template
-        self._parameters = parameters
-        self._previous = previous
-        self._rollback = rollback
-        self._retain_except_on_create = retain_except_on_create
-        self._definitions: dict[str, Any] = template.get("Resources", {})
-        self._old: dict[str, Record] = (previous or {}).get("_resources", {})
-        self._evaluation = Evaluation(stack, template, parameters, previous or {}, settings)
-        self._resources = Resources(
-            exchange,
-            stack,
-            self._definitions,
-            self._evaluation,
-            self._old,
-            rollback=rollback,
-        )
+    def __init__(self, change: Change, exchange: Exchange, settings: Settings) -> None:
+        self._change = change
+        self._evaluation = Evaluation(change, settings)
+        self._resources = Resources(change, self._evaluation, exchange)
         self._canceled = False
 
     async def run(self) -> None:
         """Create or update the resources, then complete the stack or roll it back."""
-        self._stack.pop("_failed_operation", None)
-        self._stack["_properties"] = {}
-        prefix = "CREATE" if self._previous is None else "UPDATE"
-        if problem := validate_role(self._stack):
-            await self._fail(prefix, problem)
+        stack = self._change.stack
+        stack.pop("_failed_operation", None)
+        stack["_properties"] = {}
+        if problem := validate_role(stack):
+            await self._fail(problem)
             return
         try:
             order = self._evaluation.order()
         except ValueError as problem:
-            await self._fail(prefix, str(problem))
+            await self._fail(str(problem))
             return
         if self._is_invalid(order):
             return
@@ -130,37 +98,39 @@ class Deployment:
                 self._resources.provision_after(before, logical_id)
             )
         await asyncio.gather(*tasks.values())
-        self._stack["_properties"] = {}
+        stack["_properties"] = {}
         if self._resources.failed or self._canceled:
-            await self._fail(prefix)
+            await self._fail()
             return
-        removed = [name for name in self._old if name not in order]
+        removed = [name for name in self._change.old if name not in order]
         try:
             outputs, exports = self._evaluation.outputs(set(removed))
-        except Exception as problem:  # noqa: BLE001 - whatever it is, it is the stack's reason
-            await self._fail(prefix, str(problem))
+        except Exception as problem:  # noqa: BLE001 - the text is the stack's reason
+            await self._fail(str(problem))
             return
-        await self._succeed(prefix, outputs, exports, removed)
+        await self._succeed(outputs, exports, removed)
 
     def cancel(self) -> None:
         """Roll the update back, as its user requests."""
         self._canceled = True
         self._resources.cancel()
 
-    async def _succeed(
-        self, prefix: str, outputs: list[Any], exports: Record, removed: list[str]
-    ) -> None:
-        stack = self._stack
-        stack["_template"] = self._template
-        stack["_resolved_params"] = self._parameters
+    @property
+    def _verb(self) -> str:
+        return "CREATE" if self._change.previous is None else "UPDATE"
+
+    async def _succeed(self, outputs: list[Any], exports: Record, removed: list[str]) -> None:
+        stack = self._change.stack
+        stack["_template"] = self._change.template
+        stack["_resolved_params"] = self._change.parameters
         stack["StackStatusReason"] = ""
         stack["Outputs"] = outputs
         cloudformation._exports.update(exports)
         reason = ""
-        if self._previous is not None:
-            self._stack_event("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS")
+        if self._change.previous is not None:
+            self._change.set_status("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS")
             reason = "" if await self._clean_up(removed) else _LEFTOVERS
-        self._stack_event(f"{prefix}_COMPLETE", reason)
+        self._change.set_status(f"{self._verb}_COMPLETE", reason)
 
     async def _clean_up(self, removed: list[str]) -> bool:
         """Delete what the update has replaced or removed. Returns whether all of it is gone."""
@@ -168,7 +138,7 @@ class Deployment:
         for logical_id, old, later in reversed(self._resources.replaced):
             policy = self._evaluation.policy(logical_id, "UpdateReplacePolicy")
             gone &= await self._resources.delete(logical_id, old, policy, later)
-        definitions = (self._previous or {}).get("_template", {}).get("Resources", {})
+        definitions = (self._change.previous or {}).get("_template", {}).get("Resources", {})
         order = topological_order(definitions)
 
         def place(logical_id: str) -> int:
@@ -176,7 +146,7 @@ class Deployment:
             return order.index(logical_id) if logical_id in order else len(order)
 
         for logical_id in sorted(removed, key=place, reverse=True):
-            old = self._old[logical_id]
+            old = self._change.old[logical_id]
             policy = self._evaluation.policy(logical_id, "DeletionPolicy", definitions)
             if await self._resources.delete(logical_id, old, policy, ()):
                 self._resources.records.pop(logical_id, None)
@@ -185,53 +155,54 @@ class Deployment:
                 gone = False
         return gone
 
-    async def _fail(self, prefix: str, own_reason: str = "") -> None:
+    async def _fail(self, own_reason: str = "") -> None:
         """Roll back, or leave the stack failed with rollback disabled."""
+        change, resources = self._change, self._resources
         lists = (
             f"The following resource(s) failed to {verb}: [{', '.join(names)}]. "
-            for verb, names in sorted(self._resources.failed.items())
+            for verb, names in sorted(resources.failed.items())
         )
         reason = "User Initiated" if self._canceled else own_reason or "".join(lists)
         operation = stacks._failed_operation(
-            self._previous is not None,
-            self._previous,
-            self._resources.changed,
-            self._resources.untouched,
+            change.previous is not None,
+            change.previous,
+            resources.changed,
+            resources.untouched,
             None,
-            [logical_id for logical_id, _, _ in self._resources.replaced],
+            [logical_id for logical_id, _, _ in resources.replaced],
             self._canceled,
-            self._template,
-            self._parameters,
-            self._retain_except_on_create,
-            self._stack.get("Tags") or [],
-            (self._previous or {}).get("Tags") or [],
+            change.template,
+            change.parameters,
+            change.retain_except_on_create,
+            change.stack.get("Tags") or [],
+            (change.previous or {}).get("Tags") or [],
         )
-        if self._rollback:
-            if self._previous is None:
+        stack = change.stack
+        if change.rollback:
+            if change.previous is None:
                 reason = f"{reason.rstrip(' .')}. Rollback requested by user."
-            await stacks._roll_back_operation(self._name, self._id, self._stack, operation, reason)
+            await stacks._roll_back_operation(
+                change.name, stack["StackId"], stack, operation, reason
+            )
             return
-        self._stack["_failed_operation"] = operation
-        self._stack["StackStatusReason"] = reason
-        self._stack_event(f"{prefix}_FAILED", reason)
+        stack["_failed_operation"] = operation
+        stack["StackStatusReason"] = reason
+        change.set_status(f"{self._verb}_FAILED", reason)
 
     def _is_invalid(self, order: list[str]) -> bool:
         """Return whether ministack rejects the template's properties and has failed the stack."""
-        return not self._stack.get("_disable_validation") and bool(
+        change, stack = self._change, self._change.stack
+        return not stack.get("_disable_validation") and bool(
             stacks._fail_property_validation(
-                self._stack,
-                self._id,
-                self._name,
-                self._definitions,
+                stack,
+                stack["StackId"],
+                change.name,
+                change.definitions,
                 order,
-                self._parameters,
+                change.parameters,
                 self._evaluation.conditions,
-                self._template.get("Mappings", {}),
-                not self._rollback,
-                previous_stack=self._previous,
+                change.template.get("Mappings", {}),
+                not change.rollback,
+                previous_stack=change.previous,
             )
         )
-
-    def _stack_event(self, status: str, reason: str = "") -> None:
-        self._stack["StackStatus"] = status
-        stacks._add_event(self._id, self._name, self._name, STACK, status, reason, self._id)

@@ -1,11 +1,13 @@
-"""The properties and outputs of a template, evaluated with ministack's functions."""
+"""One create or update of a stack, and its template, evaluated with ministack's functions."""
 
 import copy
+from dataclasses import dataclass
 from typing import Any, Final
 
 from ministack.services.cloudformation import engine, stacks
 
 from sandbox.engine import Settings
+from sandbox.engine.events import STACK
 
 Record = dict[str, Any]
 
@@ -21,45 +23,75 @@ def topological_order(definitions: Record, conditions: Record | None = None) -> 
     return order
 
 
+@dataclass(frozen=True)
+class Change:
+    """One create or update of a stack."""
+
+    stack: Record
+    template: Record
+    parameters: Record
+    previous: Record | None
+    """The stack before the update; None for a create."""
+    rollback: bool
+    """Whether a failure is rolled back."""
+    retain_except_on_create: bool
+
+    @property
+    def name(self) -> str:
+        return str(self.stack["StackName"])
+
+    @property
+    def definitions(self) -> Record:
+        """The resources of the template."""
+        return self.template.get("Resources") or {}
+
+    @property
+    def old(self) -> dict[str, Record]:
+        """The records of the resources before an update."""
+        return (self.previous or {}).get("_resources") or {}
+
+    def add_event(
+        self, logical_id: str, kind: str, status: str, reason: str = "", physical_id: str = ""
+    ) -> None:
+        """Add an event of a resource."""
+        stack_id = self.stack["StackId"]
+        stacks._add_event(stack_id, self.name, logical_id, kind, status, reason, physical_id)
+
+    def set_status(self, status: str, reason: str = "") -> None:
+        """Set the status of the stack, with an event of its own."""
+        self.stack["StackStatus"] = status
+        self.add_event(self.name, STACK, status, reason, self.stack["StackId"])
+
+
 class Evaluation:
     """A template and its parameters, for a stack whose resources are completed one by one."""
 
-    def __init__(
-        self,
-        stack: Record,
-        template: Record,
-        parameters: Record,
-        previous: Record,
-        settings: Settings,
-    ) -> None:
-        self._stack = stack
-        self._template = template
-        self._definitions: Record = template.get("Resources", {})
-        self._previous_tags = previous.get("Tags") or []
+    def __init__(self, change: Change, settings: Settings) -> None:
+        self._change = change
         self._settings = settings
-        self.conditions: Record = engine._evaluate_conditions(template, parameters)
+        self.conditions: Record = engine._evaluate_conditions(change.template, change.parameters)
         self._context = (
-            parameters,
+            change.parameters,
             self.conditions,
-            template.get("Mappings", {}),
-            stack["StackName"],
-            stack["StackId"],
+            change.template.get("Mappings", {}),
+            change.name,
+            change.stack["StackId"],
         )
 
     def order(self) -> list[str]:
         """Return logical ids of the resources whose conditions hold, in topological order."""
-        return topological_order(self._definitions, self.conditions)
+        return topological_order(self._change.definitions, self.conditions)
 
     def dependencies(self, logical_id: str, known: set[str]) -> set[str]:
         """Return what the resource depends on."""
-        found: set[str] = engine._extract_deps(self._definitions[logical_id], known)
+        found: set[str] = engine._extract_deps(self._change.definitions[logical_id], known)
         return found - {logical_id}
 
     def properties(self, definition: Record, old: Record | None) -> tuple[Record, Record]:
         """Return the resource's properties, and the values of dynamic references in them."""
         resolved = engine._resolve_refs(
             copy.deepcopy(definition.get("Properties", {})),
-            self._stack["_resources"],
+            self._change.stack["_resources"],
             *self._context,
         )
         present = {key: value for key, value in resolved.items() if value is not engine._NO_VALUE}
@@ -76,25 +108,23 @@ class Evaluation:
         if self._settings.retried_from == "LAST_SUCCESS":
             before = old.get(LAST_SUCCESS, before)
         return (
-            self.tagged(logical_id, kind, before, self._previous_tags),
+            self.tagged(logical_id, kind, before, self._change.previous),
             self.tagged(logical_id, kind, properties),
         )
 
     def tagged(
-        self, logical_id: str, kind: str, properties: Record, tags: list[Any] | None = None
+        self, logical_id: str, kind: str, properties: Record, stack: Record | None = None
     ) -> Record:
-        """Return the properties with the stack's tags."""
-        given = self._stack.get("Tags") or [] if tags is None else tags
+        """Return the properties with the tags of the stack, or of the stack before the update."""
+        tags = (stack or self._change.stack).get("Tags") or []
         *_, name, identity = self._context
-        tagged: Record = stacks._with_stack_tags(
-            kind, properties, given, name, identity, logical_id
-        )
+        tagged: Record = stacks._with_stack_tags(kind, properties, tags, name, identity, logical_id)
         return tagged
 
     def policy(self, logical_id: str, name: str, definitions: Record | None = None) -> str:
         """Return the resource's DeletionPolicy or UpdateReplacePolicy."""
-        definition = (definitions or self._definitions).get(logical_id)
-        resources = self._stack["_resources"]
+        definition = (definitions or self._change.definitions).get(logical_id)
+        resources = self._change.stack["_resources"]
         return str(stacks._resource_policy(definition, name, resources, *self._context))
 
     def outputs(self, removed: set[str]) -> tuple[list[Record], Record]:
@@ -103,11 +133,11 @@ class Evaluation:
         Raises:
             Exception: one of them cannot be evaluated; the text is the stack's reason.
         """
-        resources = self._stack["_resources"]
+        resources = self._change.stack["_resources"]
         surviving = {key: value for key, value in resources.items() if key not in removed}
         parameters, conditions, *rest = self._context
         outputs, exports = stacks._resolve_stack_outputs(
-            self._template.get("Outputs", {}), conditions, surviving, parameters, *rest
+            self._change.template.get("Outputs", {}), conditions, surviving, parameters, *rest
         )
         for output in outputs:
             if "ExportName" in output and not output["OutputValue"].strip():

@@ -32,6 +32,7 @@ _OPERATIONS: Final = {
 _EVENT_FIELDS: Final = ("OperationId", "ResourceProperties")
 _EVENT_ID: Final = re.compile(r"<EventId>([^<]*)</EventId>")
 _STACK_ID: Final = re.compile(r"<StackId>([^<]*)</StackId>")
+_NEW: Final = ("CREATE_IN_PROGRESS", "REVIEW_IN_PROGRESS")
 _NEVER: Final = "<LastUpdatedTime></LastUpdatedTime>"
 
 Response = tuple[int, dict[str, str], bytes]
@@ -43,13 +44,18 @@ def is_custom(resource_type: str) -> bool:
     return resource_type.startswith("Custom::") or resource_type == CUSTOM
 
 
+def found_stack(params: dict[str, Any]) -> dict[str, Any]:
+    """Return the stack that a request is about; empty if there is none."""
+    return handlers._resolve_stack((params.get("StackName") or [""])[0]) or {}
+
+
 def install(note: Callable[[dict[str, Any]], None]) -> None:
     """Change ministack's events in this process. `note` gets a stack after an event of its own."""
     for module in (stacks, handlers, changesets):
         replace(module, "_add_event", lambda add: _adder(add, note))
     actions = handlers._ACTION_HANDLERS
-    actions["CreateStack"] = _without_update(actions["CreateStack"])
-    actions["CreateChangeSet"] = _change_set_creator(actions["CreateChangeSet"])
+    actions["CreateStack"] = _creator(actions["CreateStack"])
+    actions["CreateChangeSet"] = _creator(actions["CreateChangeSet"], "CREATE_CHANGESET")
     actions["DescribeStackEvents"] = _event_describer(actions["DescribeStackEvents"])
     for name in ("DescribeStacks", "ListStacks"):
         actions[name] = _stack_describer(actions[name])
@@ -109,33 +115,20 @@ def _begin(stack: dict[str, Any], operation: str) -> None:
     stack["_operations"] = [(operation, str(uuid.uuid4())), *stack.get("_operations", ())]
 
 
-def _without_update(create: Handler) -> Handler:
+def _creator(create: Handler, operation: str = "") -> Handler:
+    """Begin an operation, and leave LastUpdatedTime out of a new stack."""
+
     def create_stack(params: dict[str, Any]) -> Response:
         response = create(params)
         if response[0] < 300:  # noqa: PLR2004
-            _found(params)["LastUpdatedTime"] = ""
-        return response
-
-    return create_stack
-
-
-def _change_set_creator(create: Handler) -> Handler:
-    def create_change_set(params: dict[str, Any]) -> Response:
-        response = create(params)
-        if response[0] < 300:  # noqa: PLR2004
-            stack = _found(params)
-            _begin(stack, "CREATE_CHANGESET")
-            if stack["StackStatus"] == "REVIEW_IN_PROGRESS":
+            stack = found_stack(params)
+            if operation:
+                _begin(stack, operation)
+            if stack["StackStatus"] in _NEW:
                 stack["LastUpdatedTime"] = ""
         return response
 
-    return create_change_set
-
-
-def _found(params: dict[str, Any]) -> dict[str, Any]:
-    stack = handlers._resolve_stack(params["StackName"][0])
-    assert isinstance(stack, dict)
-    return stack
+    return create_stack
 
 
 def _event_describer(describe: Handler) -> Handler:
@@ -143,7 +136,7 @@ def _event_describer(describe: Handler) -> Handler:
 
     def describe_events(params: dict[str, Any]) -> Response:
         status, headers, body = describe(params)
-        stack = handlers._resolve_stack((params.get("StackName") or [""])[0]) or {}
+        stack = found_stack(params)
         events = cloudformation._stack_events.get(stack.get("StackId"), ())
         extra = {
             event["EventId"]: "".join(

@@ -102,26 +102,8 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _make_stream(group_name: str, name: str) -> dict[str, Any]:
-    groups = cloudwatch_logs._log_groups
-    now = int(time.time() * 1000)
-    group = groups.get(group_name)
-    if group is None:
-        group = groups[group_name] = {
-            "arn": cloudwatch_logs._make_group_arn(group_name),
-            "creationTime": now,
-            "retentionInDays": None,
-            "tags": {},
-            "subscriptionFilters": {},
-            "streams": {},
-        }
-    stream: dict[str, Any] = {
-        "events": [],
-        "uploadSequenceToken": "1",
-        "creationTime": now,
-        "firstEventTimestamp": None,
-        "lastEventTimestamp": None,
-        "lastIngestionTime": None,
-    }
-    group["streams"][name] = stream
+def _make_stream(group: str, name: str) -> dict[str, Any]:
+    cloudwatch_logs._create_log_group({"logGroupName": group})  # an error if it exists already
+    cloudwatch_logs._create_log_stream({"logGroupName": group, "logStreamName": name})
+    stream: dict[str, Any] = cloudwatch_logs._log_groups[group]["streams"][name]
     return stream

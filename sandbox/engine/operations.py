@@ -14,7 +14,7 @@ from ministack.services import cloudformation, iam
 from ministack.services.cloudformation import handlers, stacks
 
 from sandbox.engine import replace
-from sandbox.engine.events import STACK
+from sandbox.engine.events import STACK, found_stack
 
 _PRINCIPAL: Final = "cloudformation.amazonaws.com"
 # Keys that the sandbox adds to ministack's record of a stack
@@ -45,15 +45,10 @@ def validate_role(stack: dict[str, Any]) -> str:
     return f"Role {arn} is invalid or cannot be assumed"
 
 
-def _found(params: dict[str, Any]) -> dict[str, Any]:
-    """Return the stack that a request is about; empty if there is none."""
-    return handlers._resolve_stack((params.get("StackName") or [""])[0]) or {}
-
-
 def _with_role(act: Any) -> Any:
     def act_with_role(params: dict[str, Any]) -> Any:
         response = act(params)
-        stack = _found(params)
+        stack = found_stack(params)
         if stack and params.get("RoleARN"):
             stack["RoleARN"] = params["RoleARN"][0]
         return response
@@ -103,7 +98,7 @@ def _revert_with_properties(revert: Any) -> Any:
 
 def _describe_rolled_back(describe: Any) -> Any:
     def describe_rolled_back(params: dict[str, Any]) -> Any:
-        stack = _found(params)
+        stack = found_stack(params)
         if stack.get("StackStatus") != "ROLLBACK_COMPLETE":
             return describe(params)
         resources = stack.get("_resources", {})
@@ -120,7 +115,7 @@ def _update_failed(update: Any) -> Any:
     """Show ministack a failed stack as a complete one, since it updates no others."""
 
     def update_failed(params: dict[str, Any]) -> Any:
-        stack = _found(params)
+        stack = found_stack(params)
         status = stack.get("StackStatus")
         if status not in {"CREATE_FAILED", "UPDATE_FAILED"}:
             return update(params)

@@ -16,7 +16,7 @@ from ministack.core.responses import now_iso
 from ministack.services.cloudformation import provisioners, stacks
 
 from sandbox.engine.custom_resources import OPERATION, CustomResourceFailed, generated_id
-from sandbox.engine.evaluation import LAST_SUCCESS, RETAINING, Evaluation, Record
+from sandbox.engine.evaluation import LAST_SUCCESS, RETAINING, Change, Evaluation, Record
 from sandbox.engine.events import CUSTOM, STACK, is_custom
 from sandbox.engine.exchange import Exchange, Operation
 
@@ -29,31 +29,16 @@ _NO_REPLACEMENT: Final = "Replacement type updates not supported on stack with d
 
 
 class Resources:
-    """The resources, and the results so far.
+    """The resources, and the results so far."""
 
-    Args:
-        old: the records of the stack before an update.
-    """
-
-    def __init__(
-        self,
-        exchange: Exchange,
-        stack: dict[str, Any],
-        definitions: dict[str, Any],
-        evaluation: Evaluation,
-        old: dict[str, Record],
-        *,
-        rollback: bool,
-    ) -> None:
-        self._exchange = exchange
-        self._stack = stack
-        self._name, self._id = stack["StackName"], stack["StackId"]
-        self._definitions = definitions
+    def __init__(self, change: Change, evaluation: Evaluation, exchange: Exchange) -> None:
+        self._change = change
+        self._stack = change.stack
+        self._event = change.add_event
         self._evaluation = evaluation
-        self._old = old
-        self._rollback = rollback
+        self._exchange = exchange
         self._operation = Operation()
-        self.records: dict[str, Record] = stack.setdefault("_resources", {})
+        self.records: dict[str, Record] = change.stack.setdefault("_resources", {})
         self.changed: list[str] = []
         """What a rollback must undo, in order."""
         self.failed: dict[str, list[str]] = {}
@@ -73,9 +58,9 @@ class Resources:
         if self._operation.canceled:
             return
         OPERATION.set(self._operation)
-        definition = self._definitions[logical_id]
+        definition = self._change.definitions[logical_id]
         kind = definition.get("Type", CUSTOM)
-        old = self._old.get(logical_id)
+        old = self._change.old.get(logical_id)
         creates = old is None or old.get("ResourceStatus") == "CREATE_FAILED"
         try:
             properties, dynamic = self._evaluation.properties(definition, old)
@@ -86,7 +71,7 @@ class Resources:
                 return
             else:
                 made = await self._update(logical_id, kind, old, properties)
-        except Exception as failure:  # noqa: BLE001 - whatever it is, it is the resource's reason
+        except Exception as failure:  # noqa: BLE001 - the text is the resource's reason
             self._fail(logical_id, kind, None if creates else old, failure)
             return
         status = "CREATE_COMPLETE" if creates else "UPDATE_COMPLETE"
@@ -105,7 +90,7 @@ class Resources:
             kind,
             logical_id,
             self._evaluation.tagged(logical_id, kind, properties),
-            self._name,
+            self._change.name,
         )
         self._event(logical_id, kind, "CREATE_IN_PROGRESS", _INITIATED, physical_id)
         return physical_id, attributes, seed
@@ -133,13 +118,21 @@ class Resources:
             # even if it failed before and nothing has changed since
             update = provisioners._custom_resource_update
             made = await _run(
-                kind, update, physical_id, before, after, self._name, logical_id, kind
+                kind, update, physical_id, before, after, self._change.name, logical_id, kind
             )
             seed = ""
         else:
             update = stacks._update_keeping_seed
             made, seed = await _run(
-                kind, update, kind, physical_id, before, after, self._name, logical_id, attributes
+                kind,
+                update,
+                kind,
+                physical_id,
+                before,
+                after,
+                self._change.name,
+                logical_id,
+                attributes,
             )
         new_id, new_attributes = made
         if new_id != physical_id or later:
@@ -150,7 +143,7 @@ class Resources:
         return new_id, new_attributes, seed
 
     def _refuse_replacement(self) -> None:
-        if not self._rollback:
+        if not self._change.rollback:
             raise CustomResourceFailed(_NO_REPLACEMENT)
 
     def _fail(self, logical_id: str, kind: str, old: Record | None, failure: Exception) -> None:
@@ -161,7 +154,7 @@ class Resources:
                 if failure.physical_id:
                     replied = failure.physical_id
                     self._event(logical_id, kind, "CREATE_IN_PROGRESS", _INITIATED, replied)
-                physical_id = failure.physical_id or generated_id(self._name, logical_id)
+                physical_id = failure.physical_id or generated_id(self._change.name, logical_id)
                 self._keep(logical_id, kind, "CREATE_FAILED", properties, (physical_id, {}, ""))
         else:
             verb, physical_id = "update", old["PhysicalResourceId"]
@@ -215,17 +208,14 @@ class Resources:
             now = self.records.get(logical_id, {})
             if not later or now.get("PhysicalResourceId") != physical_id:
                 delete = stacks._delete_resource
-                await _run(kind, delete, kind, physical_id, properties, self._name, logical_id)
-        except Exception as failure:  # noqa: BLE001 - whatever it is, it is the event's reason
+                await _run(
+                    kind, delete, kind, physical_id, properties, self._change.name, logical_id
+                )
+        except Exception as failure:  # noqa: BLE001 - the text is the event's reason
             self._event(logical_id, kind, "DELETE_FAILED", str(failure), physical_id)
             return False
         self._event(logical_id, kind, "DELETE_COMPLETE", physical_id=physical_id)
         return True
-
-    def _event(
-        self, logical_id: str, kind: str, status: str, reason: str = "", physical_id: str = ""
-    ) -> None:
-        stacks._add_event(self._id, self._name, logical_id, kind, status, reason, physical_id)
 
 
 async def _run(kind: str, work: Any, *arguments: Any) -> Any:

@@ -47,7 +47,7 @@ class ScriptedStack:
         *,
         outputs: tuple[str, ...] = (),
         exports: tuple[str, ...] = (),
-        beside: dict[str, dict[str, Any]] | None = None,
+        others: dict[str, dict[str, Any]] | None = None,
         permissions: tuple[str, ...] = PERMISSIONS,
         function: dict[str, Any] | None = None,
         resources: dict[str, Any] | None = None,
@@ -61,7 +61,7 @@ class ScriptedStack:
         Args:
             exports: outputs that are exported, too.
             permissions: actions that the function's role allows.
-            beside: scripts of more custom resources, none of which depends on another.
+            others: scripts of more custom resources, none of which depends on another.
             function: more properties of the function.
             log: format and level of the function's log.
         """
@@ -116,8 +116,8 @@ class ScriptedStack:
                 },
                 **(resources or {}),
                 **{
-                    name: {"Type": "Custom::Thing", "Properties": thing(others)}
-                    for name, others in (beside or {}).items()
+                    name: {"Type": "Custom::Thing", "Properties": thing(more)}
+                    for name, more in (others or {}).items()
                 },
             },
             "Outputs": {

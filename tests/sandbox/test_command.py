@@ -61,7 +61,7 @@ def second_terminal(*words: str, home: Path) -> Iterator[Terminal]:
         own = {
             "PATH": PATH,
             "HOME": str(home),
-            # nobody is there to approve of the changes to IAM
+            # nobody can approve the changes of IAM
             "CDK_REQUIRE_APPROVAL": "never",
             # the project's own folder may be in use by the demo of another test
             "CDK_OUTPUT": str(home / "cdk.out"),

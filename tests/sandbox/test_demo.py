@@ -27,7 +27,7 @@ def test_the_demo_in_100_columns() -> None:
     assert max(len(line) for line in done.stdout.splitlines()) <= 100
 
     story = " ".join(done.stdout.split())
-    told = [
+    expected = [
         "CREATE_FAILED Removal1BFB0048 Custom::HyperPodNodeRemoval Received response status",
         "2 of 5 nodes not removed from ml-cluster (3 removed).",
         "ROLLBACK_COMPLETE hyperpod-node-removal-ml-cluster AWS::CloudFormation::Stack",
@@ -42,14 +42,14 @@ def test_the_demo_in_100_columns() -> None:
         "hyperpod-node-removal-ml-cluster: 1 of 2 nodes not removed from ml-cluster (1 removed).",
         "✔ the removal of the controller was never requested",
     ]
-    places = [story.find(text) for text in told]
-    assert -1 not in places, dict(zip(told, places, strict=True))
+    places = [story.find(text) for text in expected]
+    assert -1 not in places, dict(zip(expected, places, strict=True))
     assert places == sorted(places)
 
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A checkout in which nothing is installed."""
+    """A checkout with nothing installed."""
     for name in ("Makefile", "package-lock.json", "pyproject.toml", "requirements.lock"):
         shutil.copy(ROOT / name, tmp_path)
     return tmp_path
@@ -66,10 +66,16 @@ def make(checkout: Path, *words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_make_says_what_the_first_minutes_are_for(checkout: Path) -> None:
+def test_make_prints_what_the_first_minutes_are_for(checkout: Path) -> None:
     steps = make(checkout, "-n", "demo").stdout
-    told = ["It takes a few minutes", "Python packages", "pip install", "npm packages", "npm ci"]
-    places = [steps.find(text) for text in told]
+    expected = [
+        "It takes a few minutes",
+        "Python packages",
+        "pip install",
+        "npm packages",
+        "npm ci",
+    ]
+    places = [steps.find(text) for text in expected]
     assert -1 not in places
     assert places == sorted(places)
 

@@ -93,7 +93,7 @@ def test_a_json_log_leaves_out_what_is_below_its_level(stack: ScriptedStack) -> 
     lines = [json.loads(line) for line in stack.log_lines()]
     assert {line["level"] for line in lines if "level" in line} == {"ERROR"}
     assert [line["errorMessage"] for line in lines if "errorMessage" in line] == [
-        "a crash that was asked for"
+        "a requested crash"
     ]
 
 

@@ -18,9 +18,9 @@ CLEANED_UP = "AWS::CloudFormation::CustomResource"
 
 def test_the_id_of_the_reply_is_in_an_event_before_the_result(stack: ScriptedStack) -> None:
     """A second CREATE_IN_PROGRESS, also before a failure (events of amplify-cli #8009)."""
-    beside = {"Other": {"Create": {**FAILED, "PhysicalResourceId": "other"}}}
+    others = {"Other": {"Create": {**FAILED, "PhysicalResourceId": "other"}}}
     created = stack.deploy(Create={"PhysicalResourceId": "mine"})
-    failed = stack.deploy(Create={"PhysicalResourceId": "mine"}, beside=beside)
+    failed = stack.deploy(Create={"PhysicalResourceId": "mine"}, others=others)
     for events, physical_id, end in (
         (events_of(created), "mine", "CREATE_COMPLETE"),
         (events_of(failed, "Other"), "other", "CREATE_FAILED"),
@@ -87,7 +87,7 @@ def test_a_changed_physical_id_is_a_replacement_deleted_in_the_clean_up(
 
 def test_a_clean_up_that_fails_leaves_the_update_complete(stack: ScriptedStack) -> None:
     """Events of serverless/serverless #9144."""
-    stack.deploy(Create={}, beside={"Other": {"Delete": FAILED}})
+    stack.deploy(Create={}, others={"Other": {"Delete": FAILED}})
     updated = stack.deploy(Create={})
     assert updated.status == "UPDATE_COMPLETE"
     assert statuses(updated, "Other") == ["DELETE_IN_PROGRESS", "DELETE_FAILED"]
@@ -207,7 +207,7 @@ def test_resources_without_a_dependency_are_created_in_parallel(stack: ScriptedS
     with released_together(3) as port:
         hold = {"hold": port}
         others = {"Second": {"Create": hold}, "Third": {"Create": hold}}
-        created = stack.deploy(Create=hold, beside=others, service_timeout=20)
+        created = stack.deploy(Create=hold, others=others, service_timeout=20)
     assert created.status == "CREATE_COMPLETE"
 
 
@@ -218,7 +218,7 @@ def test_a_failure_cancels_what_is_in_progress_and_deletes_it_meanwhile(
     (cloudformation-coverage-roadmap #1814, aws-cdk PR #36951)."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-        failed = stack.deploy(Create={"hold": port}, beside={"Broken": {"Create": FAILED}})
+        failed = stack.deploy(Create={"hold": port}, others={"Broken": {"Create": FAILED}})
         assert failed.status == "ROLLBACK_COMPLETE"
         assert [(e.status, e.reason) for e in events_of(failed)] == [
             ("CREATE_IN_PROGRESS", ""),
@@ -241,11 +241,11 @@ def test_a_failure_cancels_what_is_in_progress_and_deletes_it_meanwhile(
 
 
 def test_an_update_that_is_canceled_is_rolled_back_meanwhile(stack: ScriptedStack) -> None:
-    stack.deploy(Create={}, beside={"Broken": {"Create": {}}})
+    stack.deploy(Create={}, others={"Broken": {"Create": {}}})
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         broken = {"Broken": {"Create": {}, "Update": FAILED}}
-        failed = stack.deploy(Create={}, Update={"hold": port}, beside=broken)
+        failed = stack.deploy(Create={}, Update={"hold": port}, others=broken)
         listener.accept()[0].close()
         stack.sandbox.await_idle()
     assert failed.status == "UPDATE_ROLLBACK_COMPLETE"
@@ -276,6 +276,6 @@ def test_a_user_can_cancel_an_update_that_is_waiting(stack: ScriptedStack) -> No
 
 def test_what_depends_on_a_failed_resource_is_not_started(stack: ScriptedStack) -> None:
     after = {"Late": {"Type": "Custom::Thing", "DependsOn": ["Broken"], "Properties": {}}}
-    failed = stack.deploy(Create={}, resources=after, beside={"Broken": {"Create": FAILED}})
+    failed = stack.deploy(Create={}, resources=after, others={"Broken": {"Create": FAILED}})
     assert failed.status == "ROLLBACK_COMPLETE"
     assert {"Late", "Thing"}.isdisjoint(e.logical_id for e in failed.events)
