@@ -11,7 +11,7 @@ from typing import Any, Final
 from bench.virtual_time import VirtualClock
 from sandbox.hyperpod import HyperPod
 from sandbox.hyperpod.client import SageMaker
-from sandbox.hyperpod.latency import SeededLatency
+from sandbox.hyperpod.faults import SeededLatency
 from tests.aws_transport import Answer, Sent, Service, answered_by
 from tests.https_transport import Put, status_line, taken_by
 

@@ -1,1 +1,1 @@
-"""An AWS on a desk: what the demo and the tests deploy to. No account, no network."""
+"""A simulated AWS for the demo, `make sandbox` and the tests. No account, no network."""

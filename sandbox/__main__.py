@@ -1,4 +1,4 @@
-"""An AWS on this machine, for as long as the command runs: `make sandbox`, `python -m sandbox`."""
+"""An AWS on this machine while the command runs: `make sandbox`, `python -m sandbox`."""
 
 import argparse
 import itertools
@@ -16,12 +16,12 @@ from sandbox.hyperpod import Cluster, HyperPod
 from sandbox.process import SandboxError
 from sandbox.schedulers import KINDS, scheduler
 
-# Those of the README, so that its commands work as they stand.
+# Those of the README, so that its commands work as written.
 ACCOUNT: Final = "111122223333"
 REGION: Final = "us-west-2"
 CLUSTER_ID: Final = "a1b2c3d4e5f6"
 GROUPS: Final = {"controller": 1, "workers": 8}
-TOLD: Final = (
+EXPORTED: Final = (
     "AWS_",
     "CDK_",
     "JSII_",
@@ -33,7 +33,7 @@ _POLL_SECONDS: Final = 0.5
 
 
 class ShownHyperPod(HyperPod):
-    """A HyperPod that shows its calls, and whose one cluster has the id of the README's."""
+    """A HyperPod that prints its calls, and whose cluster has the id of the README's."""
 
     def __init__(self, show: Callable[[str], None], *, throttle: int, **settings: Any) -> None:
         super().__init__(account=ACCOUNT, region=REGION, **settings)
@@ -53,7 +53,7 @@ class ShownHyperPod(HyperPod):
 
 
 def arguments(words: list[str]) -> argparse.Namespace:
-    """The command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(prog="python -m sandbox", description=__doc__)
     parser.add_argument("--cluster", default="ml-cluster", help="name of the HyperPod cluster")
     parser.add_argument(
@@ -70,19 +70,19 @@ def arguments(words: list[str]) -> argparse.Namespace:
         type=_count,
         default=[],
         metavar="GROUP=COUNT",
-        help="nodes of a group that are in use and refuse to go; may be repeated",
+        help="nodes of a group that are in use and cannot be removed; may be repeated",
     )
     parser.add_argument("--latency", type=float, default=0.0, help="seconds that each call takes")
     parser.add_argument(
         "--throttle", type=int, default=0, metavar="N", help="every Nth call is throttled"
     )
     parser.add_argument(
-        "--lag", type=float, default=0.0, help="seconds that DescribeStacks is behind, to SDKs"
+        "--lag", type=float, default=0.0, help="seconds that DescribeStacks lags for SDKs"
     )
     parser.add_argument(
         "--drain",
         choices=KINDS,
-        help="run a scheduler, too: a real Slurm (`make slurm`), or a model of the Kubernetes API",
+        help="also run a scheduler: a real Slurm (`make slurm`), or a model of the Kubernetes API",
     )
     given = parser.parse_args(words)
     if given.drain == "slurm" and not slurm.is_prepared():
@@ -126,7 +126,7 @@ def main(words: list[str]) -> int:
                 print("\n".join(_introduction(sandbox, cluster, given, more)), flush=True)
                 _show_requests(sandbox)
     except KeyboardInterrupt:
-        print("\nThe sandbox has ended, and nothing of it is left.")
+        print("\nThe sandbox has stopped, and nothing of it is left.")
     except SandboxError as problem:
         print(problem, file=sys.stderr)
         return 1
@@ -144,19 +144,19 @@ def _introduction(
 ) -> Iterator[str]:
     yield "# Export this where you run the commands:"
     for name, value in sorted(sandbox.environment.items()):
-        if name.startswith(TOLD):
+        if name.startswith(EXPORTED):
             yield f"export {name}={value}"
     nodes = ",".join(cluster.node_ids(_workers(given))[:2])
-    yield "# The first commands to try; the README's work, too:"
+    yield "# The first commands to try; those of the README work, too:"
     yield f"aws sagemaker list-cluster-nodes --cluster-name {given.cluster}"
     yield f"cdk deploy -c cluster={given.cluster} -c node_ids={nodes}"
     yield "aws s3 mb s3://team-artifacts"
     yield from more
-    yield "# Calls as they come; Ctrl-C ends the sandbox:"
+    yield "# Calls as they arrive; Ctrl-C stops the sandbox:"
 
 
 def _show_requests(sandbox: Sandbox) -> None:
-    """Show what custom resources are sent and reply, for as long as it is not interrupted."""
+    """Print the requests to custom resources and their replies until it is interrupted."""
     sent = received = 0
     while True:
         requests, replies = sandbox.requests(), sandbox.replies()

@@ -15,36 +15,36 @@ from sandbox.process import SandboxError
 from sandbox.project import ROOT
 
 VERSIONS: Final = ("3.11", "3.12", "3.13", "3.14")
-"""Versions that the function is tried on; the template asks for the last."""
+"""Versions that the function is tested with; the template uses the last."""
 VARIABLE: Final = "PYTHONS"
-"""Environment variable with interpreters that are not on the PATH, joined like those of PATH."""
+"""Environment variable with interpreters that are not on the PATH, separated by colons."""
 _CLIENT: Final = ("awslambdaric", "simplejson", "snapshot-restore-py")
-"""The client and what it needs, as `requirements.lock` pins them."""
+"""The client and its dependencies, as `requirements.lock` pins them."""
 
 
 def found() -> dict[str, Path]:
-    """The interpreters of this machine, by version; those of `PYTHONS` come first.
+    """Return the interpreters of this machine, by version; those of `PYTHONS` take precedence.
 
     Raises:
-        SandboxError: one that is named does not run.
+        SandboxError: one of `PYTHONS` does not run.
     """
     named = [Path(name) for name in os.environ.get(VARIABLE, "").split(os.pathsep) if name]
     pythons = {_version(python): python for python in reversed(named)}
     for version in VERSIONS:
         python = shutil.which(f"python{version}")
         if python and version not in pythons:
-            # A shim on the PATH may have nothing behind it.
+            # A shim on the PATH may start nothing.
             with suppress(SandboxError):
                 pythons[_version(Path(python))] = Path(python)
     return {_version(Path(sys.executable)): Path(sys.executable)} | pythons
 
 
 def runtime_client(python: Path) -> Path:
-    """The folder where `awslambdaric` for an interpreter is; fetched by hash if it is another
-    version than the one that this runs on.
+    """Return the folder with `awslambdaric` for an interpreter. For another version than that of
+    this process, it is downloaded, by its hash.
 
     Raises:
-        SandboxError: it is not there, or the interpreter does not run.
+        SandboxError: it does not exist, or the interpreter does not run.
     """
     spec = find_spec("awslambdaric")
     if spec is None or spec.origin is None:
@@ -67,30 +67,29 @@ def _version(python: Path) -> str:
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError) as error:
-        problem = f"{python} does not run; give the path of a Python: {error}"
-        raise SandboxError(problem) from error
+        raise SandboxError(f"{python} does not run; give the path of a Python: {error}") from error
     return done.stdout.strip()
 
 
 def _fetch(version: str, folder: Path) -> None:
     folder.parent.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
-        wanted = Path(scratch, "requirements.txt")
-        wanted.write_text(_locked((ROOT / "requirements.lock").read_text("utf-8")), "utf-8")
+        pins = Path(scratch, "requirements.txt")
+        pins.write_text(_locked((ROOT / "requirements.lock").read_text("utf-8")), "utf-8")
         made = Path(scratch, "made")
         options = ["--no-deps", "--require-hashes", "--only-binary", ":all:", "--quiet"]
-        where = ["--python-version", version, "--target", str(made), "-r", str(wanted)]
+        where = ["--python-version", version, "--target", str(made), "-r", str(pins)]
         command = [sys.executable, "-m", "pip", "install", *options, *where]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
-            raise SandboxError(f"awslambdaric for Python {version} cannot be had: {done.stderr}")
+            raise SandboxError(f"awslambdaric for Python {version} is missing: {done.stderr}")
         # Another process may have been faster.
         if not folder.exists():
             made.rename(folder)
 
 
 def _locked(lock: str) -> str:
-    """The lines of the lock file that pin the client."""
+    """Return the lines of the lock file that pin the client."""
     entries = lock.replace("\\\n", "\\\0").splitlines()
     pinned = [entry for entry in entries if entry.startswith(tuple(f"{n}==" for n in _CLIENT))]
     return "\n".join(pinned).replace("\0", "\n") + "\n"

@@ -1,4 +1,4 @@
-"""The engine's process: started on a free port, and never outliving its parent."""
+"""The engine's process: started on a free port, with its certificates, never without its parent."""
 
 import contextlib
 import http.client
@@ -13,28 +13,42 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from sandbox.certificates import Certificates
+import trustme
+
 from sandbox.engine import STOP
 from sandbox.project import ROOT
 
 START_SECONDS: Final = 60
 STOP_SECONDS: Final = 10
-_LOG_TAIL: Final = 40
+_LOG_LINES: Final = 40
 
 
 class SandboxError(Exception):
-    """The embedded AWS did not do what it is there for. The text ends with its last log lines."""
+    """The embedded AWS failed. The text ends with the last lines of its log."""
+
+
+def make_certificates(directory: Path) -> Path:
+    """Create an authority that signs 127.0.0.1. Returns the path of its certificate.
+
+    The server's certificate, with its chain, and its key are `server.pem` and `server.key`.
+    """
+    authority = trustme.CA()
+    leaf = authority.issue_cert("127.0.0.1")
+    leaf.private_key_pem.write_to_path(str(directory / "server.key"))
+    for number, blob in enumerate(leaf.cert_chain_pems):
+        blob.write_to_path(str(directory / "server.pem"), append=number > 0)
+    path = directory / "authority.pem"
+    authority.cert_pem.write_to_path(str(path))
+    return path
 
 
 @contextmanager
-def running_engine(
-    directory: Path, certificates: Certificates, settings: Mapping[str, str]
-) -> Iterator[str]:
-    """Run the engine. Yields its endpoint URL as soon as it answers.
+def running_engine(directory: Path, settings: Mapping[str, str]) -> Iterator[str]:
+    """Run the engine. Yields its endpoint URL once it responds.
 
     Args:
-        directory: takes the log, the records and the temporary files. It must exist.
-        settings: environment variables beside those that this function makes.
+        directory: has the certificates; the log, the records and temporary files are written there.
+        settings: more environment variables, among them SSL_CERT_FILE.
 
     Raises:
         SandboxError: it does not start within START_SECONDS.
@@ -46,7 +60,7 @@ def running_engine(
             process = subprocess.Popen(
                 [sys.executable, "-m", "sandbox.engine"],
                 cwd=ROOT,
-                env=_environment(listener, directory, certificates) | dict(settings),
+                env=_environment(listener, directory) | dict(settings),
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -55,15 +69,17 @@ def running_engine(
                 start_new_session=True,
             )
     try:
-        _await_answer(endpoint, certificates, log)
+        try:
+            # The socket listens already, so the response comes when the engine is up.
+            request(endpoint, Path(settings["SSL_CERT_FILE"]), "GET", "/sandbox/idle")
+        except OSError as error:
+            raise SandboxError(f"the engine did not start: {error}\n{log_tail(log)}") from error
         yield endpoint
     finally:
         _stop(process)
 
 
-def _environment(
-    listener: socket.socket, directory: Path, certificates: Certificates
-) -> dict[str, str]:
+def _environment(listener: socket.socket, directory: Path) -> dict[str, str]:
     port = str(listener.getsockname()[1])
     temporary = directory / "tmp"
     temporary.mkdir()
@@ -77,36 +93,36 @@ def _environment(
         "MINISTACK_HOST": "127.0.0.1",
         "BIND_HOST": "127.0.0.1",
         "USE_SSL": "1",
-        "MINISTACK_SSL_CERT": str(certificates.certificate),
-        "MINISTACK_SSL_KEY": str(certificates.key),
+        "MINISTACK_SSL_CERT": str(directory / "server.pem"),
+        "MINISTACK_SSL_KEY": str(directory / "server.key"),
         "IOT_MTLS_ENABLED": "0",
         "SFTP_ENABLED": "0",
         "DOCKER_HOST": f"unix://{directory}/no-docker.sock",
         "LAMBDA_ASYNC_RETRY_BASE_SECONDS": "0.1",
-        # handed on to the functions
+        # passed on to the functions
         "AWS_ENDPOINT_URL": f"https://127.0.0.1:{port}",
     }
 
 
-def _await_answer(endpoint: str, certificates: Certificates, log: Path) -> None:
-    """One request. The socket listens already, so it is answered when the engine is up."""
-    host = endpoint.removeprefix("https://")
-    context = ssl.create_default_context(cafile=str(certificates.authority))
-    connection = http.client.HTTPSConnection(host, timeout=START_SECONDS, context=context)
-    try:
-        connection.request("GET", "/sandbox/idle")
-        status = connection.getresponse().status
-    except OSError as error:
-        raise SandboxError(f"the engine did not start: {error}\n{log_tail(log)}") from error
-    finally:
-        connection.close()
-    if status != http.client.OK:
-        raise SandboxError(f"the engine answers {status}\n{log_tail(log)}")
+def request(endpoint: str, authority: Path, method: str, path: str, body: str = "") -> str:
+    """Send a request to one of the sandbox's own paths. Returns the body of the response."""
+    connection = http.client.HTTPSConnection(
+        endpoint.removeprefix("https://"),
+        timeout=START_SECONDS,
+        context=ssl.create_default_context(cafile=str(authority)),
+    )
+    with contextlib.closing(connection):
+        connection.request(method, path, body)
+        response = connection.getresponse()
+        text = response.read().decode()
+    if response.status != http.client.OK:
+        raise SandboxError(f"the engine responds {response.status} to {method} {path}: {text}")
+    return text
 
 
 def log_tail(log: Path) -> str:
-    """The last lines of the engine's log."""
-    return "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LOG_TAIL:])
+    """Return the last lines of the engine's log."""
+    return "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LOG_LINES:])
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

@@ -1,16 +1,17 @@
-"""A scheduler beside the cluster of `make sandbox`, for a drain to work on."""
+"""Schedulers next to a cluster of the sandbox, for a drain to work with."""
 
+import base64
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
 import yaml
 
-from sandbox.aws import Sandbox
-from sandbox.eks import eks_cluster
+from sandbox.aws import ACCOUNT, REGION, Sandbox
+from sandbox.engine import EKS_ACCESS_ENTRIES, EKS_FOLDER
 from sandbox.hyperpod import Cluster
-from sandbox.kubernetes import Budget, ClusterState, KubernetesApi, Node, Pod
-from sandbox.kubernetes.api import Rules
+from sandbox.kubernetes import Budget, ClusterState, KubernetesApi, Node, Pod, Rules
 from sandbox.project import ROOT
 from sandbox.slurm import slurm
 
@@ -20,7 +21,7 @@ _DEPLOY: Final = "aws cloudformation deploy --stack-name drain --capabilities CA
 
 
 def rules() -> Rules:
-    """Return the rights that the ClusterRole of `EksDrain` gives."""
+    """Return the rules of the ClusterRole of `EksDrain`."""
     role, _ = yaml.safe_load_all(RBAC.read_text(encoding="utf-8"))
     found: Rules = role["rules"]
     return found
@@ -36,11 +37,39 @@ def slurm_names(sandbox: Sandbox, cluster: Cluster) -> dict[str, str]:
 
 
 @contextmanager
+def eks_cluster(sandbox: Sandbox, api: KubernetesApi) -> Iterator[str]:
+    """Serve a Kubernetes API as that of an EKS cluster. Yields the cluster's ARN."""
+    arn = f"arn:aws:eks:{REGION}:{ACCOUNT}:cluster/{api.name}"
+    folder = sandbox.directory / EKS_FOLDER
+    folder.mkdir(exist_ok=True)
+    with api.serve() as endpoint:
+        cluster = {
+            "name": api.name,
+            "arn": arn,
+            "endpoint": endpoint,
+            "certificateAuthority": {"data": base64.b64encode(api.authority.encode()).decode()},
+        }
+        file = folder / f"{api.name}.json"
+        file.write_text(json.dumps({"cluster": cluster}), encoding="ascii")
+        try:
+            yield arn
+        finally:
+            file.unlink()
+
+
+def access_entries(sandbox: Sandbox) -> list[dict[str, Any]]:
+    """Return the properties of the access entries that CloudFormation created, in order."""
+    file = sandbox.directory / EKS_FOLDER / EKS_ACCESS_ENTRIES
+    text = file.read_text(encoding="utf-8") if file.exists() else ""
+    return [json.loads(line) for line in text.splitlines()]
+
+
+@contextmanager
 def scheduler(kind: str, sandbox: Sandbox, cluster: Cluster, group: str) -> Iterator[list[str]]:
     """Run a scheduler with work on the first node of a group. Yields how to use it."""
     node = cluster.node_ids(group)[0]
-    make = _slurm if kind == "slurm" else _eks
-    with make(sandbox, cluster, node) as (about, parameters):
+    start = _slurm if kind == "slurm" else _eks
+    with start(sandbox, cluster, node) as (about, parameters):
         given = " ".join(f"{name}={value}" for name, value in parameters.items())
         template = f"dist/hyperpod-node-removal-{kind}-drain.yaml"
         yield [

@@ -1,7 +1,8 @@
-"""Stacks deployed without the CDK CLI: a template straight to CloudFormation."""
+"""Stacks deployed without the CDK CLI: a template or a synthesized app, sent to CloudFormation."""
 
 import io
 import json
+import re
 import time
 import zipfile
 from collections.abc import Iterable, Mapping
@@ -13,19 +14,22 @@ from typing import Any, Final
 from botocore.exceptions import ClientError
 
 ASSET_BUCKET: Final = "sandbox-assets"
-"""The bucket that assets go to, each under the key it was given."""
+"""The bucket that assets are uploaded to."""
 DEPLOY_SECONDS: Final = 180.0
-"""How long an operation may take before waiting for it is given up."""
+"""How long an operation may take."""
 TEMPLATE_BODY_MAX: Final = 51_200
 """Bytes of a template in a request (CloudFormation quota); a URL allows 1 MB."""
 
+_BOOTSTRAP_BUCKET: Final = re.compile(
+    r"cdk-[a-z0-9]+-assets-\$\{AWS::AccountId\}-\$\{AWS::Region\}"
+)
 _POLL: Final = 0.05
 _GONE: Final = "DELETE_COMPLETE"
 
 
 @dataclass(frozen=True)
 class StackEvent:
-    """A line of a stack's events."""
+    """An event of a stack."""
 
     event_id: str
     time: datetime
@@ -34,7 +38,7 @@ class StackEvent:
     resource_type: str
     status: str
     reason: str
-    """Empty where there is none."""
+    """Empty if there is none."""
     operation_id: str
     """The operation of the stack that it belongs to; a rollback is one of its own."""
     properties: dict[str, Any] | None
@@ -43,7 +47,7 @@ class StackEvent:
 
 @dataclass(frozen=True)
 class Deployment:
-    """How an operation on a stack ended."""
+    """The result of an operation on a stack."""
 
     stack_id: str
     status: str
@@ -51,15 +55,41 @@ class Deployment:
     events: tuple[StackEvent, ...]
     """The events of this operation, oldest first."""
     outputs: dict[str, str]
-    """The stack's outputs by key; those of the last success after a rollback."""
+    """The stack's outputs by key; after a rollback, those of the last success."""
 
     @property
     def succeeded(self) -> bool:
         return self.status in {"CREATE_COMPLETE", "UPDATE_COMPLETE", _GONE}
 
     def failures(self) -> list[StackEvent]:
-        """Events of resources that failed."""
+        """Return the events of resources that failed."""
         return [event for event in self.events if event.status.endswith("_FAILED")]
+
+
+@dataclass(frozen=True)
+class AssembledStack:
+    """A template, and the directories of its functions by object key."""
+
+    template: dict[str, Any]
+    assets: dict[str, Path]
+
+
+def read_assembly(directory: Path, stack_name: str) -> AssembledStack:
+    """Read one stack from a `cdk.out`, with its assets expected in ASSET_BUCKET.
+
+    The check of the bootstrap version is removed: no bootstrap is needed.
+    """
+    text = (directory / f"{stack_name}.template.json").read_text(encoding="utf-8")
+    template: dict[str, Any] = json.loads(_BOOTSTRAP_BUCKET.sub(ASSET_BUCKET, text))
+    for section, name in (("Parameters", "BootstrapVersion"), ("Rules", "CheckBootstrapVersion")):
+        template.get(section, {}).pop(name, None)
+    manifest = json.loads((directory / f"{stack_name}.assets.json").read_text(encoding="utf-8"))
+    assets = {}
+    for file in manifest.get("files", {}).values():
+        if file["source"]["packaging"] == "zip":
+            (destination,) = file["destinations"].values()
+            assets[destination["objectKey"]] = directory / file["source"]["path"]
+    return AssembledStack(template, assets)
 
 
 class Stacks:
@@ -78,16 +108,16 @@ class Stacks:
         assets: Mapping[str, Path] | None = None,
         rollback: bool = True,
     ) -> Deployment:
-        """Create or update a stack and wait for the end of it.
+        """Create or update a stack and wait until it is done.
 
         A stack in ROLLBACK_COMPLETE is deleted first, as the CDK CLI does.
 
         Args:
             assets: directories to zip and upload to ASSET_BUCKET, by object key.
-            rollback: False leaves what was made in place after a failure.
+            rollback: whether a failure is rolled back.
         """
         for key, directory in (assets or {}).items():
-            self._upload(key, directory)
+            self._put(key, _zipped(directory))
         stack = self._find(stack_name)
         if stack is not None and stack["StackStatus"] == "ROLLBACK_COMPLETE":
             self.delete(stack_name)
@@ -102,44 +132,59 @@ class Stacks:
             "Capabilities": ["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM"],
             "DisableRollback": not rollback,
         }
-        known = self._event_ids(stack)
         if stack is None:
-            stack_id = self._cloudformation.create_stack(**request)["StackId"]
-        else:
-            try:
-                stack_id = self._cloudformation.update_stack(**request)["StackId"]
-            except ClientError as error:
-                if "No updates are to be performed" not in str(error):
-                    raise
-                stack_id = stack["StackId"]
-        return self._await_end(stack_id, known)
+            return self._await_end(self._cloudformation.create_stack(**request)["StackId"], set())
+        known = self._event_ids(stack["StackId"])
+        try:
+            self._cloudformation.update_stack(**request)
+        except ClientError as error:
+            if "No updates are to be performed" not in str(error):
+                raise
+        return self._await_end(stack["StackId"], known)
+
+    def deploy_assembly(
+        self,
+        directory: Path,
+        stack_name: str,
+        *,
+        parameters: Mapping[str, str] | None = None,
+        rollback: bool = True,
+    ) -> Deployment:
+        """Deploy one stack of a `cdk.out`, including assets; no bootstrap is needed."""
+        stack = read_assembly(directory, stack_name)
+        return self.deploy(
+            stack_name,
+            stack.template,
+            parameters=parameters,
+            assets=stack.assets,
+            rollback=rollback,
+        )
 
     def delete(self, stack_name: str) -> Deployment:
-        """Delete a stack and wait for the end of it."""
+        """Delete a stack and wait until it is done; KeyError if there is no such stack."""
         stack = self._find(stack_name)
         if stack is None:
             raise KeyError(stack_name)
-        known = self._event_ids(stack)
+        known = self._event_ids(stack["StackId"])
         self._cloudformation.delete_stack(StackName=stack["StackId"])
         return self._await_end(stack["StackId"], known)
 
     def status(self, stack_name: str) -> str | None:
-        """The stack's status, or None when there is no such stack (any more)."""
+        """Return the stack's status, or None if there is no such stack."""
         stack = self._find(stack_name)
         return None if stack is None else str(stack["StackStatus"])
 
     def stack_id(self, stack_name: str) -> str | None:
-        """The stack's ARN, or None when there is no such stack (any more)."""
+        """Return the stack's ARN, or None if there is no such stack."""
         stack = self._find(stack_name)
         return None if stack is None else str(stack["StackId"])
 
     def outputs(self, stack_name: str) -> dict[str, str]:
-        """The stack's outputs by key."""
-        stack = self._find(stack_name) or {}
-        return {out["OutputKey"]: out["OutputValue"] for out in stack.get("Outputs", ())}
+        """Return the stack's outputs by key."""
+        return _outputs(self._find(stack_name) or {})
 
     def events(self, stack: str) -> list[StackEvent]:
-        """All events of a stack, named by name or id, oldest first; none for a stack unheard of."""
+        """Return all events of a stack, by its name or id, oldest first; none if it is unknown."""
         pages = self._cloudformation.get_paginator("describe_stack_events")
         try:
             found = [e for page in pages.paginate(StackName=stack) for e in page["StackEvents"]]
@@ -156,8 +201,8 @@ class Stacks:
         by_name = not stack.startswith("arn:")
         return None if by_name and found["StackStatus"] == _GONE else found
 
-    def _event_ids(self, stack: Mapping[str, Any] | None) -> set[str]:
-        return set() if stack is None else {e.event_id for e in self.events(stack["StackId"])}
+    def _event_ids(self, stack_id: str) -> set[str]:
+        return {event.event_id for event in self.events(stack_id)}
 
     def _await_end(self, stack_id: str, known: Iterable[str]) -> Deployment:
         deadline = time.monotonic() + DEPLOY_SECONDS
@@ -170,24 +215,24 @@ class Stacks:
                 raise TimeoutError(f"{stack_id} is {status} after {DEPLOY_SECONDS:.0f} seconds")
             time.sleep(_POLL)
         events = tuple(e for e in self.events(stack_id) if e.event_id not in known)
-        outputs = {out["OutputKey"]: out["OutputValue"] for out in stack.get("Outputs", ())}
-        return Deployment(stack_id, status, events, outputs)
+        return Deployment(stack_id, status, events, _outputs(stack))
 
     def _template(self, stack_name: str, text: str) -> dict[str, str]:
-        """The template in the request itself or, if it is too long for that, by its URL."""
+        """Return the request's member with the template itself or, if it is too long, its URL."""
         if len(text) <= TEMPLATE_BODY_MAX:
             return {"TemplateBody": text}
         key = f"{stack_name}.template.json"
         self._put(key, text.encode())
         return {"TemplateURL": f"https://s3.amazonaws.com/{ASSET_BUCKET}/{key}"}
 
-    def _upload(self, key: str, directory: Path) -> None:
-        self._put(key, _zipped(directory))
-
     def _put(self, key: str, body: bytes) -> None:
         if ASSET_BUCKET not in {b["Name"] for b in self._s3.list_buckets()["Buckets"]}:
             self._s3.create_bucket(Bucket=ASSET_BUCKET)
         self._s3.put_object(Bucket=ASSET_BUCKET, Key=key, Body=body)
+
+
+def _outputs(stack: Mapping[str, Any]) -> dict[str, str]:
+    return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", ())}
 
 
 def _event(event: Mapping[str, Any]) -> StackEvent:
@@ -206,7 +251,7 @@ def _event(event: Mapping[str, Any]) -> StackEvent:
 
 
 def _zipped(directory: Path) -> bytes:
-    """The files of a directory as an archive."""
+    """Return an archive of the files of a directory."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for file in sorted(directory.rglob("*")):

@@ -1,4 +1,4 @@
-"""What the demo looks like: text and tables of at most 100 columns."""
+"""The output of the demo: text and tables of at most 100 columns."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -27,7 +27,7 @@ _STATUS_STYLES: Final[Mapping[str, str]] = {
 
 
 class Screen:
-    """A console that the demo is told on."""
+    """The console that the demo prints to."""
 
     def __init__(self) -> None:
         self._console = Console(highlight=False)
@@ -40,33 +40,33 @@ class Screen:
         self._console.print(Rule(Text(text, style="bold cyan"), align="left", style="cyan"))
 
     def say(self, text: str) -> None:
-        """A paragraph of the narration. `[bold]` and the like are markup."""
+        """Print a paragraph, in which `[bold]` and the like are markup."""
         self._console.print(text)
 
     def command(self, text: str) -> None:
-        """A command line, as one would type it."""
+        """Print a command line as a user would type it."""
         self._console.print(_indented(Text(f"$ {text}", style="bold"), 2, around=1))
 
-    def told(self, text: str) -> None:
-        """Something that was checked and is so."""
-        self._console.print(Text.assemble(("  ✔ ", "bold green"), text))
+    def checked(self, claim: str) -> None:
+        """Print a claim that was checked."""
+        self._console.print(Text.assemble(("  ✔ ", "bold green"), claim))
 
     def waiting(self, text: str) -> AbstractContextManager[object]:
-        """Show that something is going on, on a terminal."""
+        """Show on a terminal that something is in progress."""
         return self._console.status(text)
 
     def lines(self, lines: Iterable[str]) -> None:
-        """Log lines of another program."""
+        """Print log lines of another program."""
         for line in lines:
             self._console.print(_indented(Text(line.strip(), style="dim"), 4))
 
     def output(self, text: str) -> None:
-        """Output of another program that was made for a terminal."""
+        """Print output of another program, with its colors."""
         self._console.print(_indented(Text.from_ansi(text.rstrip()), _OUTPUT_INDENT))
 
     @property
     def as_terminal(self) -> Mapping[str, str]:
-        """Environment variables by which a program that uses rich takes this for its terminal."""
+        """Environment variables for a program that uses rich: it writes for this terminal."""
         return {
             "COLUMNS": str(self._console.width - _OUTPUT_INDENT),
             "TERM": "xterm",
@@ -74,7 +74,7 @@ class Screen:
         }
 
     def event(self, event: StackEvent) -> None:
-        """One stack event; its reason goes below it when it has one."""
+        """Print a stack event, with the reason of a failure below it."""
         status = event.status
         style = "green" if status.endswith("_COMPLETE") else "default"
         if "FAILED" in status:
@@ -94,7 +94,7 @@ class Screen:
             self._console.print(_indented(Text(event.reason, style="red"), 12))
 
     def cluster(self, nodes: Sequence[NodeView], notes: Mapping[str, str]) -> None:
-        """Nodes by group; `notes` says something about some, by instance id."""
+        """Print nodes by group, with notes by instance id."""
         table = _table("Group", "Node", "Status", "")
         for node in nodes:
             instance = node.instance_id or ""
@@ -103,16 +103,16 @@ class Screen:
         self._console.print(_indented(table, 2))
 
     def comparison(self, before: Sequence[NodeView], after: frozenset[str]) -> None:
-        """Which nodes are left of those that there were."""
+        """Print which nodes still exist."""
         table = _table("Group", "Node", "Before", "After")
         for node in before:
-            left = node.instance_id in after
-            now = Text("Running", style="green") if left else Text("removed", style="dim")
+            exists = node.instance_id in after
+            now = Text("Running", style="green") if exists else Text("removed", style="dim")
             table.add_row(node.group, node.instance_id, node.status, now)
         self._console.print(_indented(table, 2))
 
     def values(self, title: str, values: Mapping[str, str]) -> None:
-        """Names and values."""
+        """Print names and values."""
         table = _table(title, "Value")
         for name, value in values.items():
             table.add_row(name, Text(value.replace(",i-", ", i-")) if value else Text("-", "dim"))
@@ -127,5 +127,5 @@ def _table(*headings: str) -> Table:
 
 
 def _indented(what: RenderableType, columns: int, around: int = 0) -> Padding:
-    """`what` behind some columns, with empty lines around it."""
+    """Indent something by some columns, with empty lines around it."""
     return Padding(what, (around, 0, around, columns), expand=False)

@@ -1,19 +1,69 @@
-"""The embedded AWS: ministack in a process of its own, with the gaps filled that matter here.
+"""The embedded AWS: ministack in a process of its own, changed where it differs from AWS.
 
-ministack is CloudFormation, Lambda, S3, IAM, SSM, STS and Logs. `shim` names what is changed in
-it, for exactly one version. The process is started by `sandbox.process`.
+ministack is CloudFormation, Lambda, S3, IAM, SSM, STS and Logs. The modules of this package change
+its internals, for exactly one version. `sandbox.process` starts the process. This module has what
+both processes use.
 """
 
-from typing import Final
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any, Final
 
+PINNED: Final = "1.5.33"
+"""The version of ministack that this package is written for. Read its changes before raising it."""
 STOP: Final = "stop"
-"""What the parent writes to the engine's standard input before it closes it."""
+"""What the parent writes to the engine's standard input before closing it."""
 OWN_AGENT: Final = "md/sandbox"
-"""What the sandbox's own look at stacks has in its user agent, and nobody else's."""
+"""In the user agent of the sandbox's own requests, and of no others."""
 PATH_OF_DENIAL: Final = "/sandbox/denial"
-"""A PUT of an access key, an IAM action and a resource's ARN, as a JSON list, is answered with the
-message of an AccessDeniedException, or with nothing."""
+"""A PUT of an access key, an IAM action and a resource's ARN, as a JSON list, returns the message
+of an AccessDeniedException, or nothing."""
+PATH_OF_SETTINGS: Final = "/sandbox/settings"
+"""A PUT of a JSON object changes the settings that it contains."""
 EKS_FOLDER: Final = "eks"
-"""Folder of the sandbox's directory in which a file for each EKS cluster is what is told of it."""
+"""Folder of the sandbox's directory with a file for each EKS cluster."""
 EKS_ACCESS_ENTRIES: Final = "access-entries.jsonl"
-"""The file of that folder in which the access entries are that CloudFormation has made."""
+"""The file of that folder with the access entries that CloudFormation created."""
+RETRIED_FROM: Final = ("LAST_SUCCESS", "FAILED_ATTEMPT")
+
+
+@dataclass
+class Settings:
+    """Behavior of AWS that is unknown or varies; it can change while the engine runs."""
+
+    lag_forward: float = 0.0
+    """Seconds until DescribeStacks shows that an operation has begun."""
+    lag_back: float = 0.0
+    """Seconds until it shows that an operation has ended, or that a rollback has begun."""
+    retried_from: str = "LAST_SUCCESS"
+    """OldResourceProperties of the first Update after one that failed with rollback disabled:
+    those of the last success or those of the failed attempt. What AWS sends is unknown."""
+
+    def change(self, values: dict[str, Any]) -> None:
+        """Set new values by name.
+
+        Raises:
+            ValueError: a setting or value is not allowed.
+        """
+        for name, value in values.items():
+            if not hasattr(self, name):
+                raise ValueError(f"there is no setting {name}; allowed: {', '.join(vars(self))}")
+            if name == "retried_from" and value not in RETRIED_FROM:
+                allowed = ", ".join(RETRIED_FROM)
+                raise ValueError(f"retried_from is {value!r}; allowed: {allowed}")
+            setattr(self, name, value)
+
+
+def check_version() -> None:
+    """Raise RuntimeError if another version of ministack is installed."""
+    installed = version("ministack")
+    if installed != PINNED:
+        raise RuntimeError(
+            f"ministack is {installed}; allowed: {PINNED}, whose internals the sandbox changes"
+        )
+
+
+def replace(owner: Any, name: str, make: Callable[[Any], Any]) -> None:
+    """Replace an internal of ministack with what `make` returns for it."""
+    setattr(owner, name, make(getattr(owner, name)))

@@ -1,7 +1,7 @@
 """The child process: `python -m sandbox.engine`, started by `sandbox.process`.
 
-It serves on a socket that it inherits, keeps everything in memory, and kills itself together with
-the functions it runs as soon as its standard input ends, however the parent came to its end.
+It serves on a socket that it inherits and keeps everything in memory. When its standard input ends,
+it kills itself and the functions that it runs, so it never outlives its parent.
 """
 
 import asyncio
@@ -16,16 +16,15 @@ from typing import Any
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
 
-from sandbox.engine import STOP
-from sandbox.engine.internals import check_version
+from sandbox.engine import STOP, check_version
 
 
 def main() -> None:
     """Serve until standard input ends. Settings are environment variables:
 
-    `SANDBOX_SOCKET` (a file descriptor that listens), `SANDBOX_DIRECTORY` (for records and the
-    functions' runtime), `SANDBOX_PYTHON` and `SANDBOX_RUNTIME_CLIENT` (see `functions.install`),
-    `MINISTACK_SSL_CERT`, `MINISTACK_SSL_KEY`, and ministack's own.
+    `SANDBOX_SOCKET` (file descriptor of a listening socket), `SANDBOX_DIRECTORY` (for records and
+    the functions' runtime), `SANDBOX_PYTHON` and `SANDBOX_RUNTIME_CLIENT` (see
+    `functions.install`), `MINISTACK_SSL_CERT`, `MINISTACK_SSL_KEY`, and ministack's own.
     """
     threading.Thread(target=_end_with_standard_input, daemon=True).start()
     check_version()
@@ -43,7 +42,7 @@ def main() -> None:
 
 
 def _end_with_standard_input() -> None:
-    """The parent says `stop`; a parent that says nothing is gone and cleans up no more."""
+    """A parent that did not write `stop` is gone and does not clean up any more."""
     if sys.stdin.read() != STOP:
         shutil.rmtree(os.environ["SANDBOX_DIRECTORY"], ignore_errors=True)
     os.killpg(os.getpgrp(), signal.SIGKILL)

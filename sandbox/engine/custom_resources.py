@@ -1,37 +1,98 @@
-"""Custom resources as CloudFormation drives them, where ministack does otherwise.
+"""Custom resources as in CloudFormation, where ministack differs.
 
-Filled in: the function gets its event by an asynchronous invocation, and so up to two more
-attempts when it fails; the event has ServiceTimeout at its top level, as text, when it is set; the
-reply is read as AWS reads it, and its failure is worded as AWS words it.
+Changed: the function gets its event by an asynchronous invocation, and so up to two retries if it
+fails; the event has ServiceTimeout at its top level, as text, if it is set; the reply is read as
+CloudFormation reads it, and a failure has CloudFormation's text.
+
+Sources: the user guide, custom resource response objects, for the fields and the 4,096 bytes, and
+event texts that users report. Not documented, and therefore the sandbox's own choice: that a wrong
+field fails the resource with the texts below, and the order of the checks.
 """
 
+import json
 import secrets
 import string
 import uuid
+from contextlib import suppress
 from contextvars import ContextVar
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from ministack.services import lambda_svc
 from ministack.services.cloudformation import custom_resource
 
-from sandbox.engine.exchange import Cancelled, Exchange, Operation
-from sandbox.engine.internals import internal, replace
-from sandbox.engine.replies import CustomResourceFailed, cancelled, no_reply, read_reply
+from sandbox.engine import replace
+from sandbox.engine.exchange import Canceled, Exchange, Operation
 
+MAX_BYTES: Final = 4096
+MAX_PHYSICAL_ID: Final = 1024
+COPIED: Final = ("StackId", "RequestId", "LogicalResourceId")
+"""Fields that a reply copies verbatim from its request."""
 OPERATION: Final[ContextVar[Operation | None]] = ContextVar("operation", default=None)
-"""The deployment that this request belongs to, when it can be cancelled."""
+"""The deployment that this request belongs to, if it can be canceled."""
 _SERVICE_TIMEOUT: Final = 3600
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A reply that makes the resource complete."""
+
+    physical_id: str
+    data: dict[str, Any] = field(default_factory=dict)
+
+
+class CustomResourceFailed(Exception):  # noqa: N818 - named as CloudFormation says it
+    """The resource fails; the text is the reason in the stack event."""
+
+    def __init__(self, reason: str, physical_id: str = "") -> None:
+        super().__init__(reason)
+        self.physical_id = physical_id
+        """The id from the reply; empty if it could not be read."""
+
+
+def read_reply(body: bytes, request: dict[str, Any]) -> Reply:
+    """Read the body of a reply.
+
+    Raises:
+        CustomResourceFailed: the reply says FAILED, or CloudFormation does not accept it.
+    """
+    if len(body) > MAX_BYTES:
+        raise CustomResourceFailed("Response object is too long.")
+    reply = _parse(body)
+    physical_id = reply.get("PhysicalResourceId")
+    if not isinstance(physical_id, str) or not 0 < len(physical_id) <= MAX_PHYSICAL_ID:
+        raise CustomResourceFailed("Invalid PhysicalResourceId")
+    for name in COPIED:
+        if reply.get(name) != request[name]:
+            raise CustomResourceFailed(f"Invalid {name}", physical_id)
+    reason = reply.get("Reason", "")
+    if not isinstance(reason, str):
+        raise CustomResourceFailed("Invalid Reason", physical_id)
+    data = reply.get("Data", {})
+    if data is not None and not isinstance(data, dict):
+        raise CustomResourceFailed("Invalid Data", physical_id)
+    match reply.get("Status"):
+        case "SUCCESS":
+            return Reply(physical_id, data or {})
+        case "FAILED":
+            raise CustomResourceFailed(
+                "Received response status [FAILED] from custom resource. Message returned:"
+                f" {reason} (RequestId: {request['RequestId']})",
+                physical_id,
+            )
+    raise CustomResourceFailed("Invalid Status", physical_id)
+
+
+def _parse(body: bytes) -> dict[str, Any]:
+    with suppress(ValueError):
+        reply = json.loads(body)
+        if isinstance(reply, dict):
+            return reply
+    raise CustomResourceFailed("Response is not valid JSON.")
 
 
 def install(exchange: Exchange) -> None:
     """Change ministack's custom resources in this process."""
-    replace(custom_resource, "invoke_custom_resource", lambda _: _requester(exchange))
-
-
-def _requester(exchange: Exchange) -> Any:
-    find_function = internal(lambda_svc, "_get_func_record_for_ref")
-    with_config = internal(lambda_svc, "_execution_record_for_config")
-    as_strings = internal(custom_resource, "_normalise_resource_properties")
 
     def request_resource(  # noqa: PLR0917 - the signature is ministack's
         request_type: str,
@@ -43,11 +104,12 @@ def _requester(exchange: Exchange) -> Any:
         physical_id: str | None = None,
         old_props: dict[str, Any] | None = None,
     ) -> tuple[str, dict[str, Any]]:
-        """Send one request and wait for its reply: the physical id and `Data`."""
+        """Send a request and wait for its reply. Returns the physical id and `Data`."""
         token = props.get("ServiceToken", "")
-        function, config, _ = find_function(token)
+        function, config, _ = lambda_svc._get_func_record_for_ref(token)
         if function is None or config is None:
             raise ValueError(f"The function of the ServiceToken {token} does not exist.")
+        as_strings = custom_resource._normalise_resource_properties
         request_id = str(uuid.uuid4())
         request: dict[str, Any] = {
             "RequestType": request_type,
@@ -66,17 +128,24 @@ def _requester(exchange: Exchange) -> Any:
         if old_props is not None:
             request["OldResourceProperties"] = as_strings(old_props)
         exchange.sent(request)
-        lambda_svc.invoke_async_with_retry(with_config(function, config), request)
+        record = lambda_svc._execution_record_for_config(function, config)
+        lambda_svc.invoke_async_with_retry(record, request)
         try:
             body = exchange.wait(request["ResponseURL"], _service_timeout(props), OPERATION.get())
-        except Cancelled:
-            raise cancelled(request_type) from None
+        except Canceled:
+            verb = "creation" if request_type == "Create" else "update"
+            raise CustomResourceFailed(f"Resource {verb} cancelled") from None
         if body is None:
-            raise no_reply(request)
+            raise CustomResourceFailed(
+                "CloudFormation did not receive a response from your Custom Resource. Please check"
+                f" your logs for requestId [{request_id}]. If you are using the Python cfn-response"
+                " module, you may need to update your Lambda function code so that CloudFormation"
+                " can attach the updated version."
+            )
         reply = read_reply(body, request)
         return reply.physical_id, reply.data
 
-    return request_resource
+    replace(custom_resource, "invoke_custom_resource", lambda _: request_resource)
 
 
 def _service_timeout(props: dict[str, Any]) -> int:
@@ -86,12 +155,7 @@ def _service_timeout(props: dict[str, Any]) -> int:
         return _SERVICE_TIMEOUT
 
 
-def made_up_id(stack_name: str, logical_id: str) -> str:
-    """The id CloudFormation gives a resource that gave itself none: `stack-LogicalId-RANDOM`."""
+def generated_id(stack_name: str, logical_id: str) -> str:
+    """Return an id as CloudFormation generates it for a resource without a reply."""
     letters = string.ascii_uppercase + string.digits
     return f"{stack_name}-{logical_id}-{''.join(secrets.choice(letters) for _ in range(12))}"
-
-
-def replied_id(failure: Exception) -> str:
-    """The physical id of the reply that failed a resource; empty when none could be read."""
-    return failure.physical_id or "" if isinstance(failure, CustomResourceFailed) else ""

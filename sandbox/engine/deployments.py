@@ -1,10 +1,10 @@
-"""A create or an update of a stack: its resources side by side, where ministack does one by one.
+"""A create or an update of a stack with its resources in parallel; ministack's are sequential.
 
-Filled in: a resource is begun as soon as what it depends on is complete. When one fails, the stack
-turns back at once, while the functions of others may still run (cloudformation-coverage-roadmap
-#1730, #1814; aws-cdk PR #36951). What an update replaces or removes is deleted in
-UPDATE_COMPLETE_CLEANUP_IN_PROGRESS. A failure of the stack's own is the reason of its own event
-only, and an export that is empty is one.
+Changed: a resource starts once its dependencies are complete. If one fails, the rollback starts at
+once, while the functions of others may still run (cloudformation-coverage-roadmap #1730, #1814;
+aws-cdk PR #36951). What an update replaces or removes is deleted in
+UPDATE_COMPLETE_CLEANUP_IN_PROGRESS. A failure of the stack itself, such as an empty export, is the
+reason of its own event only.
 """
 
 import asyncio
@@ -13,13 +13,11 @@ from typing import Any, Final
 from ministack.services import cloudformation
 from ministack.services.cloudformation import changesets, handlers, stacks
 
-from sandbox.engine.evaluation import Evaluation, Record, topological_order
-from sandbox.engine.events import STACK
+from sandbox.engine import Settings, replace
+from sandbox.engine.evaluation import Change, Evaluation, Record, topological_order
 from sandbox.engine.exchange import Exchange
-from sandbox.engine.internals import internal, replace
+from sandbox.engine.operations import validate_role
 from sandbox.engine.resources import Resources
-from sandbox.engine.roles import validate_role
-from sandbox.engine.settings import Settings
 
 _LEFTOVERS: Final = "Update successful. One or more resources could not be deleted."
 
@@ -40,16 +38,15 @@ def install(exchange: Exchange, settings: Settings) -> None:
         retain_except_on_create: bool = False,
         imports: dict[str, Any] | None = None,  # noqa: ARG001 - nothing is imported here
     ) -> None:
-        deployment = running[stack_id] = Deployment(
-            exchange,
-            settings,
-            internal(cloudformation, "_stacks")[stack_name],
-            template=template,
-            parameters=param_values,
+        change = Change(
+            cloudformation._stacks[stack_name],
+            template,
+            param_values,
             previous=previous_stack or {} if is_update else None,
             rollback=not disable_rollback,
             retain_except_on_create=retain_except_on_create,
         )
+        deployment = running[stack_id] = Deployment(change, exchange, settings)
         try:
             await deployment.run()
         finally:
@@ -57,127 +54,99 @@ def install(exchange: Exchange, settings: Settings) -> None:
 
     for module in (changesets, handlers):
         replace(module, "_deploy_stack_async", lambda _: deploy)
-    actions = internal(handlers, "_ACTION_HANDLERS")
+    actions = handlers._ACTION_HANDLERS
     cancel = actions["CancelUpdateStack"]
 
     def cancel_update(params: dict[str, Any]) -> Any:
-        answer = cancel(params)
-        stack = internal(handlers, "_resolve_stack")(params["StackName"][0])
+        response = cancel(params)
+        stack = handlers._resolve_stack(params["StackName"][0])
         if stack and (deployment := running.get(stack["StackId"])):
             deployment.cancel()
-        return answer
+        return response
 
     actions["CancelUpdateStack"] = cancel_update
 
 
 class Deployment:
-    """One create or update of one stack.
+    """A create or an update that runs, and can be canceled."""
 
-    Args:
-        previous: the stack before the update; None for a create.
-    """
-
-    def __init__(
-        self,
-        exchange: Exchange,
-        settings: Settings,
-        stack: dict[str, Any],
-        *,
-        template: dict[str, Any],
-        parameters: dict[str, Any],
-        previous: dict[str, Any] | None,
-        rollback: bool,
-        retain_except_on_create: bool,
-    ) -> None:
-        self._stack = stack
-        self._name, self._id = stack["StackName"], stack["StackId"]
-        self._template = template
-        self._parameters = parameters
-        self._previous = previous
-        self._rollback = rollback
-        self._retain_except_on_create = retain_except_on_create
-        self._definitions: dict[str, Any] = template.get("Resources", {})
-        self._old: dict[str, Record] = (previous or {}).get("_resources", {})
-        self._evaluation = Evaluation(stack, template, parameters, previous or {}, settings)
-        self._resources = Resources(
-            exchange,
-            stack,
-            self._definitions,
-            self._evaluation,
-            self._old,
-            rollback=rollback,
-        )
-        self._cancelled = False
+    def __init__(self, change: Change, exchange: Exchange, settings: Settings) -> None:
+        self._change = change
+        self._evaluation = Evaluation(change, settings)
+        self._resources = Resources(change, self._evaluation, exchange)
+        self._canceled = False
 
     async def run(self) -> None:
-        """Bring the stack to its end, whichever that is."""
-        self._stack.pop("_failed_operation", None)
-        self._stack["_properties"] = {}
-        prefix = "CREATE" if self._previous is None else "UPDATE"
-        if problem := validate_role(self._stack):
-            await self._fail(prefix, problem)
+        """Create or update the resources, then complete the stack or roll it back."""
+        stack = self._change.stack
+        stack.pop("_failed_operation", None)
+        stack["_properties"] = {}
+        if problem := validate_role(stack):
+            await self._fail(problem)
             return
         try:
             order = self._evaluation.order()
         except ValueError as problem:
-            await self._fail(prefix, str(problem))
+            await self._fail(str(problem))
             return
         if self._is_invalid(order):
             return
         tasks: dict[str, asyncio.Task[None]] = {}
         for logical_id in order:
-            before = [tasks[name] for name in self._evaluation.needs(logical_id, set(tasks))]
+            before = [tasks[name] for name in self._evaluation.dependencies(logical_id, set(tasks))]
             tasks[logical_id] = asyncio.create_task(
                 self._resources.provision_after(before, logical_id)
             )
         await asyncio.gather(*tasks.values())
-        self._stack["_properties"] = {}
-        if self._resources.failed or self._cancelled:
-            await self._fail(prefix)
+        stack["_properties"] = {}
+        if self._resources.failed or self._canceled:
+            await self._fail()
             return
-        removed = [name for name in self._old if name not in order]
+        removed = [name for name in self._change.old if name not in order]
         try:
             outputs, exports = self._evaluation.outputs(set(removed))
-        except Exception as problem:  # noqa: BLE001 - whatever it is, it is the stack's reason
-            await self._fail(prefix, str(problem))
+        except Exception as problem:  # noqa: BLE001 - the text is the stack's reason
+            await self._fail(str(problem))
             return
-        await self._succeed(prefix, outputs, exports, removed)
+        await self._succeed(outputs, exports, removed)
 
     def cancel(self) -> None:
-        """Turn the update back, as its user asks for."""
-        self._cancelled = True
+        """Roll the update back, as its user requests."""
+        self._canceled = True
         self._resources.cancel()
 
-    async def _succeed(
-        self, prefix: str, outputs: list[Any], exports: Record, removed: list[str]
-    ) -> None:
-        stack = self._stack
-        stack["_template"] = self._template
-        stack["_resolved_params"] = self._parameters
+    @property
+    def _verb(self) -> str:
+        return "CREATE" if self._change.previous is None else "UPDATE"
+
+    async def _succeed(self, outputs: list[Any], exports: Record, removed: list[str]) -> None:
+        stack = self._change.stack
+        stack["_template"] = self._change.template
+        stack["_resolved_params"] = self._change.parameters
         stack["StackStatusReason"] = ""
         stack["Outputs"] = outputs
-        internal(cloudformation, "_exports").update(exports)
+        cloudformation._exports.update(exports)
         reason = ""
-        if self._previous is not None:
-            self._stack_event("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS")
+        if self._change.previous is not None:
+            self._change.set_status("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS")
             reason = "" if await self._clean_up(removed) else _LEFTOVERS
-        self._stack_event(f"{prefix}_COMPLETE", reason)
+        self._change.set_status(f"{self._verb}_COMPLETE", reason)
 
     async def _clean_up(self, removed: list[str]) -> bool:
-        """Delete what the update has replaced and removed. Returns whether all of it is gone."""
+        """Delete what the update has replaced or removed. Returns whether all of it is gone."""
         gone = True
         for logical_id, old, later in reversed(self._resources.replaced):
             policy = self._evaluation.policy(logical_id, "UpdateReplacePolicy")
             gone &= await self._resources.delete(logical_id, old, policy, later)
-        definitions = (self._previous or {}).get("_template", {}).get("Resources", {})
+        definitions = (self._change.previous or {}).get("_template", {}).get("Resources", {})
         order = topological_order(definitions)
 
         def place(logical_id: str) -> int:
-            # what an earlier clean-up could not delete is in no template any more
+            # what an earlier clean-up could not delete is in neither template
             return order.index(logical_id) if logical_id in order else len(order)
 
         for logical_id in sorted(removed, key=place, reverse=True):
-            old = self._old[logical_id]
+            old = self._change.old[logical_id]
             policy = self._evaluation.policy(logical_id, "DeletionPolicy", definitions)
             if await self._resources.delete(logical_id, old, policy, ()):
                 self._resources.records.pop(logical_id, None)
@@ -186,56 +155,54 @@ class Deployment:
                 gone = False
         return gone
 
-    async def _fail(self, prefix: str, own_reason: str = "") -> None:
-        """Turn back, or stay as it is with rollback disabled."""
+    async def _fail(self, own_reason: str = "") -> None:
+        """Roll back, or leave the stack failed with rollback disabled."""
+        change, resources = self._change, self._resources
         lists = (
             f"The following resource(s) failed to {verb}: [{', '.join(names)}]. "
-            for verb, names in sorted(self._resources.failed.items())
+            for verb, names in sorted(resources.failed.items())
         )
-        reason = "User Initiated" if self._cancelled else own_reason or "".join(lists)
-        operation = internal(stacks, "_failed_operation")(
-            self._previous is not None,
-            self._previous,
-            self._resources.changed,
-            self._resources.untouched,
+        reason = "User Initiated" if self._canceled else own_reason or "".join(lists)
+        operation = stacks._failed_operation(
+            change.previous is not None,
+            change.previous,
+            resources.changed,
+            resources.untouched,
             None,
-            [logical_id for logical_id, _, _ in self._resources.replaced],
-            self._cancelled,
-            self._template,
-            self._parameters,
-            self._retain_except_on_create,
-            self._stack.get("Tags") or [],
-            (self._previous or {}).get("Tags") or [],
+            [logical_id for logical_id, _, _ in resources.replaced],
+            self._canceled,
+            change.template,
+            change.parameters,
+            change.retain_except_on_create,
+            change.stack.get("Tags") or [],
+            (change.previous or {}).get("Tags") or [],
         )
-        if self._rollback:
-            if self._previous is None:
+        stack = change.stack
+        if change.rollback:
+            if change.previous is None:
                 reason = f"{reason.rstrip(' .')}. Rollback requested by user."
-            roll_back = internal(stacks, "_roll_back_operation")
-            await roll_back(self._name, self._id, self._stack, operation, reason)
+            await stacks._roll_back_operation(
+                change.name, stack["StackId"], stack, operation, reason
+            )
             return
-        self._stack["_failed_operation"] = operation
-        self._stack["StackStatusReason"] = reason
-        self._stack_event(f"{prefix}_FAILED", reason)
+        stack["_failed_operation"] = operation
+        stack["StackStatusReason"] = reason
+        change.set_status(f"{self._verb}_FAILED", reason)
 
     def _is_invalid(self, order: list[str]) -> bool:
-        """Whether ministack refuses the template's properties; it has failed the stack then."""
-        check = internal(stacks, "_fail_property_validation")
-        return not self._stack.get("_disable_validation") and bool(
-            check(
-                self._stack,
-                self._id,
-                self._name,
-                self._definitions,
+        """Return whether ministack rejects the template's properties and has failed the stack."""
+        change, stack = self._change, self._change.stack
+        return not stack.get("_disable_validation") and bool(
+            stacks._fail_property_validation(
+                stack,
+                stack["StackId"],
+                change.name,
+                change.definitions,
                 order,
-                self._parameters,
+                change.parameters,
                 self._evaluation.conditions,
-                self._template.get("Mappings", {}),
-                not self._rollback,
-                previous_stack=self._previous,
+                change.template.get("Mappings", {}),
+                not change.rollback,
+                previous_stack=change.previous,
             )
         )
-
-    def _stack_event(self, status: str, reason: str = "") -> None:
-        self._stack["StackStatus"] = status
-        add = internal(stacks, "_add_event")
-        add(self._id, self._name, self._name, STACK, status, reason, self._id)

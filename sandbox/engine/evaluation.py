@@ -1,72 +1,101 @@
-"""What a template says of a stack's resources and outputs, evaluated by ministack's own means."""
+"""One create or update of a stack, and its template, evaluated with ministack's functions."""
 
 import copy
+from dataclasses import dataclass
 from typing import Any, Final
 
 from ministack.services.cloudformation import engine, stacks
 
-from sandbox.engine.internals import internal
-from sandbox.engine.settings import Settings
+from sandbox.engine import Settings
+from sandbox.engine.events import STACK
 
 Record = dict[str, Any]
 
 LAST_SUCCESS: Final = "_last_success"
-"""Where the record of a resource whose update failed keeps the properties from before."""
-RETAINING: Final = internal(stacks, "_RETAINING_POLICIES")
+"""Key of the properties from before a failed update, in the record of a resource."""
+RETAINING: Final = stacks._RETAINING_POLICIES
 """The policies that keep a resource."""
 
 
 def topological_order(definitions: Record, conditions: Record | None = None) -> list[str]:
-    """Logical ids, each behind what it depends on; ValueError for a circle."""
-    order: list[str] = internal(engine, "_topological_sort")(definitions, conditions or {})
+    """Return logical ids, each after those it depends on; ValueError for a cycle."""
+    order: list[str] = engine._topological_sort(definitions, conditions or {})
     return order
 
 
-class Evaluation:
-    """A template and its parameters, for a stack whose resources come to be one by one."""
+@dataclass(frozen=True)
+class Change:
+    """One create or update of a stack."""
 
-    def __init__(
-        self,
-        stack: Record,
-        template: Record,
-        parameters: Record,
-        previous: Record,
-        settings: Settings,
+    stack: Record
+    template: Record
+    parameters: Record
+    previous: Record | None
+    """The stack before the update; None for a create."""
+    rollback: bool
+    """Whether a failure is rolled back."""
+    retain_except_on_create: bool
+
+    @property
+    def name(self) -> str:
+        return str(self.stack["StackName"])
+
+    @property
+    def definitions(self) -> Record:
+        """The resources of the template."""
+        return self.template.get("Resources") or {}
+
+    @property
+    def old(self) -> dict[str, Record]:
+        """The records of the resources before an update."""
+        return (self.previous or {}).get("_resources") or {}
+
+    def add_event(
+        self, logical_id: str, kind: str, status: str, reason: str = "", physical_id: str = ""
     ) -> None:
-        self._stack = stack
-        self._template = template
-        self._definitions: Record = template.get("Resources", {})
-        self._previous_tags = previous.get("Tags") or []
+        """Add an event of a resource."""
+        stack_id = self.stack["StackId"]
+        stacks._add_event(stack_id, self.name, logical_id, kind, status, reason, physical_id)
+
+    def set_status(self, status: str, reason: str = "") -> None:
+        """Set the status of the stack, with an event of its own."""
+        self.stack["StackStatus"] = status
+        self.add_event(self.name, STACK, status, reason, self.stack["StackId"])
+
+
+class Evaluation:
+    """A template and its parameters, for a stack whose resources are completed one by one."""
+
+    def __init__(self, change: Change, settings: Settings) -> None:
+        self._change = change
         self._settings = settings
-        self.conditions: Record = internal(engine, "_evaluate_conditions")(template, parameters)
-        mappings = template.get("Mappings", {})
+        self.conditions: Record = engine._evaluate_conditions(change.template, change.parameters)
         self._context = (
-            parameters,
+            change.parameters,
             self.conditions,
-            mappings,
-            stack["StackName"],
-            stack["StackId"],
+            change.template.get("Mappings", {}),
+            change.name,
+            change.stack["StackId"],
         )
 
     def order(self) -> list[str]:
-        """Logical ids of the resources whose conditions hold, each behind what it depends on."""
-        return topological_order(self._definitions, self.conditions)
+        """Return logical ids of the resources whose conditions hold, in topological order."""
+        return topological_order(self._change.definitions, self.conditions)
 
-    def needs(self, logical_id: str, known: set[str]) -> set[str]:
-        """What the resource depends on."""
-        needed: set[str] = internal(engine, "_extract_deps")(self._definitions[logical_id], known)
-        return needed - {logical_id}
+    def dependencies(self, logical_id: str, known: set[str]) -> set[str]:
+        """Return what the resource depends on."""
+        found: set[str] = engine._extract_deps(self._change.definitions[logical_id], known)
+        return found - {logical_id}
 
     def properties(self, definition: Record, old: Record | None) -> tuple[Record, Record]:
-        """The resource's properties, and the values of dynamic references in them."""
-        resolved = internal(engine, "_resolve_refs")(
+        """Return the resource's properties, and the values of dynamic references in them."""
+        resolved = engine._resolve_refs(
             copy.deepcopy(definition.get("Properties", {})),
-            self._stack["_resources"],
+            self._change.stack["_resources"],
             *self._context,
         )
-        missing = internal(engine, "_NO_VALUE")
-        present = {key: value for key, value in resolved.items() if value is not missing}
-        properties, dynamic = internal(engine, "_resolve_dynamic_references")(
+        present = {key: value for key, value in resolved.items() if value is not engine._NO_VALUE}
+        properties, dynamic = engine._resolve_dynamic_references(
             present, (old or {}).get("_dynamic"), reuse_ssm=False, reuse_secrets=False
         )
         return properties, dynamic
@@ -74,42 +103,41 @@ class Evaluation:
     def before_and_after(
         self, logical_id: str, kind: str, old: Record, properties: Record
     ) -> tuple[Record, Record]:
-        """The properties that an update is told of: those that were, and those that shall be."""
+        """Return the old and the new properties that an update is sent."""
         before = old["Properties"]
         if self._settings.retried_from == "LAST_SUCCESS":
             before = old.get(LAST_SUCCESS, before)
         return (
-            self.tagged(logical_id, kind, before, self._previous_tags),
+            self.tagged(logical_id, kind, before, self._change.previous),
             self.tagged(logical_id, kind, properties),
         )
 
     def tagged(
-        self, logical_id: str, kind: str, properties: Record, tags: list[Any] | None = None
+        self, logical_id: str, kind: str, properties: Record, stack: Record | None = None
     ) -> Record:
-        """The properties with the stack's tags."""
-        given = self._stack.get("Tags") or [] if tags is None else tags
-        name, identity = self._context[-2:]
-        add = internal(stacks, "_with_stack_tags")
-        tagged: Record = add(kind, properties, given, name, identity, logical_id)
+        """Return the properties with the tags of the stack, or of the stack before the update."""
+        tags = (stack or self._change.stack).get("Tags") or []
+        *_, name, identity = self._context
+        tagged: Record = stacks._with_stack_tags(kind, properties, tags, name, identity, logical_id)
         return tagged
 
     def policy(self, logical_id: str, name: str, definitions: Record | None = None) -> str:
-        """The resource's DeletionPolicy or UpdateReplacePolicy."""
-        definition = (definitions or self._definitions).get(logical_id)
-        find = internal(stacks, "_resource_policy")
-        return str(find(definition, name, self._stack["_resources"], *self._context))
+        """Return the resource's DeletionPolicy or UpdateReplacePolicy."""
+        definition = (definitions or self._change.definitions).get(logical_id)
+        resources = self._change.stack["_resources"]
+        return str(stacks._resource_policy(definition, name, resources, *self._context))
 
     def outputs(self, removed: set[str]) -> tuple[list[Record], Record]:
-        """The stack's outputs and exports, which may not lean on what is being removed.
+        """Return the stack's outputs and exports, which must not refer to removed resources.
 
         Raises:
-            Exception: one of them cannot be told; the text is the stack's reason.
+            Exception: one of them cannot be evaluated; the text is the stack's reason.
         """
-        resources = self._stack["_resources"]
+        resources = self._change.stack["_resources"]
         surviving = {key: value for key, value in resources.items() if key not in removed}
         parameters, conditions, *rest = self._context
-        outputs, exports = internal(stacks, "_resolve_stack_outputs")(
-            self._template.get("Outputs", {}), conditions, surviving, parameters, *rest
+        outputs, exports = stacks._resolve_stack_outputs(
+            self._change.template.get("Outputs", {}), conditions, surviving, parameters, *rest
         )
         for output in outputs:
             if "ExportName" in output and not output["OutputValue"].strip():

@@ -1,10 +1,10 @@
-"""Stack events and operations, told as CloudFormation tells them.
+"""Stack events and operations as CloudFormation shows them.
 
-Filled in: OperationId of an event, and LastOperations of a stack, newest first: a rollback is an
+Changed: OperationId of an event, and LastOperations of a stack, newest first: a rollback is an
 operation of its own (API reference, OperationEntry; the guide's example of DescribeStacks);
 ResourceProperties of a resource's event; `AWS::CloudFormation::CustomResource` as the type of
-custom resources that a clean-up deletes; LastUpdatedTime, which a stack has not got before its
-first update or change set; a reason cut at 1,024 characters, as practitioners report.
+custom resources that a clean-up deletes; no LastUpdatedTime before the first update or change set;
+a reason truncated at 1,024 characters, as practitioners report.
 """
 
 import json
@@ -16,7 +16,7 @@ from typing import Any, Final
 from ministack.services import cloudformation
 from ministack.services.cloudformation import changesets, custom_resource, handlers, stacks
 
-from sandbox.engine.internals import internal, replace
+from sandbox.engine import replace
 
 REASON_SHOWN: Final = 1024
 STACK: Final = "AWS::CloudFormation::Stack"
@@ -32,32 +32,38 @@ _OPERATIONS: Final = {
 _EVENT_FIELDS: Final = ("OperationId", "ResourceProperties")
 _EVENT_ID: Final = re.compile(r"<EventId>([^<]*)</EventId>")
 _STACK_ID: Final = re.compile(r"<StackId>([^<]*)</StackId>")
+_NEW: Final = ("CREATE_IN_PROGRESS", "REVIEW_IN_PROGRESS")
 _NEVER: Final = "<LastUpdatedTime></LastUpdatedTime>"
 
-Answer = tuple[int, dict[str, str], bytes]
-Handler = Callable[[dict[str, Any]], Answer]
+Response = tuple[int, dict[str, str], bytes]
+Handler = Callable[[dict[str, Any]], Response]
 
 
 def is_custom(resource_type: str) -> bool:
-    """Whether a resource type is that of a custom resource."""
+    """Return whether a resource type is that of a custom resource."""
     return resource_type.startswith("Custom::") or resource_type == CUSTOM
+
+
+def found_stack(params: dict[str, Any]) -> dict[str, Any]:
+    """Return the stack that a request is about; empty if there is none."""
+    return handlers._resolve_stack((params.get("StackName") or [""])[0]) or {}
 
 
 def install(note: Callable[[dict[str, Any]], None]) -> None:
     """Change ministack's events in this process. `note` gets a stack after an event of its own."""
     for module in (stacks, handlers, changesets):
         replace(module, "_add_event", lambda add: _adder(add, note))
-    actions = internal(handlers, "_ACTION_HANDLERS")
-    actions["CreateStack"] = _without_update(actions["CreateStack"])
-    actions["CreateChangeSet"] = _change_set_creator(actions["CreateChangeSet"])
+    actions = handlers._ACTION_HANDLERS
+    actions["CreateStack"] = _creator(actions["CreateStack"])
+    actions["CreateChangeSet"] = _creator(actions["CreateChangeSet"], "CREATE_CHANGESET")
     actions["DescribeStackEvents"] = _event_describer(actions["DescribeStackEvents"])
     for name in ("DescribeStacks", "ListStacks"):
         actions[name] = _stack_describer(actions[name])
 
 
 def _adder(add_event: Any, note: Callable[[dict[str, Any]], None]) -> Any:
-    events = internal(cloudformation, "_stack_events")
-    as_strings = internal(custom_resource, "_normalise_resource_properties")
+    events = cloudformation._stack_events
+    as_strings = custom_resource._normalise_resource_properties
 
     def add(  # noqa: PLR0917 - the signature is ministack's
         stack_id: str,
@@ -69,7 +75,7 @@ def _adder(add_event: Any, note: Callable[[dict[str, Any]], None]) -> Any:
         physical_id: str = "",
         detailed_status: str = "",
     ) -> None:
-        stack = internal(cloudformation, "_stacks").get(stack_name) or {}
+        stack = cloudformation._stacks.get(stack_name) or {}
         own = physical_id == stack_id
         if own and status in _OPERATIONS:
             _begin(stack, _operation(stack, status))
@@ -109,42 +115,29 @@ def _begin(stack: dict[str, Any], operation: str) -> None:
     stack["_operations"] = [(operation, str(uuid.uuid4())), *stack.get("_operations", ())]
 
 
-def _without_update(create: Handler) -> Handler:
-    def create_stack(params: dict[str, Any]) -> Answer:
-        answer = create(params)
-        if answer[0] < 300:  # noqa: PLR2004
-            _found(params)["LastUpdatedTime"] = ""
-        return answer
+def _creator(create: Handler, operation: str = "") -> Handler:
+    """Begin an operation, and leave LastUpdatedTime out of a new stack."""
+
+    def create_stack(params: dict[str, Any]) -> Response:
+        response = create(params)
+        if response[0] < 300:  # noqa: PLR2004
+            stack = found_stack(params)
+            if operation:
+                _begin(stack, operation)
+            if stack["StackStatus"] in _NEW:
+                stack["LastUpdatedTime"] = ""
+        return response
 
     return create_stack
 
 
-def _change_set_creator(create: Handler) -> Handler:
-    def create_change_set(params: dict[str, Any]) -> Answer:
-        answer = create(params)
-        if answer[0] < 300:  # noqa: PLR2004
-            stack = _found(params)
-            _begin(stack, "CREATE_CHANGESET")
-            if stack["StackStatus"] == "REVIEW_IN_PROGRESS":
-                stack["LastUpdatedTime"] = ""
-        return answer
-
-    return create_change_set
-
-
-def _found(params: dict[str, Any]) -> dict[str, Any]:
-    stack = internal(handlers, "_resolve_stack")(params["StackName"][0])
-    assert isinstance(stack, dict)
-    return stack
-
-
 def _event_describer(describe: Handler) -> Handler:
-    escape = internal(handlers, "_esc")
+    escape = handlers._esc
 
-    def describe_events(params: dict[str, Any]) -> Answer:
+    def describe_events(params: dict[str, Any]) -> Response:
         status, headers, body = describe(params)
-        stack = internal(handlers, "_resolve_stack")((params.get("StackName") or [""])[0]) or {}
-        events = internal(cloudformation, "_stack_events").get(stack.get("StackId"), ())
+        stack = found_stack(params)
+        events = cloudformation._stack_events.get(stack.get("StackId"), ())
         extra = {
             event["EventId"]: "".join(
                 f"<{name}>{escape(event[name])}</{name}>" for name in _EVENT_FIELDS if name in event
@@ -157,9 +150,9 @@ def _event_describer(describe: Handler) -> Handler:
 
 
 def _stack_describer(describe: Handler) -> Handler:
-    def describe_stacks(params: dict[str, Any]) -> Answer:
+    def describe_stacks(params: dict[str, Any]) -> Response:
         status, headers, body = describe(params)
-        stacks_seen = internal(cloudformation, "_stacks").values()
+        stacks_seen = cloudformation._stacks.values()
         extra = {stack["StackId"]: "".join(_last_operations(stack)) for stack in stacks_seen}
         return status, headers, _extended(_STACK_ID, body, extra).replace(_NEVER.encode(), b"")
 
@@ -177,5 +170,5 @@ def _last_operations(stack: dict[str, Any]) -> Iterator[str]:
 
 
 def _extended(pattern: re.Pattern[str], body: bytes, extra: dict[str, str]) -> bytes:
-    """Put what ministack leaves out of an answer behind the id that it belongs to."""
+    """Insert what ministack leaves out of a response after the id that it belongs to."""
     return pattern.sub(lambda found: found[0] + extra.get(found[1], ""), body.decode()).encode()

@@ -9,23 +9,20 @@ from typing import Any, Final
 
 from ministack.services import cloudwatch_logs
 
-from sandbox.engine.internals import internal
-
 _LEVELS: Final = {"TRACE": 0, "DEBUG": 1, "INFO": 2, "WARN": 3, "ERROR": 4, "FATAL": 5} | {
     "WARNING": 3,  # as Python's logging calls them
     "CRITICAL": 5,
 }
 _KILLED: Final = ("Sandbox.Timedout", "Runtime.ExitError")
-"""Types of errors of which the process itself can say nothing."""
+"""Types of errors that the process itself cannot log."""
 
 
 class FunctionLog:
-    """Takes lines as they come. With JSON as the log format, Lambda drops those below
-    ApplicationLogLevel; a line without a level counts as INFO ("Log-level filtering", Lambda
-    Developer Guide)."""
+    """A log stream. With JSON as the log format, Lambda drops lines below ApplicationLogLevel; a
+    line without a level counts as INFO ("Log-level filtering", Lambda Developer Guide)."""
 
     def __init__(self, config: Mapping[str, Any]) -> None:
-        """Begin a stream for a function, in its log group, which is made if it is missing."""
+        """Create a stream for a function, in its log group, which is created if it is missing."""
         settings = config.get("LoggingConfig") or {}
         self.format = settings.get("LogFormat", "Text")
         self.level = settings.get("ApplicationLogLevel", "INFO") if self.format == "JSON" else None
@@ -36,11 +33,10 @@ class FunctionLog:
         self.name = f"{day}/[{self._version}]{uuid.uuid4().hex}"
         self._rest = b""
         self._started = ""
-        self._append = internal(cloudwatch_logs, "_append_log_events")
         self._stream = _make_stream(self.group, self.name)
 
     def output(self, data: bytes) -> None:
-        """Take what the process wrote to its standard output or error, whole lines or not."""
+        """Add output of the process, whole lines or not."""
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
             # The runtime marks line breaks within one event by carriage returns.
@@ -49,7 +45,7 @@ class FunctionLog:
                 self._write(text)
 
     def start(self, request_id: str) -> None:
-        """Write that an invocation begins."""
+        """Write that an invocation starts."""
         self._started = request_id
         self._platform(
             f"START RequestId: {request_id} Version: {self._version}",
@@ -58,7 +54,7 @@ class FunctionLog:
         )
 
     def end(self, request_id: str, error_type: str, message: str, milliseconds: int) -> None:
-        """Write that it has ended, and how. `error_type` is empty when it went well."""
+        """Write that it has ended, and how. `error_type` is empty after a success."""
         if self._started != request_id:
             self.start(request_id)
         status = "error" if error_type else "success"
@@ -91,7 +87,8 @@ class FunctionLog:
 
     def _write(self, message: str) -> None:
         now = int(time.time() * 1000)
-        self._append(self._stream, [{"timestamp": now, "message": message, "ingestionTime": now}])
+        event = {"timestamp": now, "message": message, "ingestionTime": now}
+        cloudwatch_logs._append_log_events(self._stream, [event])
 
 
 def _level(line: str) -> int:
@@ -105,26 +102,8 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _make_stream(group_name: str, name: str) -> dict[str, Any]:
-    groups = internal(cloudwatch_logs, "_log_groups")
-    now = int(time.time() * 1000)
-    group = groups.get(group_name)
-    if group is None:
-        group = groups[group_name] = {
-            "arn": internal(cloudwatch_logs, "_make_group_arn")(group_name),
-            "creationTime": now,
-            "retentionInDays": None,
-            "tags": {},
-            "subscriptionFilters": {},
-            "streams": {},
-        }
-    stream: dict[str, Any] = {
-        "events": [],
-        "uploadSequenceToken": "1",
-        "creationTime": now,
-        "firstEventTimestamp": None,
-        "lastEventTimestamp": None,
-        "lastIngestionTime": None,
-    }
-    group["streams"][name] = stream
+def _make_stream(group: str, name: str) -> dict[str, Any]:
+    cloudwatch_logs._create_log_group({"logGroupName": group})  # an error if it exists already
+    cloudwatch_logs._create_log_stream({"logGroupName": group, "logStreamName": name})
+    stream: dict[str, Any] = cloudwatch_logs._log_groups[group]["streams"][name]
     return stream

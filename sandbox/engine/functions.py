@@ -1,14 +1,14 @@
-"""Python functions in Lambda's own runtime, by ministack's Runtime API for custom runtimes.
+"""Python functions in Lambda's own runtime, with ministack's Runtime API for custom runtimes.
 
 AWS's runtime interface client (`awslambdaric`) runs the function, so its logs, context, exceptions
-and init errors are the real ones. Added to ministack: an execution environment is frozen between
+and init errors are the real ones. Changed in ministack: an execution environment is frozen between
 invocations and killed without a warning; its output is in its log stream as soon as it is written;
-how deep in a chain of invocations one is goes through the trace header, as on AWS; a function sees
-the standard library, its own asset and the runtime's packages; /var/task in its environment
-variables is where its asset is.
+the depth in a chain of invocations is passed in the trace header, as in AWS; a function sees the
+standard library, its own asset and the runtime's packages; /var/task in its environment variables
+is where its asset is.
 
-Still not as on AWS: the interpreter is the one that the sandbox was given, whatever the runtime and
-architecture say; memory and /tmp are not limited; roles are assumed but not enforced.
+What still differs from AWS: the interpreter is that of the sandbox, whatever the runtime and
+architecture; memory and /tmp are not limited.
 """
 
 import os
@@ -27,22 +27,22 @@ from typing import Any, Final
 from ministack.core import lambda_runtime
 from ministack.services import lambda_svc
 
+from sandbox.engine import replace
 from sandbox.engine.function_log import FunctionLog
-from sandbox.engine.internals import internal, replace
 
 _SDK: Final = ("boto3", "botocore", "dateutil", "jmespath", "s3transfer", "six", "urllib3")
-"""What AWS's Python runtime has beside the function."""
+"""Packages of AWS's Python runtime."""
 _CLIENT: Final = ("awslambdaric", "runtime_client*.so", "simplejson", "snapshot_restore_py")
-"""The runtime interface client, as it lies in a folder of packages."""
+"""The files of the runtime interface client in a folder of packages."""
 _LOG_STREAM: Final = "SandboxLogStream"
 _LINEAGE: Final = re.compile(r"Lineage=(\d+):")
 
 
 def install(directory: Path) -> None:
-    """Change ministack's Lambda in this process. `directory` takes the runtime.
+    """Change ministack's Lambda in this process. The runtime is written to `directory`.
 
     Settings are environment variables: `SANDBOX_PYTHON`, the interpreter of functions, and
-    `SANDBOX_RUNTIME_CLIENT`, the folder where `awslambdaric` for it is.
+    `SANDBOX_RUNTIME_CLIENT`, the folder of its `awslambdaric`.
     """
     runtime = directory / "runtime"
     runtime.mkdir()
@@ -52,7 +52,7 @@ def install(directory: Path) -> None:
     python = shlex.quote(os.environ["SANDBOX_PYTHON"])
     bootstrap.write_text(f'#!/bin/sh\nexec {python} -S -m awslambdaric "$_HANDLER"\n', "utf-8")
     bootstrap.chmod(0o755)
-    run = internal(lambda_svc, "_execute_function_provided_warm")
+    run = lambda_svc._execute_function_provided_warm
     replace(lambda_svc, "_execute_function_warm", lambda other: _for_python(run, other))
     replace(lambda_svc, "_emit_lambda_logs", lambda other: _for_python(_log_nothing, other))
     replace(lambda_svc, "_provided_runtime_code_dir", lambda find: _unpacker(find, bootstrap))
@@ -65,7 +65,7 @@ def install(directory: Path) -> None:
 def _sdk_package(name: str) -> Path:
     spec = find_spec(name)
     if spec is None or spec.origin is None:
-        raise RuntimeError(f"{name} is not installed beside the sandbox, which functions need")
+        raise RuntimeError(f"{name} is not installed; functions need it")
     origin = Path(spec.origin)
     return origin.parent if origin.name == "__init__.py" else origin
 
@@ -88,7 +88,7 @@ def _for_python(run: Any, other: Any) -> Any:
 
 
 def _log_nothing(*_: Any, **__: Any) -> None:
-    """The environment has written everything."""
+    """Log nothing: the environment has written everything."""
 
 
 def _worker_class(choose: Any) -> Any:
@@ -127,26 +127,26 @@ def _variables(make: Any, runtime: Path) -> Any:
 
 
 def _depth(headers: dict[str, str]) -> int:
-    """How many invocations led to a call, by the trace header that botocore passes on."""
+    """Return how many invocations led to a call, from the trace header that botocore sends."""
     found = _LINEAGE.search(headers.get("x-amzn-trace-id", ""))
     return int(found[1]) if found else 0
 
 
 def _trace_header(depth: int) -> str:
-    """Lineage is depth, hash and loop counter ("Tracing header", X-Ray Developer Guide)."""
+    """Return a header whose lineage is depth, hash and loop counter (X-Ray Developer Guide)."""
     root = f"1-{int(time.time()):08x}-{secrets.token_hex(12)}"
     parent = secrets.token_hex(8)
     return f"Root={root};Parent={parent};Sampled=0;Lineage={depth}:{secrets.token_hex(4)}:0"
 
 
 def _kill(process: Any) -> None:
-    """End a process as Lambda does where there are no extensions: at once, frozen or not."""
+    """End a process as Lambda does without extensions: at once, frozen or not."""
     if process is not None and process.poll() is None:
         process.kill()
 
 
 class ExecutionEnvironment(lambda_runtime.ProvidedWorker):  # type: ignore[misc]
-    """A process of a Python function and its log stream, anew each time a process is started."""
+    """A process of a Python function, with a new log stream each time it is started."""
 
     config: dict[str, Any]
 
@@ -156,14 +156,14 @@ class ExecutionEnvironment(lambda_runtime.ProvidedWorker):  # type: ignore[misc]
         self._output_lock = threading.Lock()
 
     def invoke(self, event: Any, request_id: str, **kwargs: Any) -> dict[str, Any]:
-        """Run one invocation; what keeps the function from starting is its result, too."""
+        """Run one invocation. An error at the start of the function is a result, too."""
         begun = time.monotonic()
         self._request_id = request_id
         if self._proc is not None and self._proc.poll() is None:
             self._proc.send_signal(signal.SIGCONT)
             self._log.start(request_id)
-        # What does not come over HTTP, as from CloudFormation, is the first of its chain.
-        depth = max(1, internal(lambda_svc, "_invoke_depth").get())
+        # An invocation that does not come over HTTP is the first of its chain.
+        depth = max(1, lambda_svc._invoke_depth.get())
         kwargs["trace_id"] = _trace_header(depth)
         try:
             result: dict[str, Any] = super().invoke(event, request_id, **kwargs)
@@ -193,12 +193,12 @@ class ExecutionEnvironment(lambda_runtime.ProvidedWorker):  # type: ignore[misc]
     def _freeze(self) -> None:
         process = self._proc
         if process is not None and process.poll() is None:
-            # Another thread may end it, when the function is changed or deleted.
+            # Another thread may end it if the function is changed or deleted.
             with suppress(ChildProcessError):
                 process.send_signal(signal.SIGSTOP)
                 os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
-    # The output, without ministack's waits for more that may come ------------------------------
+    # The output, without ministack's waits for more output ------------------------------------
 
     def _pump_output(self, stream: Any, _: Any) -> None:
         os.set_blocking(stream.fileno(), False)
@@ -210,7 +210,7 @@ class ExecutionEnvironment(lambda_runtime.ProvidedWorker):  # type: ignore[misc]
             stream.close()
 
     def _take_output(self, stream: Any) -> bool:
-        """Put into the log what has been written until now. Returns False at the end of it."""
+        """Log what has been written so far. Returns False at the end of the output."""
         with self._output_lock:
             while not stream.closed:
                 try:
@@ -223,7 +223,7 @@ class ExecutionEnvironment(lambda_runtime.ProvidedWorker):  # type: ignore[misc]
             return False
 
     def _drain_stderr_bounded(self, *_: Any, **__: Any) -> str:
-        """Complete the log. The process wrote before it answered, so all of it is in the pipe."""
+        """Complete the log. The process wrote before it responded, so all output is in the pipe."""
         if self._proc is not None:
             self._take_output(self._proc.stdout)
         return ""

@@ -1,7 +1,14 @@
-"""The application that answers the engine's port: ministack behind two paths of the sandbox's."""
+"""The application that serves the engine's port: ministack, and the paths of the sandbox itself.
+
+`aws cloudformation deploy` and `wait` poll a stack, and sleep for half a minute between two polls.
+Here DescribeStacks responds to the AWS CLI only when the stack is not in progress any more, so it
+never sleeps and still gets the final response. SDKs see stacks in progress.
+"""
 
 import asyncio
 import json
+import re
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final
@@ -10,85 +17,141 @@ from ministack.app import app as ministack_app
 from ministack.services import lambda_svc
 
 from sandbox.engine import (
+    OWN_AGENT,
     PATH_OF_DENIAL,
-    clusters,
+    PATH_OF_SETTINGS,
+    Settings,
     custom_resources,
     deployments,
-    eks,
     events,
     functions,
     lag,
+    operations,
     permissions,
-    roles,
-    rollbacks,
-    settings,
+    resource_types,
 )
 from sandbox.engine.exchange import PATH, Exchange
-from sandbox.engine.payloads import limited
-from sandbox.engine.waiters import answer_at_rest, is_from_cli, is_told_at_once
 
 IDLE_PATH: Final = "/sandbox/idle"
-"""Answers once no function is running: its log is complete then."""
+"""Responds once no function is running: logs are complete then."""
+EVENT_BYTES: Final = 1024 * 1024
+"""Payload of an asynchronous invocation since October 2025 (256 KB before; other partitions may
+lag), which ministack does not limit."""
+HOLD_SECONDS: Final = 50.0
+"""The CLI stops waiting for a response after a minute, and retries."""
 
+_POLL: Final = 0.05
 _IDLE_POLL: Final = 0.01
+_IN_PROGRESS: Final = re.compile(rb"<StackStatus>[A-Z_]+_IN_PROGRESS</StackStatus>")
+_CLI: Final = b"aws-cli/"
+_CDK: Final = b"aws-cdk"
 
-Send = Callable[[dict[str, Any]], Awaitable[None]]
-Receive = Callable[[], Awaitable[dict[str, Any]]]
+Scope = dict[str, Any]
+Message = dict[str, Any]
+Send = Callable[[Message], Awaitable[None]]
+Receive = Callable[[], Awaitable[Message]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
-def application(*, endpoint: str, directory: Path) -> Any:
-    """ministack with the shim installed, as an ASGI application."""
+def application(*, endpoint: str, directory: Path) -> Application:
+    """Return ministack with all changes installed, as an ASGI application."""
     exchange = Exchange(endpoint, directory)
-    known = settings.Settings()
-    past = lag.Lag(known)
+    settings = Settings()
+    past = lag.Lag(settings)
     custom_resources.install(exchange)
-    deployments.install(exchange, known)
-    held = permissions.Functions()
-    held.install()
-    roles.install()
-    rollbacks.install()
+    deployments.install(exchange, settings)
+    restricted = permissions.Functions()
+    restricted.install()
+    operations.install()
     events.install(past.note)
     lag.install(past)
     functions.install(directory)
-    clusters.install()
-    eks.install(directory)
+    resource_types.install(directory)
 
-    aws = limited(ministack_app)
-
-    async def answer(scope: dict[str, Any], receive: Receive, send: Send) -> None:
-        held.hold(scope)
+    async def respond(scope: Scope, receive: Receive, send: Send) -> None:
+        restricted.restrict(scope)
         path = scope.get("path", "") if scope["type"] == "http" else ""
         if path.startswith(PATH):
-            await _respond(send, _deliver(exchange, scope, await _body(receive)))
+            await _send(send, _deliver(exchange, scope, await _body(receive)))
         elif path == IDLE_PATH:
             while lambda_svc.executions_in_flight()[0]:
                 await asyncio.sleep(_IDLE_POLL)
-            await _respond(send, 200)
+            await _send(send, 200)
         elif path == PATH_OF_DENIAL:
-            await _respond(send, 200, held.denial(await _body(receive)))
-        elif path == settings.PATH:
-            known.change(json.loads(await _body(receive)))
-            await _respond(send, 200)
-        elif (cluster := eks.described(directory, path)) is not None:
-            await _respond(send, 200, cluster)
+            await _send(send, 200, restricted.denial(await _body(receive)))
+        elif path == PATH_OF_SETTINGS:
+            settings.change(json.loads(await _body(receive)))
+            await _send(send, 200)
+        elif (cluster := resource_types.eks_cluster(directory, path)) is not None:
+            await _send(send, 200, cluster)
+        elif (size := _event_bytes(scope)) > EVENT_BYTES:
+            await _reject_event(send, size)
         elif is_from_cli(scope):
-            await answer_at_rest(aws, scope, await _body(receive), send)
+            await respond_at_rest(ministack_app, scope, await _body(receive), send)
         else:
-            lag.LAGGING.set(not is_told_at_once(scope))
-            await aws(scope, receive, send)
+            # the CLIs and the sandbox itself see stacks without lag
+            agents = (_CLI, _CDK, OWN_AGENT.encode())
+            lag.LAGGING.set(not any(name in _header(scope, b"user-agent") for name in agents))
+            await ministack_app(scope, receive, send)
 
-    return answer
+    return respond
 
 
-def _deliver(exchange: Exchange, scope: dict[str, Any], body: bytes) -> int:
-    headers = {name.decode().lower(): value.decode() for name, value in scope["headers"]}
+def is_from_cli(scope: Scope) -> bool:
+    """Return whether a request comes from the AWS CLI."""
+    return _CLI in _header(scope, b"user-agent")
+
+
+async def respond_at_rest(app: Application, scope: Scope, body: bytes, send: Send) -> None:
+    """Send the application's response once it shows no stack in progress."""
+    deadline = time.monotonic() + (HOLD_SECONDS if b"Action=DescribeStacks&" in body else 0)
+    while True:
+        messages: list[Message] = []
+
+        async def receive() -> Message:
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        async def keep(message: Message, messages: list[Message] = messages) -> None:
+            messages.append(message)
+
+        await app(dict(scope), receive, keep)
+        content = b"".join(message.get("body", b"") for message in messages)
+        if not _IN_PROGRESS.search(content) or time.monotonic() > deadline:
+            break
+        await asyncio.sleep(_POLL)
+    for message in messages:
+        await send(message)
+
+
+def _deliver(exchange: Exchange, scope: Scope, body: bytes) -> int:
     return exchange.deliver(
         scope["method"],
         scope["path"],
         scope["query_string"].decode(),
-        headers.get("content-type", ""),
+        _header(scope, b"content-type").decode(),
         body,
     )
+
+
+def _event_bytes(scope: Scope) -> int:
+    """Return the bytes of the payload; 0 for what is no asynchronous invocation."""
+    is_event = _header(scope, b"x-amz-invocation-type") == b"Event"
+    is_invocation = scope.get("path", "").endswith("/invocations")
+    return int(_header(scope, b"content-length") or 0) if is_event and is_invocation else 0
+
+
+async def _reject_event(send: Send, size: int) -> None:
+    message = (
+        f"{size} byte payload is too large for the Event invocation type (limit {EVENT_BYTES}"
+        " bytes)"
+    )
+    body = json.dumps({"Type": "User", "message": message}).encode()
+    await _send(send, 413, body, (b"x-amzn-errortype", b"RequestEntityTooLargeException"))
+
+
+def _header(scope: Scope, name: bytes) -> bytes:
+    headers: dict[bytes, bytes] = {key.lower(): value for key, value in scope.get("headers", ())}
+    return headers.get(name, b"")
 
 
 async def _body(receive: Receive) -> bytes:
@@ -100,7 +163,7 @@ async def _body(receive: Receive) -> bytes:
             return bytes(body)
 
 
-async def _respond(send: Send, status: int, body: bytes = b"") -> None:
-    headers = [(b"content-length", str(len(body)).encode())]
+async def _send(send: Send, status: int, body: bytes = b"", *more: tuple[bytes, bytes]) -> None:
+    headers = [(b"content-length", str(len(body)).encode()), *more]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -1,10 +1,10 @@
 """DescribeStacks shows a stack as it was a while ago.
 
-It is eventually consistent on AWS, in both directions (aws-cdk-cli #1802, #1803, #1848): a poll
-after ExecuteChangeSet may show the status before, and one after a failure may show the update as
-still going forward. How long is not known; `Settings` says how long here. Events do not lag, and
-neither does what the CLIs and the sandbox itself are told: they would take one deployment's end
-for another's, which is what those issues are about.
+In AWS, it is eventually consistent in both directions (aws-cdk-cli #1802, #1803, #1848): a poll
+after ExecuteChangeSet may show the status before it, and one after a failure may show the update as
+still in progress. For how long is unknown; here it is in `Settings`. Events do not lag, and the
+CLIs and the sandbox itself see no lag: they would take the end of one deployment for that of
+another, which those issues are about.
 """
 
 import copy
@@ -17,11 +17,10 @@ from ministack.core.responses import AccountRegionScopedDict
 from ministack.services import cloudformation
 from ministack.services.cloudformation import handlers
 
-from sandbox.engine.internals import internal, replace
-from sandbox.engine.settings import Settings
+from sandbox.engine import Settings, replace
 
 LAGGING: Final[ContextVar[bool]] = ContextVar("lagging", default=False)
-"""Whether who asks is told of stacks with a lag; set for each request."""
+"""Whether the caller sees stacks with a lag; set for each request."""
 
 _FORWARD: Final = (
     "REVIEW_IN_PROGRESS",
@@ -29,7 +28,7 @@ _FORWARD: Final = (
     "UPDATE_IN_PROGRESS",
     "DELETE_IN_PROGRESS",
 )
-_TOLD: Final = (
+_SHOWN: Final = (
     "StackStatus",
     "StackStatusReason",
     "LastUpdatedTime",
@@ -42,23 +41,23 @@ _describing: Final[ContextVar[bool]] = ContextVar("describing", default=False)
 
 
 class Lag:
-    """The past of stacks, kept in their records: when which state of it is to be seen."""
+    """The past states of stacks, kept in their records with the time when they become visible."""
 
     def __init__(self, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
         self._settings = settings
         self._clock = clock
 
     def note(self, stack: dict[str, Any]) -> None:
-        """Remember a stack as it is now, after its status has changed."""
+        """Record a stack as it is now, after its status has changed."""
         if "StackStatus" not in stack:
             return
         forward = stack["StackStatus"] in _FORWARD
         lag = self._settings.lag_forward if forward else self._settings.lag_back
-        state = {name: copy.copy(stack[name]) for name in _TOLD if name in stack}
+        state = {name: copy.copy(stack[name]) for name in _SHOWN if name in stack}
         stack.setdefault("_seen", []).append((self._clock() + lag, state))
 
     def seen(self, stack: dict[str, Any]) -> dict[str, Any]:
-        """A stack as DescribeStacks shows it now: never older than what it has shown already."""
+        """Return a stack as DescribeStacks shows it now: never older than what it has shown."""
         states = stack.get("_seen", ())
         now = self._clock()
         visible = [number for number, (when, _) in enumerate(states) if when <= now]
@@ -72,7 +71,7 @@ def install(lag: Lag) -> None:
     """Change ministack's DescribeStacks in this process."""
 
     class Stacks(AccountRegionScopedDict):  # type: ignore[misc]
-        """ministack's stacks, seen with a lag by who describes them."""
+        """ministack's stacks, which DescribeStacks sees with a lag."""
 
         __slots__ = ()
 
@@ -85,7 +84,7 @@ def install(lag: Lag) -> None:
             return [lag.seen(stack) for stack in found] if _describing.get() else found
 
     replace(cloudformation, "_stacks", lambda _: Stacks())
-    actions = internal(handlers, "_ACTION_HANDLERS")
+    actions = handlers._ACTION_HANDLERS
     describe = actions["DescribeStacks"]
 
     def describe_stacks(params: dict[str, Any]) -> Any:

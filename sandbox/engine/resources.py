@@ -1,9 +1,10 @@
-"""The resources of one create or update of a stack, each brought to its own end.
+"""The resources of one create or update of a stack.
 
-Filled in: what is in progress when another one fails is cancelled at once. A resource whose Create
-was sent is owed a Delete, with the id of its reply or one that is made up. A resource that does not
-change has no events, one that an update adds is created, and a created one has an event with its id
-before it is complete or failed. Nothing is replaced with rollback disabled (aws-sam-cli #4164).
+Changed: if a resource fails, those in progress are canceled at once. A resource whose Create was
+sent gets a Delete in the rollback, with the id of its reply or a generated one. A resource that
+does not change has no events, one that an update adds is created, and a created one has an event
+with its id before it is complete or failed. Nothing is replaced with rollback disabled
+(aws-sam-cli #4164).
 """
 
 import asyncio
@@ -14,12 +15,10 @@ from ministack.core.concurrency import run_reentrant
 from ministack.core.responses import now_iso
 from ministack.services.cloudformation import provisioners, stacks
 
-from sandbox.engine.custom_resources import OPERATION, made_up_id, replied_id
-from sandbox.engine.evaluation import LAST_SUCCESS, RETAINING, Evaluation, Record
+from sandbox.engine.custom_resources import OPERATION, CustomResourceFailed, generated_id
+from sandbox.engine.evaluation import LAST_SUCCESS, RETAINING, Change, Evaluation, Record
 from sandbox.engine.events import CUSTOM, STACK, is_custom
 from sandbox.engine.exchange import Exchange, Operation
-from sandbox.engine.internals import internal
-from sandbox.engine.replies import CustomResourceFailed
 
 _INITIATED: Final = "Resource creation Initiated"
 _REPLACING: Final = (
@@ -30,53 +29,38 @@ _NO_REPLACEMENT: Final = "Replacement type updates not supported on stack with d
 
 
 class Resources:
-    """The resources, and what has become of them.
+    """The resources, and the results so far."""
 
-    Args:
-        old: the records of the stack before an update.
-    """
-
-    def __init__(
-        self,
-        exchange: Exchange,
-        stack: dict[str, Any],
-        definitions: dict[str, Any],
-        evaluation: Evaluation,
-        old: dict[str, Record],
-        *,
-        rollback: bool,
-    ) -> None:
-        self._exchange = exchange
-        self._stack = stack
-        self._name, self._id = stack["StackName"], stack["StackId"]
-        self._definitions = definitions
+    def __init__(self, change: Change, evaluation: Evaluation, exchange: Exchange) -> None:
+        self._change = change
+        self._stack = change.stack
+        self._event = change.add_event
         self._evaluation = evaluation
-        self._old = old
-        self._rollback = rollback
+        self._exchange = exchange
         self._operation = Operation()
-        self.records: dict[str, Record] = stack.setdefault("_resources", {})
+        self.records: dict[str, Record] = change.stack.setdefault("_resources", {})
         self.changed: list[str] = []
-        """What a rollback has to undo, in order."""
+        """What a rollback must undo, in order."""
         self.failed: dict[str, list[str]] = {}
-        """Logical ids by what failed: create or update."""
+        """Logical ids of the resources that failed, by verb: create or update."""
         self.untouched: tuple[Any, ...] | None = None
-        """The resource whose update failed before it changed anything, as ministack notes it."""
+        """The resource whose update failed before it changed anything, as ministack records it."""
         self.replaced: list[tuple[str, Record, Sequence[Any]]] = []
-        """Logical id, record from before and deletions that are put off."""
+        """Logical id, old record and deferred deletions."""
 
     def cancel(self) -> None:
-        """Begin no more resources, and wait for none that are in progress."""
+        """Start no more resources, and stop waiting for those in progress."""
         self._exchange.cancel(self._operation)
 
     async def provision_after(self, before: list[asyncio.Task[None]], logical_id: str) -> None:
-        """Bring a resource to its end, as soon as those that it depends on have come to theirs."""
+        """Create or update a resource once those that it depends on are done."""
         await asyncio.gather(*before)
-        if self._operation.cancelled:
+        if self._operation.canceled:
             return
         OPERATION.set(self._operation)
-        definition = self._definitions[logical_id]
+        definition = self._change.definitions[logical_id]
         kind = definition.get("Type", CUSTOM)
-        old = self._old.get(logical_id)
+        old = self._change.old.get(logical_id)
         creates = old is None or old.get("ResourceStatus") == "CREATE_FAILED"
         try:
             properties, dynamic = self._evaluation.properties(definition, old)
@@ -87,7 +71,7 @@ class Resources:
                 return
             else:
                 made = await self._update(logical_id, kind, old, properties)
-        except Exception as failure:  # noqa: BLE001 - whatever it is, it is the resource's reason
+        except Exception as failure:  # noqa: BLE001 - the text is the resource's reason
             self._fail(logical_id, kind, None if creates else old, failure)
             return
         status = "CREATE_COMPLETE" if creates else "UPDATE_COMPLETE"
@@ -102,11 +86,11 @@ class Resources:
         self._event(logical_id, kind, "CREATE_IN_PROGRESS")
         (physical_id, attributes), seed = await _run(
             kind,
-            internal(stacks, "_provision_keeping_seed"),
+            stacks._provision_keeping_seed,
             kind,
             logical_id,
             self._evaluation.tagged(logical_id, kind, properties),
-            self._name,
+            self._change.name,
         )
         self._event(logical_id, kind, "CREATE_IN_PROGRESS", _INITIATED, physical_id)
         return physical_id, attributes, seed
@@ -121,26 +105,34 @@ class Resources:
         physical_id, attributes = old["PhysicalResourceId"], old.get("Attributes", {})
         before, after = self._evaluation.before_and_after(logical_id, kind, old, properties)
         self._event(logical_id, kind, "UPDATE_IN_PROGRESS", physical_id=physical_id)
-        if internal(stacks, "_replacing_change")(kind, before, after):
+        if stacks._replacing_change(kind, before, after):
             self._refuse_replacement()
             self._event(logical_id, kind, "UPDATE_IN_PROGRESS", _REPLACING, physical_id)
         later: list[Any] = []
-        # of this resource's task alone
+        # these context variables are those of this resource's task
         policy = self._evaluation.policy(logical_id, "UpdateReplacePolicy")
-        internal(stacks, "_RETAIN_REPLACED").set(policy in RETAINING)
-        internal(stacks, "_DEFERRED_PREDECESSOR_DELETES").set(later)
-        internal(stacks, "_NAME_SEED").set(old.get("_name_seed", ""))
+        stacks._RETAIN_REPLACED.set(policy in RETAINING)
+        stacks._DEFERRED_PREDECESSOR_DELETES.set(later)
+        stacks._NAME_SEED.set(old.get("_name_seed", ""))
         if is_custom(kind):
-            # also when it failed before and nothing has changed since
-            change = internal(provisioners, "_custom_resource_update")
+            # even if it failed before and nothing has changed since
+            update = provisioners._custom_resource_update
             made = await _run(
-                kind, change, physical_id, before, after, self._name, logical_id, kind
+                kind, update, physical_id, before, after, self._change.name, logical_id, kind
             )
             seed = ""
         else:
-            change = internal(stacks, "_update_keeping_seed")
+            update = stacks._update_keeping_seed
             made, seed = await _run(
-                kind, change, kind, physical_id, before, after, self._name, logical_id, attributes
+                kind,
+                update,
+                kind,
+                physical_id,
+                before,
+                after,
+                self._change.name,
+                logical_id,
+                attributes,
             )
         new_id, new_attributes = made
         if new_id != physical_id or later:
@@ -151,21 +143,22 @@ class Resources:
         return new_id, new_attributes, seed
 
     def _refuse_replacement(self) -> None:
-        if not self._rollback:
+        if not self._change.rollback:
             raise CustomResourceFailed(_NO_REPLACEMENT)
 
     def _fail(self, logical_id: str, kind: str, old: Record | None, failure: Exception) -> None:
         properties = self._stack["_properties"].get(logical_id, {})
         if old is None:
-            verb, physical_id = "create", replied_id(failure)
-            if physical_id:
-                self._event(logical_id, kind, "CREATE_IN_PROGRESS", _INITIATED, physical_id)
+            verb, physical_id = "create", ""
             if isinstance(failure, CustomResourceFailed):
-                physical_id = physical_id or made_up_id(self._name, logical_id)
+                if failure.physical_id:
+                    replied = failure.physical_id
+                    self._event(logical_id, kind, "CREATE_IN_PROGRESS", _INITIATED, replied)
+                physical_id = failure.physical_id or generated_id(self._change.name, logical_id)
                 self._keep(logical_id, kind, "CREATE_FAILED", properties, (physical_id, {}, ""))
         else:
             verb, physical_id = "update", old["PhysicalResourceId"]
-            if internal(stacks, "_sends_back_failed_update")(kind):
+            if stacks._sends_back_failed_update(kind):
                 made = (physical_id, old.get("Attributes", {}), old.get("_name_seed", ""))
                 record = self._keep(logical_id, kind, "UPDATE_FAILED", properties, made)
                 record[LAST_SUCCESS] = old.get(LAST_SUCCESS, old["Properties"])
@@ -200,7 +193,7 @@ class Resources:
         return record
 
     async def delete(self, logical_id: str, old: Record, policy: str, later: Sequence[Any]) -> bool:
-        """Delete what the stack has no more use for. Returns whether it is gone, or left alone."""
+        """Delete what the stack no longer has. Returns whether it is gone or retained."""
         kind, physical_id = old["ResourceType"], old["PhysicalResourceId"]
         properties = old.get("Properties", {})
         if policy in RETAINING:
@@ -211,26 +204,22 @@ class Resources:
             for delete, arguments, options in later:
                 delete(*arguments, **options)
             if policy == "Snapshot":
-                internal(stacks, "_snapshot_resource")(kind, physical_id, properties)
+                stacks._snapshot_resource(kind, physical_id, properties)
             now = self.records.get(logical_id, {})
             if not later or now.get("PhysicalResourceId") != physical_id:
-                delete = internal(stacks, "_delete_resource")
-                await _run(kind, delete, kind, physical_id, properties, self._name, logical_id)
-        except Exception as failure:  # noqa: BLE001 - whatever it is, it is the event's reason
+                delete = stacks._delete_resource
+                await _run(
+                    kind, delete, kind, physical_id, properties, self._change.name, logical_id
+                )
+        except Exception as failure:  # noqa: BLE001 - the text is the event's reason
             self._event(logical_id, kind, "DELETE_FAILED", str(failure), physical_id)
             return False
         self._event(logical_id, kind, "DELETE_COMPLETE", physical_id=physical_id)
         return True
 
-    def _event(
-        self, logical_id: str, kind: str, status: str, reason: str = "", physical_id: str = ""
-    ) -> None:
-        add = internal(stacks, "_add_event")
-        add(self._id, self._name, logical_id, kind, status, reason, physical_id)
-
 
 async def _run(kind: str, work: Any, *arguments: Any) -> Any:
-    """Run what blocks in a thread of its own, and all else right here."""
-    if internal(stacks, "_runs_on_worker_thread")(kind):
+    """Run work that blocks in a thread, and other work directly."""
+    if stacks._runs_on_worker_thread(kind):
         return await run_reentrant(work, *arguments)
     return work(*arguments)

@@ -1,4 +1,4 @@
-"""A SageMaker client straight on the model: botocore's errors without its protocol."""
+"""A SageMaker client that calls the model directly: botocore's errors without its protocol."""
 
 from typing import Any
 
@@ -34,7 +34,7 @@ class SageMaker:
 
 
 def client_error(operation: str, code: str, message: str = "", status: int = 400) -> ClientError:
-    """The error that a client raises for an error answer."""
+    """Return the error that a client raises for an error response."""
     return ClientError(
         {
             "Error": {"Code": code, "Message": message},

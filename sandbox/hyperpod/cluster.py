@@ -1,4 +1,4 @@
-"""A HyperPod cluster as a test sees it: what to look at, and what to arrange."""
+"""A HyperPod cluster as tests use it: what they read, and what they arrange."""
 
 from threading import RLock
 
@@ -8,10 +8,10 @@ from sandbox.hyperpod.state import ClusterState
 
 
 class Cluster:
-    """A cluster of the model, made by `HyperPod.create_cluster`. Every method is thread-safe.
+    """A cluster of the model, created by `HyperPod.create_cluster`. Every method is thread-safe.
 
-    A node is named by its instance id or its logical id. A method that needs the node to be
-    listed raises KeyError when it is not.
+    `node_id` is an instance id or a logical id. A method that needs the node to be listed raises
+    KeyError if it is not.
     """
 
     def __init__(self, state: ClusterState, lock: RLock) -> None:
@@ -27,22 +27,22 @@ class Cluster:
         """The ARN, which ends in a 12-character id and not in the name."""
         return self._state.plan.arn
 
-    # What a test looks at ---------------------------------------------------------------------
+    # What a test reads ------------------------------------------------------------------------
 
     def node_ids(self, group: str) -> tuple[str, ...]:
-        """Instance ids of the group's listed nodes, in order of creation."""
+        """Return instance ids of the group's listed nodes, in order of creation."""
         with self._lock:
             nodes = self._state.listed()
             return tuple(n.instance_id for n in nodes if n.group == group and n.instance_id)
 
     def logical_ids(self, group: str) -> tuple[str, ...]:
-        """Logical ids of the group's listed nodes; empty unless continuous."""
+        """Return logical ids of the group's listed nodes; empty unless continuous."""
         with self._lock:
             nodes = self._state.listed()
             return tuple(n.logical_id for n in nodes if n.group == group and n.logical_id)
 
     def node(self, node_id: str) -> NodeView:
-        """The listed node of this id."""
+        """Return the listed node with this id."""
         with self._lock:
             return self._state.find(node_id).view()
 
@@ -59,7 +59,7 @@ class Cluster:
 
     @property
     def departures(self) -> dict[str, float]:
-        """When each instance left that is no longer listed, by instance id."""
+        """When each instance that is no longer listed left, by instance id."""
         with self._lock:
             self._state.settle()
             gone = self._state.ever.values()
@@ -70,13 +70,6 @@ class Cluster:
         """`TargetCount` per group."""
         with self._lock:
             return {name: group.target_count for name, group in self._state.groups().items()}
-
-    @property
-    def current_counts(self) -> dict[str, int]:
-        """`CurrentCount` per group; it falls later than a node leaves the list."""
-        with self._lock:
-            groups = self._state.groups()
-            return {name: self._state.current_count(group) for name, group in groups.items()}
 
     @property
     def status(self) -> ClusterStatus:
@@ -93,7 +86,7 @@ class Cluster:
         until: float | None = None,
         times: int | None = None,
     ) -> None:
-        """Refuse to delete a node, listed or not; for ever by default.
+        """Refuse to delete a node, listed or not; by default, always.
 
         `until` is a time of the model's clock, `times` a number of refusals.
         """
@@ -102,27 +95,27 @@ class Cluster:
             self._state.refusals[node_id] = Refusal(code, text, until, times)
 
     def allow(self, node_id: str) -> None:
-        """Take back what `refuse` said of this id."""
+        """Undo `refuse` for this id."""
         with self._lock:
             self._state.refusals.pop(node_id, None)
 
     def fail_while_leaving(self, node_id: str, message: str = "The instance did not stop.") -> None:
-        """Let the node's next shutdown end in the status Failure."""
+        """Make the node's next shutdown end in the status Failure."""
         with self._lock:
             self._state.find(node_id).leaving_fails = message
 
     def leave_after(self, node_id: str, seconds: float) -> None:
-        """Let the node's shutdown take so many seconds, whatever the cluster's nodes take."""
+        """Set how long this node's shutdown takes, in place of the cluster's `shutdown_seconds`."""
         with self._lock:
             self._state.find_settled(node_id).leaves_after = seconds
 
     def set_status(self, status: str, until: float | None = None) -> None:
-        """Set `ClusterStatus`, until a time of the clock at which it is InService again."""
+        """Set `ClusterStatus`; at `until`, a time of the clock, it is InService again."""
         with self._lock:
             self._state.set_cluster_status(ClusterStatus(status), until)
 
     def set_group_status(self, group: str, status: str, until: float | None = None) -> None:
-        """Set an instance group's `Status`, in the same manner."""
+        """Set an instance group's `Status`, in the same way."""
         with self._lock:
             record = self._state.groups()[group]
             record.status, record.status_until = ClusterStatus(status), until
@@ -130,10 +123,7 @@ class Cluster:
     def set_node_status(
         self, node_id: str, status: str, until: float | None = None, message: str = ""
     ) -> None:
-        """Set a node's status to any text, until a time of the clock at which it is Running again.
-
-        The service deletes nodes in the statuses that are known to allow it, and no others.
-        """
+        """Set a node's status to any text; at `until`, a time of the clock, it is Running again."""
         with self._lock:
             node = self._state.find(node_id)
             node.status, node.status_until, node.leaves_at = status, until, None
@@ -146,10 +136,10 @@ class Cluster:
         to: "Cluster | None" = None,
         attach_seconds: float = 60.0,
     ) -> None:
-        """MoveClusterNodes: the node is DetachInProgress for `seconds`, then leaves this cluster.
+        """Do as MoveClusterNodes: the node is DetachInProgress for `seconds`, then leaves.
 
-        It appears in the group of the same name of the cluster `to` (None: of one that is not
-        modelled), with the same ids, as AttachInProgress for `attach_seconds`, then Running.
+        It appears in the group of the same name of the cluster `to` (None: one that is not
+        modeled), with the same ids, as AttachInProgress for `attach_seconds`, then Running.
         AWS moves nodes of continuous clusters on EKS only; the model moves any.
 
         Raises:
@@ -166,24 +156,24 @@ class Cluster:
     def hide(self, node_id: str, listings: int = 1) -> None:
         """Leave the node out of the next listings.
 
-        A listing is a first page of ListClusterNodes, asked for without NextToken, with the pages
-        that follow it. DescribeClusterNode and the test see the node nevertheless.
+        A listing is a first page of ListClusterNodes, requested without NextToken, and the pages
+        that follow it. DescribeClusterNode and the test still see the node.
         """
         with self._lock:
             self._state.find(node_id).glimpses.extend([None] * listings)
 
     def show_once(self, node_id: str, status: str = "Failure") -> None:
-        """Show the node with this status in the next listing alone, in the sense of `hide`."""
+        """Show the node with this status in the next listing only (see `hide`)."""
         with self._lock:
             self._state.find(node_id).glimpses.append(status)
 
     def leave_out(self, group: str, *members: str) -> None:
-        """Let DescribeCluster not tell these members of a group, `TargetCount` for example."""
+        """Leave members of a group out of DescribeCluster, such as `TargetCount`."""
         with self._lock:
             self._state.groups()[group].left_out.update(members)
 
     def replace_instance(self, node_id: str) -> str:
-        """Auto-recovery: a new instance for the node. Returns its id; the logical id stays."""
+        """Give the node a new instance, as auto-recovery does. Returns the instance's id."""
         with self._lock:
             return self._state.renew_instance(self._state.find(node_id))
 
@@ -201,6 +191,6 @@ class Cluster:
             return str(node.logical_id)
 
     def delete(self) -> None:
-        """Delete the cluster at once: every later call gets ResourceNotFound."""
+        """Delete the cluster at once: later calls get ResourceNotFound."""
         with self._lock:
             self._state.deleted = True

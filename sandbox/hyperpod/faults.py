@@ -1,16 +1,19 @@
-"""Errors of the service, and when to give them."""
+"""Errors of the service, when it returns them, and how long its calls take."""
 
-from collections.abc import Callable, Mapping
+import math
+import random
+import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 Request = Mapping[str, Any]
 
 
 class ServiceError(Exception):
-    """An error answer: the code and message botocore shows, and the HTTP status.
+    """An error response: the code and message botocore shows, and the HTTP status.
 
-    Only ConflictException, ResourceInUse, ResourceLimitExceeded and ResourceNotFound are modelled
+    Only ConflictException, ResourceInUse, ResourceLimitExceeded and ResourceNotFound are modeled
     by botocore; any other code reaches the caller as a plain ClientError.
     """
 
@@ -28,44 +31,74 @@ _ERRORS: Final = {
     500: ("InternalFailure", "The request failed because of an internal error."),
     503: ("ServiceUnavailable", "The service is temporarily unavailable."),
 }
-"""The commonest code and message of each HTTP status."""
+"""The most common code and message of each HTTP status."""
 
 
 def service_error(
     code: str | None = None, message: str | None = None, status: int = 400
 ) -> ServiceError:
-    """An error whose code, if none is given, and message fit the status.
+    """Return an error; by default, its code and message fit the status.
 
     Raises:
-        ValueError: there is no code, and the status has none of its own.
+        ValueError: no code is given, and the status has no default.
     """
     if code is None and status not in _ERRORS:
         known = ", ".join(map(str, _ERRORS))
         raise ValueError(f"status {status} has no code of its own; allowed: a code, or {known}")
-    if code is None:
-        code, _ = _ERRORS[status]
+    code = code or _ERRORS[status][0]
     if message is None:
         message = dict(_ERRORS.values()).get(code, f"The service answered {code}.")
     return ServiceError(code, message, status)
 
 
+def check_form(pattern: re.Pattern[str], values: Iterable[str]) -> None:
+    """Reject the first value that does not match the pattern, with ValidationException."""
+    for value in values:
+        if not pattern.fullmatch(value):
+            raise ServiceError(
+                "ValidationException", f"Value '{value}' failed to satisfy constraint: pattern."
+            )
+
+
+@dataclass
+class Rules:
+    """How the service behaves where AWS documents nothing. Tests try each possibility."""
+
+    busy_code: str = "ConflictException"
+    """Error of a delete request while the cluster is being changed; or `ValidationException`."""
+    all_failed_code: str = "ValidationException"
+    """Error of a delete request in which every node fails validation."""
+    all_failed_message: str | None = None
+    """Its message; None for one that lists the nodes and their codes."""
+    gone_node: Literal["ResourceNotFound", "ValidationException", "NotFound"] = "ResourceNotFound"
+    """What DescribeClusterNode returns for a node that is gone: one of two errors, or a response
+    with the status NotFound. Public scripts handle all three."""
+    empty_instance_groups: bool = True
+    """Whether InstanceGroups is an empty list if every group is restricted; else it is missing,
+    although the service model requires it."""
+    repeats_next_token: bool = False
+    """Whether each page of a listing has the NextToken of its first page, without end."""
+    never_stops_paging: bool = False
+    """Whether each page has a new NextToken, without end: pages after the last node are empty."""
+
+
 @dataclass
 class Throttle:
-    """A bucket of tokens, one for each call of some operations, whatever the cluster."""
+    """A token bucket for the calls of some operations, on all clusters together."""
 
     operations: frozenset[str]
     rate: float
-    """Tokens that come back per second."""
+    """Tokens added per second."""
     burst: float
-    """The most there can be, and how many there are at first."""
+    """Size of the bucket, which starts full."""
     _tokens: float = field(init=False)
     _seen_at: float = 0.0
 
     def __post_init__(self) -> None:
         self._tokens = self.burst
 
-    def refuses(self, operation: str, now: float) -> bool:
-        """Whether there is no token left for this call; one that is let through takes one."""
+    def rejects(self, operation: str, now: float) -> bool:
+        """Take a token for the call, and return whether there was none."""
         if operation not in self.operations:
             return False
         self._tokens = min(self.burst, self._tokens + self.rate * (now - self._seen_at))
@@ -82,16 +115,16 @@ class Fault:
 
     operation: str
     error: ServiceError
-    after_work: bool
-    """The service does what it was asked for and answers with the error nevertheless."""
-    predicate: Callable[[Request], bool]
-    remaining: int | None
-    """How many more calls get it; None for as long as the predicate says so."""
+    after_work: bool = False
+    """Whether the service performs the operation before it returns the error."""
+    predicate: Callable[[Request], bool] = lambda _: True
+    remaining: int | None = None
+    """How many more calls get it; None for every call that the predicate accepts."""
 
 
 @dataclass
 class Refusal:
-    """A code that one node gets in place of being accepted."""
+    """A code that the service returns for one node in place of accepting it."""
 
     code: str
     message: str
@@ -108,24 +141,42 @@ class Refusal:
 
 @dataclass
 class Faults:
-    """The faults of a service, first come first served; throttled calls use none up."""
+    """The faults of a service, in the order they were added; throttled calls use none up."""
 
     throttles: list[Throttle] = field(default_factory=list)
-    _waiting: list[Fault] = field(default_factory=list)
-
-    def add(self, fault: Fault) -> None:
-        self._waiting.append(fault)
+    pending: list[Fault] = field(default_factory=list)
 
     def take(self, operation: str, request: Request, now: float) -> Fault | None:
-        """The fault this call gets, or None. A fault that is used up is forgotten."""
-        if any(throttle.refuses(operation, now) for throttle in self.throttles):
-            return Fault(operation, service_error(), False, lambda _: True, None)
-        for fault in self._waiting:
+        """Return the fault that this call gets, or None. A used-up fault is removed."""
+        if any(throttle.rejects(operation, now) for throttle in self.throttles):
+            return Fault(operation, service_error())
+        for fault in self.pending:
             if fault.operation != operation or not fault.predicate(request):
                 continue
             if fault.remaining is not None:
                 fault.remaining -= 1
                 if fault.remaining == 0:
-                    self._waiting.remove(fault)
+                    self.pending.remove(fault)
             return fault
         return None
+
+
+class SeededLatency:
+    """Seconds that a call of an operation takes, for `HyperPod.latency`.
+
+    Log-normal, as latencies of services are: half of the calls take less than `median` seconds,
+    and two thirds are within a factor of e to the power of `sigma` of it. Each operation draws
+    from its own sequence, so other calls do not change it.
+    """
+
+    def __init__(self, seed: int, *, median: float = 0.1, sigma: float = 0.3) -> None:
+        self._seed = seed
+        self._mu = math.log(median)
+        self._sigma = sigma
+        self._sequences: dict[str, random.Random] = {}
+
+    def __call__(self, operation: str) -> float:
+        """Return the next latency of `operation`."""
+        if operation not in self._sequences:
+            self._sequences[operation] = random.Random(f"{self._seed}/{operation}")
+        return self._sequences[operation].lognormvariate(self._mu, self._sigma)

@@ -1,26 +1,34 @@
-"""Nodes and instance groups: the nouns of a cluster."""
+"""Nodes and instance groups, their statuses, and the forms of their identifiers."""
 
+import re
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+# As in the service model
+NODE_ID = re.compile(r"i-[a-f0-9]{8}(?:[a-f0-9]{9})?")
+LOGICAL_ID = re.compile(r"(?=.{1,128}\Z)[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9]")
+CLUSTER = re.compile(
+    r"arn:aws[a-z-]*:sagemaker:[a-z0-9-]*:[0-9]{12}:cluster/[a-z0-9]{12}"
+    r"|[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}"
+)
+
 
 class NodeStatus(StrEnum):
     """Known values of `InstanceStatus.Status`. A node may have any other text as well: the
-    service's list grows, as it did by those of MoveClusterNodes."""
+    service's list grows, as it did with MoveClusterNodes."""
 
     RUNNING = "Running"
     FAILURE = "Failure"
     PENDING = "Pending"
     SHUTTING_DOWN = "ShuttingDown"
     SYSTEM_UPDATING = "SystemUpdating"
-    DEEP_HEALTH_CHECK = "DeepHealthCheckInProgress"
     DETACHING = "DetachInProgress"
     ATTACHING = "AttachInProgress"
 
 
 class ClusterStatus(StrEnum):
-    """`ClusterStatus`, in the service's words."""
+    """`ClusterStatus`, and `Status` of an instance group."""
 
     CREATING = "Creating"
     DELETING = "Deleting"
@@ -40,7 +48,7 @@ DELETABLE_STATUSES = frozenset({NodeStatus.RUNNING, NodeStatus.FAILURE, NodeStat
 
 @dataclass(frozen=True)
 class NodeView:
-    """What a node looked like at one moment."""
+    """A node at one moment."""
 
     instance_id: str | None
     """None while the node waits for its first instance (continuous provisioning)."""
@@ -67,18 +75,18 @@ class Node:
     status: str = NodeStatus.RUNNING
     message: str = ""
     status_until: float | None = None
-    """When a status that was set from outside ends and the node runs again."""
+    """When a status that a test has set ends and the node is Running again."""
     leaves_at: float | None = None
     """When a node that is shutting down or detaching is gone, or turns to Failure."""
     leaves_after: float | None = None
-    """Seconds that shutting down takes; None for those of the cluster."""
+    """Seconds that shutting down takes; None for the cluster's default."""
     leaving_fails: str | None = None
-    """The message of the Failure that shutting down ends in; None when it will succeed."""
+    """Message of the Failure that shutting down ends in; None if it will succeed."""
     in_target_count: bool = True
     left_at: float | None = None
-    """When it left the list; None while it is in it."""
+    """When it left the list; None while it is listed."""
     glimpses: list[str | None] = field(default_factory=list)
-    """Statuses that the next listings show in place of the true one; None where they lack it."""
+    """Statuses that the next listings show in place of the real one; None to leave it out."""
 
     def view(self) -> NodeView:
         return NodeView(
@@ -93,7 +101,7 @@ class Node:
 
 @dataclass(frozen=True)
 class Move:
-    """The way of a node to the group of the same name in another cluster."""
+    """The move of a node to the group of the same name in another cluster."""
 
     node: Node
     """The node as its source has it."""
@@ -102,7 +110,7 @@ class Move:
     attach_seconds: float
 
     @property
-    def was_called_off(self) -> bool:
+    def is_canceled(self) -> bool:
         """Whether something else happened to the node before it left."""
         return self.at not in (self.node.leaves_at, self.node.left_at)
 
@@ -114,7 +122,6 @@ class Group:
     name: str
     instance_type: str
     target_count: int
-    min_count: int | None = None
     slurm_node_type: str | None = None
     restricted: bool = False
     """Whether it is one of RestrictedInstanceGroups."""
@@ -123,4 +130,4 @@ class Group:
     counted_until: list[float] = field(default_factory=list)
     """When instances that have left the list stop being counted in CurrentCount."""
     left_out: set[str] = field(default_factory=set)
-    """Members that DescribeCluster does not tell; the service model requires none."""
+    """Members that DescribeCluster leaves out; the service model requires none."""

@@ -1,19 +1,16 @@
-"""The state of a cluster, brought up to the clock whenever it is looked at."""
+"""The state of a cluster, which follows the clock whenever it is read."""
 
 import hashlib
 import random
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
 
+from sandbox.hyperpod.faults import Refusal
 from sandbox.hyperpod.nodes import ClusterStatus, Group, Move, Node, NodeStatus
 
-if TYPE_CHECKING:
-    from sandbox.hyperpod.faults import Refusal
-
 _EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
-"""Wall-clock time of the clock's zero, for the timestamps in answers."""
+"""Wall-clock time of the clock's zero, for the timestamps in responses."""
 
 COUNT_LAG = 20.0
 """Seconds between a node leaving ListClusterNodes and CurrentCount falling."""
@@ -21,27 +18,39 @@ COUNT_LAG = 20.0
 
 @dataclass(frozen=True)
 class ClusterPlan:
-    """What a cluster is made of. Times are in seconds."""
+    """A cluster as it is created. Times are in seconds."""
 
     name: str
     arn: str
     groups: Mapping[str, int]
+    """Instance groups and their counts."""
     controller_group: str | None = None
+    """The group that runs the Slurm controller. With None, no group has a SlurmConfig, as in
+    clusters created with a provisioning file."""
     restricted: Collection[str] = ()
-    min_counts: Mapping[str, int] = field(default_factory=dict)
+    """Groups that are in RestrictedInstanceGroups and not in InstanceGroups."""
     continuous: bool = False
+    """Whether NodeProvisioningMode is Continuous, and nodes therefore have logical ids."""
     orchestrator: str = "Slurm"
+    """`Slurm` or `Eks`."""
     shutdown_seconds: float | tuple[float, float] = 60.0
+    """How long a node takes to leave; a pair is a range to draw from."""
     busy_while_leaving: bool = False
+    """Whether ClusterStatus is Updating while nodes leave. According to the guide, it never is
+    with continuous provisioning; for other clusters, this is not documented."""
     busy_after_leaving: float = 0.0
+    """For how long it is Updating after the last node left."""
     instance_type: str = "ml.p5.48xlarge"
     node_recovery: str = "Automatic"
+    """`Automatic` or `None`. It is only reported: see `Cluster.replace_instance`."""
     autoscaler: str | None = None
+    """`Karpenter` if autoscaling is enabled. It is only reported: no nodes are added."""
     seed: int = 0
+    """Ids are the same for the same name and seed."""
 
 
 class ClusterState:
-    """Nodes and groups that change as the clock moves. The caller holds the lock."""
+    """Nodes and groups that change over time. The caller holds the lock."""
 
     def __init__(self, plan: ClusterPlan, clock: Callable[[], float]) -> None:
         self.plan = plan
@@ -51,10 +60,9 @@ class ClusterState:
         self.ever: dict[str, Node] = {}
         """Every identifier that ever named a node, and that node."""
         self.listings: list[Mapping[int, str | None]] = []
-        """What each listing, with all its pages, does not show as it is: see `Node.glimpses`.
-        The keys are ordinals."""
+        """What each listing shows wrongly on all its pages, by ordinal: see `Node.glimpses`."""
         self.arriving: list[Move] = []
-        """Moves of nodes that this cluster will have."""
+        """Moves of nodes to this cluster."""
         self._random = random.Random(f"{plan.seed}/{plan.name}")
         self._status = ClusterStatus.IN_SERVICE
         self._status_until: float | None = None
@@ -70,7 +78,6 @@ class ClusterState:
                 name=group,
                 instance_type=plan.instance_type,
                 target_count=count,
-                min_count=plan.min_counts.get(group),
                 slurm_node_type=node_type if has_slurm_config else None,
                 restricted=group in plan.restricted,
             )
@@ -78,7 +85,7 @@ class ClusterState:
                 self.add_node(group, NodeStatus.RUNNING, with_instance=True)
 
     def settle(self) -> None:
-        """Bring every status up to the clock."""
+        """Update every status to the current time."""
         now = self.clock()
         if self._status_until is not None and now >= self._status_until:
             self.set_cluster_status(ClusterStatus.IN_SERVICE, None)
@@ -87,7 +94,7 @@ class ClusterState:
                 group.status, group.status_until = ClusterStatus.IN_SERVICE, None
         for move in [move for move in self.arriving if now >= move.at]:
             self.arriving.remove(move)
-            if not move.was_called_off:
+            if not move.is_canceled:
                 self._attach(move)
         for node in self._nodes:
             if node.status_until is not None and now >= node.status_until:
@@ -99,7 +106,7 @@ class ClusterState:
             group.counted_until = [until for until in group.counted_until if until > now]
 
     def listed(self) -> tuple[Node, ...]:
-        """Nodes that ListClusterNodes knows, in order of creation."""
+        """Return the nodes that ListClusterNodes returns, in order of creation."""
         self.settle()
         return tuple(self._nodes)
 
@@ -118,24 +125,24 @@ class ClusterState:
         self._status, self._status_until = status, until
 
     def current_count(self, group: Group) -> int:
-        """Instances that are listed, and those that have left the list a moment ago."""
+        """Count the listed instances, and those that have just left the list."""
         instances = [n for n in self.listed() if n.group == group.name and n.instance_id]
         return len(instances) + len(group.counted_until)
 
     def find(self, identifier: str) -> Node:
-        """The listed node that answers to either of its ids; KeyError when there is none."""
+        """Return the listed node with this id of either kind; KeyError if there is none."""
         self.settle()
         return self.find_settled(identifier)
 
     def find_settled(self, identifier: str) -> Node:
-        """The same, for a caller that has settled the cluster: quick among thousands of nodes."""
+        """Do the same for a caller that has called `settle`: fast with thousands of nodes."""
         node = self.ever[identifier]
         if node.left_at is not None or identifier not in (node.instance_id, node.logical_id):
             raise KeyError(identifier)
         return node
 
     def begin_listing(self) -> int:
-        """The number of a new listing, which takes one glimpse of each node that has any."""
+        """Return the number of a new listing, which takes one glimpse of each node that has any."""
         self.listings.append({n.ordinal: n.glimpses.pop(0) for n in self.listed() if n.glimpses})
         return len(self.listings) - 1
 
@@ -156,7 +163,7 @@ class ClusterState:
         return node
 
     def renew_instance(self, node: Node) -> str:
-        """Give the node another instance; its logical id stays. Returns the instance's id."""
+        """Give the node a new instance; its logical id stays. Returns the instance's id."""
         node.instance_id = self._digits("instance", 17, prefix="i-")
         node.status, node.status_until, node.leaves_at = NodeStatus.RUNNING, None, None
         node.launched = self.timestamp()
@@ -164,9 +171,9 @@ class ClusterState:
         return node.instance_id
 
     def start_leaving(self, node: Node) -> None:
-        """Accept the deletion of a node: it shuts down, and its group's target falls now.
+        """Accept the deletion of a node: it shuts down, and its group's target count falls now.
 
-        A node that is named twice in one request, by both its ids, starts once.
+        A node that a request contains twice, by both its ids, starts once.
         """
         if node.leaves_at is not None:
             return
@@ -176,12 +183,12 @@ class ClusterState:
         self._leave(node, NodeStatus.SHUTTING_DOWN, took if own is None else own)
 
     def start_moving(self, node: Node, seconds: float, attach_seconds: float) -> Move:
-        """Let a node detach, to go where the move is put among `arriving`."""
+        """Start to detach a node. The caller adds the move to `arriving` of its target."""
         at = self._leave(node, NodeStatus.DETACHING, seconds)
         return Move(node, at=at, attach_seconds=attach_seconds)
 
     def remove_any(self, group: Group, count: int) -> None:
-        """Lower a group's target by `count`, with nodes of the service's own choice."""
+        """Lower a group's target count by `count`, with nodes that the service chooses."""
         nodes = [node for node in self.listed() if node.group == group.name]
         for node in self._random.sample([node for node in nodes if node.in_target_count], count):
             self.start_leaving(node)
@@ -209,7 +216,7 @@ class ClusterState:
         self._enlist(arrived)
 
     def _leave(self, node: Node, status: NodeStatus, seconds: float) -> float:
-        """Set out to leave the list; the group's target falls now. Returns when it leaves."""
+        """Start to leave; the group's target count falls now. Returns when the node leaves."""
         node.status, node.status_until, node.message = status, None, ""
         node.leaves_at = at = self.clock() + seconds
         if node.in_target_count:
@@ -230,6 +237,6 @@ class ClusterState:
             self._groups[node.group].counted_until.append(when + COUNT_LAG)
 
     def _digits(self, kind: str, count: int, *, prefix: str) -> str:
-        """A new identifier, the same for the same seed, cluster and order of creation."""
+        """Return a new identifier, the same for the same seed, cluster and order of creation."""
         text = f"{self.plan.seed}/{self.plan.name}/{kind}/{len(self.ever)}"
         return prefix + hashlib.sha256(text.encode()).hexdigest()[:count]

@@ -14,8 +14,7 @@ from aws_cdk.aws_sagemaker import CfnCluster
 
 from hyperpod_node_removal import MissingNodes, NodeRemoval, RemovalWarning
 from hyperpod_node_removal.app import NodeRemovalStack, settings_from_context
-from sandbox.cdk import run_cdk
-from sandbox.project import PATH, ROOT
+from sandbox.project import PATH, ROOT, run_cdk
 from tests.construct.stacks import CLUSTER_ARN, NODE, app_of, warnings
 
 pytestmark = pytest.mark.xdist_group("construct-warnings")

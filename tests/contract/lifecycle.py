@@ -10,10 +10,9 @@ from aws_cdk import App, CfnOutput, CfnParameter, Duration, Stack
 
 from hyperpod_node_removal import NodeRemoval, PartialFailure
 from hyperpod_node_removal_contract import RESOURCE_TYPE, Attribute
-from sandbox.assembly import read_assembly
 from sandbox.aws import Sandbox
 from sandbox.hyperpod import Cluster
-from sandbox.stacks import Deployment
+from sandbox.stacks import Deployment, read_assembly
 
 STACK = "Removal"
 """Name of the stack in the assembly; each test deploys it under a name of its own."""

@@ -13,11 +13,10 @@ from aws_cdk.aws_sagemaker import CfnCluster
 
 from hyperpod_node_removal import NodeRemoval
 from hyperpod_node_removal_contract import RESOURCE_TYPE
-from sandbox.assembly import read_assembly
 from sandbox.aws import Sandbox
 from sandbox.hyperpod import Cluster, HyperPod
 from sandbox.project import ROOT
-from sandbox.stacks import Deployment
+from sandbox.stacks import Deployment, read_assembly
 
 EXAMPLE: Final = ROOT / "examples" / "cluster_and_removal"
 ROLE: Final = "arn:aws:iam::111122223333:role/HyperPodInstances"

@@ -9,9 +9,9 @@ import pytest
 from aws_cdk import App, CfnOutput, Duration, Stack
 
 from hyperpod_node_removal import NodeRemoval
-from sandbox.assembly import AssembledStack, read_assembly
 from sandbox.aws import Sandbox
 from sandbox.hyperpod import Cluster, HyperPod
+from sandbox.stacks import AssembledStack, read_assembly
 from tests.contract.lifecycle import log_lines, reason
 
 NODES = 3000

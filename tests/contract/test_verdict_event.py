@@ -10,11 +10,10 @@ from aws_cdk import App, Duration, Stack
 
 from hyperpod_node_removal import NodeRemoval, PartialFailure
 from hyperpod_node_removal_contract import Attribute
-from sandbox.assembly import read_assembly
 from sandbox.aws import Sandbox
 from sandbox.hyperpod import Cluster
 from sandbox.project import ROOT
-from sandbox.stacks import Deployment
+from sandbox.stacks import Deployment, read_assembly
 from tests.contract.lifecycle import Removal
 
 

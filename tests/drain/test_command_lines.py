@@ -8,9 +8,8 @@ import pytest
 
 from sandbox import slurm as sandbox_slurm
 from sandbox.aws import Sandbox
-from sandbox.eks import access_entries, eks_cluster
 from sandbox.kubernetes import Budget, ClusterState, KubernetesApi, Node, Pod
-from sandbox.schedulers import rules, slurm_names
+from sandbox.schedulers import access_entries, eks_cluster, rules, slurm_names
 from tests.drain.conftest import from_templates
 from tests.release.cli import Cli
 

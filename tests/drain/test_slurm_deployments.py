@@ -13,12 +13,11 @@ from aws_cdk.aws_secretsmanager import Secret
 
 from hyperpod_node_removal import NodeRemoval
 from sandbox import slurm as sandbox_slurm
-from sandbox.assembly import read_assembly
 from sandbox.aws import Sandbox
 from sandbox.hyperpod import Cluster
 from sandbox.schedulers import slurm_names
 from sandbox.slurm import Slurm
-from sandbox.stacks import Deployment
+from sandbox.stacks import Deployment, read_assembly
 from tests.construct.test_drain import slurm_drain
 
 pytestmark = pytest.mark.xdist_group("slurm-deployments")

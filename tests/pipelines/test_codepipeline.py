@@ -7,9 +7,9 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from sandbox.assembly import read_assembly
 from sandbox.aws import Sandbox
 from sandbox.hyperpod import Cluster
+from sandbox.stacks import read_assembly
 from tests.docs.policy import as_list
 from tests.pipelines.conftest import new_cluster
 from tests.pipelines.team import ROLE, Ran, Team, path, removals

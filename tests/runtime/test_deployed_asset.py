@@ -15,11 +15,10 @@ import pytest
 from aws_cdk import App, CfnOutput, CfnParameter, Stack
 
 from hyperpod_node_removal import NodeRemoval, NodeRemovalProvider
-from sandbox.assembly import read_assembly
 from sandbox.aws import Sandbox
 from sandbox.hyperpod import Cluster
 from sandbox.interpreters import VARIABLE, VERSIONS, found
-from sandbox.stacks import Deployment
+from sandbox.stacks import Deployment, read_assembly
 from tests.handler.embedded_metrics import is_document, metrics_of
 from tests.sandbox.scripted_stack import ScriptedStack
 

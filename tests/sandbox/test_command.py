@@ -61,7 +61,7 @@ def second_terminal(*words: str, home: Path) -> Iterator[Terminal]:
         own = {
             "PATH": PATH,
             "HOME": str(home),
-            # nobody is there to approve of the changes to IAM
+            # nobody can approve the changes of IAM
             "CDK_REQUIRE_APPROVAL": "never",
             # the project's own folder may be in use by the demo of another test
             "CDK_OUTPUT": str(home / "cdk.out"),
@@ -73,7 +73,7 @@ def second_terminal(*words: str, home: Path) -> Iterator[Terminal]:
             process.send_signal(signal.SIGINT)
             rest = process.stdout.read()
             assert process.wait(30) == 0
-            assert rest.endswith("The sandbox has ended, and nothing of it is left.\n")
+            assert rest.endswith("The sandbox has stopped, and nothing of it is left.\n")
             assert not Path(exported["SSL_CERT_FILE"]).exists()
 
 

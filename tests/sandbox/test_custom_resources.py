@@ -1,19 +1,16 @@
-"""Custom resources in the sandbox go the way they go on AWS."""
+"""Custom resources, their requests, and their replies work as in CloudFormation."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from sandbox.stacks import Deployment
-from tests.sandbox.scripted_stack import ScriptedStack
-
-FAILED = {"Status": "FAILED", "Reason": "Not today."}
-
-
-def reason_of(deployment: Deployment, status: str) -> str:
-    """The reason of the one event in which the resource got this status."""
-    (event,) = [e for e in deployment.events if e.logical_id == "Thing" and e.status == status]
-    return event.reason
+from sandbox.engine.custom_resources import CustomResourceFailed, read_reply
+from sandbox.engine.exchange import PATH, Exchange, read_replies, read_requests
+from tests.sandbox.scripted_stack import FAILED, ScriptedStack, events_of, reason_of, statuses
 
 
 def test_create_update_and_delete(stack: ScriptedStack) -> None:
@@ -21,30 +18,25 @@ def test_create_update_and_delete(stack: ScriptedStack) -> None:
     assert created.status == "CREATE_COMPLETE"
     assert created.outputs == {"Size": "3"}
     assert created.succeeded
-    updated = stack.deploy(Update={"Data": {"Size": "4"}}, outputs=("Size",))
+    assert stack.deploy(Create={"Data": {"Size": "3"}}, outputs=("Size",)).outputs == {"Size": "3"}
+    assert stack.request_types() == ["Create"], "an update without changes sends nothing"
+    updated = stack.deploy(Update={"Data": {"Size": "4"}}, outputs=("Size",), service_timeout=45)
     assert updated.status == "UPDATE_COMPLETE"
     assert updated.outputs == {"Size": "4"}
-    assert {e.status for e in updated.events if e.logical_id == "Thing"} == {
-        "UPDATE_IN_PROGRESS",
-        "UPDATE_COMPLETE",
-    }
+    assert statuses(updated) == ["UPDATE_IN_PROGRESS", "UPDATE_COMPLETE"]
     assert stack.sandbox.delete(stack.name).status == "DELETE_COMPLETE"
     assert stack.sandbox.status(stack.name) is None
 
     create, update, delete = stack.requests()
     assert "PhysicalResourceId" not in create
-    assert create["ResourceProperties"]["ServiceTimeout"] == "30", "every scalar is a string"
     assert create["ResourceProperties"]["ServiceToken"] == create["ServiceToken"]
     assert update["OldResourceProperties"] == create["ResourceProperties"]
     assert delete["PhysicalResourceId"] == update["PhysicalResourceId"] == "scripted"
     assert len({event["RequestId"] for event in (create, update, delete)}) == 3
-
-
-def test_the_service_timeout_is_at_the_top_of_the_event_too(stack: ScriptedStack) -> None:
-    """As text, as in public events of custom resources that set it."""
-    stack.deploy(Create={}, service_timeout=45)
-    (create,) = stack.requests()
-    assert create["ServiceTimeout"] == create["ResourceProperties"]["ServiceTimeout"] == "45"
+    # at the top level as well, as text, as in public events of custom resources that set it
+    for request, timeout in ((create, "30"), (update, "45")):
+        assert request["ServiceTimeout"] == timeout
+        assert request["ResourceProperties"]["ServiceTimeout"] == timeout
 
 
 @pytest.mark.parametrize(
@@ -59,13 +51,6 @@ def test_an_asynchronous_payload_may_have_one_megabyte(
     assert deployment.outputs == {"Code": code}
 
 
-def test_an_update_that_changes_nothing_sends_nothing(stack: ScriptedStack) -> None:
-    stack.deploy(Create={})
-    again = stack.deploy(Create={})
-    assert stack.request_types() == ["Create"]
-    assert again.outputs == {}
-
-
 def test_a_failed_create_is_deleted_with_the_id_of_its_reply(stack: ScriptedStack) -> None:
     deployment = stack.deploy(Create={**FAILED, "PhysicalResourceId": "half-made"})
 
@@ -74,27 +59,26 @@ def test_a_failed_create_is_deleted_with_the_id_of_its_reply(stack: ScriptedStac
     assert delete["RequestType"] == "Delete"
     assert delete["PhysicalResourceId"] == "half-made"
     assert delete["ResourceProperties"] == create["ResourceProperties"]
-    history = [(e.status, e.physical_id) for e in deployment.events if e.logical_id == "Thing"]
-    assert history == [
+    assert [(e.status, e.physical_id) for e in events_of(deployment)] == [
         ("CREATE_IN_PROGRESS", ""),
         ("CREATE_IN_PROGRESS", "half-made"),
         ("CREATE_FAILED", "half-made"),
         ("DELETE_IN_PROGRESS", "half-made"),
         ("DELETE_COMPLETE", "half-made"),
     ]
+    assert reason_of(deployment, "CREATE_FAILED") == (
+        "Received response status [FAILED] from custom resource."
+        f" Message returned: Not today. (RequestId: {create['RequestId']})"
+    )
     assert not deployment.succeeded
     assert [e.logical_id for e in deployment.failures()] == ["Thing"]
-    assert stack.deploy(Create={}).status == "CREATE_COMPLETE", "as the CDK CLI deploys again"
 
-
-def test_what_a_rollback_deleted_can_still_be_described(stack: ScriptedStack) -> None:
-    created = stack.deploy(Create=FAILED)
-    client = stack.sandbox.client("cloudformation")
-    (function,) = client.describe_stack_resources(
-        StackName=created.stack_id, LogicalResourceId="Function"
+    (function,) = stack.sandbox.client("cloudformation").describe_stack_resources(
+        StackName=deployment.stack_id, LogicalResourceId="Function"
     )["StackResources"]
-    assert function["ResourceStatus"] == "DELETE_COMPLETE"
-    assert function["PhysicalResourceId"] in [event.physical_id for event in created.events]
+    assert function["ResourceStatus"] == "DELETE_COMPLETE", "the CDK CLI needs it"
+    assert function["PhysicalResourceId"] in [event.physical_id for event in deployment.events]
+    assert stack.deploy(Create={}).status == "CREATE_COMPLETE", "as the CDK CLI deploys again"
 
 
 def test_a_failed_delete_after_a_failed_create_fails_the_rollback(stack: ScriptedStack) -> None:
@@ -109,40 +93,14 @@ def test_a_failed_create_that_stays_is_deleted_with_the_stack(stack: ScriptedSta
     assert stack.request_types() == ["Create", "Delete"]
 
 
-def test_a_resource_that_an_update_adds_and_fails_is_deleted(stack: ScriptedStack) -> None:
-    queue = {"Queue": {"Type": "AWS::SQS::Queue"}}
-    token = {"Fn::GetAtt": ["Function", "Arn"]}
-    other = {
-        "Other": {
-            "Type": "Custom::Thing",
-            "Properties": {"ServiceToken": token, "Create": '{"Status": "FAILED", "Reason": "No"}'},
-        }
-    }
-    stack.deploy(Create={}, resources=queue)
-    deployment = stack.deploy(Create={}, resources={**queue, **other})
-    assert deployment.status == "UPDATE_ROLLBACK_COMPLETE"
-    sent = [(e["LogicalResourceId"], e["RequestType"]) for e in stack.requests()]
-    assert sent == [("Thing", "Create"), ("Other", "Create"), ("Other", "Delete")]
-
-
-def test_the_wording_of_a_failure(stack: ScriptedStack) -> None:
-    deployment = stack.deploy(Create=FAILED)
-    request_id = stack.requests()[0]["RequestId"]
-    assert reason_of(deployment, "CREATE_FAILED") == (
-        "Received response status [FAILED] from custom resource."
-        f" Message returned: Not today. (RequestId: {request_id})"
-    )
-
-
-def test_a_long_reason_is_cut_in_the_event(stack: ScriptedStack) -> None:
+def test_a_long_reason_is_truncated_in_the_event(stack: ScriptedStack) -> None:
     deployment = stack.deploy(Create={"Status": "FAILED", "Reason": "n" * 3000})
     assert len(reason_of(deployment, "CREATE_FAILED")) == 1024
 
 
-def test_a_failed_update_is_sent_back(stack: ScriptedStack) -> None:
+def test_a_failed_update_is_rolled_back_with_another_update(stack: ScriptedStack) -> None:
     stack.deploy(Create={"Data": {"Size": "3"}}, outputs=("Size",))
-    failing: dict[str, Any] = {"Update": FAILED}
-    deployment = stack.deploy(**failing, outputs=("Size",))
+    deployment = stack.deploy(Update=FAILED, outputs=("Size",))
     assert deployment.status == "UPDATE_ROLLBACK_COMPLETE"
     assert deployment.outputs == {"Size": "3"}, "as before the update"
     assert "Not today." in reason_of(deployment, "UPDATE_FAILED")
@@ -168,16 +126,6 @@ def test_a_reply_without_a_physical_id_fails(stack: ScriptedStack) -> None:
     assert reason_of(deployment, "CREATE_FAILED") == "Invalid PhysicalResourceId"
 
 
-def test_a_changed_physical_id_is_a_replacement(stack: ScriptedStack) -> None:
-    stack.deploy(Create={"PhysicalResourceId": "old"})
-    deployment = stack.deploy(Update={"PhysicalResourceId": "new"})
-    assert deployment.status == "UPDATE_COMPLETE"
-    create, update, delete = stack.requests()
-    assert update["PhysicalResourceId"] == delete["PhysicalResourceId"] == "old"
-    assert delete["RequestType"] == "Delete"
-    assert delete["ResourceProperties"] == create["ResourceProperties"]
-
-
 def test_an_attribute_that_data_lacks_fails_the_stack(stack: ScriptedStack) -> None:
     deployment = stack.deploy(Create={"Data": {"Size": "3"}}, outputs=("Size", "Colour"))
     assert deployment.status == "ROLLBACK_COMPLETE"
@@ -185,11 +133,99 @@ def test_an_attribute_that_data_lacks_fails_the_stack(stack: ScriptedStack) -> N
 
 
 def test_only_the_first_reply_counts_and_all_are_recorded(stack: ScriptedStack) -> None:
-    deployment = stack.deploy(Create={"times": 2})
-    assert deployment.succeeded
+    assert stack.deploy(Create={"times": 2}).succeeded
     stack.sandbox.await_idle()
     (create,) = stack.requests()
     replies = [r for r in stack.sandbox.replies() if r.request_id == create["RequestId"]]
     assert [r.status for r in replies] == [200, 200]
     assert replies[0].body == replies[1].body
     assert replies[0].json()["PhysicalResourceId"] == "scripted"
+
+
+# The body of a reply ------------------------------------------------------------------------------
+
+REQUEST = {"StackId": "arn:stack", "RequestId": "r-1", "LogicalResourceId": "Thing"}
+REPLY: dict[str, Any] = {**REQUEST, "Status": "SUCCESS", "PhysicalResourceId": "thing"}
+
+
+def body(**changes: Any) -> bytes:
+    return json.dumps({**REPLY, **changes}).encode()
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"PhysicalResourceId": ""}, "Invalid PhysicalResourceId"),
+        ({"PhysicalResourceId": "x" * 1025}, "Invalid PhysicalResourceId"),
+        ({"Status": "DONE"}, "Invalid Status"),
+        ({"Reason": None}, "Invalid Reason"),
+        ({"Data": ["Size"]}, "Invalid Data"),
+        ({"RequestId": "r-2"}, "Invalid RequestId"),
+        ({"StackId": "arn:other"}, "Invalid StackId"),
+        ({"Data": {"x": "x" * 4096}}, "Response object is too long."),
+    ],
+)
+def test_replies_that_fail_the_resource(changes: dict[str, Any], reason: str) -> None:
+    with pytest.raises(CustomResourceFailed) as raised:
+        read_reply(body(**changes), REQUEST)
+    assert str(raised.value) == reason
+
+
+@given(st.binary(max_size=5000))
+def test_arbitrary_bytes_are_a_failure(data: bytes) -> None:
+    with pytest.raises(CustomResourceFailed):
+        read_reply(data, REQUEST)
+
+
+@given(st.integers(0, 5000))
+def test_the_limit_is_4096_bytes(padding: int) -> None:
+    reply = body(Reason="x" * padding)
+    if len(reply) <= 4096:
+        assert read_reply(reply, REQUEST).physical_id == "thing"
+    else:
+        with pytest.raises(CustomResourceFailed, match="too long"):
+            read_reply(reply, REQUEST)
+
+
+# The response URL ---------------------------------------------------------------------------------
+
+ENDPOINT = "https://127.0.0.1:1"
+
+
+def test_a_response_url_is_dated_and_expires_after_two_hours(tmp_path: Path) -> None:
+    """It is an S3 URL presigned for two hours; X-Amz-Date is when the request was sent."""
+    now = 1_800_000_000.0
+    exchange = Exchange(ENDPOINT, tmp_path, clock=lambda: now)
+    url = exchange.response_url("r-1")
+    path, _, query = url.removeprefix(ENDPOINT).partition("?")
+    assert query.startswith("X-Amz-Date=20270115T080000Z&X-Amz-Expires=7200&")
+    now += 7200.0
+    assert exchange.deliver("PUT", path, query, "", b"late") == 403
+    assert exchange.wait(url, 0) is None
+    now -= 1.0
+    assert exchange.deliver("PUT", path, query, "", b"in time") == 200
+
+
+def test_a_response_url_accepts_a_signed_put_without_a_content_type(tmp_path: Path) -> None:
+    exchange = Exchange(ENDPOINT, tmp_path)
+    exchange.sent({"RequestId": "r-1", "RequestType": "Create"})
+    url = exchange.response_url("r-1")
+    path, _, query = url.removeprefix(ENDPOINT).partition("?")
+
+    assert exchange.deliver("PUT", path, query, "application/json", b"no") == 403
+    assert exchange.deliver("POST", path, query, "", b"no") == 403
+    assert exchange.deliver("PUT", path, "", "", b"no") == 403
+    assert exchange.deliver("PUT", f"{PATH}made-up", query, "", b"no") == 403
+    assert exchange.wait(url, 0) is None
+    assert exchange.deliver("PUT", path, query, "", b"first") == 200
+    assert exchange.deliver("PUT", path, query, "", b"second") == 200
+    assert exchange.wait(url, 0) == b"first"
+
+    assert [(r.status, r.body) for r in read_replies(tmp_path)][-2:] == [
+        (200, b"first"),
+        (200, b"second"),
+    ]
+    assert [r.request_type for r in read_requests(tmp_path)] == ["Create"]
+    with (tmp_path / "requests.jsonl").open("a", encoding="utf-8") as file:
+        file.write('{"time": 1.0, "eve')
+    assert len(read_requests(tmp_path)) == 1, "a line that is being written has no end yet"

@@ -1,4 +1,4 @@
-"""The demo tells a true story, and says so when it would not."""
+"""The demo shows what really happens, and fails if something is different."""
 
 import os
 import shutil
@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from sandbox.demo.__main__ import DemoError, run
 from sandbox.demo.screen import Screen
-from sandbox.demo.story import Unexpected, tell
 from sandbox.project import PATH, ROOT
 
 
@@ -27,7 +27,7 @@ def test_the_demo_in_100_columns() -> None:
     assert max(len(line) for line in done.stdout.splitlines()) <= 100
 
     story = " ".join(done.stdout.split())
-    told = [
+    expected = [
         "CREATE_FAILED Removal1BFB0048 Custom::HyperPodNodeRemoval Received response status",
         "2 of 5 nodes not removed from ml-cluster (3 removed).",
         "ROLLBACK_COMPLETE hyperpod-node-removal-ml-cluster AWS::CloudFormation::Stack",
@@ -42,14 +42,14 @@ def test_the_demo_in_100_columns() -> None:
         "hyperpod-node-removal-ml-cluster: 1 of 2 nodes not removed from ml-cluster (1 removed).",
         "✔ the removal of the controller was never requested",
     ]
-    places = [story.find(text) for text in told]
-    assert -1 not in places, dict(zip(told, places, strict=True))
+    places = [story.find(text) for text in expected]
+    assert -1 not in places, dict(zip(expected, places, strict=True))
     assert places == sorted(places)
 
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A checkout in which nothing is installed."""
+    """A checkout with nothing installed."""
     for name in ("Makefile", "package-lock.json", "pyproject.toml", "requirements.lock"):
         shutil.copy(ROOT / name, tmp_path)
     return tmp_path
@@ -66,10 +66,16 @@ def make(checkout: Path, *words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_make_says_what_the_first_minutes_are_for(checkout: Path) -> None:
+def test_make_prints_what_the_first_minutes_are_for(checkout: Path) -> None:
     steps = make(checkout, "-n", "demo").stdout
-    told = ["It takes a few minutes", "Python packages", "pip install", "npm packages", "npm ci"]
-    places = [steps.find(text) for text in told]
+    expected = [
+        "It takes a few minutes",
+        "Python packages",
+        "pip install",
+        "npm packages",
+        "npm ci",
+    ]
+    places = [steps.find(text) for text in expected]
     assert -1 not in places
     assert places == sorted(places)
 
@@ -82,10 +88,10 @@ def test_make_names_the_python_that_is_missing(checkout: Path) -> None:
     assert not (checkout / ".venv").exists()
 
 
-def test_the_demo_says_when_something_is_not_as_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_demo_fails_if_something_is_different(monkeypatch: pytest.MonkeyPatch) -> None:
     def does_nothing(*args: str, **_: Any) -> subprocess.CompletedProcess[str]:
         return subprocess.CompletedProcess(args, 0, "")
 
     monkeypatch.setattr("sandbox.aws.run_cdk", does_nothing)
-    with pytest.raises(Unexpected, match="the account is bootstrapped"):
-        tell(Screen())
+    with pytest.raises(DemoError, match="the account is bootstrapped"):
+        run(Screen())

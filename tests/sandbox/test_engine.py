@@ -1,21 +1,19 @@
-"""The engine starts on free ports, is the version it is made for, and leaves nothing behind."""
+"""The engine: its version, its start and its end, and the interpreters of functions."""
 
-import json
 import re
 import signal
 import socket
 import subprocess
 import sys
-import threading
 import tomllib
 from importlib import metadata
 from pathlib import Path
 
 import pytest
 
-from sandbox import process
+from sandbox import interpreters, process
 from sandbox.aws import Sandbox
-from sandbox.engine.internals import PINNED, check_version
+from sandbox.engine import PINNED, check_version
 from sandbox.process import SandboxError
 from sandbox.project import ROOT
 from tests.sandbox.scripted_stack import ScriptedStack
@@ -31,7 +29,7 @@ def test_the_pin_is_the_version_that_the_shim_knows() -> None:
 
 
 def test_another_version_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sandbox.engine.internals.version", lambda _: "2.0.0")
+    monkeypatch.setattr("sandbox.engine.version", lambda _: "2.0.0")
     with pytest.raises(RuntimeError, match=rf"ministack is 2\.0\.0; allowed: {PINNED}"):
         check_version()
 
@@ -95,20 +93,36 @@ def test_an_engine_that_does_not_start_says_why(
         Sandbox().__enter__()
 
 
-def test_records_are_readable_while_they_grow(stack: ScriptedStack) -> None:
-    stack.deploy(Create={})
-    sandbox = stack.sandbox
-    failures: list[Exception] = []
+def test_the_first_line_says_that_it_needs_linux(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(interpreters, "find_spec", lambda _: None)
+    with pytest.raises(SandboxError) as caught:
+        Sandbox().__enter__()
+    first = str(caught.value).splitlines()[0]
+    assert first.startswith("awslambdaric is not installed; it runs functions as Lambda does, and")
+    assert "Linux only" in first
 
-    def read() -> None:
-        try:
-            for _ in range(50):
-                json.dumps([request.event for request in sandbox.requests()])
-        except Exception as error:  # noqa: BLE001 - reported below
-            failures.append(error)
 
-    reader = threading.Thread(target=read)
-    reader.start()
-    stack.sandbox.delete(stack.name)
-    reader.join()
-    assert not failures
+def test_an_interpreter_that_does_not_run_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    missing = tmp_path / "python3.14"
+    with pytest.raises(SandboxError, match=f"{missing} does not run; give the path of a Python"):
+        Sandbox(python=missing).__enter__()
+    monkeypatch.setenv("PYTHONS", str(missing))
+    with pytest.raises(SandboxError, match=f"{missing} does not run"):
+        interpreters.found()
+
+
+def test_interpreters_of_the_variable_take_precedence_over_the_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = ".".join(map(str, sys.version_info[:2]))
+    shim = tmp_path / f"python{version}"
+    shim.write_text("#!/bin/sh\nexit 127\n", encoding="utf-8")
+    shim.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert interpreters.found() == {version: Path(sys.executable)}, "the shim starts nothing"
+    named = tmp_path / "mine"
+    named.symlink_to(sys.executable)
+    monkeypatch.setenv("PYTHONS", str(named))
+    assert interpreters.found() == {version: named}

@@ -1,10 +1,10 @@
-"""A custom resource that does what its properties tell it, for trying out the sandbox.
+"""A custom resource that runs the scripts in its properties, for tests of the sandbox.
 
 The property named like the request type (`Create`, `Update`, `Delete`) is a JSON object: `crash`
 (fail that many attempts without a reply), `exit` (end the process in that many attempts), `sleep`
 (seconds before the reply), `body` (the reply as it is, in place of one that is made), `times` (how
 many replies), `connect` (hold a connection to that port until the end), `hold` (wait until a
-connection to that port is closed), `call` (make AWS calls and put what they return into `Data`),
+connection to that port is closed), `call` (make AWS calls and put their results into `Data`),
 `again` (invoke this function asynchronously that many times in a chain before replying, or as often
 as Lambda lets it), `payload` (invoke it with an event of so many bytes, and put the error's code
 into `Data`), and anything else for the fields of the reply. A field that is null is left out.
@@ -35,7 +35,7 @@ def handler(event: dict[str, Any], context: Any) -> None:
     attempts.write_text(attempts.read_text() + "x" if attempts.exists() else "x")
     logger.info("attempt %s", len(attempts.read_text()))
     if len(attempts.read_text()) <= script.pop("crash", 0):
-        raise RuntimeError("a crash that was asked for")
+        raise RuntimeError("a requested crash")
     if len(attempts.read_text()) <= script.pop("exit", 0):
         sys.exit(3)
     links = script.pop("again", 0)
@@ -76,7 +76,7 @@ def handler(event: dict[str, Any], context: Any) -> None:
 
 
 def look_around(event: dict[str, Any], context: Any) -> dict[str, str]:
-    """What the function sees of its environment and of AWS."""
+    """Return what the function sees of its environment and of AWS."""
     stacks = boto3.client("cloudformation").describe_stacks(StackName=event["StackId"])["Stacks"]
     nodes = boto3.client("sagemaker").list_cluster_nodes(ClusterName="ml-cluster")
     logger.warning("looking around", extra={"unused": 1})
@@ -102,7 +102,7 @@ def look_around(event: dict[str, Any], context: Any) -> dict[str, str]:
 
 
 def logged_so_far(context: Any) -> str:
-    """What the log holds of this invocation, once it holds any of its own lines."""
+    """Return the log of this invocation, once it has any of its own lines."""
     while True:
         events = boto3.client("logs").get_log_events(
             logGroupName=context.log_group_name, logStreamName=context.log_stream_name
@@ -113,7 +113,7 @@ def logged_so_far(context: Any) -> str:
 
 
 def invoked_with(size: int, context: Any) -> str:
-    """The code of the error that an asynchronous invocation gets; empty for none."""
+    """Return the error code of an asynchronous invocation; empty if it succeeds."""
     payload = json.dumps({"ResourceProperties": {}, "RequestType": "", "RequestId": ""})
     try:
         boto3.client("lambda").invoke(

@@ -1,17 +1,15 @@
-"""The answers of the operations that read, in the service's words."""
+"""Responses of the operations that read: DescribeCluster, ListClusterNodes, DescribeClusterNode."""
 
 import re
 from typing import Any
 
-from sandbox.hyperpod.faults import Request, ServiceError
-from sandbox.hyperpod.identifiers import LOGICAL_ID, NODE_ID, check_form
-from sandbox.hyperpod.nodes import Group, Node
-from sandbox.hyperpod.rules import Rules
+from sandbox.hyperpod.faults import Request, Rules, ServiceError, check_form
+from sandbox.hyperpod.nodes import LOGICAL_ID, NODE_ID, Group, Node
 from sandbox.hyperpod.state import ClusterState
 
 _PAGE = 100
 _TOKEN = re.compile(r"listing-(\d+)-after-(\d+)")
-_UNMODELLED = ("CreationTimeAfter", "CreationTimeBefore", "SortBy", "SortOrder")
+_NOT_MODELED = ("CreationTimeAfter", "CreationTimeBefore", "SortBy", "SortOrder")
 
 
 def describe_cluster(cluster: ClusterState, rules: Rules) -> dict[str, Any]:
@@ -19,7 +17,7 @@ def describe_cluster(cluster: ClusterState, rules: Rules) -> dict[str, Any]:
     groups = cluster.groups().values()
     restricted = [_group(cluster, group) for group in groups if group.restricted]
     others = [_group(cluster, group) for group in groups if not group.restricted]
-    answer: dict[str, Any] = {
+    response: dict[str, Any] = {
         "ClusterArn": plan.arn,
         "ClusterName": plan.name,
         "ClusterStatus": str(cluster.cluster_status()),
@@ -28,29 +26,29 @@ def describe_cluster(cluster: ClusterState, rules: Rules) -> dict[str, Any]:
         "Orchestrator": {"Slurm": {}},
     }
     if others or rules.empty_instance_groups:
-        answer["InstanceGroups"] = others
+        response["InstanceGroups"] = others
     if restricted:
-        answer["RestrictedInstanceGroups"] = restricted
+        response["RestrictedInstanceGroups"] = restricted
     if plan.orchestrator == "Eks":
         region, account = plan.arn.split(":")[3:5]
         eks_arn = f"arn:aws:eks:{region}:{account}:cluster/{plan.name}"
-        answer["Orchestrator"] = {"Eks": {"ClusterArn": eks_arn}}
+        response["Orchestrator"] = {"Eks": {"ClusterArn": eks_arn}}
     if plan.autoscaler is not None:
-        answer["AutoScaling"] = {
+        response["AutoScaling"] = {
             "Mode": "Enable",
             "AutoScalerType": plan.autoscaler,
             "Status": "InService",
         }
     if plan.continuous:
-        answer["NodeProvisioningMode"] = "Continuous"
-    return answer
+        response["NodeProvisioningMode"] = "Continuous"
+    return response
 
 
 def list_nodes(cluster: ClusterState, request: Request, rules: Rules) -> dict[str, Any]:
-    """A page of at most 100 nodes. Nodes without an instance appear only with logical ids."""
-    for name in _UNMODELLED:
+    """Return a page of at most 100 nodes. Nodes without an instance need logical ids to appear."""
+    for name in _NOT_MODELED:
         if request.get(name) is not None:
-            raise ServiceError("ValidationException", f"{name} is not modelled.")
+            raise ServiceError("ValidationException", f"{name} is not modeled.")
     with_logical_ids = bool(request.get("IncludeNodeLogicalIds"))
     contains = request.get("InstanceGroupNameContains") or ""
     token = request.get("NextToken")
@@ -69,7 +67,7 @@ def list_nodes(cluster: ClusterState, request: Request, rules: Rules) -> dict[st
         and (node.instance_id is not None or with_logical_ids)
     ]
     page = nodes[:size]
-    answer: dict[str, Any] = {
+    response: dict[str, Any] = {
         "ClusterNodeSummaries": [
             _node(node, glimpses.get(node.ordinal), with_logical_ids=with_logical_ids)
             for node in page
@@ -78,12 +76,12 @@ def list_nodes(cluster: ClusterState, request: Request, rules: Rules) -> dict[st
     if len(nodes) > size or rules.repeats_next_token or rules.never_stops_paging:
         position = page[-1].ordinal if page else after + 1
         next_token = f"listing-{listing}-after-{position}"
-        answer["NextToken"] = token if token and rules.repeats_next_token else next_token
-    return answer
+        response["NextToken"] = token if token and rules.repeats_next_token else next_token
+    return response
 
 
 def describe_node(cluster: ClusterState, request: Request, rules: Rules) -> dict[str, Any]:
-    """Details of a node that is named by one of its ids, and not by both."""
+    """Return details of a node, identified by one of its ids and not by both."""
     ids = {name: request[name] for name in ("NodeId", "NodeLogicalId") if request.get(name)}
     if len(ids) != 1:
         raise ServiceError(
@@ -106,48 +104,46 @@ def describe_node(cluster: ClusterState, request: Request, rules: Rules) -> dict
 
 
 def _group(cluster: ClusterState, group: Group) -> dict[str, Any]:
-    answer: dict[str, Any] = {
+    response: dict[str, Any] = {
         "InstanceGroupName": group.name,
         "InstanceType": group.instance_type,
         "CurrentCount": cluster.current_count(group),
         "TargetCount": group.target_count,
         "Status": str(group.status),
     }
-    if group.min_count is not None:
-        answer["MinCount"] = group.min_count
     if group.slurm_node_type is not None:
-        answer["SlurmConfig"] = {"NodeType": group.slurm_node_type}
-    return {name: value for name, value in answer.items() if name not in group.left_out}
+        response["SlurmConfig"] = {"NodeType": group.slurm_node_type}
+    return {name: value for name, value in response.items() if name not in group.left_out}
 
 
 def _node(node: Node, glimpse: str | None = None, *, with_logical_ids: bool) -> dict[str, Any]:
     status = {"Status": glimpse or str(node.status)}
     if node.message:
         status["Message"] = node.message
-    answer: dict[str, Any] = {
+    response: dict[str, Any] = {
         "InstanceGroupName": node.group,
         "InstanceType": node.instance_type,
         "LaunchTime": node.launched,
         "InstanceStatus": status,
     }
     if node.instance_id is not None:
-        answer["InstanceId"] = node.instance_id
-        answer["PrivateDnsHostname"] = _hostname(node)
+        response["InstanceId"] = node.instance_id
+        response["PrivateDnsHostname"] = _hostname(node)
     if with_logical_ids and node.logical_id is not None:
-        answer["NodeLogicalId"] = node.logical_id
-    return answer
+        response["NodeLogicalId"] = node.logical_id
+    return response
 
 
 def _hostname(node: Node) -> str:
-    """A name as the service's model describes it: `ip-10-0-1-7.` and a domain."""
+    """Return a name as the service model describes it: `ip-10-0-1-7.` and a domain."""
     number = node.address
     return f"ip-10-{number >> 16}-{number >> 8 & 255}-{number & 255}.ec2.internal"
 
 
 def _position(cluster: ClusterState, token: str) -> tuple[int, int]:
-    """The listing that a page is of, and the ordinal that it begins behind.
+    """Return the listing that a page belongs to, and the ordinal that it starts after.
 
-    Ordinals stay, so nodes may leave between two pages.
+    Ordinals do not change, so nodes may leave between two pages.
     """
     match = _TOKEN.fullmatch(token)
     if match is None or int(match[1]) >= len(cluster.listings):

@@ -1,50 +1,50 @@
-"""A look at a stack is answered when the stack rests; anything else, right away."""
+"""The AWS CLI gets a response about a stack once it is not in progress; others get it at once."""
 
 import asyncio
 from typing import Any
 
 import pytest
 
-from sandbox.engine.waiters import Message, Receive, Send, answer_at_rest, is_from_cli
+from sandbox.engine.gateway import Message, Receive, Send, is_from_cli, respond_at_rest
 
-LOOK = b"Action=DescribeStacks&Version=2010-05-15&StackName=maintenance"
+POLL = b"Action=DescribeStacks&Version=2010-05-15&StackName=maintenance"
 CREATING = b"<StackStatus>CREATE_IN_PROGRESS</StackStatus>"
 CREATED = b"<StackStatus>CREATE_COMPLETE</StackStatus>"
 
 
 class Stacks:
-    """An application that gives one answer after the other."""
+    """An application that sends one response after the other."""
 
-    def __init__(self, *answers: bytes) -> None:
-        self.answers = list(answers)
+    def __init__(self, *responses: bytes) -> None:
+        self.responses = list(responses)
         self.bodies: list[bytes] = []
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         self.bodies.append((await receive())["body"])
         await send({"type": "http.response.start", "status": 200})
-        await send({"type": "http.response.body", "body": self.answers.pop(0)})
+        await send({"type": "http.response.body", "body": self.responses.pop(0)})
 
 
-def told(stacks: Stacks, body: bytes) -> bytes:
+def response(stacks: Stacks, body: bytes) -> bytes:
     sent: list[Message] = []
 
     async def send(message: Message) -> None:
         sent.append(message)
 
-    asyncio.run(answer_at_rest(stacks, {}, body, send))
+    asyncio.run(respond_at_rest(stacks, {}, body, send))
     return b"".join(message.get("body", b"") for message in sent)
 
 
-def test_a_look_at_a_stack_takes_until_it_rests() -> None:
+def test_a_poll_of_a_stack_takes_until_it_is_complete() -> None:
     stacks = Stacks(CREATING, CREATING, CREATED)
-    assert told(stacks, LOOK) == CREATED
-    assert stacks.bodies == [LOOK, LOOK, LOOK]
+    assert response(stacks, POLL) == CREATED
+    assert stacks.bodies == [POLL, POLL, POLL]
 
 
 @pytest.mark.parametrize("action", [b"DescribeStackEvents", b"DescribeStackResources"])
-def test_other_questions_are_answered_right_away(action: bytes) -> None:
+def test_other_requests_get_a_response_at_once(action: bytes) -> None:
     body = b"Action=" + action + b"&StackName=maintenance"
-    assert told(Stacks(CREATING, CREATED), body) == CREATING
+    assert response(Stacks(CREATING, CREATED), body) == CREATING
 
 
 @pytest.mark.parametrize(
