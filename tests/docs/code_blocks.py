@@ -3,7 +3,7 @@
 import re
 import shlex
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -54,6 +54,33 @@ def code_blocks(page: Path, *languages: str) -> list[CodeBlock]:
 def all_code_blocks(*languages: str) -> list[CodeBlock]:
     """The blocks of all pages."""
     return [block for page in PAGES for block in code_blocks(page, *languages)]
+
+
+def commands(
+    page: Path, *beginning: str, of: str = "", real: Mapping[str, str] | None = None
+) -> list[list[str]]:
+    """Return the words of the commands that a page shows.
+
+    Args:
+        page: has the commands in `console` blocks.
+        beginning: the words with which each of them begins.
+        of: a text that occurs in their blocks.
+        real: what differs for each reader, by what the page shows.
+    """
+    found = [
+        [_replace_all(word, real or {}) for word in words]
+        for block in code_blocks(page, "console")
+        for words in block.commands
+        if of in block.text and tuple(words[: len(beginning)]) == beginning
+    ]
+    assert found, (page, *beginning, of)
+    return found
+
+
+def _replace_all(text: str, real: Mapping[str, str]) -> str:
+    for shown, value in real.items():
+        text = text.replace(shown, value)
+    return text
 
 
 def _blocks(page: Path, markdown: str) -> Iterator[CodeBlock]:

@@ -68,7 +68,7 @@ def test_version_2_finds_nothing_that_the_page_does_not_suppress(version_2: Path
 
 
 def test_version_2_finds_what_the_page_says_it_does(version_2: Path) -> None:
-    """Without a finding, silence about ours would prove nothing."""
+    """Without findings, a page without errors would prove nothing."""
     (suppressions,) = (block.text for block in code_blocks(PAGE, "py"))
     checks = suppressions.partition("no_inline =")[0]
     found = {error.partition(":")[0] for error in errors_of_version_2(version_2, checks)}

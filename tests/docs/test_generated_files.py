@@ -6,7 +6,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from sandbox.project import ROOT
-from tests.docs.code_blocks import DOCS, code_blocks
+from tests.docs.code_blocks import DOCS, commands
 
 TEMPLATES = ROOT / "examples" / "cloudformation" / "README.md"
 
@@ -18,11 +18,10 @@ def generated() -> Iterator[Path]:
             yield settings.parent / "cdk.context.json"
             yield settings.parent / "cdk.out" / "manifest.json"
     for page, folder in ((DOCS / "cloudformation.md", ROOT), (TEMPLATES, TEMPLATES.parent)):
-        for block in code_blocks(page, "console"):
-            for words in block.commands:
-                for option, value in pairwise(words):
-                    if option == "--output-template-file":
-                        yield folder / value
+        for words in commands(page):
+            for option, value in pairwise(words):
+                if option == "--output-template-file":
+                    yield folder / value
 
 
 def test_git_ignores_what_the_commands_of_the_docs_generate() -> None:

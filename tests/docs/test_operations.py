@@ -14,7 +14,7 @@ from hyperpod_node_removal_contract.failure_codes import FailureCode, next_step
 from sandbox.aws import Sandbox
 from sandbox.hyperpod import Cluster
 from sandbox.project import ROOT
-from tests.docs.code_blocks import DOCS, code_blocks
+from tests.docs.code_blocks import DOCS, commands
 
 pytestmark = pytest.mark.xdist_group("docs-operations")
 
@@ -55,13 +55,15 @@ class Case:
         done = self.sandbox.aws(*(word.replace(STACK, self.stack) for word in words[1:]))
         assert done.returncode == 0, done.stdout
 
+    def resources(self, **given: str) -> list[dict[str, str]]:
+        client = self.sandbox.client("cloudformation")
+        found = client.describe_stack_resources(StackName=self.stack, **given)["StackResources"]
+        return list(found)
+
     def delete_function(self) -> None:
-        resources = self.sandbox.client("cloudformation").describe_stack_resources(
-            StackName=self.stack
-        )["StackResources"]
         (name,) = (
             resource["PhysicalResourceId"]
-            for resource in resources
+            for resource in self.resources()
             if resource["ResourceType"] == "AWS::Lambda::Function"
         )
         self.sandbox.client("lambda").delete_function(FunctionName=name)
@@ -83,26 +85,16 @@ def case(bootstrapped: Sandbox, tmp_path: Path) -> Case:
     return Case(bootstrapped, cluster, tmp_path)
 
 
-def shown(*beginning: str) -> list[list[str]]:
-    """The commands of the page that begin so."""
-    commands = [words for block in code_blocks(PAGE, "console") for words in block.commands]
-    found = [words for words in commands if tuple(words[: len(beginning)]) == beginning]
-    assert found, beginning
-    return found
-
-
 def test_the_logical_id_is_that_of_the_app(case: Case) -> None:
     case.write()
     assert case.cdk("deploy", "-c", "removals=removals.yaml") == "CREATE_COMPLETE"
-    resources = case.sandbox.client("cloudformation").describe_stack_resources(
-        StackName=case.stack, LogicalResourceId=LOGICAL_ID
-    )["StackResources"]
-    assert [resource["ResourceType"] for resource in resources] == [contract.RESOURCE_TYPE]
+    (resource,) = case.resources(LogicalResourceId=LOGICAL_ID)
+    assert resource["ResourceType"] == contract.RESOURCE_TYPE
 
 
 def test_a_failure_can_be_kept_tried_again_and_rolled_back(case: Case) -> None:
-    (deploy,) = shown("cdk", "deploy")
-    (rollback,) = shown("cdk", "rollback")
+    (deploy,) = commands(PAGE, "cdk", "deploy")
+    (rollback,) = commands(PAGE, "cdk", "rollback")
     bad, good, other, *_ = case.cluster.node_ids("workers")
     case.write(good)
     assert case.cdk("deploy", "-c", "removals=removals.yaml") == "CREATE_COMPLETE"
@@ -126,7 +118,7 @@ def test_a_stack_that_lost_its_function_comes_loose_and_can_go(case: Case) -> No
     case.delete_function()
     case.write(second)
     assert case.cdk("deploy", "-c", "removals=removals.yaml") == "UPDATE_ROLLBACK_FAILED"
-    *_, skipping = shown("aws", "cloudformation", "continue-update-rollback")
+    *_, skipping = commands(PAGE, "aws", "cloudformation", "continue-update-rollback")
     assert LOGICAL_ID in skipping
     case.aws(skipping)
     client = case.sandbox.client("cloudformation")
@@ -134,7 +126,7 @@ def test_a_stack_that_lost_its_function_comes_loose_and_can_go(case: Case) -> No
     assert case.sandbox.status(case.stack) == "UPDATE_ROLLBACK_COMPLETE"
     assert second in case.cluster.present
     assert case.sandbox.delete(case.stack).status == "DELETE_FAILED"
-    (leaving_out,) = shown("aws", "cloudformation", "delete-stack")
+    (leaving_out,) = commands(PAGE, "aws", "cloudformation", "delete-stack")
     assert LOGICAL_ID in leaving_out
     with case.sandbox.settings(lag_forward=0.0, lag_back=0.0):  # else the waiter is misled
         case.aws(leaving_out)

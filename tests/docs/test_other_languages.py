@@ -21,7 +21,7 @@ from release.artifacts import write_templates
 from sandbox.aws import ACCOUNT, REGION, Sandbox
 from sandbox.hyperpod import Cluster, HyperPod
 from sandbox.project import ROOT
-from tests.docs.code_blocks import DOCS, code_blocks
+from tests.docs.code_blocks import DOCS, code_blocks, commands
 
 pytestmark = pytest.mark.xdist_group("docs-other-languages")
 
@@ -172,32 +172,22 @@ def test_terraform_uses_what_the_provider_documents(terraform: Mapping[str, Any]
     )
 
 
-def test_terraform_removes_the_nodes(
+def test_terraform_removes_the_nodes_within_its_limits(
     sandbox: Sandbox,
     cluster: Cluster,
     provider: Mapping[str, str],
     evaluated: Callable[[str], dict[str, Any]],
 ) -> None:
     arguments = evaluated("faulty_nodes")
-    nodes = arguments["parameters"]["NodeIds"]
-    assert applied(sandbox, arguments)["RemovedNodes"] == nodes
-    assert cluster.present.isdisjoint(nodes.split(","))
-
-
-def test_terraform_waits_for_longer_than_a_removal_may_take(
-    evaluated: Callable[[str], dict[str, Any]],
-) -> None:
-    (timeouts,) = evaluated("faulty_nodes")["timeouts"]
+    for stack in (arguments, evaluated("provider")):
+        assert len(stack["template_body"].encode()) <= TEMPLATE_BODY_MAX
+    (timeouts,) = arguments["timeouts"]
     assert set(timeouts) == {"create", "update"}
     for text in timeouts.values():
         assert int(text.removesuffix("m")) * 60 > SERVICE_TIMEOUT_MAX
-
-
-@pytest.mark.parametrize("name", ["provider", "faulty_nodes"])
-def test_terraform_can_pass_the_template(
-    name: str, evaluated: Callable[[str], dict[str, Any]]
-) -> None:
-    assert len(evaluated(name)["template_body"].encode()) <= TEMPLATE_BODY_MAX
+    nodes = arguments["parameters"]["NodeIds"]
+    assert applied(sandbox, arguments)["RemovedNodes"] == nodes
+    assert cluster.present.isdisjoint(nodes.split(","))
 
 
 @pytest.fixture
@@ -225,12 +215,7 @@ def app(cluster: Cluster, tmp_path: Path) -> Path:
 def test_typescript_removes_the_nodes(
     sandbox: Sandbox, cluster: Cluster, provider: Mapping[str, str], app: Path
 ) -> None:
-    (command,) = [
-        words
-        for block in code_blocks(PAGE, "console")
-        for words in block.commands
-        if "node app.ts" in words
-    ]
+    (command,) = commands(PAGE, of="node app.ts")
     sandbox.bootstrap()
     nodes = re.findall(r"i-[0-9a-f]{17}", (app / "app.ts").read_text(encoding="utf-8"))
     done = sandbox.cdk(*command[1:], "--require-approval", "never", cwd=app)

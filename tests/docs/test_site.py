@@ -54,23 +54,14 @@ def is_elsewhere(url: str) -> bool:
     return bool(parts.netloc) or parts.scheme not in {"", "data"}
 
 
-def test_no_page_loads_anything_from_elsewhere(pages: dict[Path, Elements]) -> None:
+def test_nothing_is_loaded_from_elsewhere(site: Path, pages: dict[Path, Elements]) -> None:
+    """The theme fetches mermaid for a diagram in text, and numbers for a repository's link."""
     loaded = {url for page in pages.values() for url in page.loaded}
     assert loaded
+    for sheet in site.rglob("*.css"):
+        form = r"(?:@import\s*|url\()[\"']?([^\"')]+)"
+        loaded |= set(re.findall(form, sheet.read_text("utf-8")))
     assert [url for url in loaded if is_elsewhere(url)] == []
-
-
-def test_no_stylesheet_loads_anything_from_elsewhere(site: Path) -> None:
-    found = [
-        url
-        for sheet in site.rglob("*.css")
-        for url in re.findall(r"(?:@import\s*|url\()[\"']?([^\"')]+)", sheet.read_text("utf-8"))
-    ]
-    assert [url for url in found if is_elsewhere(url)] == []
-
-
-def test_nothing_makes_the_theme_fetch_a_script(pages: dict[Path, Elements]) -> None:
-    """It fetches mermaid for a diagram in text, and numbers from GitHub for a repository's link."""
     for page in pages.values():
         assert page.classes.isdisjoint({"mermaid", "md-source", "arithmatex"})
 

@@ -2,7 +2,6 @@
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -10,28 +9,12 @@ import pytest
 from sandbox.aws import ACCOUNT, REGION, Sandbox
 from sandbox.hyperpod import HyperPod
 from sandbox.project import ROOT
-from tests.docs.code_blocks import DOCS, code_blocks
+from tests.docs.code_blocks import DOCS, code_blocks, commands
 
 pytestmark = pytest.mark.xdist_group("docs-start")
 
 START = DOCS / "start.md"
-
-
 NODES = ("i-0123456789abcdef0", "i-0123456789abcdef1")
-
-
-def commands(nodes: Iterable[str]) -> Iterator[list[str]]:
-    """Those of the page, with account, region and nodes of the sandbox in place of the page's."""
-    real = {"111122223333": ACCOUNT, "us-west-2": REGION} | dict(zip(NODES, nodes, strict=True))
-    for block in code_blocks(START, "console"):
-        for words in block.commands:
-            yield [replaced(word, real) for word in words]
-
-
-def replaced(text: str, real: Mapping[str, str]) -> str:
-    for shown, value in real.items():
-        text = text.replace(shown, value)
-    return text
 
 
 @pytest.fixture
@@ -58,7 +41,12 @@ def test_the_commands_of_the_page_lead_to_a_removal(
             "ml-cluster", {"workers": 4}, shutdown_seconds=0.5
         )
         nodes = cluster.node_ids("workers")[:2]
-        for words in commands(nodes):
+        real = {
+            "111122223333": ACCOUNT,
+            "us-west-2": REGION,
+            **dict(zip(NODES, nodes, strict=True)),
+        }
+        for words in commands(START, real=real):
             match words[:2]:
                 case ["aws", _]:
                     done = sandbox.aws(*words[1:])

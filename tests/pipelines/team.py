@@ -44,7 +44,7 @@ _GIT: Final = {
     **{f"GIT_{who}_EMAIL": "team@example.com" for who in ("AUTHOR", "COMMITTER")},
 }
 # It keeps its arguments, and what it is given to write.
-_GH: Final = '#!/bin/sh\nprintf "%s\\n" "$GH_REPO" "$@" >"$KEPT/arguments"\ncat >"$KEPT/body"\n'
+_GH: Final = 'printf "%s\\n" "$GH_REPO" "$@" >"$KEPT/arguments"\ncat >"$KEPT/body"'
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,15 @@ def bash(script: str, folder: Path, environment: Mapping[str, str]) -> Ran:
     return Ran(done.returncode, done.stdout)
 
 
+def stand_in(folder: Path, commands: Mapping[str, str]) -> None:
+    """Write commands, by name the lines of a shell script, into the folder `bin` of a folder."""
+    (folder / "bin").mkdir(exist_ok=True)
+    for name, script in commands.items():
+        file = folder / "bin" / name
+        file.write_text(f"#!/usr/bin/env bash\nset -euo pipefail\n{script}\n", encoding="utf-8")
+        file.chmod(0o755)
+
+
 class Team:
     """A checkout of a repository with the example on `main` and without removal files."""
 
@@ -83,8 +92,7 @@ class Team:
         shutil.rmtree(self.folder / "removals")
         (self.folder / "node_modules").symlink_to(ROOT / "node_modules")
         self.kept.mkdir()
-        (self.kept / "gh").write_text(_GH, encoding="utf-8")
-        (self.kept / "gh").chmod(0o755)
+        stand_in(self.kept, {"gh": _GH})
         # `node_modules/` of .gitignore is a folder, and this is a link
         self.git("init", "--quiet", "--initial-branch", "main")
         (self.folder / ".git" / "info" / "exclude").write_text("node_modules\n", encoding="utf-8")
@@ -121,7 +129,7 @@ class Team:
         """Run what a step or a job says. `given` is its `env`."""
         sandbox = self.sandbox.environment
         environment = {key: value for key, value in sandbox.items() if key not in ROLE} | {
-            "PATH": f"{self.kept}:{sandbox['PATH']}",
+            "PATH": f"{self.kept / 'bin'}:{sandbox['PATH']}",
             # the project as these tests have it, wherever its packages are
             "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
             "KEPT": str(self.kept),

@@ -15,9 +15,8 @@ import yaml
 
 from sandbox.project import PATH, ROOT
 from tests.docs.code_blocks import code_blocks
-from tests.pipelines.team import EXAMPLE, IGNORED, Ran, bash
+from tests.pipelines.team import EXAMPLE, IGNORED, Ran, bash, stand_in
 from tests.release.test_artifacts import SOURCES
-from tests.release.workflow_run import stand_in
 from tests.sandbox.test_command import second_terminal
 
 pytestmark = pytest.mark.xdist_group("pipelines-page")

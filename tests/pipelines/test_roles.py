@@ -11,7 +11,7 @@ from awscli.customizations.cloudformation.yamlhelper import yaml_parse
 from ministack.core.iam_evaluator import EvalContext, evaluate_trust_policy
 
 from sandbox.aws import Sandbox
-from tests.docs.code_blocks import DOCS, code_blocks
+from tests.docs.code_blocks import DOCS, commands
 from tests.docs.policy import Policy, as_list
 from tests.pipelines.team import EXAMPLE
 
@@ -162,12 +162,7 @@ def test_the_role_that_deploys_is_that_of_the_documentation(roles: Roles) -> Non
 
 
 def test_the_command_of_the_page_makes_the_roles(sandbox: Sandbox) -> None:
-    (command,) = (
-        command
-        for block in code_blocks(DOCS / "pipelines.md", "console")
-        for command in block.commands
-        if "roles/github.yaml" in command
-    )
+    (command,) = commands(DOCS / "pipelines.md", of="roles/github.yaml")
     sandbox.aws(*command[1:], cwd=EXAMPLE)
     roles = Roles(sandbox, "github", HOSTS["github"][0], "removal-pipeline-roles")
     assert roles.lets_in("DeployRole", DEPLOYMENT["github"])

@@ -1,4 +1,4 @@
-"""The real AWS CLI as a user types it, in a folder, against the sandbox."""
+"""A command line as a user types into it, in a folder, against the sandbox."""
 
 import json
 from dataclasses import dataclass
@@ -6,11 +6,15 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from sandbox.aws import Sandbox
+from sandbox.hyperpod import Cluster
+from tests.docs.code_blocks import commands
+
+SHOWN_CLUSTER_ARN = "arn:aws:sagemaker:us-west-2:111122223333:cluster/a1b2c3d4e5f6"
 
 
 @dataclass(frozen=True)
 class Cli:
-    """Runs commands in one folder."""
+    """Runs the real AWS CLI in one folder."""
 
     BUCKET: ClassVar = "artifacts"
 
@@ -18,13 +22,13 @@ class Cli:
     folder: Path
 
     def aws(self, *args: str) -> str:
-        """What a command that succeeds prints."""
+        """Return what a command prints that must succeed."""
         done = self.sandbox.aws(*args, cwd=self.folder)
         assert done.returncode == 0, done.stdout
         return done.stdout
 
     def refused(self, *args: str) -> str:
-        """What a command that fails prints."""
+        """Return what a command prints that must fail."""
         done = self.sandbox.aws(*args, cwd=self.folder)
         assert done.returncode != 0, done.stdout
         return done.stdout
@@ -37,9 +41,9 @@ class Cli:
         capabilities: tuple[str, ...] = (),
         **given: str,
     ) -> dict[str, str]:
-        """`aws cloudformation deploy`; the stack's outputs."""
+        """Deploy a stack. Return its outputs."""
         self.aws(*self.deployment(template, stack_name, capabilities=capabilities, **given))
-        return self.outputs(stack_name)
+        return self.sandbox.outputs(stack_name)
 
     def deployment(
         self,
@@ -49,34 +53,26 @@ class Cli:
         capabilities: tuple[str, ...] = (),
         **given: str,
     ) -> list[str]:
-        """The command line of a deployment."""
+        """Return the command line of a deployment."""
         command = ["cloudformation", "deploy", "--template-file", str(template)]
         command += ["--stack-name", stack_name]
         if capabilities:
             command += ["--capabilities", *capabilities]
         if given:
-            command += [
-                "--parameter-overrides",
-                *(f"{key}={value}" for key, value in given.items()),
-            ]
+            parameters = [f"{key}={value}" for key, value in given.items()]
+            command += ["--parameter-overrides", *parameters]
         return command
 
     def package(self, template: str | Path, output: str) -> str:
-        """`aws cloudformation package`; the path of the template that can be deployed."""
+        """Upload what a template refers to. Return the path of one that can be deployed."""
         self.aws(
             *("cloudformation", "package", "--template-file", str(template)),
             *("--s3-bucket", self.BUCKET, "--output-template-file", output),
         )
         return output
 
-    def outputs(self, stack_name: str) -> dict[str, str]:
-        """The stack's outputs by key."""
-        text = self.aws("cloudformation", "describe-stacks", "--stack-name", stack_name)
-        (stack,) = json.loads(text)["Stacks"]
-        return {one["OutputKey"]: one["OutputValue"] for one in stack.get("Outputs", ())}
-
     def reasons(self, stack_name: str) -> list[str]:
-        """The reasons of events in which a resource failed, as `describe-stack-events` shows."""
+        """Return the reasons of failed resources, as `describe-stack-events` shows them."""
         text = self.aws("cloudformation", "describe-stack-events", "--stack-name", stack_name)
         events: list[dict[str, Any]] = json.loads(text)["StackEvents"]
         return [
@@ -84,3 +80,20 @@ class Cli:
             for event in events
             if event["ResourceStatus"].endswith("_FAILED") and "ResourceStatusReason" in event
         ]
+
+
+@dataclass(frozen=True)
+class Console(Cli):
+    """Runs the commands that a page shows."""
+
+    cluster: Cluster
+    """The cluster in place of the one on the page."""
+
+    def run_page(self, page: Path, *, of: str = "") -> list[str]:
+        """Run the commands of blocks in which a text occurs. Return what each of them prints."""
+        nodes = self.cluster.node_ids("workers")
+        real = {f"i-0123456789abcdef{number}": node for number, node in enumerate(nodes)}
+        real[SHOWN_CLUSTER_ARN] = self.cluster.arn
+        found = commands(page, of=of, real=real)
+        assert {program for program, *_ in found} == {"aws"}
+        return [self.aws(*words).strip() for _, *words in found]

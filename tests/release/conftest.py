@@ -1,5 +1,6 @@
 """What `make dist` makes, and a command line in front of the sandbox."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -7,15 +8,25 @@ import pytest
 from release.artifacts import PROVIDER, write_templates
 from release.provider_template import HANDLER_ZIP
 from sandbox.aws import Sandbox
+from sandbox.project import ROOT
 from tests.release.cli import Cli
 
 
 @pytest.fixture(scope="session")
-def templates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the function's code and its templates."""
-    folder = tmp_path_factory.mktemp("dist")
-    write_templates(folder)
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of what users of templates need of the project, with `dist/`."""
+    folder = tmp_path_factory.mktemp("project")
+    for name in ("examples/cloudformation", "schemas"):
+        shutil.copytree(ROOT / name, folder / name)
+    (folder / "dist").mkdir()
+    write_templates(folder / "dist")
     return folder
+
+
+@pytest.fixture(scope="session")
+def templates(project: Path) -> Path:
+    """A folder with the function's code and its templates."""
+    return project / "dist"
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,6 @@
 """Every template of `examples/cloudformation`, deployed by the real AWS CLI."""
 
 import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -10,12 +9,11 @@ from uuid import uuid4
 import pytest
 
 from hyperpod_node_removal_contract import RESOURCE_TYPE
-from release.artifacts import PACKAGEABLE, write_templates
+from release.artifacts import PACKAGEABLE
 from sandbox.aws import Sandbox
 from sandbox.hyperpod import Cluster
 from sandbox.project import ROOT
-from tests.release.cli import Cli
-from tests.release.console import Console, console_commands
+from tests.release.cli import Cli, Console
 from tests.release.linting import cfn_lint
 
 pytestmark = pytest.mark.xdist_group("release-examples")
@@ -23,16 +21,12 @@ pytestmark = pytest.mark.xdist_group("release-examples")
 EXAMPLES: Final = ROOT / "examples" / "cloudformation"
 SCHEMAS: Final = ROOT / "schemas"
 PAGE: Final = EXAMPLES / "README.md"
+PROVIDER: Final = "hyperpod-node-removal"
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(project: Path) -> Path:
     """A copy of the examples, with `dist/` and `schemas/` where they look for them."""
-    project = tmp_path_factory.mktemp("project")
-    shutil.copytree(SCHEMAS, project / "schemas")
-    (project / "dist").mkdir()
-    write_templates(project / "dist")
-    shutil.copytree(EXAMPLES, project / "examples" / "cloudformation")
     return project / "examples" / "cloudformation"
 
 
@@ -46,7 +40,7 @@ def cli(folder: Path) -> Iterator[Cli]:
         packaged = cli.package(f"../../dist/{PACKAGEABLE}", "provider.yaml")
         cli.deploy(
             packaged,
-            "hyperpod-node-removal",
+            PROVIDER,
             capabilities=("CAPABILITY_IAM",),
             ClusterArn="*",
             StackName="*",
@@ -72,6 +66,8 @@ def test_a_removal_and_its_retry(cli: Cli, cluster: Cluster) -> None:
     assert cluster.present.isdisjoint({first, second})
     again = cli.deploy("removal.yaml", cluster.name, NodeIds=f"{ids},{third}", RetryToken="2")
     assert (again["RemovedNodes"], again["AlreadyAbsentNodes"]) == (third, ids)
+    # The provider cannot be deleted while the stack uses it.
+    assert cluster.name in cli.refused("cloudformation", "delete-stack", "--stack-name", PROVIDER)
 
 
 def test_a_removal_of_nothing(cli: Cli) -> None:
@@ -181,7 +177,7 @@ def test_the_function_and_a_removal_in_one_stack(
     cli.aws("cloudformation", "wait", "stack-delete-complete", "--stack-name", cluster.name)
 
 
-def test_the_readme_lists_every_template(cli: Cli) -> None:
+def test_the_readme_lists_every_template() -> None:
     for path in EXAMPLES.glob("*.yaml"):
         assert f"[{path.name}]({path.name})" in PAGE.read_text(encoding="utf-8")
         assert RESOURCE_TYPE in path.read_text(encoding="utf-8")
@@ -222,8 +218,7 @@ def test_the_commands_of_the_readme_work_one_after_the_other(folder: Path) -> No
             "ml-cluster", {"head": 1, "workers": 8}, shutdown_seconds=0.5
         )
         nodes = cluster.node_ids("workers")
-        console = Console(sandbox, folder, cluster)
-        printed = [console.run(command) for command in console_commands(PAGE)]
+        printed = Console(sandbox, folder, cluster).run_page(PAGE)
         assert f"{nodes[0]},{nodes[1]}" in printed
         assert cluster.present.isdisjoint(nodes[:3])
         assert cluster.present >= set(nodes[3:])

@@ -212,12 +212,7 @@ def test_values_at_their_ends(
 ) -> None:
     given = {Property.CLUSTER_NAME.value: "ml-cluster", name.value: value}
     assert (schema_accepts(given), function_accepts(given)) == (by_schema, by_function)
-
-
-def test_the_service_token_is_required_by_the_schema_alone() -> None:
-    given = {Property.CLUSTER_NAME.value: "ml-cluster"}
-    assert function_accepts(given)
-    assert not SCHEMA.is_valid(given)
+    assert not SCHEMA.is_valid(given), "the schema alone requires the ServiceToken"
 
 
 # Removal files -------------------------------------------------------------------------------

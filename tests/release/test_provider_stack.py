@@ -8,10 +8,11 @@ import pytest
 from aws_cdk import App, BootstraplessSynthesizer, Fn, Stack
 
 from hyperpod_node_removal import NodeRemoval, NodeRemovalProvider
-from release.artifacts import PACKAGEABLE, PROVIDER
+from release.artifacts import PROVIDER
 from release.provider_parameters import EXPORT_NAME
 from release.provider_template import HANDLER_ZIP
 from sandbox.hyperpod import Cluster
+from sandbox.project import ROOT
 from tests.docs.code_blocks import DOCS
 from tests.handler.embedded_metrics import is_document, metrics_of
 from tests.handler.event_schema import checked
@@ -19,22 +20,6 @@ from tests.release.cli import Cli
 
 pytestmark = pytest.mark.xdist_group("release-stacks")
 
-REMOVAL = """
-Parameters:
-  Cluster: {Type: String}
-  NodeIds: {Type: CommaDelimitedList}
-Resources:
-  FaultyNodes:
-    Type: Custom::HyperPodNodeRemoval
-    Properties:
-      ServiceToken: !ImportValue %s
-      ServiceTimeout: 600
-      ClusterName: !Ref Cluster
-      NodeIds: !Ref NodeIds
-      RetryFor: 0
-Outputs:
-  RemovedNodes: {Value: !GetAtt FaultyNodes.RemovedNodes}
-"""
 TRUST = {
     "Version": "2012-10-17",
     "Statement": [
@@ -55,48 +40,36 @@ def cluster(cli: Cli) -> Cluster:
 
 
 def removal(folder: Path, export: str) -> Path:
+    """Write the example of a removal, which imports this export and retries nothing."""
+    text = (ROOT / "examples" / "cloudformation" / "removal.yaml").read_text(encoding="utf-8")
+    text = text.replace(EXPORT_NAME, export)
     path = folder / "removal.yaml"
-    path.write_text(REMOVAL % export, encoding="utf-8")
+    path.write_text(text.replace("ServiceTimeout: 1800", "RetryFor: 0"), encoding="utf-8")
     return path
 
 
 def removes_a_node(cli: Cli, cluster: Cluster, template: Path) -> str:
     """Deploy the removal of one node."""
     (node, *_) = cluster.node_ids("workers")
-    outputs = cli.deploy(template, cluster.name, Cluster=cluster.name, NodeIds=node)
-    assert outputs == {"RemovedNodes": node}
+    outputs = cli.deploy(template, cluster.name, ClusterName=cluster.name, NodeIds=node)
+    assert outputs["RemovedNodes"] == node
     assert node not in cluster.present
     return node
 
 
-def another_provider(
-    cli: Cli, name: str, template: str = PROVIDER, **required: str
-) -> tuple[dict[str, str], str]:
+def another_provider(cli: Cli, name: str, **required: str) -> tuple[dict[str, str], str]:
     """Deploy one for stacks of this module: its resources by logical id, and its export.
 
     The code is in the bucket since the provider of all tests was deployed.
     """
-    code = {"CodeBucket": Cli.BUCKET, "CodeKey": HANDLER_ZIP} if template == PROVIDER else {}
+    code = {"CodeBucket": Cli.BUCKET, "CodeKey": HANDLER_ZIP}
     given = {"ClusterArn": "*", "StackName": "raw-*", "ExportName": f"{name}-token"}
     stack = f"{name}-provider"
-    cli.deploy(template, stack, capabilities=("CAPABILITY_IAM",), **code, **given, **required)
+    cli.deploy(PROVIDER, stack, capabilities=("CAPABILITY_IAM",), **code, **given, **required)
     text = cli.aws("cloudformation", "describe-stack-resources", "--stack-name", stack)
     resources = json.loads(text)["StackResources"]
-    return {
-        one["LogicalResourceId"]: one["PhysicalResourceId"] for one in resources
-    }, f"{name}-token"
-
-
-def test_a_template_that_imports_the_service_token(
-    cli: Cli, provider: str, cluster: Cluster, tmp_path: Path
-) -> None:
-    nodes = cluster.node_ids("workers")[:2]
-    template = removal(tmp_path, EXPORT_NAME)
-    outputs = cli.deploy(template, cluster.name, Cluster=cluster.name, NodeIds=",".join(nodes))
-    assert outputs == {"RemovedNodes": ",".join(nodes)}
-    assert cluster.present.isdisjoint(nodes)
-    # It cannot be deleted while the stack uses it.
-    assert cluster.name in cli.refused("cloudformation", "delete-stack", "--stack-name", provider)
+    made = {one["LogicalResourceId"]: one["PhysicalResourceId"] for one in resources}
+    return made, f"{name}-token"
 
 
 def test_a_partial_failure_is_read_in_the_stack_events(
@@ -106,22 +79,13 @@ def test_a_partial_failure_is_read_in_the_stack_events(
     cluster.refuse(bad)
     template = removal(tmp_path, EXPORT_NAME)
     deployment = cli.deployment(
-        template, cluster.name, Cluster=cluster.name, NodeIds=f"{bad},{good}"
+        template, cluster.name, ClusterName=cluster.name, NodeIds=f"{bad},{good}"
     )
     assert "Failed to create/update the stack" in cli.refused(*deployment)
     (reason,) = [one for one in cli.reasons(cluster.name) if "FaultyNodes" not in one]
     assert f"1 of 2 nodes not removed from {cluster.name} (1 removed)" in reason
     assert f"NodeIdInUse: {bad}." in reason
     assert cluster.present >= {bad}
-
-
-def test_a_second_provider_from_the_packageable_template(
-    cli: Cli, provider: str, cluster: Cluster, tmp_path: Path
-) -> None:
-    """Two can be in one account and region, each with its own export name."""
-    packaged = cli.package(PACKAGEABLE, str(tmp_path / "packaged.yaml"))
-    _, export = another_provider(cli, cluster.name, packaged)
-    removes_a_node(cli, cluster, removal(tmp_path, export))
 
 
 def test_a_boundary_a_network_and_a_key(

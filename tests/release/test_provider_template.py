@@ -1,7 +1,8 @@
-"""The provider's template is the construct's provider, and is one that anybody can deploy."""
+"""The provider's template has the construct's provider, and needs no CDK to deploy."""
 
 import json
 import re
+from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from tests.release.linting import cfn_lint
 
 pytestmark = pytest.mark.xdist_group("release")
 
+EKS_CLUSTERS_ARN = EKS_CLUSTER_ARN.replace("training", "*")
 EVENT_BUS_ARN = "arn:aws:events:us-west-2:111122223333:event-bus/operations"
 BOUNDARY_ARN = "arn:aws:iam::111122223333:policy/boundary"
 KEY_ARN = "arn:aws:kms:us-west-2:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
@@ -59,12 +61,6 @@ REQUIRED: dict[str, Any] = {
 }
 
 
-@pytest.fixture
-def usual(template: dict[str, Any]) -> dict[str, Any]:
-    """What is deployed if nothing is required."""
-    return evaluated(template, **GIVEN)
-
-
 def of_an_app(**options: Any) -> dict[str, Any]:
     """What an app makes of a provider that does the same."""
     stack = Stack(App(analytics_reporting=False), "Stack")
@@ -81,25 +77,30 @@ def of_an_app(**options: Any) -> dict[str, Any]:
     return dict(Template.from_stack(stack).to_json())
 
 
-@pytest.fixture(scope="module")
-def construct() -> dict[str, Any]:
-    return of_an_app()
+RESTRICTIONS: dict[str, Callable[[Stack], Any]] = {
+    "vpc": network,
+    "security_groups": lambda stack: [
+        ec2.SecurityGroup.from_security_group_id(stack, "Group", "sg-1")
+    ],
+    "permissions_boundary": lambda stack: iam.ManagedPolicy.from_managed_policy_arn(
+        stack, "Boundary", BOUNDARY_ARN
+    ),
+    "encryption_key": lambda stack: kms.Key.from_key_arn(stack, "Key", KEY_ARN),
+    "architecture": lambda _: lambda_.Architecture.X86_64,
+}
 
 
-@pytest.fixture(scope="module")
-def restricted() -> dict[str, Any]:
-    """The same in an organization with rules."""
-    return of_an_app(
-        vpc=network,
-        security_groups=lambda stack: [
-            ec2.SecurityGroup.from_security_group_id(stack, "Group", "sg-1")
-        ],
-        permissions_boundary=lambda stack: iam.ManagedPolicy.from_managed_policy_arn(
-            stack, "Boundary", BOUNDARY_ARN
-        ),
-        encryption_key=lambda stack: kms.Key.from_key_arn(stack, "Key", KEY_ARN),
-        architecture=lambda stack: lambda_.Architecture.X86_64,
-    )
+@pytest.fixture(scope="module", params=["usual", "restricted"])
+def both(
+    request: pytest.FixtureRequest, synthesized: dict[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The template with values for its parameters, and what an app makes of the same values.
+
+    The second pair is that of an organization with rules.
+    """
+    if request.param == "usual":
+        return evaluated(synthesized, **GIVEN), of_an_app()
+    return evaluated(synthesized, **GIVEN, **REQUIRED), of_an_app(**RESTRICTIONS)
 
 
 def statements(template: dict[str, Any]) -> list[tuple[str, str]]:
@@ -128,49 +129,28 @@ def of_type(template: dict[str, Any], resource_type: str) -> list[dict[str, Any]
     return [one for one in template["Resources"].values() if one["Type"] == resource_type]
 
 
-def test_it_makes_the_resources_of_the_construct(
-    usual: dict[str, Any], construct: dict[str, Any]
+def test_the_resources_are_those_of_the_construct(
+    both: tuple[dict[str, Any], dict[str, Any]],
 ) -> None:
-    def counted(given: dict[str, Any]) -> list[str]:
-        return sorted(one["Type"] for one in given["Resources"].values())
-
-    # what concerns EKS, a hook, and signals is there on a condition
-    separate = ["AWS::IAM::Policy"] * 3
-    assert counted(usual) == sorted([*counted(construct), *separate])
-
-
-def test_the_function_may_do_what_that_of_the_construct_may(
-    template: dict[str, Any], construct: dict[str, Any], restricted: dict[str, Any]
-) -> None:
-    assert statements(evaluated(template, **GIVEN)) == statements(construct)
-    assert statements(evaluated(template, **GIVEN, **REQUIRED)) == statements(restricted)
-
-
-@pytest.mark.parametrize(
-    "kind",
-    [
-        "AWS::IAM::Role",
-        "AWS::Lambda::EventInvokeConfig",
-        "AWS::Lambda::Function",
-        "AWS::Logs::LogGroup",
-    ],
-)
-def test_resources_are_those_of_the_construct(
-    kind: str,
-    template: dict[str, Any],
-    construct: dict[str, Any],
-    restricted: dict[str, Any],
-) -> None:
-    assert template["Parameters"]["Architecture"]["Default"] == "arm64"
-    for given, there in ((GIVEN, construct), ({**GIVEN, **REQUIRED}, restricted)):
-        (one,), (other,) = (of_type(it, kind) for it in (evaluated(template, **given), there))
+    types = [sorted(one["Type"] for one in made["Resources"].values()) for made in both]
+    # what concerns EKS, a hook, and signals is separate, since it has a condition
+    assert types[0] == sorted([*types[1], *["AWS::IAM::Policy"] * 3])
+    for kind in ("Lambda::EventInvokeConfig", "Lambda::Function", "Logs::LogGroup", "IAM::Role"):
+        (one,), (other,) = (of_type(made, f"AWS::{kind}") for made in both)
         here, expected = one["Properties"], other["Properties"]
         assert here.keys() == expected.keys()
         variables = [props.get("Environment", {}).get("Variables") for props in (here, expected)]
         assert variables[0] == variables[1] or variables[0].keys() == variables[1].keys()
         literal = {key for key, value in here.items() if isinstance(value, str | int)}
-        assert literal or kind == "AWS::Logs::LogGroup"
+        assert literal or kind == "Logs::LogGroup"
         assert {key: here[key] for key in literal} == {key: expected[key] for key in literal}
+
+
+def test_the_function_may_do_what_that_of_the_construct_may(
+    both: tuple[dict[str, Any], dict[str, Any]],
+) -> None:
+    made, expected = map(statements, both)
+    assert made == expected
 
 
 def test_a_given_role_is_the_functions_and_the_template_makes_none(
@@ -204,13 +184,14 @@ def test_metrics_and_events_are_off_unless_parameters_say_otherwise(
     assert (defaults["Metrics"], defaults["EventBusArn"]) == ("false", "")
 
 
-def test_nothing_of_the_cdk_is_left_in_it(templates: Path) -> None:
+def test_the_text_explains_each_resource_and_has_nothing_of_the_cdk(
+    templates: Path, template: dict[str, Any]
+) -> None:
     text = (templates / PROVIDER).read_text(encoding="utf-8")
+    for logical_id in template["Resources"]:
+        assert re.search(rf"^  # .*\n  {logical_id}:$", text, re.MULTILINE), logical_id
     for trace in ("cdk", "CDK", "Bootstrap", "aws:asset"):
         assert trace not in text.replace("No CDK, no\n# bootstrap.", "")
-
-
-def test_cfn_lint_has_nothing_to_say(templates: Path) -> None:
     assert cfn_lint(templates / PROVIDER, templates / PACKAGEABLE) == ""
 
 
@@ -220,13 +201,9 @@ def test_cfn_lint_has_nothing_to_say(templates: Path) -> None:
         (
             "ClusterArn",
             ["*", CLUSTER_ARN],
-            ["", "ml-cluster", CLUSTER_ARN + "0", f"*{CLUSTER_ARN}"],
+            ["", "ml-cluster", f"{CLUSTER_ARN}0", f"*{CLUSTER_ARN}"],
         ),
-        (
-            "EksClusterArn",
-            ["", EKS_CLUSTER_ARN, EKS_CLUSTER_ARN.replace("training", "*")],
-            ["*", "ml", CLUSTER_ARN],
-        ),
+        ("EksClusterArn", ["", EKS_CLUSTER_ARN, EKS_CLUSTERS_ARN], ["*", "ml", CLUSTER_ARN]),
         ("EventBusArn", ["", EVENT_BUS_ARN], ["operations", STACK_ARN, f"{EVENT_BUS_ARN} "]),
         ("StackName", ["maintenance", "maintenance-*", "*"], ["", "a/b", "-a", STACK_ARN]),
         ("BeforeRemovalArn", ["", HOOK_ARN, f"{HOOK_ARN}:live"], ["*", "drain"]),
@@ -244,10 +221,12 @@ def test_parameters_accept(
     assert not any(re.search(pattern, value) for value in refused)
 
 
-def test_the_parameter_says_what_a_star_allows(template: dict[str, Any]) -> None:
-    assert "EVERY HyperPod cluster" in template["Parameters"]["ClusterArn"]["Description"]
-    assert len(template["Parameters"]["ClusterArn"]["Description"]) <= 4000
-    assert template["Parameters"]["LogRetentionDays"]["AllowedValues"] == list(LOG_RETENTION_DAYS)
+def test_parameters_have_their_warning_values_and_default(template: dict[str, Any]) -> None:
+    parameters = template["Parameters"]
+    assert "EVERY HyperPod cluster" in parameters["ClusterArn"]["Description"]
+    assert len(parameters["ClusterArn"]["Description"]) <= 4000
+    assert parameters["LogRetentionDays"]["AllowedValues"] == list(LOG_RETENTION_DAYS)
+    assert parameters["Architecture"]["Default"] == "arm64"
 
 
 def test_the_packageable_template_differs_in_where_the_code_is_only(
@@ -279,12 +258,6 @@ def test_the_text_says_what_was_synthesized(templates: Path, template: dict[str,
     }
     cluster["Resource"]["Fn::If"][1] = {"Fn::Sub": arn % ("sagemaker", "cluster/*")}
     assert read == template
-
-
-def test_the_text_explains_each_resource(templates: Path, template: dict[str, Any]) -> None:
-    text = (templates / PROVIDER).read_text(encoding="utf-8")
-    for logical_id in template["Resources"]:
-        assert re.search(rf"^  # .*\n  {logical_id}:$", text, re.MULTILINE), logical_id
 
 
 def test_text_that_looks_like_a_reference_stays_text() -> None:

@@ -1,17 +1,15 @@
-"""With the AWS CLI alone, and the commands that are shown, from `dist/` to a removal."""
+"""From `dist/` to a removal with the commands that pages show, and nothing but the AWS CLI."""
 
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from release.artifacts import write_templates
 from release.provider_template import provider_template
 from sandbox.aws import Sandbox
 from sandbox.project import ROOT
-from tests.release.console import Console, console_commands
+from tests.release.cli import Console
 
 pytestmark = pytest.mark.xdist_group("release-readme")
 
@@ -19,46 +17,35 @@ PAGE = ROOT / "docs" / "cloudformation.md"
 
 
 @pytest.fixture
-def checkout(tmp_path: Path) -> Path:
-    """What the commands need of the project."""
-    shutil.copytree(ROOT / "examples" / "cloudformation", tmp_path / "examples" / "cloudformation")
-    (tmp_path / "dist").mkdir()
-    write_templates(tmp_path / "dist")
-    return tmp_path
-
-
-@pytest.fixture
-def console(checkout: Path) -> Iterator[Console]:
+def console(project: Path) -> Iterator[Console]:
     """In front of an account with a cluster and a bucket, and nothing else."""
     with Sandbox() as sandbox:
         cluster = sandbox.hyperpod.create_cluster(
             "ml-cluster", {"workers": 4}, shutdown_seconds=0.5
         )
-        console = Console(sandbox, checkout, cluster)
-        console.run(["aws", "s3", "mb", "s3://team-artifacts"])
+        console = Console(sandbox, project, cluster)
+        console.aws("s3", "mb", "s3://team-artifacts")
         yield console
 
 
 def test_the_readme_leads_from_dist_to_a_removal(console: Console) -> None:
     first, second, *others = console.cluster.node_ids("workers")
-    for command in console_commands(ROOT / "README.md", of="handler.zip"):
-        console.run(command)
+    console.run_page(ROOT / "README.md", of="handler.zip")
     assert console.sandbox.outputs("maintenance")["RemovedNodes"] == f"{first},{second}"
     assert console.cluster.present == set(others)
 
 
 def test_the_commands_of_the_documentation_work_one_after_the_other(console: Console) -> None:
-    for command in console_commands(PAGE):
-        console.run(command)
+    console.run_page(PAGE)
     for stack in ("hyperpod-node-removal", "maintenance-by-sam"):
         assert console.sandbox.status(stack) == "CREATE_COMPLETE"
 
 
-def test_the_files_of_a_release_are_those_that_are_written(checkout: Path) -> None:
+def test_the_files_of_a_release_are_those_that_are_written(templates: Path) -> None:
     text = (ROOT / "docs" / "install.md").read_text(encoding="utf-8")
     _, table = text.split("| file | what it is |\n", 1)
     shown = set(re.findall(r"`([\w.-]+\.(?:zip|yaml|json))`", table.partition("\n\n")[0]))
-    assert shown == {path.name for path in (checkout / "dist").iterdir()}
+    assert shown == {path.name for path in templates.iterdir()}
 
 
 def test_the_parameters_are_those_of_the_template_with_their_defaults() -> None:

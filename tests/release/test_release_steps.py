@@ -6,6 +6,7 @@ GitHub.
 
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,8 @@ import pytest
 from release import artifacts
 from release.version import main
 from sandbox.project import ROOT
+from tests.pipelines.team import Ran, bash, stand_in
 from tests.release.workflow_lint import run_lines
-from tests.release.workflow_run import run_line, stand_in
 
 VERSION = main(["check"]).partition(":")[0]
 TAG = f"v{VERSION}"
@@ -27,6 +28,12 @@ FILES = sorted(
         "handler.zip",
     ]
 )
+
+
+def run_line(line: str, folder: Path, **environment: str) -> Ran:
+    """Run what a step says, with the commands of `folder/bin` and nothing of this environment."""
+    path = f"{folder / 'bin'}:{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin"
+    return bash(line, folder, {"PATH": path, "HOME": str(folder), **environment})
 
 
 @pytest.fixture
@@ -50,20 +57,20 @@ def checkout(tmp_path: Path) -> Path:
 
 def test_the_tag_of_this_version_is_let_through(checkout: Path) -> None:
     done = run_line(CHECK, checkout, GITHUB_REF_NAME=TAG)
-    assert done.returncode == 0, done.stderr
+    assert done.code == 0, done.log
 
 
 @pytest.mark.parametrize("tag", ["v9.9.9", VERSION, "v", f"{TAG}; touch here", "$(touch here)"])
 def test_any_other_tag_ends_the_release(checkout: Path, tag: str) -> None:
     done = run_line(CHECK, checkout, GITHUB_REF_NAME=tag)
-    assert done.returncode != 0
-    assert "the tag is" in done.stderr
+    assert done.code != 0
+    assert "the tag is" in done.log
     assert not (checkout / "here").exists()
 
 
 def test_the_build_leaves_what_is_published(checkout: Path) -> None:
     done = run_line(BUILD, checkout, GITHUB_REF_NAME=TAG)
-    assert done.returncode == 0, done.stderr
+    assert done.code == 0, done.log
     packages = sorted(path.suffix for path in (checkout / "packages").iterdir())
     assert packages == [".gz", ".whl"]
     notes = (checkout / "notes.md").read_text(encoding="utf-8")
@@ -75,7 +82,7 @@ def test_a_file_that_was_changed_on_the_way_ends_the_release(checkout: Path) -> 
     made = (checkout / "bin" / "make").read_text(encoding="utf-8")
     stand_in(checkout, {"make": f"{made}\necho changed > dist/handler.zip"})
     done = run_line(BUILD, checkout, GITHUB_REF_NAME=TAG)
-    assert done.returncode != 0
+    assert done.code != 0
     assert not (checkout / "packages").exists()
 
 
@@ -86,7 +93,7 @@ def test_the_release_has_every_file_and_the_notes(tmp_path: Path) -> None:
         (folder / name).touch()
     stand_in(tmp_path, {"gh": 'printf "%s\\n" "$@"'})
     done = run_line(PUBLISH, tmp_path, GITHUB_REF_NAME=TAG, GH_TOKEN="t", GH_REPO="owner/name")
-    words = done.stdout.splitlines()
+    words = done.log.splitlines()
     assert words[:4] == ["release", "create", TAG, "--verify-tag"]
     assert words[words.index("--notes-file") + 1] == "release/notes.md"
     assert [word for word in words if "/dist/" in word] == [f"release/dist/{n}" for n in FILES]

@@ -66,7 +66,7 @@ def security_problems(files: Sequence[Path]) -> list[str]:
 
 
 def script_problems(scripts: Sequence[Path]) -> str:
-    """Return what shellcheck finds. A script that another one sources is looked at by itself."""
+    """Return what shellcheck finds. Sourced scripts are checked separately."""
     tool: list[str | Path] = [_BIN / "shellcheck", "--shell", "bash", "--exclude", "SC1091"]
     done = subprocess.run([*tool, *scripts], capture_output=True, text=True, check=False)
     return done.stdout
