@@ -1,20 +1,13 @@
-// Look at pages in a real browser: `node look.mjs BROWSER WIDTH SCHEME [FOLDER] < PAGES`, where
-// PAGES is a JSON list of URLs. Prints a JSON list with what was found on each page. With
-// FOLDER, also takes a screenshot of each page.
+// Look at pages in a real browser: `node look.mjs BROWSER [FOLDER] < PAGES`, where PAGES is a JSON
+// list of URLs. Prints a JSON list with what was found on each page, on a laptop and on a phone,
+// light and dark. With FOLDER, also takes the screenshots.
 import { readFileSync } from "node:fs";
 import { basename } from "node:path";
 import { chromium } from "playwright-core";
 
-const [browserPath, width, scheme, folder] = process.argv.slice(2);
-const browser = await chromium.launch({ executablePath: browserPath, args: ["--no-sandbox"] });
-const context = await browser.newContext({
-  viewport: { width: Number(width), height: 900 },
-  colorScheme: scheme,
-});
-// What the copy button would put on the clipboard. The event is the browser's own.
-await context.addInitScript(() => {
-  document.addEventListener("copy", (event) => (window.copied = event.target.value));
-});
+const WIDTHS = [1280, 390];
+const HEIGHT = 900;
+const [browserPath, folder] = process.argv.slice(2);
 
 function found() {
   const page = document.scrollingElement;
@@ -40,24 +33,43 @@ function found() {
   };
 }
 
-const pages = [];
-const page = await context.newPage();
-for (const url of JSON.parse(readFileSync(0, "utf-8"))) {
-  await page.goto(url);
-  await page.waitForFunction(() => {
-    const count = (selector) => document.querySelectorAll(selector).length;
-    return count(".md-code__button") === count(".md-content pre > code");
-  });
-  const copied = [];
+// What the copy buttons would put on the clipboard. The event is the browser's own.
+async function copied(page) {
+  const texts = [];
   for (const button of await page.locator(".md-code__button[data-clipboard-target]").all()) {
     await button.click({ force: true });
-    copied.push(await page.evaluate(() => window.copied));
+    texts.push(await page.evaluate(() => window.copied));
   }
-  pages.push({ url, copied, ...(await page.evaluate(found)) });
-  if (folder) {
-    const name = `${basename(url, ".html")}-${width}-${scheme}.png`;
-    await page.screenshot({ path: `${folder}/${name}`, fullPage: true });
+  return texts;
+}
+
+const urls = JSON.parse(readFileSync(0, "utf-8"));
+const looks = [];
+const browser = await chromium.launch({ executablePath: browserPath, args: ["--no-sandbox"] });
+for (const scheme of ["light", "dark"]) {
+  const viewport = { width: WIDTHS[0], height: HEIGHT };
+  const context = await browser.newContext({ viewport, colorScheme: scheme });
+  await context.addInitScript(() => {
+    document.addEventListener("copy", (event) => (window.copied = event.target.value));
+  });
+  const page = await context.newPage();
+  for (const url of urls) {
+    await page.setViewportSize(viewport);
+    await page.goto(url);
+    await page.waitForFunction(() => {
+      const count = (selector) => document.querySelectorAll(selector).length;
+      return count(".md-code__button") === count(".md-content pre > code");
+    });
+    const texts = scheme === "light" ? await copied(page) : [];
+    for (const width of WIDTHS) {
+      await page.setViewportSize({ width, height: HEIGHT });
+      looks.push({ url, scheme, copied: texts, ...(await page.evaluate(found)) });
+      if (folder) {
+        const name = `${basename(url, ".html")}-${width}-${scheme}.png`;
+        await page.screenshot({ path: `${folder}/${name}`, fullPage: true });
+      }
+    }
   }
 }
 await browser.close();
-console.log(JSON.stringify(pages));
+console.log(JSON.stringify(looks));

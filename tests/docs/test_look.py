@@ -49,22 +49,17 @@ def address(site: Path) -> Iterator[str]:
         thread.join()
 
 
-@pytest.fixture(
-    scope="module",
-    params=[(width, scheme) for width in (LAPTOP, PHONE) for scheme in ("light", "dark")],
-    ids=lambda param: f"{param[0]}px-{param[1]}",
-)
-def looked(request: pytest.FixtureRequest, site: Path, address: str) -> list[Page]:
-    """What the browser found on each page."""
+@pytest.fixture(scope="module")
+def all_looked(site: Path, address: str) -> list[Page]:
+    """What the browser found on each page, in each width and color scheme."""
     if BROWSER is None:
         pytest.skip(
             "NOBODY LOOKED AT THE SITE: no Chromium on the PATH."
             " On Debian: apt-get install chromium-headless-shell"
         )
-    width, scheme = request.param
     urls = [f"{address}/{path.relative_to(site)}" for path in sorted(site.rglob("*.html"))]
     done = subprocess.run(
-        ["node", LOOK, BROWSER, str(width), scheme],
+        ["node", LOOK, BROWSER],
         input=json.dumps(urls),
         env={"PATH": PATH, "HOME": "/nonexistent"},
         capture_output=True,
@@ -73,9 +68,20 @@ def looked(request: pytest.FixtureRequest, site: Path, address: str) -> list[Pag
     )
     assert done.returncode == 0, done.stderr
     pages: list[Page] = json.loads(done.stdout)
-    assert [page["url"] for page in pages] == urls
-    is_dark = scheme == "dark"
-    assert all((brightness(page["background"]) < 128) is is_dark for page in pages)
+    assert {page["url"] for page in pages} == set(urls)
+    return pages
+
+
+@pytest.fixture(
+    params=[(width, scheme) for width in (LAPTOP, PHONE) for scheme in ("light", "dark")],
+    ids=lambda param: f"{param[0]}px-{param[1]}",
+)
+def looked(request: pytest.FixtureRequest, all_looked: list[Page]) -> list[Page]:
+    """What it found in one of them."""
+    width, scheme = request.param
+    pages = [page for page in all_looked if (page["width"], page["scheme"]) == (width, scheme)]
+    assert len(pages) == len({page["url"] for page in all_looked})
+    assert all((brightness(page["background"]) < 128) is (scheme == "dark") for page in pages)
     return pages
 
 
@@ -97,8 +103,10 @@ def test_decision_records_are_folded_until_one_is_open(looked: list[Page]) -> No
         assert unfolded == {page["url"] for page in looked if "/adr/" in page["url"]}
 
 
-def test_what_the_copy_button_copies_can_be_pasted_into_a_shell(looked: list[Page]) -> None:
-    copied = [text for page in looked for text in page["copied"]]
+def test_what_the_copy_button_copies_can_be_pasted_into_a_shell(
+    all_looked: list[Page],
+) -> None:
+    copied = [text for page in all_looked for text in page["copied"]]
     assert len(copied) > 50
     assert [text for text in copied if not text or text.startswith("$ ") or "\n$ " in text] == []
     assert any(text.startswith("cdk deploy -c cluster=ml-cluster \\\n") for text in copied)
