@@ -1,11 +1,14 @@
 """`dist/` is the same bytes from every checkout, and holds the code that the construct deploys."""
 
+import email
 import os
+import re
 import shutil
 import stat
 import subprocess
 import sys
 import zipfile
+from email.message import Message
 from pathlib import Path
 
 import pytest
@@ -61,6 +64,13 @@ def built(checkout: Path, umask: str, out: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in out.iterdir()}
 
 
+def metadata(wheel: Path) -> Message:
+    """The metadata of a wheel, with the readme."""
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        return email.message_from_string(archive.read(name).decode())
+
+
 @pytest.fixture(scope="module")
 def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("here")
@@ -84,6 +94,23 @@ def test_the_folder_is_complete_with_checksums_of_all_files(dist: Path) -> None:
     done = subprocess.run(check, cwd=dist, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
     assert len(done.stdout.splitlines()) == len(names) - 1
+
+
+def test_the_wheel_names_its_versions_of_python_and_has_the_readme(dist: Path) -> None:
+    (wheel,) = dist.glob("*.whl")
+    made = metadata(wheel)
+    assert made["Requires-Python"] == ">=3.11"
+    named = re.findall(r"Python :: (3\.\d+)\b", " ".join(made.get_all("Classifier", [])))
+    assert named == ["3.11", "3.12", "3.13", "3.14"]
+    assert made["Description-Content-Type"] == "text/markdown"
+    text = str(made.get_payload())
+    assert text.startswith((ROOT / "README.md").read_text(encoding="utf-8").partition("\n")[0])
+    if not made["Project-URL"]:
+        assert "[How it compares" not in text
+        assert "How it compares with other tools" in text
+        assert all(
+            link.startswith(("https://", "#")) for link in re.findall(r"\]\(([^)\s]+)\)", text)
+        )
 
 
 def test_the_archive_holds_the_code_that_the_construct_deploys(dist: Path) -> None:

@@ -139,7 +139,6 @@ def test_a_role_that_somebody_else_has_created(
 def test_an_app_removes_nodes_with_the_function_of_the_template(
     cli: Cli, provider: str, cluster: Cluster, tmp_path: Path
 ) -> None:
-    _, export = another_provider(cli, cluster.name)
     app = App(outdir=str(tmp_path / "out"), analytics_reporting=False)
     stack = Stack(app, cluster.name, synthesizer=BootstraplessSynthesizer())
     (node, *_) = cluster.node_ids("workers")
@@ -148,7 +147,9 @@ def test_an_app_removes_nodes_with_the_function_of_the_template(
         "FaultyNodes",
         cluster_name=cluster.name,
         node_ids=[node],
-        provider=NodeRemovalProvider.from_service_token(stack, "Provider", Fn.import_value(export)),
+        provider=NodeRemovalProvider.from_service_token(
+            stack, "Provider", Fn.import_value(EXPORT_NAME)
+        ),
     )
     app.synth()
     cli.deploy(tmp_path / "out" / stack.template_file, cluster.name)
