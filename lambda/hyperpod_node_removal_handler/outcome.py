@@ -145,15 +145,20 @@ def signal_id(outcome: Outcome, nodes: Mapping[Phase, Sequence[RequestedNode]]) 
     For example `5 of 5 removed` or `1 of 5 not removed: NodeIdInUse i-0123456789abcdef0`. The last
     code that there is room for may be `+2 more`.
     """
-    verbs = {Outcome.PLANNED: "would be removed", Outcome.ACCEPTED: "accepted"}
-    verb = verbs.get(outcome, "removed")
-    failed, absent = nodes[Phase.FAILED], len(nodes[Phase.ABSENT])
+    verbs = {
+        Outcome.PLANNED: ("would be removed", "would not be removed"),
+        Outcome.ACCEPTED: ("accepted", "not accepted"),
+    }
+    verb, not_verb = verbs.get(outcome, ("removed", "not removed"))
+    failed, besides = nodes[Phase.FAILED], {"already absent": len(nodes[Phase.ABSENT])}
     done = sum(len(nodes[phase]) for phase in _GOING)
-    total = done + absent + len(failed)
+    if outcome is Outcome.PLANNED:  # Nodes that are leaving already are not part of the plan.
+        done, besides["leaving"] = len(nodes[Phase.WAITING]), len(nodes[Phase.LEAVING])
+    total = done + sum(besides.values()) + len(failed)
     if not failed:
-        also = f", {absent} already absent" if absent else ""
+        also = "".join(f", {count} {what}" for what, count in besides.items() if count)
         return f"{done} of {total} {verb}{also}"
-    head = f"{len(failed)} of {total} not {verb}: "
+    head = f"{len(failed)} of {total} {not_verb}: "
     groups = _by_code(failed)
     ((code, first), *others) = groups.items()
     if not others and len(first) == 1 and len(head + code + first[0].name) < SIGNAL_ID_MAX:

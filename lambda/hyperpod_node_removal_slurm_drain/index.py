@@ -73,17 +73,24 @@ def release(event: Event) -> None:
     """Resume the nodes that this removal has drained, and no others.
 
     Raises:
-        SchedulerError: Slurm did not respond, or refused.
+        SchedulerError: a call failed. The other nodes are released nevertheless.
     """
     slurm = _connect()
     known = _by_name(slurm.nodes())
+    failed: SchedulerError | None = None
     for node in event.nodes:
         slurm_node = known.get(node.slurm_name)
         if slurm_node and slurm_node.is_drained and slurm_node.reason == event.mark:
-            error = slurm.update(slurm_node.name, "RESUME")
-            log.info("%s: resumed%s", slurm_node.name, f", but: {error}" if error else "")
+            try:
+                error = slurm.update(slurm_node.name, "RESUME")
+                log.info("%s: resumed%s", slurm_node.name, f", but: {error}" if error else "")
+            except SchedulerError as why:
+                log.error("%s", why)
+                failed = why
         elif slurm_node:
             log.info("%s: not changed (%s)", slurm_node.name, slurm_node.reason or "not drained")
+    if failed:
+        raise failed
 
 
 def _connect() -> Slurm:

@@ -1,11 +1,16 @@
 """The backup marker, by the real AWS CLI from the release."""
 
+import threading
+from types import SimpleNamespace
+from typing import Any
 from uuid import uuid4
 
 import pytest
 
+from hyperpod_node_removal_backup_marker import index
 from sandbox.aws import Sandbox
 from tests.drain.conftest import from_templates
+from tests.drain.hook import CONTEXT, event, node, reasons
 from tests.release.cli import Cli
 
 pytestmark = pytest.mark.xdist_group("drain-command-lines")
@@ -33,3 +38,23 @@ def test_only_nodes_with_a_marker_go(alone: Sandbox, cli: Cli, waits: str) -> No
     assert f"no marker s3://{bucket}/hyperpod-backups/{unsaved}" in outcome
     assert ("not ready in time" in outcome) is (waits == "true")
     assert cluster.present == {unsaved, *others}
+
+
+def test_markers_are_looked_for_several_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of 3,000 nodes have to be found within one invocation."""
+    together = threading.Barrier(10, timeout=30)
+
+    def list_objects_v2(*, Bucket: str, Prefix: str, MaxKeys: int) -> dict[str, Any]:  # noqa: N803
+        assert (Bucket, MaxKeys) == ("b", 1)
+        together.wait()
+        return {"Contents": [{"Key": Prefix}]} if Prefix.endswith("0") else {}
+
+    s3 = SimpleNamespace(list_objects_v2=list_objects_v2)
+    session = SimpleNamespace(create_client=lambda _: s3)
+    monkeypatch.setattr(index, "get_session", lambda: session)
+    for name, value in {"BUCKET": "b", "PREFIX": "p/", "WAITS": "false"}.items():
+        monkeypatch.setenv(name, value)
+    answer = index.handler(event(*(node(f"i-{number}") for number in range(20))), CONTEXT)
+    vetoed = reasons(answer, "VetoedNodes")
+    assert list(vetoed) == [f"i-{number}" for number in range(20) if number % 10]
+    assert vetoed["i-1"] == "no marker s3://b/p/i-1; save its data and write one"

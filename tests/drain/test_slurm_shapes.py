@@ -17,7 +17,7 @@ import trustme
 from hyperpod_node_removal_hook import SchedulerError
 from hyperpod_node_removal_slurm_drain import index
 from hyperpod_node_removal_slurm_drain.slurm import Job, Slurm, SlurmNode, version_of
-from tests.drain.hook import CONTEXT, PROCEED, event, node, reasons
+from tests.drain.hook import CONTEXT, PROCEED, RELEASE, event, node, reasons
 
 
 def document(*versions: int, methods: tuple[str, ...] = ("get", "post")) -> dict[str, Any]:
@@ -161,6 +161,8 @@ class SlowSlurm:
         self.time = 1_000_000.0
         self.states = {f"ip-10-1-0-{number}": {"IDLE"} for number in range(count)}
         self.reason = ""
+        self.broken = ""
+        """A node that cannot be resumed."""
 
     def nodes(self) -> list[SlurmNode]:
         return [
@@ -173,6 +175,8 @@ class SlowSlurm:
 
     def update(self, name: str, state: str, reason: str = "") -> str:
         self.time += 1
+        if state == "RESUME" and name == self.broken:
+            raise SchedulerError("does not respond", is_transient=True)
         self.states[name].add(state)
         self.reason = reason
         return ""
@@ -193,6 +197,20 @@ def test_nodes_for_which_there_is_no_time_are_drained_the_next_time(
     assert waiting["i-ip-10-1-0-149"] == "ip-10-1-0-149: not reached in time"
     assert "i-ip-10-1-0-0" not in waiting
     assert index.handler(event(*nodes, seconds=720), CONTEXT) == PROCEED
+
+
+def test_a_release_that_fails_raises_and_releases_the_other_nodes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    slurm = SlowSlurm(3)
+    slurm.broken = "ip-10-1-0-0"
+    monkeypatch.setattr(index, "_connect", lambda: slurm)
+    nodes = [node(f"i-{name}", name) for name in slurm.states]
+    index.handler(event(*nodes), CONTEXT)
+    with pytest.raises(SchedulerError, match="does not respond"):
+        index.handler(event(*nodes, **RELEASE), CONTEXT)
+    resumed = [name for name, states in slurm.states.items() if "RESUME" in states]
+    assert resumed == ["ip-10-1-0-1", "ip-10-1-0-2"]
 
 
 @pytest.mark.parametrize(

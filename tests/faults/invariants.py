@@ -156,8 +156,9 @@ def _check_signals(request: Request) -> None:
             assert request.answer["Status"] == "SUCCESS", "I9: a signal after a failure"
             data = request.answer["Data"]
             requested, failed = data["RequestedCount"], data["FailedCount"]
-            begins = f"{failed} of {requested} not" if failed != "0" else ""
+            begins = f"{failed} of {requested} " if failed != "0" else ""
             assert text.startswith(begins), "I9: the counts"
+            assert (" not " in text) is bool(begins), "I9: a failure that is told as none"
             assert f" of {requested} " in text, "I9: the counts"
 
 

@@ -95,6 +95,19 @@ def test_a_success_is_signaled_with_its_counts(
     assert condition.signals == [signal.format(busy=busy)]
 
 
+def test_a_plan_is_signaled_as_it_is(world: World, condition: Condition) -> None:
+    world.make_cluster({"head": 1, "workers": 4}, "head", shutdown_seconds=1000)
+    (controller,) = world.cluster.node_ids("head")
+    leaving, *others = world.nodes
+    world.remove([leaving], seconds=1.0)
+    send(world, [leaving, *others], DryRun="true")
+    send(world, [leaving, controller, *others], DryRun="true")
+    assert condition.signals == [
+        "3 of 4 would be removed, 1 leaving",
+        f"1 of 5 would not be removed: ControllerNode {controller}",
+    ]
+
+
 codes = st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1, max_size=64)
 
 
