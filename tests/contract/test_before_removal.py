@@ -14,6 +14,8 @@ from sandbox.aws import Sandbox
 from sandbox.stacks import Deployment
 from tests.contract.lifecycle import STACK, Removal, reason
 
+pytestmark = pytest.mark.xdist_group("contract-before-removal")
+
 HOOK = """
 import json, os
 
