@@ -99,7 +99,7 @@ def arguments(words: list[str]) -> argparse.Namespace:
 def main(words: list[str]) -> int:
     """Run until Ctrl-C or a SIGTERM."""
     given = arguments(words)
-    # SIGINT too: a shell script that starts this in the background has it ignored.
+    # SIGINT as well: it is ignored in processes that a shell script starts in the background.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     hyperpod = ShownHyperPod(_show, throttle=given.throttle, sleep=time.sleep)

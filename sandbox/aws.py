@@ -48,8 +48,12 @@ class Sandbox:
         region: str = REGION,
         python: Path | None = None,
     ) -> None:
-        """`python` is the interpreter of Python functions. Default: the environment variable
-        `SANDBOX_PYTHON`, or else the interpreter of this process."""
+        """Prepare a sandbox, which starts when it is entered.
+
+        Args:
+            python: interpreter of Python functions. Default: the environment variable
+                `SANDBOX_PYTHON`, or else the interpreter of this process.
+        """
         self.account = account
         self.region = region
         self.hyperpod = hyperpod or HyperPod(account=account, region=region)
@@ -156,7 +160,7 @@ class Sandbox:
     def _denial(self, access_key: str, action: str, resource: str) -> str:
         """Return why the engine's IAM denies access to SageMaker; empty if it does not."""
         if not access_key.startswith(_TEMPORARY):
-            # a person, or the engine for a stack's cluster, which responds to nobody meanwhile
+            # a person, or the engine itself for a stack's cluster, which cannot respond meanwhile
             return ""
         return self._request("PUT", PATH_OF_DENIAL, json.dumps([access_key, action, resource]))
 

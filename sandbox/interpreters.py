@@ -40,8 +40,9 @@ def found() -> dict[str, Path]:
 
 
 def runtime_client(python: Path) -> Path:
-    """Return the folder with `awslambdaric` for an interpreter. For another version than that of
-    this process, it is downloaded, by its hash.
+    """Return the folder with `awslambdaric` for an interpreter.
+
+    For another version than that of this process, it is downloaded, by its hash.
 
     Raises:
         SandboxError: it does not exist, or the interpreter does not run.

@@ -10,14 +10,16 @@ import base64
 import json
 import ssl
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import trustme
+from werkzeug.wrappers import Request, Response
+
+from sandbox.http_server import serving
 
 _PREFIX: Final = "k8s-aws-v1."
 _PAGE: Final = 2
@@ -31,7 +33,8 @@ _REFUSALS: Final = {
 }
 """The cause and the message of an eviction that is refused, by HTTP status."""
 Rules = Sequence[Mapping[str, Sequence[str]]]
-Response = tuple[int, dict[str, Any]]
+Result = tuple[int, dict[str, Any]]
+"""HTTP status and body of a response."""
 
 
 @dataclass
@@ -174,35 +177,26 @@ class KubernetesApi:
         self._listed: dict[str, list[dict[str, Any]]] = {}
         self._authority = trustme.CA()
 
-    @contextmanager
-    def serve(self) -> Iterator[str]:
+    def serve(self) -> AbstractContextManager[str]:
         """Serve on a free port of 127.0.0.1. Yields the endpoint."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._authority.issue_cert("127.0.0.1").configure_cert(context)
-        server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        server.daemon_threads = True
-        server.socket = context.wrap_socket(server.socket, server_side=True)
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-        thread.start()
-        try:
-            yield f"https://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
-            server.server_close()
+        return serving(self._respond, context)
 
     @property
     def authority(self) -> str:
         """Its certificate authority, as PEM."""
         return self._authority.cert_pem.bytes().decode("ascii")
 
-    def respond(self, method: str, target: str, token: str, body: Mapping[str, Any]) -> Response:
-        """Return status and body of the response to a request."""
-        if not self._is_genuine(token):
+    def _respond(self, request: Request) -> Response:
+        status, body = self._result(request)
+        return Response(json.dumps(body), status, content_type="application/json")
+
+    def _result(self, request: Request) -> Result:
+        if not _is_genuine(request.headers.get("Authorization", "")):
             return _status(401, "Unauthorized")
-        url = urlsplit(target)
-        parts = [unquote(part) for part in url.path.strip("/").split("/")]
-        verb, resource = _verb_and_resource(method, parts)
+        parts = request.path.strip("/").split("/")
+        verb, resource = _verb_and_resource(request.method, parts)
         self.calls.append((verb, resource))
         if not any(verb in rule["verbs"] and resource in rule["resources"] for rule in self._rules):
             return _status(
@@ -210,20 +204,15 @@ class KubernetesApi:
             )
         if self.failures and (failure := self.failures.pop(0)):
             return _status(failure, "the server was unable to return a response")
-        return self._perform(verb, parts, parse_qs(url.query), body)
+        return self._perform(verb, parts, request)
 
-    def _perform(
-        self,
-        verb: str,
-        parts: Sequence[str],
-        query: Mapping[str, list[str]],
-        body: Mapping[str, Any],
-    ) -> Response:
+    def _perform(self, verb: str, parts: Sequence[str], request: Request) -> Result:
+        body = json.loads(request.data or b"{}")
         match parts:
             case ["api", "v1", "nodes", name]:
                 return self._node(name, body)
             case ["api", "v1", "pods"] if verb == "list":
-                return self._list(query)
+                return self._list(request.args)
             case ["api", "v1", "namespaces", namespace, "pods", name, "eviction"]:
                 uid = body["deleteOptions"]["preconditions"]["uid"]
                 status, message = self.state.evict(namespace, name, uid)
@@ -232,7 +221,7 @@ class KubernetesApi:
                 return _status(status, text, [cause] if reason else [])
         return _status(404, "the server could not find the requested resource")
 
-    def _node(self, name: str, patch: Mapping[str, Any]) -> Response:
+    def _node(self, name: str, patch: Mapping[str, Any]) -> Result:
         with self.state.lock:
             node = self.state.nodes.get(name)
             if node is None:
@@ -241,12 +230,11 @@ class KubernetesApi:
                 return _status(409, "the object has been modified")
             return 200, node.manifest(name)
 
-    def _list(self, query: Mapping[str, list[str]]) -> Response:
-        (selector,) = query["fieldSelector"]
-        field, _, node = selector.partition("=")
+    def _list(self, query: Mapping[str, str]) -> Result:
+        field, _, node = query["fieldSelector"].partition("=")
         if field != "spec.nodeName":
             return _status(400, "not modeled")
-        begin = int(query.get("continue", ["0"])[0])
+        begin = int(query.get("continue", "0"))
         # As in etcd, the pages of one list are of one moment.
         if begin == 0:
             self._listed[node] = self.state.pods_on(node)
@@ -255,18 +243,19 @@ class KubernetesApi:
         more = str(begin + _PAGE) if len(listed) > begin + _PAGE else ""
         return 200, {"metadata": {"continue": more}, "items": page}
 
-    def _is_genuine(self, token: str) -> bool:
-        if not token.startswith(f"Bearer {_PREFIX}"):
-            return False
-        encoded = token.removeprefix(f"Bearer {_PREFIX}")
-        url = urlsplit(base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)).decode())
-        query = parse_qs(url.query)
-        return (
-            query.get("Action") == ["GetCallerIdentity"]
-            and "x-k8s-aws-id" in query["X-Amz-SignedHeaders"][0].split(";")
-            and int(query["X-Amz-Expires"][0]) <= 900  # noqa: PLR2004 (what EKS accepts)
-            and bool(query["X-Amz-Signature"][0])
-        )
+
+def _is_genuine(token: str) -> bool:
+    if not token.startswith(f"Bearer {_PREFIX}"):
+        return False
+    encoded = token.removeprefix(f"Bearer {_PREFIX}")
+    url = urlsplit(base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)).decode())
+    query = parse_qs(url.query)
+    return (
+        query.get("Action") == ["GetCallerIdentity"]
+        and "x-k8s-aws-id" in query["X-Amz-SignedHeaders"][0].split(";")
+        and int(query["X-Amz-Expires"][0]) <= 900  # noqa: PLR2004 (what EKS accepts)
+        and bool(query["X-Amz-Signature"][0])
+    )
 
 
 def _verb_and_resource(method: str, parts: Sequence[str]) -> tuple[str, str]:
@@ -277,27 +266,5 @@ def _verb_and_resource(method: str, parts: Sequence[str]) -> tuple[str, str]:
     return {"GET": "get", "PATCH": "patch"}.get(method, method.lower()), parts[2]
 
 
-def _status(code: int, message: str, causes: Sequence[Mapping[str, str]] = ()) -> Response:
+def _status(code: int, message: str, causes: Sequence[Mapping[str, str]] = ()) -> Result:
     return code, {"kind": "Status", "message": message, "details": {"causes": list(causes)}}
-
-
-def _handler(api: KubernetesApi) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        def _respond(self) -> None:
-            length = int(self.headers.get("Content-Length") or 0)
-            body = json.loads(self.rfile.read(length) or b"{}")
-            token = self.headers.get("Authorization", "")
-            status, response = api.respond(self.command, self.path, token, body)
-            text = json.dumps(response).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(text)))
-            self.end_headers()
-            self.wfile.write(text)
-
-        do_GET = do_PATCH = do_POST = _respond  # noqa: N815 (the names are the base class's)
-
-        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-            pass
-
-    return Handler

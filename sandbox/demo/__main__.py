@@ -1,7 +1,7 @@
-"""`make demo`: a removal in which two nodes fail, its rollback, a retry, a clean-up, and a removal
-that `plan` warns about and `explain` explains.
+"""`make demo`: a removal in which two nodes fail, its rollback, a retry, and the clean-up.
 
-Everything that the demo claims is checked. It exits with 1 if something is different.
+At the end, `plan` and `explain` show a removal that is refused. Everything that the demo claims is
+checked. It exits with 1 if something is different.
 """
 
 import subprocess

@@ -20,11 +20,12 @@ from sandbox.engine import STOP, check_version
 
 
 def main() -> None:
-    """Serve until standard input ends. Settings are environment variables:
+    """Serve until standard input ends.
 
-    `SANDBOX_SOCKET` (file descriptor of a listening socket), `SANDBOX_DIRECTORY` (for records and
-    the functions' runtime), `SANDBOX_PYTHON` and `SANDBOX_RUNTIME_CLIENT` (see
-    `functions.install`), `MINISTACK_SSL_CERT`, `MINISTACK_SSL_KEY`, and ministack's own.
+    Settings are environment variables: `SANDBOX_SOCKET` (file descriptor of a listening socket),
+    `SANDBOX_DIRECTORY` (for records and the functions' runtime), `SANDBOX_PYTHON` and
+    `SANDBOX_RUNTIME_CLIENT` (see `functions.install`), `MINISTACK_SSL_CERT`,
+    `MINISTACK_SSL_KEY`, and ministack's own.
     """
     threading.Thread(target=_end_with_standard_input, daemon=True).start()
     check_version()
@@ -42,7 +43,7 @@ def main() -> None:
 
 
 def _end_with_standard_input() -> None:
-    """A parent that did not write `stop` is gone and does not clean up any more."""
+    """Clean up if the parent cannot, because it did not write `stop`, and end the process."""
     if sys.stdin.read() != STOP:
         shutil.rmtree(os.environ["SANDBOX_DIRECTORY"], ignore_errors=True)
     os.killpg(os.getpgrp(), signal.SIGKILL)

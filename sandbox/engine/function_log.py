@@ -18,8 +18,11 @@ _KILLED: Final = ("Sandbox.Timedout", "Runtime.ExitError")
 
 
 class FunctionLog:
-    """A log stream. With JSON as the log format, Lambda drops lines below ApplicationLogLevel; a
-    line without a level counts as INFO ("Log-level filtering", Lambda Developer Guide)."""
+    """A log stream.
+
+    With JSON as the log format, Lambda drops lines below ApplicationLogLevel; a line without a
+    level counts as INFO ("Log-level filtering", Lambda Developer Guide).
+    """
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         """Create a stream for a function, in its log group, which is created if it is missing."""

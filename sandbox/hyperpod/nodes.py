@@ -15,8 +15,10 @@ CLUSTER = re.compile(
 
 
 class NodeStatus(StrEnum):
-    """Known values of `InstanceStatus.Status`. A node may have any other text as well: the
-    service's list grows, as it did with MoveClusterNodes."""
+    """Known values of `InstanceStatus.Status`.
+
+    A node may have any other text as well: the list grows, as it did with MoveClusterNodes.
+    """
 
     RUNNING = "Running"
     FAILURE = "Failure"

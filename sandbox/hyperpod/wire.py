@@ -2,18 +2,17 @@
 
 import json
 import re
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 from moto.core.request import Request as MotoRequest
 from moto.core.responses import ActionResult
 from moto.core.utils import camelcase_to_underscores
 from moto.sagemaker.responses import SageMakerResponse
-from werkzeug.serving import WSGIRequestHandler, make_server
 from werkzeug.wrappers import Request, Response
 
+from sandbox.http_server import serving
 from sandbox.hyperpod.faults import ServiceError
 
 Call = Callable[[str, Mapping[str, Any]], dict[str, Any]]
@@ -30,42 +29,21 @@ _OPERATIONS = (
     "UpdateCluster",
 )
 """The operations of the model; all others are moto's."""
-_POLL_SECONDS = 0.02
-"""How long it takes to stop the server, at most."""
 _ACCESS_KEY = re.compile(r"Credential=([^/]+)/")
 
 
-@contextmanager
-def served(call: Call, authorize: Authorize) -> Iterator[str]:
-    """Serve SageMaker on a free port of 127.0.0.1. Yields the endpoint URL."""
+def served(call: Call, authorize: Authorize) -> AbstractContextManager[str]:
+    """Serve SageMaker. Yields the endpoint URL."""
     responses = _responses_for(call, authorize)
 
-    @Request.application
-    def application(request: Request) -> Response:
+    def respond(request: Request) -> Response:
         moto_request = MotoRequest(request.environ)
         status, headers, body = responses.dispatch(
             moto_request, moto_request.raw_url, moto_request.headers
         )
         return Response(body, status=status, headers=dict(headers))
 
-    server = make_server(
-        "127.0.0.1", 0, application, threaded=True, request_handler=_QuietRequestHandler
-    )
-    thread = threading.Thread(
-        target=server.serve_forever, args=(_POLL_SECONDS,), name="hyperpod", daemon=True
-    )
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
-class _QuietRequestHandler(WSGIRequestHandler):
-    def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002 - werkzeug's name
-        """Log nothing: a test reads the model's records."""
+    return serving(respond)
 
 
 def _responses_for(call: Call, authorize: Authorize) -> Any:
