@@ -36,19 +36,20 @@ slurm: $(READY)
 dist: $(READY)
 	$(BIN)/python -m release.artifacts $@
 
+# With `loadfile`, the tests of a file run in one process, which makes once what they share.
 check: lint
-	$(BIN)/pytest -n 2 -m "not slow" --hypothesis-profile quick \
+	$(BIN)/pytest -n 2 --dist loadfile -m "not slow" --hypothesis-profile quick \
 	  tests/app tests/cli tests/construct tests/contract/test_values.py tests/handler
 
 test: $(READY)
-	$(BIN)/pytest -n 2 --dist loadgroup
+	$(BIN)/pytest -n 2 --dist loadfile
 
 test-faults: $(READY)
 	$(BIN)/pytest -n 2 tests/faults
 
 # Says which versions are missing. `PYTHONS` names more interpreters, joined by colons.
 test-runtime: $(READY)
-	$(BIN)/pytest -n 2 --dist loadgroup tests/runtime
+	$(BIN)/pytest tests/runtime
 
 docs: $(READY)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict

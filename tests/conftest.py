@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import trustme
-from _pytest.nodeid import NodeId
 from hypothesis import HealthCheck, settings
 
 from sandbox.aws import Sandbox
@@ -25,11 +24,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "sandbox" in getattr(item, "fixturenames", ()):
             item.add_marker("slow")
-        # pytest-xdist 3.8 writes the group of a test where pytest 9.2 does not read it: with
-        # `--dist loadgroup`, the tests of a group would run on both workers, each with fixtures.
-        group = item.get_closest_marker("xdist_group")
-        if group and getattr(item.config.option, "loadgroup", False):
-            item._id = NodeId.parse(f"{item.nodeid}@{group.args[0]}")
 
 
 @pytest.fixture(scope="session")

@@ -16,8 +16,6 @@ PROJECT: Final = Path(__file__).resolve().parents[2]
 ONE, TWO = "i-0123456789abcdef0", "i-0123456789abcdef1"
 HOOK_ARN: Final = "arn:aws:lambda:us-west-2:111122223333:function:drain:live"
 
-pytestmark = pytest.mark.xdist_group("app-command")
-
 
 def run(folder: Path, **context: str) -> subprocess.CompletedProcess[str]:
     """Run the app in `folder` as `cdk synth -c ... --output cdk.out` does."""

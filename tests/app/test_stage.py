@@ -14,7 +14,7 @@ from hyperpod_node_removal.app import NodeRemovalStage
 from hyperpod_node_removal_contract import RESOURCE_TYPE
 from hyperpod_node_removal_file import Settings, SettingsError
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("app-stage")]
+pytestmark = pytest.mark.slow
 
 HOME: Final = Environment(account="111122223333", region="us-west-2")
 NODE_ID: Final = "i-0123456789abcdef0"

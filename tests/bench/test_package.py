@@ -7,8 +7,6 @@ import pytest
 from bench.scenario import Case, Scenario
 from bench.sections import package
 
-pytestmark = pytest.mark.xdist_group("bench-package")
-
 
 @pytest.fixture(scope="module")
 def deployed() -> package.Deployed:

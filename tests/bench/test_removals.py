@@ -10,8 +10,6 @@ from bench.scenario import Case, PeerResult
 from bench.shapes import HELD, Held
 
 WHOLE = [Case(nodes, nodes + 8, within) for nodes in (1, 99, 250) for within in (5.0, 1200.0)]
-pytestmark = pytest.mark.xdist_group("bench-removals")  # runs are kept for several tests
-
 SCRIPTS = (LISTS, DESCRIBES, FILTERS)
 
 

@@ -13,7 +13,7 @@ from bench.sections.package import GOAL, zipped
 from hyperpod_node_removal import AssetError
 from hyperpod_node_removal._asset import PACKAGES, _copy, package_folder, staged_code
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("construct-asset")]
+pytestmark = pytest.mark.slow
 
 PROJECT: Final = Path(__file__).resolve().parents[2]
 

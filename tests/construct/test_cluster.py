@@ -13,8 +13,6 @@ from hyperpod_node_removal import InvalidPropertyError, NodeRemoval
 from hyperpod_node_removal_contract import RESOURCE_TYPE
 from tests.construct.stacks import CLUSTER_ARN, NODE, Synthesized, app_of, warnings
 
-pytestmark = pytest.mark.xdist_group("construct-cluster")
-
 CLUSTER = "AWS::SageMaker::Cluster"
 
 

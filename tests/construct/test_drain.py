@@ -31,8 +31,6 @@ from tests.construct.stacks import (
     network,
 )
 
-pytestmark = pytest.mark.xdist_group("construct-drain")
-
 SECRET = "arn:aws:secretsmanager:us-west-2:111122223333:secret:slurm-token-a1b2c3"
 LOG = {"logs:CreateLogStream", "logs:PutLogEvents"}
 NETWORK = {

@@ -14,8 +14,6 @@ from hyperpod_node_removal_contract import Attribute, Outcome
 from hyperpod_node_removal_handler.report import data
 from tests.construct.stacks import warnings_of
 
-pytestmark = pytest.mark.xdist_group("construct-exports")
-
 HERE = Environment(account="111122223333", region="us-west-2")
 THERE = Environment(account="111122223333", region="eu-west-1")
 

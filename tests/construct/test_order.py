@@ -29,8 +29,6 @@ from hyperpod_node_removal_contract import RESOURCE_TYPE
 from hyperpod_node_removal_file import Settings
 from tests.construct.stacks import CLUSTER_ARN, warnings_of
 
-pytestmark = pytest.mark.xdist_group("construct-order")
-
 NOT_ORDERED = RemovalWarning.REMOVALS_NOT_ORDERED
 OTHER_ARN = "arn:aws:sagemaker:us-west-2:111122223333:cluster/f6e5d4c3b2a1"
 

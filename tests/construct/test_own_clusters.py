@@ -24,8 +24,6 @@ from hyperpod_node_removal_contract import RESOURCE_TYPE
 from tests.construct.stacks import NODE, Synthesized, app_of
 from tests.construct.stacks import warnings as all_warnings
 
-pytestmark = pytest.mark.xdist_group("construct-own-clusters")
-
 FIRST, DRIFT = RemovalWarning.CLUSTER_CHANGES_FIRST, RemovalWarning.INSTANCE_COUNT_DRIFT
 NODES = [NODE]
 

@@ -21,8 +21,6 @@ from tests.construct.stacks import (
     check_with_cdk_nag,
 )
 
-pytestmark = pytest.mark.xdist_group("construct-permissions")
-
 
 def arn(number: int) -> str:
     return f"arn:aws:sagemaker:us-west-2:111122223333:cluster/{number:012d}"

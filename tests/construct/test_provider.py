@@ -25,8 +25,6 @@ from tests.construct.stacks import (
     warnings_of,
 )
 
-pytestmark = pytest.mark.xdist_group("construct-provider")
-
 NOT_USED, TOO_FEW = RemovalWarning.PROVIDER_NOT_USED, RemovalWarning.RESERVED_CONCURRENCY
 
 

@@ -22,8 +22,6 @@ from hyperpod_node_removal import (
 from hyperpod_node_removal_contract import RESOURCE_TYPE
 from tests.construct.stacks import CLUSTER_ARN, POLICY, Synthesized, app_of, warnings
 
-pytestmark = pytest.mark.xdist_group("construct-provider-elsewhere")
-
 TOKEN = "arn:aws:lambda:us-west-2:111122223333:function:node-removal"
 HERE = Environment(account="111122223333", region="us-west-2")
 

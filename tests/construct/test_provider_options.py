@@ -27,8 +27,6 @@ from tests.construct.stacks import (
     network,
 )
 
-pytestmark = pytest.mark.xdist_group("construct-provider-options")
-
 BOUNDARY_ARN = "arn:aws:iam::111122223333:policy/boundary"
 KEY_ARN = "arn:aws:kms:us-west-2:111122223333:key/a1b2c3d4"
 ROLE_ARN = "arn:aws:iam::111122223333:role/ml/node-removal"

@@ -22,8 +22,6 @@ from hyperpod_node_removal import (
 from hyperpod_node_removal_contract import RESOURCE_TYPE
 from tests.construct.stacks import CLUSTER_ARN, FUNCTION, Synthesized
 
-pytestmark = pytest.mark.xdist_group("construct-template")
-
 BUS_ARN = "arn:aws:events:us-west-2:111122223333:event-bus/operations"
 RULE, ALARM = "AWS::Events::Rule", "AWS::CloudWatch::Alarm"
 

@@ -26,8 +26,6 @@ from tests.construct.test_provider_options import imported, used
 from tests.construct.test_telemetry import with_parameters, with_telemetry
 from tests.release.linting import cfn_lint
 
-pytestmark = pytest.mark.xdist_group("construct-template")
-
 DRAIN = "DrainB7582D65"
 WAIT_CONDITION = "AWS::CloudFormation::WaitCondition"
 

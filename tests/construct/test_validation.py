@@ -15,8 +15,6 @@ from hyperpod_node_removal_contract.properties import BY_KEY, Kind
 from tests.construct.stacks import CLUSTER_ARN, HOOK_ARN, NODE, Synthesized
 from tests.contract.test_values import ENDS_IN_NAME, GROUP, REFUSED
 
-pytestmark = pytest.mark.xdist_group("construct-validation")
-
 
 @pytest.fixture(scope="module")
 def stack() -> Stack:

@@ -17,8 +17,6 @@ from hyperpod_node_removal.app import NodeRemovalStack, settings_from_context
 from sandbox.project import PATH, ROOT, run_cdk
 from tests.construct.stacks import CLUSTER_ARN, NODE, app_of, warnings
 
-pytestmark = pytest.mark.xdist_group("construct-warnings")
-
 DATA_LOSS, STALE = RemovalWarning.DATA_LOSS, RemovalWarning.STALE_INSTANCE_IDS
 DRIFT, ANY_CLUSTER = RemovalWarning.INSTANCE_COUNT_DRIFT, RemovalWarning.ANY_CLUSTER_ALLOWED
 NOT_ORDERED, EMPTY_EXPORT = RemovalWarning.REMOVALS_NOT_ORDERED, RemovalWarning.EMPTY_EXPORT

@@ -14,8 +14,6 @@ from sandbox.aws import Sandbox
 from sandbox.stacks import Deployment
 from tests.contract.lifecycle import STACK, Removal, reason
 
-pytestmark = pytest.mark.xdist_group("contract-before-removal")
-
 HOOK = """
 import json, os
 

@@ -21,8 +21,6 @@ from sandbox.stacks import Deployment, read_assembly
 EXAMPLE: Final = ROOT / "examples" / "cluster_and_removal"
 ROLE: Final = "arn:aws:iam::111122223333:role/HyperPodInstances"
 
-pytestmark = pytest.mark.xdist_group("cluster-and-removal")
-
 NAME: Final = "name-of-the-team"
 Way = Callable[[CfnCluster], dict[str, Any]]
 

@@ -19,8 +19,6 @@ from tests.contract.lifecycle import STACK, Removal
 from tests.handler.embedded_metrics import Datum, is_document, metrics_of
 from tests.handler.event_schema import checked
 
-pytestmark = pytest.mark.xdist_group("contract-telemetry")
-
 ABSENT = "i-0123456789abcdef0"
 
 

@@ -31,8 +31,6 @@ from tests.docs.code_blocks import (
     run_app,
 )
 
-pytestmark = pytest.mark.xdist_group("docs")
-
 REMOVAL_FILE = re.compile(r"^cluster: ", re.MULTILINE)
 
 

@@ -15,7 +15,7 @@ import pytest
 from sandbox.project import ROOT
 from tests.docs.code_blocks import DOCS, code_blocks
 
-pytestmark = [pytest.mark.xdist_group("docs"), pytest.mark.slow]
+pytestmark = pytest.mark.slow
 
 PAGE: Final = DOCS / "locked-down.md"
 VERSION_2: Final = (

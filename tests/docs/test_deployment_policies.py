@@ -17,8 +17,6 @@ from sandbox.project import ROOT
 from tests.docs.code_blocks import DOCS
 from tests.docs.policy import Policy, as_list
 
-pytestmark = pytest.mark.xdist_group("docs")
-
 EXECUTION: Final = Policy.of_file("execution-policy.json")
 BOUNDARY: Final = Policy.of_file("function-boundary.json")
 PIPELINE: Final = Policy.of_file("pipeline-role.json")

@@ -18,8 +18,6 @@ from tests.construct.stacks import network
 from tests.docs.code_blocks import DOCS
 from tests.docs.policy import Policy, as_list
 
-pytestmark = pytest.mark.xdist_group("docs")
-
 ROLE: Final = Policy.of_file("function-role.json")
 PLACE: Final = "us-west-2:111122223333"
 EKS_CLUSTER_ARN: Final = f"arn:aws:eks:{PLACE}:cluster/ml"

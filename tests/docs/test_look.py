@@ -19,8 +19,6 @@ import pytest
 from sandbox.project import PATH
 from tests.docs.code_blocks import all_code_blocks
 
-pytestmark = pytest.mark.xdist_group("docs")
-
 COLUMNS: Final = 80
 LAPTOP: Final = 1280
 PHONE: Final = 390

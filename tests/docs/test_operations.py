@@ -16,8 +16,6 @@ from sandbox.hyperpod import Cluster
 from sandbox.project import ROOT
 from tests.docs.code_blocks import DOCS, commands
 
-pytestmark = pytest.mark.xdist_group("docs-operations")
-
 PAGE = DOCS / "operations.md"
 STACK = "hyperpod-node-removal-ml-cluster"
 LOGICAL_ID = "Removal1BFB0048"

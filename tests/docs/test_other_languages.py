@@ -23,8 +23,6 @@ from sandbox.hyperpod import Cluster, HyperPod
 from sandbox.project import ROOT
 from tests.docs.code_blocks import DOCS, code_blocks, commands
 
-pytestmark = pytest.mark.xdist_group("docs-other-languages")
-
 PAGE: Final = DOCS / "cookbook.md"
 SHOWN: Final = ("i-0123456789abcdef0", "i-0123456789abcdef1")
 JSII: Final = {

@@ -14,8 +14,6 @@ from mkdocs.structure.pages import Page
 from release import docs_site
 from sandbox.project import ROOT
 
-pytestmark = pytest.mark.xdist_group("docs")
-
 LOADED = {"link": "href", "script": "src", "img": "src", "iframe": "src", "source": "src"}
 """Elements with which a page loads something by itself, and where they say what."""
 

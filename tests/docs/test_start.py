@@ -11,8 +11,6 @@ from sandbox.hyperpod import HyperPod
 from sandbox.project import ROOT
 from tests.docs.code_blocks import DOCS, code_blocks, commands
 
-pytestmark = pytest.mark.xdist_group("docs-start")
-
 START = DOCS / "start.md"
 NODES = ("i-0123456789abcdef0", "i-0123456789abcdef1")
 

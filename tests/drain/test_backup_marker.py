@@ -13,8 +13,6 @@ from tests.drain.conftest import from_templates
 from tests.drain.hook import CONTEXT, event, node, reasons
 from tests.release.cli import Cli
 
-pytestmark = pytest.mark.xdist_group("drain-command-lines")
-
 
 @pytest.mark.parametrize("waits", ["false", "true"])
 def test_only_nodes_with_a_marker_go(alone: Sandbox, cli: Cli, waits: str) -> None:

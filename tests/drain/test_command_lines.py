@@ -13,8 +13,6 @@ from sandbox.schedulers import access_entries, eks_cluster, rules, slurm_names
 from tests.drain.conftest import from_templates
 from tests.release.cli import Cli
 
-pytestmark = pytest.mark.xdist_group("drain-command-lines")
-
 APP = Path(__file__).with_name("drained_app.py")
 
 

@@ -20,8 +20,6 @@ from sandbox.slurm import Slurm
 from sandbox.stacks import Deployment, read_assembly
 from tests.construct.test_drain import slurm_drain
 
-pytestmark = pytest.mark.xdist_group("slurm-deployments")
-
 
 @pytest.fixture(scope="module")
 def assembly(tmp_path_factory: pytest.TempPathFactory) -> Path:

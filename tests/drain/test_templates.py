@@ -12,8 +12,6 @@ from release.drain_templates import drain_texts
 from tests.construct.test_drain import eks_drain, marker, slurm_drain
 from tests.release.linting import cfn_lint
 
-pytestmark = pytest.mark.xdist_group("release")
-
 TEXTS = drain_texts()
 CONSTRUCTS = {"slurm-drain": slurm_drain, "eks-drain": eks_drain, "backup-marker": marker}
 

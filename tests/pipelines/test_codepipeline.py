@@ -14,8 +14,6 @@ from tests.docs.policy import as_list
 from tests.pipelines.conftest import new_cluster
 from tests.pipelines.team import ROLE, Ran, Team, path, removals
 
-pytestmark = pytest.mark.xdist_group("pipelines-codepipeline")
-
 INSTALL = "ci/install.sh"
 
 

@@ -21,8 +21,6 @@ from tests.pipelines.team import (
     removals,
 )
 
-pytestmark = pytest.mark.xdist_group("pipelines-deployments")
-
 WORKFLOW = "deploy-removals.yml"
 FIND = github(WORKFLOW, "find", "Find the clusters")
 DEPLOY = github(WORKFLOW, "deploy", "Deploy")

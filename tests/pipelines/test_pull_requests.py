@@ -24,8 +24,6 @@ from tests.pipelines.team import (
     removals,
 )
 
-pytestmark = pytest.mark.xdist_group("pipelines-pull-requests")
-
 CHECK = "check-removals.yml"
 VALIDATE = github(CHECK, "validate", "Validate")
 SYNTHESIZE = github(CHECK, "validate", "Synthesize, with cdk-nag")

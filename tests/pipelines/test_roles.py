@@ -15,8 +15,6 @@ from tests.docs.code_blocks import DOCS, commands
 from tests.docs.policy import Policy, as_list
 from tests.pipelines.team import EXAMPLE
 
-pytestmark = pytest.mark.xdist_group("pipelines-roles")
-
 HOSTS: Final = {
     "github": ("token.actions.githubusercontent.com", "github.example.com/_services/token"),
     "gitlab": ("gitlab.com", "gitlab.example.com"),

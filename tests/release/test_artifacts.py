@@ -18,8 +18,6 @@ from release.artifacts import CHECKSUMS, PACKAGEABLE, PROVIDER, write_archive
 from release.property_schema import FILE
 from sandbox.project import ROOT
 
-pytestmark = pytest.mark.xdist_group("release")
-
 SOURCES = (
     *("CHANGELOG.md", "LICENSE", "README.md", "pyproject.toml", ".gitignore"),
     *("cli", "constructs", "lambda", "release", "shared"),

@@ -16,8 +16,6 @@ from sandbox.project import ROOT
 from tests.release.cli import Cli, Console
 from tests.release.linting import cfn_lint
 
-pytestmark = pytest.mark.xdist_group("release-examples")
-
 EXAMPLES: Final = ROOT / "examples" / "cloudformation"
 SCHEMAS: Final = ROOT / "schemas"
 PAGE: Final = EXAMPLES / "README.md"

@@ -12,8 +12,6 @@ from release.long_description import with_links
 from sandbox.project import ROOT
 from tests.release.test_artifacts import copy_sources, metadata
 
-pytestmark = pytest.mark.xdist_group("release")
-
 ADDRESS = "https://git.example.com/team/removal"
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 LINK = re.compile(r"\]\(([^)\s]+)\)")

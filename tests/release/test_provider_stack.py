@@ -18,8 +18,6 @@ from tests.handler.embedded_metrics import is_document, metrics_of
 from tests.handler.event_schema import checked
 from tests.release.cli import Cli
 
-pytestmark = pytest.mark.xdist_group("release-stacks")
-
 TRUST = {
     "Version": "2012-10-17",
     "Statement": [

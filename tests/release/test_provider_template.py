@@ -26,8 +26,6 @@ from tests.construct.stacks import CLUSTER_ARN, EKS_CLUSTER_ARN, HOOK_ARN, STACK
 from tests.release.evaluation import evaluated
 from tests.release.linting import cfn_lint
 
-pytestmark = pytest.mark.xdist_group("release")
-
 EKS_CLUSTERS_ARN = EKS_CLUSTER_ARN.replace("training", "*")
 EVENT_BUS_ARN = "arn:aws:events:us-west-2:111122223333:event-bus/operations"
 BOUNDARY_ARN = "arn:aws:iam::111122223333:policy/boundary"

@@ -11,8 +11,6 @@ from sandbox.aws import Sandbox
 from sandbox.project import ROOT
 from tests.release.cli import Console
 
-pytestmark = pytest.mark.xdist_group("release-readme")
-
 PAGE = ROOT / "docs" / "cloudformation.md"
 
 

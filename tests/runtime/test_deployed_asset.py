@@ -25,10 +25,7 @@ from tests.sandbox.scripted_stack import ScriptedStack
 PYTHONS = found()
 
 
-@pytest.fixture(
-    scope="module",
-    params=[pytest.param(v, marks=pytest.mark.xdist_group(f"python{v}")) for v in PYTHONS],
-)
+@pytest.fixture(scope="module", params=list(PYTHONS))
 def version(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

@@ -19,8 +19,6 @@ from sandbox.project import PATH, ROOT
 from sandbox.schedulers import KINDS
 from tests.docs.code_blocks import code_blocks
 
-pytestmark = pytest.mark.xdist_group("sandbox-command")
-
 
 @dataclass(frozen=True)
 class Terminal:
