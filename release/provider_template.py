@@ -12,6 +12,7 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_s3 as s3
 
+import hyperpod_node_removal_contract as contract
 from hyperpod_node_removal import NodeRemovalProvider
 from hyperpod_node_removal._statements import (
     EKS_ACTION,
@@ -156,16 +157,20 @@ def _fill(stack: Stack) -> None:
 def _apply(given: ProviderParameters, provider: NodeRemovalProvider) -> None:
     """Set what an app sets by arguments, which do not take a condition."""
 
-    def in_vpc(value: Any) -> Any:
-        return Fn.condition_if(given.in_vpc.logical_id, value, Aws.NO_VALUE)
+    def in_vpc(value: Any, otherwise: Any = Aws.NO_VALUE) -> Any:
+        return Fn.condition_if(given.in_vpc.logical_id, value, otherwise)
 
-    function, role, log_group = (
+    function, role, log_group, invocation = (
         construct.node.default_child
-        for construct in (provider.function, provider.role, provider.log_group)
+        for construct in (
+            *(provider.function, provider.role, provider.log_group),
+            provider.node.find_child("Invocation"),
+        )
     )
     assert isinstance(function, lambda_.CfnFunction)
     assert isinstance(role, iam.CfnRole)
     assert isinstance(log_group, logs.CfnLogGroup)
+    assert isinstance(invocation, lambda_.CfnEventInvokeConfig)
     function.add_property_override(
         f"Environment.Variables.{telemetry.EVENT_BUS_VARIABLE}", given.event_bus_arn_or_nothing
     )
@@ -174,6 +179,13 @@ def _apply(given: ProviderParameters, provider: NodeRemovalProvider) -> None:
     function.role = if_else(given.makes_role, role.attr_arn, given.role_arn)
     function.vpc_config = in_vpc(
         {"SecurityGroupIds": given.security_group_ids, "SubnetIds": given.subnet_ids}
+    )
+    invocation.add_property_override(
+        "MaximumEventAgeInSeconds", in_vpc(contract.EVENT_AGE_MAX_IN_VPC, contract.EVENT_AGE_MAX)
+    )
+    function.add_property_override(
+        f"Environment.Variables.{contract.EVENT_AGE_VARIABLE}",
+        in_vpc(str(contract.EVENT_AGE_MAX_IN_VPC)),
     )
     role.permissions_boundary = given.boundary_arn
     document = iam.PolicyDocument(statements=[allow("*", *NETWORK_ACTIONS)])

@@ -130,7 +130,7 @@ def check_reserved(path: str, reserved: Any) -> None:
     if reserved < 1:
         problem = (
             f"{shown} lets no request run: Lambda would drop each after"
-            f" {contract.SERVICE_TIMEOUT_MIN} s, and a stack wait for its timeout; allowed: 1 or"
+            f" {contract.EVENT_AGE_MAX} s, and a stack wait for its timeout; allowed: 1 or"
             " more, or None for the concurrency that the account has"
         )
         raise InvalidPropertyError(path, name, problem)

@@ -167,10 +167,11 @@ class NodeRemovalProvider(INodeRemovalProvider):
         if len(statements) > 1:
             holder = before[0] if before else self._role.role.node.default_child
             acknowledge_any_resource(holder)
+        max_event_age = contract.EVENT_AGE_MAX if vpc is None else contract.EVENT_AGE_MAX_IN_VPC
         self._function = new_function(
             self,
             code=code,
-            environment=_variables(metrics, event_bus),
+            environment=_variables(metrics, event_bus, max_event_age),
             environment_encryption=encryption_key,
             role=self._role.role,
             vpc=vpc,
@@ -185,13 +186,14 @@ class NodeRemovalProvider(INodeRemovalProvider):
         self._function.node.add_dependency(*before)
         # CloudFormation invokes asynchronously. By default Lambda would run a request that crashed
         # twice more, and keep one that is throttled for six hours: it would remove nodes long after
-        # the resource has timed out. So a request is dropped after the shortest timeout there is.
+        # the resource has timed out. So a request is dropped after the shortest timeout there is,
+        # unless Lambda may first have to connect the function to its VPC again.
         invocation = lambda_.EventInvokeConfig(
             self,
             "Invocation",
             function=self._function,
             retry_attempts=0,
-            max_event_age=Duration.seconds(contract.SERVICE_TIMEOUT_MIN),
+            max_event_age=Duration.seconds(max_event_age),
         )
         # In a separate policy: a role whose own policy names the function would wait for the
         # function, which waits for the role. A removal longer than one invocation is handed over
@@ -203,7 +205,9 @@ class NodeRemovalProvider(INodeRemovalProvider):
             )
         self._parts.needed = [invocation, *before, *own]
         self._elsewhere: iam.Policy | None = None
-        check_at_synth(self, lambda: warn_of_use(self, reserved_concurrent_executions))
+        check_at_synth(
+            self, lambda: warn_of_use(self, reserved_concurrent_executions, max_event_age)
+        )
 
     @classmethod
     def from_service_token(
@@ -336,7 +340,9 @@ def _check_not_created(scope: Construct, construct_id: str) -> None:
         )
 
 
-def _variables(metrics: bool, event_bus: events.IEventBus | None) -> dict[str, str]:
+def _variables(
+    metrics: bool, event_bus: events.IEventBus | None, max_event_age: int
+) -> dict[str, str]:
     """Return the environment of the function: only what is not the default."""
     variables = {}
     if metrics is not False:
@@ -344,6 +350,8 @@ def _variables(metrics: bool, event_bus: events.IEventBus | None) -> dict[str, s
         variables[METRICS_VARIABLE] = "true" if metrics is True else str(metrics)
     if event_bus is not None:
         variables[EVENT_BUS_VARIABLE] = event_bus.event_bus_arn
+    if max_event_age != contract.EVENT_AGE_MAX:
+        variables[contract.EVENT_AGE_VARIABLE] = str(max_event_age)
     return variables
 
 

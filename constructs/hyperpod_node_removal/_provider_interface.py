@@ -226,10 +226,13 @@ def check_provider(path: str, stack: Stack, provider: object) -> None:
     check_place(path, "provider", (provider.node.path, place), stack, _ALLOWED)
 
 
-def warn_of_use(provider: INodeRemovalProvider, reserved: int | None) -> None:
+def warn_of_use(provider: INodeRemovalProvider, reserved: int | None, max_event_age: int) -> None:
     """Warn of a provider that no removal uses, or that too many removals use at once.
 
-    `reserved` is how many can run at once, None for no limit, or a token.
+    Args:
+        provider: the provider.
+        reserved: how many can run at once, None for no limit, or a token.
+        max_event_age: seconds for which one more waits.
     """
     at_once = ProviderParts.of(provider).removals_at_once()
     if reserved is not None and not is_token(reserved) and reserved < at_once:
@@ -239,7 +242,7 @@ def warn_of_use(provider: INodeRemovalProvider, reserved: int | None) -> None:
             provider=provider.node.path,
             reserved=reserved,
             at_once=at_once,
-            dropped_after=contract.SERVICE_TIMEOUT_MIN,
+            dropped_after=max_event_age,
         )
     if not at_once:
         # Those of the stack and of the stacks that are nested in it.

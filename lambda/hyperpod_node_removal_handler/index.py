@@ -93,7 +93,7 @@ def _sent_at(event: Mapping[str, Any]) -> float:
     now, sent_at = clock.now(), Envelope.from_event(event).sent_at
     if sent_at is None:
         return now
-    if not now - timing.MAX_EVENT_AGE - timing.SEND_TIME_SLACK <= sent_at <= now:
+    if not now - timing.max_event_age() - timing.SEND_TIME_SLACK <= sent_at <= now:
         _log.warning(
             "The ResponseURL says that the request was sent %d s ago, which is implausible;"
             " counting time from now instead.",

@@ -5,6 +5,7 @@ reconciler's loop, so nothing is sent again without the checks that precede it.
 """
 
 import math
+import os
 import random
 import threading
 import time
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
 
+from hyperpod_node_removal_contract import EVENT_AGE_MAX, EVENT_AGE_VARIABLE
 from hyperpod_node_removal_handler.aws import AccessDeniedError, TransientError
 
 T = TypeVar("T")
@@ -81,10 +83,8 @@ CLUSTER_POLL: Final = 10.0
 """Pause between looks at a cluster that is still in transition after the last node has left."""
 
 # The invocation
-MAX_EVENT_AGE: Final = 60.0
-"""`MaximumEventAge` of the function: Lambda drops a request that has waited this long."""
 SEND_TIME_SLACK: Final = 30.0
-"""A send time that is older than `MAX_EVENT_AGE` and this much is ignored."""
+"""A send time that is older than the function's `MaximumEventAge` and this much is ignored."""
 REPLY_MARGIN: Final = 15.0
 """Reserved for the report at the end of an invocation."""
 EXPIRY_MARGIN: Final = 8.0
@@ -123,6 +123,11 @@ EVENT_RETRY: Final = 30.0
 """An event for EventBridge that is refused is retried for this long: its permission may be new."""
 
 _JITTER: Final = 0.1
+
+
+def max_event_age() -> float:
+    """Return the function's `MaximumEventAge`: Lambda drops a request that has waited this long."""
+    return float(os.environ.get(EVENT_AGE_VARIABLE) or EVENT_AGE_MAX)
 
 
 def jittered(pause: float) -> float:

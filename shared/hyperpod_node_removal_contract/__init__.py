@@ -134,10 +134,18 @@ was killed."""
 SERVICE_TIMEOUT_DEFAULT: Final = 3600
 """Seconds [cfn]."""
 SERVICE_TIMEOUT_MIN: Final = 60
-"""Seconds. Enough for a cold start, a listing of the cluster, a request and the response. Lambda
-drops an event that is older, so none runs after CloudFormation has given up."""
+"""Seconds. Enough for a cold start, a listing of the cluster, a request and the response."""
 SERVICE_TIMEOUT_MAX: Final = 3600
 """Seconds [cfn]."""
+EVENT_AGE_MAX: Final = SERVICE_TIMEOUT_MIN
+"""Seconds for which Lambda keeps an event that it cannot run (`MaximumEventAge` of the function), so
+that none runs after CloudFormation has given up."""
+EVENT_AGE_MAX_IN_VPC: Final = 300
+"""The same for a function in a VPC. If it was idle for weeks, Lambda takes a minute or more to
+connect it again before it runs an event [lambda, "Lambda function states"]. An event that is older
+than its ServiceTimeout only gets a response."""
+EVENT_AGE_VARIABLE: Final = "MAXIMUM_EVENT_AGE"
+"""Environment variable of the function: its `MaximumEventAge`, if that is not `EVENT_AGE_MAX`."""
 BEFORE_REMOVAL_MAX: Final = 720
 """Seconds a hook can take. One invocation of the function, of at most 900 s, waits for it, and also
 describes the cluster before and re-invokes the function after it."""

@@ -50,6 +50,9 @@ def test_the_function_runs_in_subnets_and_groups_of_the_app(stack: Stack) -> Non
         "SecurityGroupIds": ["sg-01234567"],
         "SubnetIds": ["subnet-01234567"],
     }
+    # Lambda may first have to connect it again.
+    assert made.properties("AWS::Lambda::EventInvokeConfig")["MaximumEventAgeInSeconds"] == 300
+    assert made.properties(FUNCTION)["Environment"]["Variables"] == {"MAXIMUM_EVENT_AGE": "300"}
     (connected,) = provider.function.connections.security_groups
     assert connected.security_group_id == group.security_group_id
     # Lambda checks the permission when it creates the function.

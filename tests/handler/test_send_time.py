@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from hyperpod_node_removal_contract import EVENT_AGE_MAX_IN_VPC, EVENT_AGE_VARIABLE
 from sandbox.hyperpod import ServiceError
 from tests.handler.world import World
 
@@ -106,6 +107,31 @@ def test_a_send_time_within_the_age_lambda_allows_is_believed(world: World, seco
     kept(world, seconds, ServiceTimeout="300")
     assert sent + 280 < world.clock.now() < sent + 301
     assert "is implausible" not in world.log.text
+
+
+@pytest.fixture
+def in_vpc(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(EVENT_AGE_VARIABLE, str(EVENT_AGE_MAX_IN_VPC))
+
+
+@pytest.mark.parametrize(("seconds", "is_believed"), [(91, True), (329, True), (331, False)])
+@pytest.mark.usefixtures("in_vpc")
+def test_an_event_waits_longer_for_a_function_in_a_vpc(
+    world: World, seconds: int, is_believed: bool
+) -> None:
+    assert kept(world, seconds)["Status"] == "SUCCESS"
+    assert ("is implausible" in world.log.text) is not is_believed
+
+
+@pytest.mark.parametrize("seconds", [110, 121, 300])
+@pytest.mark.usefixtures("in_vpc")
+def test_an_event_that_is_older_than_its_timeout_removes_nothing(
+    world: World, seconds: int
+) -> None:
+    began = world.clock.now()
+    assert f"NotAttempted: {world.nodes[0]}" in kept(world, seconds, ServiceTimeout="120")["Reason"]
+    assert world.deletes == 0
+    assert world.clock.now() < began + 5
 
 
 @pytest.mark.parametrize(

@@ -163,6 +163,19 @@ def test_a_given_role_is_the_functions_and_the_template_makes_none(
     )
 
 
+@pytest.mark.parametrize(("given", "seconds"), [({}, 60), (REQUIRED, 300)], ids=["no VPC", "VPC"])
+def test_a_request_waits_longer_for_a_function_in_a_vpc(
+    template: dict[str, Any], given: dict[str, Any], seconds: int
+) -> None:
+    """The function knows for how long, and believes the send time of a request that did."""
+    made = evaluated(template, **given)
+    (invocation,) = of_type(made, "AWS::Lambda::EventInvokeConfig")
+    assert invocation["Properties"]["MaximumEventAgeInSeconds"] == seconds
+    (function,) = of_type(made, "AWS::Lambda::Function")
+    variables = function["Properties"].get("Environment", {}).get("Variables", {})
+    assert int(variables.get("MAXIMUM_EVENT_AGE", 60)) == seconds
+
+
 def test_groups_without_subnets_are_left_to_lambda_to_refuse(template: dict[str, Any]) -> None:
     """They would otherwise be ignored, and the function would be in no VPC."""
     made = evaluated(template, SecurityGroupIds=["sg-1"])
