@@ -132,8 +132,8 @@ class NodeRemovalProvider(INodeRemovalProvider):
                 The key's policy gets a statement for CloudWatch Logs, unless the key is imported:
                 then it must have one. Default: keys that AWS owns.
             reserved_concurrent_executions: how many removals can run at once, 1 or more. A request
-                waits if there are more, and Lambda drops it after 60 s. Default: as many as the
-                account allows.
+                waits if there are more, and Lambda drops it after 60 s, or 300 s in a VPC. Default:
+                as many as the account allows.
             architecture: of the processor. Default: ARM_64.
             tracing: whether X-Ray traces the function. Default: it does not.
 

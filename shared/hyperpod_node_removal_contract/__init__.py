@@ -138,8 +138,8 @@ SERVICE_TIMEOUT_MIN: Final = 60
 SERVICE_TIMEOUT_MAX: Final = 3600
 """Seconds [cfn]."""
 EVENT_AGE_MAX: Final = SERVICE_TIMEOUT_MIN
-"""Seconds for which Lambda keeps an event that it cannot run (`MaximumEventAge` of the function), so
-that none runs after CloudFormation has given up."""
+"""Seconds for which Lambda keeps an event that it cannot run (`MaximumEventAge` of the function),
+so that none runs after CloudFormation has given up."""
 EVENT_AGE_MAX_IN_VPC: Final = 300
 """The same for a function in a VPC. If it was idle for weeks, Lambda takes a minute or more to
 connect it again before it runs an event [lambda, "Lambda function states"]. An event that is older
