@@ -5,7 +5,7 @@ string for an Output or a condition.
 """
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Self, overload
 
 from aws_cdk import CustomResource
 from constructs import Construct
@@ -31,8 +31,14 @@ class _Token:
     def __set_name__(self, _: object, name: str) -> None:
         self._attribute = Attribute[name.upper()].value
 
-    def __get__(self, removal: "RemovalAttributes", _: object = None) -> str:
-        return removal.resource.get_att_string(self._attribute)
+    @overload
+    def __get__(self, removal: None, _: object) -> Self: ...
+
+    @overload
+    def __get__(self, removal: "RemovalAttributes", _: object) -> str: ...
+
+    def __get__(self, removal: "RemovalAttributes | None", _: object) -> Self | str:
+        return self if removal is None else removal.resource.get_att_string(self._attribute)
 
 
 class RemovalAttributes(Construct):
