@@ -3,7 +3,7 @@
 # make sandbox an AWS with a HyperPod cluster on this machine, for a second terminal
 # make check   for every save: linters, types, and the tests that need no AWS and no CDK CLI
 # make test    everything that CI tests
-# make test-faults  the fault suite alone, with a table of faults tried and survived
+# make test-faults  the fault suite alone, at every call, with a table of faults tried and survived
 # make test-runtime  the deployed function on each Python that there is, from 3.11 to 3.14
 # make slurm   prepare a real Slurm for the sandbox and the tests; as root on Debian only
 # make docs    the documentation as a site, in build/site
@@ -45,7 +45,7 @@ test: $(READY)
 	$(BIN)/pytest -n 2 --dist loadfile
 
 test-faults: $(READY)
-	$(BIN)/pytest -n 2 tests/faults
+	FAULTS=all $(BIN)/pytest -n 2 tests/faults
 
 # Says which versions are missing. `PYTHONS` names more interpreters, joined by colons.
 test-runtime: $(READY)
