@@ -42,6 +42,8 @@ __all__ = ["NodeRemovalStack", "NodeRemovalStage", "main", "settings_from_contex
 
 _REMOVALS: Final = "removals"
 """Context key of a file that has all other keys."""
+_OF_THE_STACK: Final = {"cluster", "stack_name"}
+"""Keys that are not arguments of the construct by the same name."""
 _NEAR: Final = 0.7
 """Similarity from which an unknown context key counts as a misspelled key of this project."""
 _OUTPUTS: Final = {
@@ -82,27 +84,20 @@ class NodeRemovalStack(Stack):
         hook = settings.before_removal and lambda_.Function.from_function_arn(
             self, "BeforeRemoval", settings.before_removal
         )
+        # The other settings have the names of the construct's arguments.
+        arguments = {key: getattr(settings, key) for key in BY_KEY.keys() - _OF_THE_STACK}
+        arguments |= {
+            "min_remaining": settings.min_remaining or None,
+            "before_removal": hook or None,
+            "timeout": Duration.seconds(settings.timeout),
+            "retry_for": Duration.seconds(settings.retry_for),
+        }
         self.removal = NodeRemoval(
             self,
             "Removal",
             cluster_arn=settings.cluster if is_arn(settings.cluster) else None,
             cluster_name=None if is_arn(settings.cluster) else settings.cluster,
-            node_ids=settings.node_ids,
-            node_logical_ids=settings.node_logical_ids,
-            on_partial_failure=settings.on_partial_failure,
-            wait_for=settings.wait_for,
-            min_remaining=settings.min_remaining or None,
-            max_removals=settings.max_removals,
-            protected_groups=settings.protected_groups,
-            expected_groups=settings.expected_groups,
-            missing_nodes=settings.missing_nodes,
-            dry_run=settings.dry_run,
-            before_removal=hook or None,
-            timeout=Duration.seconds(settings.timeout),
-            retry_for=Duration.seconds(settings.retry_for),
-            retry_token=settings.retry_token,
-            verdict_event=settings.verdict_event,
-            eks_cluster_arn=settings.eks_cluster_arn,
+            **arguments,
         )
         if settings.file is not None:
             for warning in _REVIEWED_IN_A_FILE:
