@@ -42,7 +42,7 @@ check: lint
 	  tests/app tests/cli tests/construct tests/contract/test_values.py tests/handler
 
 test: $(READY)
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 test-faults: $(READY)
 	FAULTS=all $(BIN)/pytest -n 2 tests/faults

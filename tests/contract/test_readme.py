@@ -23,7 +23,6 @@ from tests.docs.code_blocks import TemplateLoader, code_blocks, synthesized
 PAGE = ROOT / "README.md"
 README = PAGE.read_text(encoding="utf-8")
 DESCRIBE_STACKS = ["aws", "cloudformation", "describe-stacks"]
-DEMO = (ROOT / "sandbox" / "demo" / "story.py").read_text(encoding="utf-8")
 
 
 def blocks(language: str) -> list[str]:
@@ -62,14 +61,6 @@ def test_the_plain_template_is_one_the_function_accepts() -> None:
     }
     assert resource["Properties"]["ServiceToken"] == {"Fn::ImportValue": EXPORT_NAME}
     assert len(RemovalRequest.from_properties(wire).node_ids) == 2
-
-
-def test_the_demo_prints_the_lines_that_are_shown() -> None:
-    (shown,) = [block for block in blocks("text") if block.startswith("Deploy the removal")]
-    lines = shown.splitlines()  # headings, checks, and, indented, commands and events
-    told = [one.removeprefix("  ✔ ") for one in lines if one.startswith("  ✔ ") or one[0] != " "]
-    assert len(told) > 5
-    assert [line for line in told if f'"{line}"' not in DEMO] == []
 
 
 def test_every_make_command_is_a_target() -> None:

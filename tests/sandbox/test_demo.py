@@ -12,6 +12,7 @@ import pytest
 from sandbox.demo.__main__ import DemoError, run
 from sandbox.demo.screen import Screen
 from sandbox.project import PATH, ROOT
+from tests.docs.code_blocks import code_blocks
 
 
 def test_the_demo_in_100_columns() -> None:
@@ -45,6 +46,13 @@ def test_the_demo_in_100_columns() -> None:
     places = [story.find(text) for text in expected]
     assert -1 not in places, dict(zip(expected, places, strict=True))
     assert places == sorted(places)
+
+    blocks = (block.text for block in code_blocks(ROOT / "README.md", "text"))
+    (shown,) = (text for text in blocks if text.startswith("Deploy the removal"))
+    lines = shown.splitlines()  # headings, checks, and, indented, commands and events
+    told = [line.strip() for line in lines if line.startswith("  ✔ ") or line[0] != " "]
+    assert len(told) > 5
+    assert [line for line in told if line not in story] == []
 
 
 @pytest.fixture
