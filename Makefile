@@ -36,13 +36,14 @@ slurm: $(READY)
 dist: $(READY)
 	$(BIN)/python -m release.artifacts $@
 
-# With `loadfile`, the tests of a file run in one process, which makes once what they share.
+# With `loadfile`, the tests of a file run in one process, which makes once what they share. There
+# are more processes than cores, since tests that deploy wait for stacks.
 check: lint
-	$(BIN)/pytest -n 2 --dist loadfile -m "not slow" --hypothesis-profile quick \
+	$(BIN)/pytest -n 3 --dist loadfile -m "not slow" --hypothesis-profile quick \
 	  tests/app tests/cli tests/construct tests/contract/test_values.py tests/handler
 
 test: $(READY)
-	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder
 
 test-faults: $(READY)
 	FAULTS=all $(BIN)/pytest -n 2 tests/faults
