@@ -14,7 +14,7 @@ from urllib.request import getproxies, proxy_bypass
 
 from hyperpod_node_removal_contract import escape, telemetry
 from hyperpod_node_removal_handler import announcement
-from hyperpod_node_removal_handler.report import Report
+from hyperpod_node_removal_handler.report import ID_MAX, Report
 from hyperpod_node_removal_handler.request import Envelope
 from hyperpod_node_removal_handler.timing import (
     EVENT_RETRY,
@@ -27,8 +27,6 @@ from hyperpod_node_removal_handler.timing import (
 
 _log = logging.getLogger(__name__)
 
-_ID_MAX: Final = 256
-"""Characters of an id in the log."""
 _LEAST_TIMEOUT: Final = 0.5
 _LATE_PAUSE: Final = 0.25
 """Seconds between checks whether a reply that is being sent has been delivered."""
@@ -108,8 +106,8 @@ class Responder:
         least = _log.getEffectiveLevel()
         # The log may be that of the removals of many stacks.
         whose = {
-            "stack_id": escape(self.envelope.stack_id, _ID_MAX),
-            "logical_id": escape(self.envelope.logical_resource_id, _ID_MAX),
+            "stack_id": escape(self.envelope.stack_id, ID_MAX),
+            "logical_id": escape(self.envelope.logical_resource_id, ID_MAX),
         }
         for line in report.lines:
             _log.log(max(line.level, least), line.text, extra={**line.fields, **whose})

@@ -39,7 +39,8 @@ from hyperpod_node_removal_handler.requested_node import Phase, RequestedNode
 
 SUCCESS: Final = "SUCCESS"
 FAILED: Final = "FAILED"
-_ID_MAX: Final = 256
+ID_MAX: Final = 256
+"""Characters of CloudFormation's ids in the log, and in a body that would otherwise be too long."""
 
 # Shares of a body of 4,096 bytes. CloudFormation's ids take the rest.
 _NODE_LISTS_MAX: Final = 1300
@@ -108,10 +109,10 @@ class Report:
         # Ids longer than CloudFormation's own: a forged request, but the limit holds.
         cut = replace(
             envelope,
-            physical_resource_id=escape(envelope.physical_resource_id, _ID_MAX),
-            stack_id=escape(envelope.stack_id, _ID_MAX),
-            request_id=escape(envelope.request_id, _ID_MAX),
-            logical_resource_id=escape(envelope.logical_resource_id, _ID_MAX),
+            physical_resource_id=escape(envelope.physical_resource_id, ID_MAX),
+            stack_id=escape(envelope.stack_id, ID_MAX),
+            request_id=escape(envelope.request_id, ID_MAX),
+            logical_resource_id=escape(envelope.logical_resource_id, ID_MAX),
         )
         return self._encoded(cut, data)
 

@@ -142,8 +142,8 @@ def _values(properties: object) -> dict[Property, Any]:
 def service_timeout_of(properties: object) -> int:
     """Return how long CloudFormation waits for the reply, whatever is wrong with the properties."""
     given = properties.get(Property.SERVICE_TIMEOUT) if isinstance(properties, Mapping) else None
-    is_number = re.fullmatch(WHOLE_NUMBER, str(given).strip())
-    return int(str(given).strip()) if is_number else contract.SERVICE_TIMEOUT_DEFAULT
+    text = str(given).strip()
+    return int(text) if re.fullmatch(WHOLE_NUMBER, text) else contract.SERVICE_TIMEOUT_DEFAULT
 
 
 def _refuse(row: Row, problem: str | None) -> None:
