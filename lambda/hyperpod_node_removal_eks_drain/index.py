@@ -18,6 +18,7 @@ from hyperpod_node_removal_hook import (
     Response,
     SchedulerError,
     log,
+    release_each,
     respond,
 )
 
@@ -64,20 +65,16 @@ def release(event: Event) -> None:
         SchedulerError: a call failed. The other nodes are released nevertheless.
     """
     api = connect(os.environ["CLUSTER"])
-    failed: SchedulerError | None = None
-    for node in event.nodes:
-        try:
-            kube_node = api.node(node.kubernetes_name)
-            if kube_node and kube_node.mark == event.mark:
-                api.uncordon(kube_node)
-                log.info("%s: uncordoned", kube_node)
-            elif kube_node:
-                log.info("%s: not changed", kube_node)
-        except SchedulerError as error:
-            log.error("%s", error)
-            failed = error
-    if failed:
-        raise failed
+
+    def uncordon(node: Node) -> None:
+        kube_node = api.node(node.kubernetes_name)
+        if kube_node and kube_node.mark == event.mark:
+            api.uncordon(kube_node)
+            log.info("%s: uncordoned", kube_node)
+        elif kube_node:
+            log.info("%s: not changed", kube_node)
+
+    release_each(event, uncordon)
 
 
 def _drain_node(api: Kubernetes, node: Node, event: Event, response: Response) -> None:

@@ -166,6 +166,23 @@ def respond(
     return answer
 
 
+def release_each(event: Event, release: Callable[[Node], None]) -> None:
+    """Release the nodes of an event, each even if another one cannot be released.
+
+    Raises:
+        SchedulerError: a release failed.
+    """
+    failed: SchedulerError | None = None
+    for node in event.nodes:
+        try:
+            release(node)
+        except SchedulerError as error:
+            log.error("%s", error)  # noqa: TRY400 (the text says it all)
+            failed = error
+    if failed:
+        raise failed
+
+
 def send(
     method: str,
     url: str,

@@ -17,9 +17,11 @@ from hyperpod_node_removal_hook import (
     NOT_REACHED,
     Event,
     LambdaContext,
+    Node,
     Response,
     SchedulerError,
     log,
+    release_each,
     respond,
 )
 from hyperpod_node_removal_slurm_drain.slurm import Job, Slurm, SlurmNode
@@ -77,20 +79,16 @@ def release(event: Event) -> None:
     """
     slurm = _connect()
     known = _by_name(slurm.nodes())
-    failed: SchedulerError | None = None
-    for node in event.nodes:
+
+    def resume(node: Node) -> None:
         slurm_node = known.get(node.slurm_name)
         if slurm_node and slurm_node.is_drained and slurm_node.reason == event.mark:
-            try:
-                error = slurm.update(slurm_node.name, "RESUME")
-                log.info("%s: resumed%s", slurm_node.name, f", but: {error}" if error else "")
-            except SchedulerError as why:
-                log.error("%s", why)
-                failed = why
+            error = slurm.update(slurm_node.name, "RESUME")
+            log.info("%s: resumed%s", slurm_node.name, f", but: {error}" if error else "")
         elif slurm_node:
             log.info("%s: not changed (%s)", slurm_node.name, slurm_node.reason or "not drained")
-    if failed:
-        raise failed
+
+    release_each(event, resume)
 
 
 def _connect() -> Slurm:
