@@ -1,7 +1,7 @@
 """The steps of the release workflow do what the jobs after them rely on.
 
-`make dist`, `.ci/run` and `gh` are replaced: the first two have separate tests, the last calls
-GitHub.
+`make dist` and `gh` are replaced: the first has separate tests, the other calls GitHub. The steps
+that run tests are left out.
 """
 
 import re
@@ -19,7 +19,7 @@ from tests.release.workflow_lint import run_lines
 
 VERSION = main(["check"]).partition(":")[0]
 TAG = f"v{VERSION}"
-CHECK, _, BUILD, PUBLISH = run_lines(ROOT / ".github" / "workflows" / "release.yml")
+CHECK, _, _, BUILD, PUBLISH = run_lines(ROOT / ".github" / "workflows" / "release.yml")
 FILES = sorted(
     [
         f"hyperpod_node_removal-{VERSION}-py3-none-any.whl",

@@ -132,9 +132,9 @@ def test_only_the_build_of_a_release_runs_code_of_the_repository() -> None:
 
 def test_nothing_is_published_before_everything_is_tested_and_attested() -> None:
     jobs = loaded(RELEASE)["jobs"]
-    check, test, build, _ = run_lines(RELEASE)
+    check, test, faults, build, _ = run_lines(RELEASE)
     assert check.startswith(".ci/release check ")
-    assert test == ".ci/run"
+    assert (test, faults) == (".ci/run", ".ci/faults")
     assert build.startswith(".ci/release build ")
     assert set(jobs["pypi"]["needs"]) == {"build", "attest"}
     assert "pypi" in jobs["github"]["needs"]
