@@ -25,7 +25,7 @@ import hyperpod_node_removal_contract as contract
 from hyperpod_node_removal._errors import InvalidPropertyError
 from hyperpod_node_removal._validation import construct_path, is_token, show
 from hyperpod_node_removal_contract import Attribute, Outcome, PartialFailure, Property
-from hyperpod_node_removal_contract.properties import BY_NAME
+from hyperpod_node_removal_contract.properties import TARGET
 from hyperpod_node_removal_contract.telemetry import EVENT_DETAIL_TYPE, EVENT_SOURCE
 
 if TYPE_CHECKING:
@@ -37,14 +37,6 @@ Detail = Mapping[str, Sequence[str]]
 _FAILURES: Final[Detail] = {
     Attribute.OUTCOME.value: [Outcome.FAILED.value, Outcome.PARTIAL.value],
 }
-_WHAT_TO_REMOVE: Final = (
-    Property.CLUSTER_NAME,
-    Property.NODE_IDS,
-    Property.NODE_LOGICAL_IDS,
-    Property.DRY_RUN,
-    Property.RETRY_TOKEN,
-)
-"""A change of these runs the set, and needs a new wait condition: one cannot be updated."""
 
 
 class RuleOptions(TypedDict, total=False):
@@ -137,7 +129,7 @@ def verdict_condition(
             only at deployment, too late for the logical id.
     """
     _check_verdict(construct_path(scope, construct_id), properties)
-    given = [properties.get(key) for key in _WHAT_TO_REMOVE]
+    given = [properties.get(name) for name in TARGET]
     text = json.dumps(Stack.of(scope).resolve(given))
     digest = sha256(text.encode()).hexdigest()[:8]
     condition = CfnWaitCondition(scope, f"{construct_id}Verdict{digest}")
@@ -178,14 +170,14 @@ def _check_verdict(path: str, properties: Mapping[str, Any]) -> None:
             " the stack's events show each failure anyway"
         )
         raise InvalidPropertyError(path, "verdict_event", problem)
-    for name in _WHAT_TO_REMOVE:
+    for name, row in TARGET.items():
         value = properties.get(name)
         items = value if isinstance(value, list) else [value]
         # The name of a cluster may be a token: its text in the template identifies it.
         is_open = is_token(value) or any(is_token(item) for item in items)
         if is_open and name is not Property.CLUSTER_NAME:
             problem = (
-                f"is True, but {BY_NAME[name].key} is known only at deployment; allowed: literal"
+                f"is True, but {row.key} is known only at deployment; allowed: literal"
                 " values, since the wait condition needs a new name for each set. Pass them as CDK"
                 " context (-c node_ids=ID,ID) or in a removal file instead of a CloudFormation"
                 " parameter"

@@ -17,7 +17,14 @@ from hyperpod_node_removal_contract import (
     escape,
     quote,
 )
-from hyperpod_node_removal_contract.properties import BY_NAME, FLAGS, WHOLE_NUMBER, Kind, Row
+from hyperpod_node_removal_contract.properties import (
+    BY_NAME,
+    FLAGS,
+    TARGET,
+    WHOLE_NUMBER,
+    Kind,
+    Row,
+)
 
 _REQUIRED: Final = ("StackId", "RequestId", "LogicalResourceId", "ResponseURL")
 _URL_LIFETIME: Final = 7200.0
@@ -365,16 +372,14 @@ def _new_condition(properties: object, old: object) -> str:
     return new if new != before or properties == old else ""
 
 
-def _target(properties: Mapping[str, Any]) -> tuple[object, ...]:
+def _target(properties: Mapping[str, Any]) -> list[object]:
     """Return what is to be removed. Old properties need not be valid for this version."""
 
-    def names(name: Property) -> frozenset[str]:
-        return frozenset(BY_NAME[name].names_in(_joined(properties.get(name) or ())))
+    def read(row: Row, given: object) -> object:
+        given = row.default if given is None else given
+        if row.kind is Kind.NAMES:
+            return frozenset(row.names_in(_joined(given)))
+        text = "" if given is None else str(given).strip()
+        return text.lower() if row.kind is Kind.FLAG else text
 
-    return (
-        str(properties.get(Property.CLUSTER_NAME, "")).strip(),
-        names(Property.NODE_IDS),
-        names(Property.NODE_LOGICAL_IDS),
-        str(properties.get(Property.DRY_RUN, "false")).strip().lower(),
-        str(properties.get(Property.RETRY_TOKEN, "")),
-    )
+    return [read(row, properties.get(name)) for name, row in TARGET.items()]

@@ -58,6 +58,8 @@ class Row:
     """Regular expression of a text or a name, for schemas. Empty: any."""
     is_pasted: bool = False
     """Whether its names are ids, which are pasted in many forms. Commas separate others."""
+    is_target: bool = False
+    """Whether it is part of what is to be removed: an update that changes it runs the set again."""
     meaning: str
     """A sentence for the docs and the schemas."""
 
@@ -99,6 +101,7 @@ ROWS: Final = (
         kind=Kind.TEXT,
         validate=contract.validate_cluster_name,
         is_required=True,
+        is_target=True,
         form=f"{contract.CLUSTER_NAME_FORM}|{contract.CLUSTER_ARN_FORM}",
         meaning="Name or ARN of the cluster.",
     ),
@@ -109,6 +112,7 @@ ROWS: Final = (
         default=(),
         validate=contract.validate_node_id,
         is_pasted=True,
+        is_target=True,
         form=contract.NODE_ID_FORM,
         meaning="Instance ids to remove.",
     ),
@@ -119,6 +123,7 @@ ROWS: Final = (
         default=(),
         validate=contract.validate_node_logical_id,
         is_pasted=True,
+        is_target=True,
         form=rf"(?!(?:(?:hyperpod-)?{contract.NODE_ID_FORM}|{contract.HOST_NAME_FORM})(?![a-zA-Z0-9-]))"
         rf"{contract.NODE_LOGICAL_ID_FORM}",
         meaning="Logical ids to remove, in a cluster with continuous provisioning.",
@@ -141,6 +146,7 @@ ROWS: Final = (
         key="dry_run",
         kind=Kind.FLAG,
         default=False,
+        is_target=True,
         meaning="Plan and report; remove nothing.",
     ),
     Row(
@@ -206,6 +212,7 @@ ROWS: Final = (
         kind=Kind.TEXT,
         validate=contract.validate_retry_token,
         range=(0, contract.RETRY_TOKEN_MAX),
+        is_target=True,
         meaning="Any text. Change this value to run the same set again.",
     ),
     Row(
@@ -249,3 +256,5 @@ ROWS: Final = (
 
 BY_NAME: Final = {row.name: row for row in ROWS if row.name}
 BY_KEY: Final = {row.key: row for row in ROWS if row.key}
+TARGET: Final = {name: row for name, row in BY_NAME.items() if row.is_target}
+"""What is to be removed."""
