@@ -11,7 +11,15 @@ from collections.abc import Iterator
 from typing import Any, Final, Self, cast
 
 import jsii
-from aws_cdk import CfnResource, IAnyProducer, IResolveContext, Lazy, Stack
+from aws_cdk import (
+    Acknowledgment,
+    CfnResource,
+    IAnyProducer,
+    IResolveContext,
+    Lazy,
+    Stack,
+    Validations,
+)
 from constructs import Construct
 
 from hyperpod_node_removal._attributes import DeclaredRemoval
@@ -22,6 +30,12 @@ from hyperpod_node_removal._validation import check_at_synth, is_token
 from hyperpod_node_removal._warnings import RemovalWarning, warn
 
 _CLUSTER: Final = "AWS::SageMaker::Cluster"
+_WAITS_FOR_CONDITIONAL: Final = ("CloudFormation-Validate::E3005", "CloudFormation-Validate::W2502")
+"""What the CDK's own validation finds in a `DependsOn` of a resource that has a condition."""
+_IGNORED_REASON: Final = (
+    "CloudFormation ignores a dependency on a resource whose condition is false, and keeps the"
+    " order if it is true."
+)
 
 
 class StackRemovals(Construct):
@@ -36,6 +50,7 @@ class StackRemovals(Construct):
         self._ordered: StackDependencies | None = None
         check_at_synth(self, lambda: warn_of_empty_exports(stack, self.declared))
         check_at_synth(self, lambda: _OwnClusters(stack).warn(self.declared))
+        check_at_synth(self, self._acknowledge_conditions)
 
     @classmethod
     def get_or_create(cls, scope: Construct) -> Self:
@@ -63,6 +78,24 @@ class StackRemovals(Construct):
         if self._ordered is None:
             self._ordered = self._put_in_order()
         return self._ordered.depends_on(self._ordered.logical_id(resource))
+
+    def _acknowledge_conditions(self) -> None:
+        """Acknowledge what the CDK finds where something waits for a removal with a condition."""
+        for index, removal in enumerate(self.declared):
+            if _element(removal).cfn_options.condition is None:
+                continue
+            waiting = [
+                _element(later)
+                for later in self.declared[index + 1 :]
+                if _may_share_a_cluster(removal, later)
+            ]
+            if removal.cluster.managed is not None:
+                waiting.append(removal.cluster.managed)
+            for resource in waiting:
+                for finding in _WAITS_FOR_CONDITIONAL:
+                    Validations.of(resource).acknowledge(
+                        Acknowledgment(id=finding, reason=_IGNORED_REASON)
+                    )
 
     def _put_in_order(self) -> StackDependencies:
         """Return the dependencies of the stack, with those between removals."""

@@ -126,15 +126,46 @@ def test_only_the_custom_resource_waits_and_only_for_the_custom_resource(stack: 
     assert "DependsOn" not in resources[stack.resolve(policy.logical_id)]
 
 
-def test_a_removal_that_a_condition_may_leave_out_is_no_link_of_a_chain(stack: Stack) -> None:
+def wanted(stack: Stack) -> CfnCondition:
     parameter = CfnParameter(stack, "Wanted")
-    condition = CfnCondition(
+    return CfnCondition(
         stack, "IsWanted", expression=Fn.condition_equals(parameter.value_as_string, "yes")
     )
+
+
+def test_a_removal_that_a_condition_may_leave_out_is_no_link_of_a_chain(stack: Stack) -> None:
     named(stack, "First")
-    element(named(stack, "Perhaps")).cfn_options.condition = condition
+    element(named(stack, "Perhaps")).cfn_options.condition = wanted(stack)
     named(stack, "Third")
     assert order(stack) == {"First": set(), "Perhaps": {"First"}, "Third": {"Perhaps", "First"}}
+
+
+def test_what_waits_for_a_removal_with_a_condition_passes_the_validation_of_a_new_app() -> None:
+    """Its feature flags make an error of what the CDK finds in such a `DependsOn`."""
+    flag = "@aws-cdk/core:validateAgainstDefaultRules"
+    stack = Stack(App(analytics_reporting=False, context={flag: True}), "Stack")
+    cluster = CfnCluster(
+        stack,
+        "Cluster",
+        cluster_name="ml-cluster",
+        instance_groups=[
+            CfnCluster.ClusterInstanceGroupProperty(
+                execution_role="arn:aws:iam::111122223333:role/HyperPod",
+                instance_count=2,
+                instance_group_name="workers",
+                instance_type="ml.p5.48xlarge",
+                life_cycle_config=CfnCluster.ClusterLifeCycleConfigProperty(
+                    on_create="on_create.sh", source_s3_uri="s3://sagemaker-lifecycle"
+                ),
+            )
+        ],
+    )
+    first, second = (NodeRemoval(stack, name, cluster=cluster) for name in ("First", "Second"))
+    element(first).cfn_options.condition = wanted(stack)
+    resources = Template.from_stack(stack).to_json()["Resources"]
+    ids = [stack.resolve(element(one).logical_id) for one in (first, second)]
+    assert ids[0] in resources[ids[1]]["DependsOn"]
+    assert resources["Cluster"]["DependsOn"] == ids
 
 
 def test_removals_of_other_stacks_are_not_waited_for() -> None:
