@@ -171,6 +171,8 @@ class KubernetesApi:
         self.state = state
         self.calls: list[tuple[str, str]] = []
         """Verb and resource of each call that was authenticated."""
+        self.connections: set[int] = set()
+        """Ports of the clients."""
         self.failures: list[int] = []
         """Statuses with which the next calls fail, one each; 0 for success."""
         self._rules = rules
@@ -181,7 +183,7 @@ class KubernetesApi:
         """Serve on a free port of 127.0.0.1. Yields the endpoint."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._authority.issue_cert("127.0.0.1").configure_cert(context)
-        return serving(self._respond, context)
+        return serving(self._respond, context, keeps_alive=True)
 
     @property
     def authority(self) -> str:
@@ -189,6 +191,8 @@ class KubernetesApi:
         return self._authority.cert_pem.bytes().decode("ascii")
 
     def _respond(self, request: Request) -> Response:
+        request.get_data()
+        self.connections.add(request.environ["REMOTE_PORT"])
         status, body = self._result(request)
         return Response(json.dumps(body), status, content_type="application/json")
 

@@ -6,16 +6,12 @@ nothing to undo, so a release does nothing.
 
 import os
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final
+from typing import Any
 
 from botocore.client import BaseClient
 from botocore.session import get_session
 
-from hyperpod_node_removal_hook import Event, LambdaContext, Response, respond
-
-_AT_ONCE: Final = 10
-"""Requests to S3 at a time: as many as the client has connections."""
+from hyperpod_node_removal_hook import Event, LambdaContext, Response, for_each, respond
 
 
 def handler(event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any]:
@@ -32,13 +28,11 @@ def check(event: Event) -> Response:
     s3, response = get_session().create_client("s3"), Response()
     bucket, prefix = os.environ["BUCKET"], os.environ["PREFIX"]
     missing = response.waiting if os.environ["WAITS"] == "true" else response.vetoed
-    keys = {node.node_id: f"{prefix}{node.node_id}" for node in event.nodes}
-    # One after the other, thousands would take longer than an invocation.
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        exist = pool.map(lambda key: _exists(s3, bucket, key), keys.values())
-    for (node_id, key), is_there in zip(keys.items(), exist, strict=True):
+    exist = for_each(event.nodes, lambda node: _exists(s3, bucket, f"{prefix}{node.node_id}"))
+    for node, is_there in zip(event.nodes, exist, strict=True):
         if not is_there:
-            missing[node_id] = f"no marker s3://{bucket}/{key}; save its data and write one"
+            key = f"s3://{bucket}/{prefix}{node.node_id}"
+            missing[node.node_id] = f"no marker {key}; save its data and write one"
     return response
 
 

@@ -7,6 +7,7 @@ release does not change it.
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from typing import Any, Final
 
 from hyperpod_node_removal_eks_drain.kubernetes import Kubernetes, KubernetesNode, Pod, connect
@@ -17,6 +18,7 @@ from hyperpod_node_removal_hook import (
     Node,
     Response,
     SchedulerError,
+    for_each,
     log,
     release_each,
     respond,
@@ -44,17 +46,21 @@ def drain(event: Event) -> Response:
         raise SchedulerError(
             f"the cluster's nodes are in {event.eks_cluster_arn}, not in {cluster}"
         )
-    api, response = connect(cluster), Response()
-    for node in event.nodes:
+    response = Response()
+
+    def drain_node(node: Node) -> None:
         if not event.has_time(_MARGIN):
             response.waiting[node.node_id] = NOT_REACHED
-            continue
+            return
         try:
             _drain_node(api, node, event, response)
         except SchedulerError as error:
             if not error.is_transient:
                 raise
             response.waiting[node.node_id] = str(error)
+
+    with closing(connect(cluster)) as api:
+        for_each(event.nodes, drain_node)
     return response
 
 
@@ -64,7 +70,6 @@ def release(event: Event) -> None:
     Raises:
         SchedulerError: a call failed. The other nodes are released nevertheless.
     """
-    api = connect(os.environ["CLUSTER"])
 
     def uncordon(node: Node) -> None:
         kube_node = api.node(node.kubernetes_name)
@@ -74,7 +79,8 @@ def release(event: Event) -> None:
         elif kube_node:
             log.info("%s: not changed", kube_node)
 
-    release_each(event, uncordon)
+    with closing(connect(os.environ["CLUSTER"])) as api:
+        release_each(event, uncordon)
 
 
 def _drain_node(api: Kubernetes, node: Node, event: Event, response: Response) -> None:

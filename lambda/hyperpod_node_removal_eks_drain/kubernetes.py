@@ -3,7 +3,7 @@
 import base64
 import json
 import ssl
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final, Self
@@ -13,12 +13,12 @@ from botocore.awsrequest import AWSRequest
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.session import Session, get_session
 
-from hyperpod_node_removal_hook import SchedulerError, send
+from hyperpod_node_removal_hook import SchedulerError, Server
 
 _TIMEOUT: Final = 5
 """Seconds for connecting, and for each read."""
 _TOKEN_SECONDS: Final = 60
-"""How long a token may be used for the first time. EKS accepts it for 15 minutes."""
+"""Seconds for which a token says that it is valid. EKS accepts it for 15 minutes."""
 _PAGE: Final = 500
 _MIRROR: Final = "kubernetes.io/config.mirror"
 """Annotation of a static pod, which cannot be evicted."""
@@ -103,16 +103,20 @@ class Pod:
 
 
 class Kubernetes:
-    """A client of one cluster. Every method raises `SchedulerError`."""
+    """A client of one cluster, for several threads. Every method raises `SchedulerError`."""
 
-    def __init__(self, endpoint: str, *, authority: str, token: Callable[[], str]) -> None:
+    def __init__(self, endpoint: str, *, authority: str, token: str) -> None:
         """Trust `authority`, the certificate in PEM that the endpoint's own is checked against."""
-        self._endpoint = endpoint.rstrip("/")
         self._trust = ssl.create_default_context(cadata=authority)
         # Authorities of EKS have no key identifier, without which Python 3.13 and later accept
         # no certificate of theirs (awslabs/mcp #3791).
         self._trust.verify_flags &= ~ssl.VERIFY_X509_STRICT
+        self._server = Server(endpoint, timeout=_TIMEOUT, context=self._trust)
         self._token = token
+
+    def close(self) -> None:
+        """Close the connections that are open."""
+        self._server.close()
 
     def node(self, name: str) -> KubernetesNode | None:
         """Return a node. None if Kubernetes does not know it."""
@@ -178,13 +182,12 @@ class Kubernetes:
         """Return the status and the object of a response; `handled` are statuses of errors."""
         kind = "merge-patch+json" if method == "PATCH" else "json"
         headers = {
-            "Authorization": f"Bearer {self._token()}",
+            "Authorization": f"Bearer {self._token}",
             "Accept": "application/json",
             "Content-Type": f"application/{kind}",
         }
         text = None if body is None else json.dumps(body)
-        url = self._endpoint + path
-        status, content = send(method, url, headers, text, timeout=_TIMEOUT, context=self._trust)
+        status, content = self._server.send(method, path, headers, text)
         try:
             answer = json.loads(content or b"{}")
         except ValueError:
@@ -211,29 +214,26 @@ def connect(cluster: str) -> Kubernetes:
     return Kubernetes(
         description["endpoint"],
         authority=base64.b64decode(description["certificateAuthority"]["data"]).decode("ascii"),
-        token=token_signer(session, cluster),
+        token=signed_token(session, cluster),
     )
 
 
-def token_signer(session: Session, cluster: str) -> Callable[[], str]:
-    """Return a function that signs bearer tokens, without a call.
+def signed_token(session: Session, cluster: str) -> str:
+    """Return a bearer token that is signed without a call.
 
-    A token is a presigned GetCallerIdentity, with which EKS identifies the caller. The signed
-    header binds it to one cluster.
+    It is a presigned GetCallerIdentity, with which EKS identifies the caller. The signed header
+    binds it to one cluster.
     """
     sts = session.create_client("sts")
 
     def add_cluster(request: AWSRequest, **_: object) -> None:
         request.headers.add_header("x-k8s-aws-id", cluster)
 
-    def sign() -> str:
-        url = sts.generate_presigned_url(
-            "get_caller_identity", ExpiresIn=_TOKEN_SECONDS, HttpMethod="GET"
-        )
-        return "k8s-aws-v1." + base64.urlsafe_b64encode(url.encode()).decode().rstrip("=")
-
     sts.meta.events.register("before-sign.sts.GetCallerIdentity", add_cluster)
-    return sign
+    url = sts.generate_presigned_url(
+        "get_caller_identity", ExpiresIn=_TOKEN_SECONDS, HttpMethod="GET"
+    )
+    return "k8s-aws-v1." + base64.urlsafe_b64encode(url.encode()).decode().rstrip("=")
 
 
 def _error(what: str, status: int, message: object) -> SchedulerError:

@@ -7,12 +7,14 @@ import http.client
 import logging
 import ssl
 import time
-from collections.abc import Callable, Mapping
-from contextlib import closing
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final, Protocol, Self
+from typing import Any, Final, Protocol, Self, TypeVar
 from urllib.parse import urlsplit
+
+T = TypeVar("T")
 
 log: Final = logging.getLogger(__name__)
 log.setLevel(logging.INFO)
@@ -23,6 +25,9 @@ _RETRY_AFTER: Final = 20
 """Seconds after which a hook that is not done is invoked again."""
 _REASON_MAX: Final = 300
 """Characters of a reason that the removal function keeps."""
+_AT_ONCE: Final = 10
+"""Nodes that are worked on at a time, each over one connection: as many as a client of botocore
+has. One after the other, thousands of nodes would take longer than an invocation."""
 NOT_REACHED: Final = "not reached in time"
 """Why a node is waited for that the time of one invocation was too short for."""
 
@@ -159,11 +164,17 @@ def respond(
     answer: dict[str, Any] = {
         "Version": "2",
         "Decision": "WAIT" if response.waiting else "PROCEED",
-        "VetoedNodes": _entries(response.vetoed),
+        "VetoedNodes": _entries(event, response.vetoed),
     }
     if response.waiting:
-        answer |= {"WaitingNodes": _entries(response.waiting), "RetryAfter": _RETRY_AFTER}
+        answer |= {"WaitingNodes": _entries(event, response.waiting), "RetryAfter": _RETRY_AFTER}
     return answer
+
+
+def for_each(nodes: Sequence[Node], step: Callable[[Node], T]) -> list[T]:
+    """Return the results of a step for each node, in order. It runs in several threads."""
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        return list(pool.map(step, nodes))
 
 
 def release_each(event: Event, release: Callable[[Node], None]) -> None:
@@ -172,52 +183,78 @@ def release_each(event: Event, release: Callable[[Node], None]) -> None:
     Raises:
         SchedulerError: a release failed.
     """
-    failed: SchedulerError | None = None
-    for node in event.nodes:
+
+    def attempt(node: Node) -> SchedulerError | None:
         try:
             release(node)
         except SchedulerError as error:
             log.error("%s", error)  # noqa: TRY400 (the text says it all)
-            failed = error
-    if failed:
+            return error
+        return None
+
+    for failed in filter(None, for_each(event.nodes, attempt)):
         raise failed
 
 
-def send(
-    method: str,
-    url: str,
-    headers: Mapping[str, str],
-    body: str | None = None,
-    *,
-    timeout: float,
-    context: ssl.SSLContext | None = None,
-) -> tuple[int, bytes]:
-    """Send an HTTP request. Returns the status and the body of the response.
+class Server:
+    """An HTTP server. Its connections stay open, one for each thread that sends at a time."""
 
-    A redirect is not followed: the token in `headers` is for one server. `timeout` is in seconds,
-    for connecting and for each read. `context` says which certificates are trusted, by default
-    those of public authorities, or of `SSL_CERT_FILE`.
+    def __init__(self, url: str, *, timeout: float, context: ssl.SSLContext | None = None) -> None:
+        """Specify the server, without connecting to it.
 
-    Raises:
-        SchedulerError: there is no response.
-    """
-    parts = urlsplit(url)
-    connection = (
-        http.client.HTTPConnection(parts.netloc, timeout=timeout)
-        if parts.scheme == "http"
-        else http.client.HTTPSConnection(parts.netloc, timeout=timeout, context=context)
-    )
-    path = f"{parts.path}?{parts.query}" if parts.query else parts.path
-    try:
-        with closing(connection):
-            connection.request(method, path, body, dict(headers))
+        Args:
+            url: `https://` or `http://`, host and port, and what all paths begin with.
+            timeout: seconds for connecting, and for each read.
+            context: which certificates are trusted. Default: those of public authorities, or of
+                `SSL_CERT_FILE`.
+        """
+        self._url = urlsplit(url.rstrip("/"))
+        self._timeout = timeout
+        self._context = context
+        self._idle: list[http.client.HTTPConnection] = []
+
+    def send(
+        self, method: str, path: str, headers: Mapping[str, str], body: str | None = None
+    ) -> tuple[int, bytes]:
+        """Send a request. Returns the status and the body of the response.
+
+        A redirect is not followed: the token in `headers` is for one server.
+
+        Raises:
+            SchedulerError: there is no response.
+        """
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            connection = self._connection()
+        try:
+            connection.request(method, self._url.path + path, body, dict(headers))
             response = connection.getresponse()
-            return response.status, response.read()
-    except (OSError, http.client.HTTPException) as error:
-        raise SchedulerError(
-            f"{parts.netloc} does not respond: {type(error).__name__} {error}", is_transient=True
-        ) from error
+            content = response.read()
+        except (OSError, http.client.HTTPException) as error:
+            connection.close()
+            raise SchedulerError(
+                f"{self._url.netloc} does not respond: {type(error).__name__} {error}",
+                is_transient=True,
+            ) from error
+        self._idle.append(connection)
+        return response.status, content
+
+    def close(self) -> None:
+        """Close the connections that are open."""
+        while self._idle:
+            self._idle.pop().close()
+
+    def _connection(self) -> http.client.HTTPConnection:
+        host = self._url.netloc
+        if self._url.scheme == "http":
+            return http.client.HTTPConnection(host, timeout=self._timeout)
+        return http.client.HTTPSConnection(host, timeout=self._timeout, context=self._context)
 
 
-def _entries(reasons: Mapping[str, str]) -> list[dict[str, str]]:
-    return [{"NodeId": node, "Reason": why[:_REASON_MAX]} for node, why in reasons.items()]
+def _entries(event: Event, reasons: Mapping[str, str]) -> list[dict[str, str]]:
+    return [
+        {"NodeId": node.node_id, "Reason": reasons[node.node_id][:_REASON_MAX]}
+        for node in event.nodes
+        if node.node_id in reasons
+    ]

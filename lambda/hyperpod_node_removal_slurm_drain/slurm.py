@@ -9,11 +9,12 @@ import json
 import math
 import re
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Final, Self
 from urllib.parse import quote
 
-from hyperpod_node_removal_hook import SchedulerError, send
+from hyperpod_node_removal_hook import SchedulerError, Server
 
 _TIMEOUT: Final = 10
 """Seconds for connecting, and for each read."""
@@ -108,7 +109,7 @@ class Slurm:
             raise SchedulerError(
                 "the secret is not a JWT: its text must be the token alone, in one line"
             )
-        self._url = url.rstrip("/")
+        self._url = url
         self._headers = {
             "X-SLURM-USER-NAME": user,
             "X-SLURM-USER-TOKEN": token,
@@ -147,7 +148,9 @@ class Slurm:
 
     def _call(self, method: str, path: str, body: object = None) -> Mapping[str, Any]:
         text = None if body is None else json.dumps(body)
-        status, content = send(method, self._url + path, self._headers, text, timeout=_TIMEOUT)
+        # Of its own: nothing says for how long slurmrestd keeps a connection open.
+        with closing(Server(self._url, timeout=_TIMEOUT)) as server:
+            status, content = server.send(method, path, self._headers, text)
         if status in {401, 403, 511}:
             raise SchedulerError(
                 f"slurmrestd refuses the token (HTTP {status}); renew the token in the secret, for"
