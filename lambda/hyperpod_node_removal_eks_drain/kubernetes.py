@@ -13,7 +13,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.session import Session, get_session
 
-from hyperpod_node_removal_hook import SchedulerError, Server
+from hyperpod_node_removal_hook import DeniedError, SchedulerError, Server
 
 _TIMEOUT: Final = 5
 """Seconds for connecting, and for each read."""
@@ -237,6 +237,9 @@ def signed_token(session: Session, cluster: str) -> str:
 
 
 def _error(what: str, status: int, message: object) -> SchedulerError:
+    if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+        # An access entry has no effect for some seconds ("Create access entries", EKS User Guide).
+        return DeniedError(f"{what}: {status} {message}")
     # 409: there was another change; 410: a listing took too long between two pages.
     is_transient = status in {409, 410, 429} or status >= 500  # noqa: PLR2004
     return SchedulerError(f"{what}: {status} {message}", is_transient=is_transient)

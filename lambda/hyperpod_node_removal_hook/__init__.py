@@ -28,6 +28,11 @@ _REASON_MAX: Final = 300
 _AT_ONCE: Final = 10
 """Nodes that are worked on at a time, each over one connection: as many as a client of botocore
 has. One after the other, thousands of nodes would take longer than an invocation."""
+_PROPAGATION: Final = 60.0
+"""Seconds for which a permission that was just granted may have no effect yet."""
+_DENIED_PAUSE: Final = 5.0
+_RESPONSE_MARGIN: Final = 15.0
+"""Seconds before the response is due after which a check that was denied is not repeated."""
 NOT_REACHED: Final = "not reached in time"
 """Why a node is waited for that the time of one invocation was too short for."""
 
@@ -47,6 +52,10 @@ class SchedulerError(Exception):
         super().__init__(sentence)
         self.is_transient = is_transient
         """Whether a retry may succeed."""
+
+
+class DeniedError(SchedulerError):
+    """A scheduler denied a call. The permission may be new, and have no effect yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +161,7 @@ def respond(
             release(event)
         return {}
     try:
-        response = check(event)
+        response = _checked(check, event)
     except SchedulerError as error:
         log.error("%s", error)  # noqa: TRY400 (the text says it all)
         if not error.is_transient:
@@ -169,6 +178,19 @@ def respond(
     if response.waiting:
         answer |= {"WaitingNodes": _entries(event, response.waiting), "RetryAfter": _RETRY_AFTER}
     return answer
+
+
+def _checked(check: Callable[[Event], Response], event: Event) -> Response:
+    """Check the nodes. A check that is denied is repeated for a minute."""
+    denied_until = time.time() + _PROPAGATION
+    while True:
+        try:
+            return check(event)
+        except DeniedError as error:
+            if time.time() >= denied_until or not event.has_time(_DENIED_PAUSE + _RESPONSE_MARGIN):
+                raise
+            log.warning("%s. Retrying: the permission may be new.", error)
+        time.sleep(_DENIED_PAUSE)
 
 
 def for_each(nodes: Sequence[Node], step: Callable[[Node], T]) -> list[T]:

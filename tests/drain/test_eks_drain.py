@@ -53,6 +53,19 @@ def drained(monkeypatch: pytest.MonkeyPatch) -> Drained:
     return Drained()
 
 
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Time that passes only while the function sleeps: seconds since the epoch."""
+    now = [time.time()]
+
+    def sleep(seconds: float) -> None:
+        now[0] += seconds
+
+    monkeypatch.setattr(time, "time", lambda: now[0])
+    monkeypatch.setattr(time, "sleep", sleep)
+    return now
+
+
 # Draining ------------------------------------------------------------------------------------
 
 
@@ -249,8 +262,10 @@ def test_an_outage_is_waited_out(drained: Drained, status: int) -> None:
 
 
 @pytest.mark.parametrize(("status", "decision"), [(503, "WAIT"), (403, "VETO"), (302, "VETO")])
-def test_a_call_that_fails_is_the_reason(drained: Drained, status: int, decision: str) -> None:
-    drained.api.failures = [status]
+def test_a_call_that_fails_is_the_reason(
+    drained: Drained, clock: list[float], status: int, decision: str
+) -> None:
+    drained.api.failures = [status] * 99
     answer = drained.ask(FIRST)
     assert answer["Decision"] == decision
     assert answer.get("Reason", reasons(answer, "WaitingNodes").get(FIRST)) == (
@@ -258,7 +273,29 @@ def test_a_call_that_fails_is_the_reason(drained: Drained, status: int, decision
     )
 
 
-def test_no_right_is_given_that_is_not_used(drained: Drained) -> None:
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_permission_that_has_no_effect_yet_is_waited_for(
+    drained: Drained, clock: list[float], status: int
+) -> None:
+    """An access entry has none for some seconds, and a first removal follows it at once."""
+    drained.api.failures = [status] * 4
+    assert drained.ask(FIRST, seconds=300) == PROCEED
+    assert drained.state.nodes[NODE].is_cordoned
+
+
+@pytest.mark.parametrize(("seconds", "waited"), [(300, 60), (60, 40)])
+def test_a_permission_that_is_missing_is_a_veto_after_a_minute_if_there_is_time(
+    drained: Drained, clock: list[float], seconds: int, waited: int
+) -> None:
+    drained.api.failures = [401] * 99
+    began = clock[0]
+    answer = drained.ask(seconds=seconds)
+    assert answer["Decision"] == "VETO"
+    assert ": 401 the server" in answer["Reason"]
+    assert clock[0] - began == pytest.approx(waited, abs=5)
+
+
+def test_no_right_is_given_that_is_not_used(drained: Drained, clock: list[float]) -> None:
     drained.state.pods = [Pod("ml", "web-0", NODE)]
     drained.ask()
     given = {(v, r) for rule in rules() for v in rule["verbs"] for r in rule["resources"]}
