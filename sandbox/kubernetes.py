@@ -53,6 +53,8 @@ class Pod:
     uid: str = ""
     lists_until_gone: int = 1
     is_leaving: bool = False
+    ends_at: str = "2026-11-23T22:41:07Z"
+    """When the grace period of a pod that is leaving ends."""
     finalizers: list[str] = field(default_factory=list)
 
     def manifest(self) -> dict[str, Any]:
@@ -68,7 +70,7 @@ class Pod:
         if self.finalizers:
             metadata["finalizers"] = self.finalizers
         if self.is_leaving:
-            metadata["deletionTimestamp"] = "2026-11-23T22:41:07Z"
+            metadata["deletionTimestamp"] = self.ends_at
         return {"metadata": metadata, "status": {"phase": self.phase}}
 
 
@@ -86,6 +88,8 @@ class Node:
     """A node."""
 
     is_cordoned: bool = False
+    is_unreachable: bool = False
+    """Whether its kubelet has stopped to report. Pods on it that are leaving stay listed."""
     annotations: dict[str, str] = field(default_factory=dict)
     version: int = 1
 
@@ -97,6 +101,12 @@ class Node:
                 "annotations": self.annotations,
             },
             "spec": {"unschedulable": True} if self.is_cordoned else {},
+            "status": {
+                "conditions": [
+                    {"type": "DiskPressure", "status": "Unknown"},
+                    {"type": "Ready", "status": "Unknown" if self.is_unreachable else "True"},
+                ]
+            },
         }
 
     def patch(self, patch: Mapping[str, Any]) -> bool:
@@ -133,6 +143,8 @@ class ClusterState:
         with self.lock:
             shown = [pod.manifest() for pod in self.pods if pod.node == node]
             leaving = [pod for pod in self.pods if pod.node == node and pod.is_leaving]
+            if node in self.nodes and self.nodes[node].is_unreachable:
+                leaving = []
             for pod in [pod for pod in leaving if not pod.finalizers]:
                 pod.lists_until_gone -= 1
                 if pod.lists_until_gone <= 0:

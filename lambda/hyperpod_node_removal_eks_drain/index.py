@@ -6,6 +6,7 @@ release does not change it.
 """
 
 import os
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from typing import Any, Final
@@ -26,6 +27,8 @@ from hyperpod_node_removal_hook import (
 
 _MARGIN: Final = 15.0
 """Seconds before the response is due after which no node and no eviction is begun."""
+_UNREACHABLE: Final = 300.0
+"""Seconds after their grace period for which pods of an unreachable node are waited for."""
 
 
 def handler(event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any]:
@@ -92,12 +95,21 @@ def _drain_node(api: Kubernetes, node: Node, event: Event, response: Response) -
     if not kube_node.is_cordoned:
         api.cordon(kube_node, event.mark)
         log.info("%s: cordoned (%s)", kube_node, event.mark)
-    pods = [pod for pod in api.pods(kube_node) if pod.must_leave]
+    pods = [pod for pod in api.pods(kube_node) if pod.must_leave and not _is_lost(kube_node, pod)]
     # Before any pod is evicted: the node will not be removed.
     if reason := _undrainable(kube_node, pods):
         response.vetoed[node.node_id] = reason
     elif reason := _evict(api, pods, event):
         response.waiting[node.node_id] = reason
+
+
+def _is_lost(node: KubernetesNode, pod: Pod) -> bool:
+    """Return whether a pod stays listed although it has ended, or can no longer end by itself.
+
+    Only its kubelet could confirm its end. The controllers of Cluster API use the same rule.
+    """
+    is_overdue = pod.ends_at is not None and time.time() > pod.ends_at + _UNREACHABLE
+    return node.is_unreachable and is_overdue
 
 
 def _undrainable(node: KubernetesNode, pods: Sequence[Pod]) -> str:

@@ -5,6 +5,7 @@ import json
 import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from http import HTTPStatus
 from typing import Any, Final, Self
 from urllib.parse import quote, urlencode
@@ -44,18 +45,24 @@ class KubernetesNode:
     """Of the removal that has cordoned it. Empty if none has."""
     protected_by: str
     """The annotation that protects it from disruption, if any."""
+    is_unreachable: bool
+    """Whether its kubelet has stopped to report, so that nothing on it can be confirmed."""
 
     @classmethod
     def parse(cls, node: Mapping[str, Any]) -> Self:
         """Parse a node of the API."""
         metadata = node["metadata"]
         annotations = metadata.get("annotations") or {}
+        conditions = node.get("status", {}).get("conditions") or ()
         return cls(
             name=metadata["name"],
             version=metadata["resourceVersion"],
             is_cordoned=bool(node.get("spec", {}).get("unschedulable")),
             mark=annotations.get(_MARK, ""),
             protected_by=_protected_by(annotations),
+            is_unreachable=any(
+                one.get("type") == "Ready" and one.get("status") == "Unknown" for one in conditions
+            ),
         )
 
     def __str__(self) -> str:
@@ -73,7 +80,8 @@ class Pod:
     """Kind of the controller that would create it again; empty if there is none."""
     must_leave: bool
     """Whether a drain evicts it: not if it belongs to the node, or has finished."""
-    is_terminating: bool
+    ends_at: float | None
+    """When its grace period ends, in seconds since the epoch. None: it is not terminating."""
     protected_by: str
     """The annotation that protects it from disruption, if any."""
     finalizer: str
@@ -86,6 +94,7 @@ class Pod:
         owners = metadata.get("ownerReferences") or ()
         controller = next((owner["kind"] for owner in owners if owner.get("controller")), "")
         annotations = metadata.get("annotations") or {}
+        deleted = metadata.get("deletionTimestamp")
         has_finished = pod.get("status", {}).get("phase") in {"Succeeded", "Failed"}
         return cls(
             namespace=metadata["namespace"],
@@ -93,10 +102,15 @@ class Pod:
             uid=metadata["uid"],
             controller=controller,
             must_leave=not (_MIRROR in annotations or controller == "DaemonSet" or has_finished),
-            is_terminating="deletionTimestamp" in metadata,
+            ends_at=datetime.fromisoformat(deleted).timestamp() if deleted else None,
             protected_by=_protected_by(annotations),
             finalizer=next(iter(metadata.get("finalizers") or ()), ""),
         )
+
+    @property
+    def is_terminating(self) -> bool:
+        """Whether it was evicted or deleted, and is still listed."""
+        return self.ends_at is not None
 
     def __str__(self) -> str:
         return f"pod {self.namespace}/{self.name}"

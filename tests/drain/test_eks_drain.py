@@ -4,6 +4,7 @@ import logging
 import ssl
 import threading
 import time
+from datetime import UTC, datetime
 from typing import Any
 from unittest.mock import patch
 
@@ -189,6 +190,28 @@ def test_a_pod_that_a_finalizer_holds_keeps_its_node(drained: Drained) -> None:
         "pod ml/stuck is still terminating, held by the finalizer example.com/checkpoint"
     )
     assert drained.state.evicted == ["stuck"]
+
+
+def test_pods_of_a_node_that_has_stopped_to_report_are_not_waited_for_without_end(
+    drained: Drained, clock: list[float]
+) -> None:
+    """Nothing confirms that they have ended: such a node was vetoed at each deployment."""
+    drained.state.nodes[NODE].is_unreachable = True
+    drained.state.pods = [
+        Pod("ml", "trainer-0", NODE, finalizers=["batch.kubernetes.io/job-tracking"])
+    ]
+    drained.state.pods[0].ends_at = f"{datetime.fromtimestamp(clock[0] + 30, UTC):%FT%TZ}"
+    drained.ask(FIRST)
+    assert drained.state.evicted == ["trainer-0"], "so that it runs elsewhere"
+    clock[0] += 320
+    assert reasons(drained.ask(FIRST), "WaitingNodes") == {
+        FIRST: "pod ml/trainer-0 is still terminating, held by the finalizer"
+        " batch.kubernetes.io/job-tracking"
+    }
+    clock[0] += 20
+    assert drained.ask(FIRST) == PROCEED
+    drained.state.nodes[NODE].is_unreachable = False
+    assert drained.ask(FIRST)["Decision"] == "WAIT", "it reports again"
 
 
 def test_a_pod_that_comes_back_keeps_its_node(drained: Drained) -> None:
