@@ -7,6 +7,7 @@ canceled.
 
 import os
 import time
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -48,7 +49,10 @@ def drain(event: Event) -> Response:
         raise SchedulerError("the cluster is orchestrated by EKS, not by Slurm: use EksDrain")
     slurm, response = _connect(), Response()
     known, errors = _drained(slurm, event)
-    all_jobs = slurm.jobs()
+    jobs_on: dict[str, list[Job]] = defaultdict(list)
+    for job in slurm.jobs():
+        for host in job.hosts():
+            jobs_on[host].append(job)
     for node in event.nodes:
         slurm_node = known.get(node.slurm_name)
         if slurm_node is None:
@@ -58,7 +62,7 @@ def drain(event: Event) -> Response:
                 else "SageMaker reports no host name for it"
             )
             continue
-        jobs = [job for job in all_jobs if job.is_on(slurm_node.name)]
+        jobs = jobs_on[slurm_node.name]
         if not slurm_node.is_drained and slurm_node.name not in errors:
             response.waiting[node.node_id] = f"{slurm_node.name}: {NOT_REACHED}"
         elif not slurm_node.is_drained:

@@ -8,9 +8,10 @@ counts is the state that Slurm reports afterwards.
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import product
 from typing import Any, Final, Self
 from urllib.parse import quote
 
@@ -87,10 +88,13 @@ class Job:
     def __str__(self) -> str:
         return f"job {self.job_id}" + (f" of {self.user}" if self.user else "")
 
-    def is_on(self, node: str) -> bool:
-        """Whether it holds a node."""
-        patterns = re.findall(r"(?:[^,\[]|\[[^\]]*\])+", self.nodes)
-        return any(_matches(pattern, node) for pattern in patterns)
+    def hosts(self) -> Iterator[str]:
+        """Yield the names of the nodes that it holds."""
+        for pattern in re.findall(r"(?:[^,\[]|\[[^\]]*\])+", self.nodes):
+            parts = re.split(r"\[([^\]]*)\]", pattern)  # every second one is in brackets
+            choices = [[text] for text in parts]
+            choices[1::2] = map(_numbers, parts[1::2])
+            yield from map("".join, product(*choices))
 
 
 class Slurm:
@@ -206,21 +210,11 @@ def _errors(response: Mapping[str, Any]) -> str:
     )
 
 
-def _matches(pattern: str, name: str) -> bool:
-    """Whether a part of a host list, such as `ip-10-[1-2]-0-[8-11]`, contains a host."""
-    parts = re.split(r"\[([^\]]*)\]", pattern)
-    texts, ranges = parts[::2], parts[1::2]
-    found = re.fullmatch(r"(\d+)".join(re.escape(text) for text in texts), name)
-    return found is not None and all(
-        _is_in(number, given) for number, given in zip(found.groups(), ranges, strict=True)
-    )
-
-
-def _is_in(number: str, ranges: str) -> bool:
-    """Whether a number is in `1-3,7`. It is padded with zeros to the width of a range's first."""
+def _numbers(ranges: str) -> list[str]:
+    """Return the numbers of `8-11,20`, each padded with zeros to the width of its range's first."""
     bounds = (one.partition("-") for one in ranges.split(","))
-    return any(
-        number == str(int(number)).zfill(len(first))
-        and int(first) <= int(number) <= int(last or first)
+    return [
+        str(number).zfill(len(first))
         for first, _, last in bounds
-    )
+        for number in range(int(first), int(last or first) + 1)
+    ]
