@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.faults.stage import Stage
+from tests.faults.simulation import Simulation
 
 _PROPERTY = "faults"
 
@@ -40,9 +40,9 @@ def tally(request: pytest.FixtureRequest) -> Iterator[Tally]:
 
 
 @pytest.fixture
-def stage() -> Iterator[Stage]:
-    with Stage() as stage:
-        yield stage
+def sim() -> Iterator[Simulation]:
+    with Simulation() as sim:
+        yield sim
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

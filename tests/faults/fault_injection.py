@@ -1,7 +1,7 @@
-"""The one door between the function and everything outside it.
+"""Fault injection for all calls that the function makes.
 
-Every request of the SDK and every PUT of a reply comes through here, beneath the function's own
-code: it is counted, written down, and may meet with trouble before the work is done or after it.
+Every request of the SDK and every PUT of a reply passes through a `FaultInjector`, which records
+it and applies faults before or after the call is carried out.
 """
 
 import math
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
 PUT = "PUT"
 """The operation of a reply to CloudFormation."""
-ASK = "Invoke of the hook"
-"""The operation of a question to the hook. `Invoke` is a hand-over."""
+INVOKE_HOOK = "Invoke of the hook"
+"""The operation of invoking the hook. `Invoke` is a hand-over."""
 RELEASE = "Release of nodes"
-"""The operation of telling the hook that nodes stay."""
+"""The operation of notifying the hook that nodes stay."""
 
 
 @dataclass(frozen=True)
 class Call:
-    """One call of the function to the outside."""
+    """One call that the function makes."""
 
     number: int
     """Counted over all invocations, from 0."""
@@ -38,53 +38,58 @@ class Call:
 
 
 @dataclass
-class Trouble:
-    """Something that befalls calls: an error, a delay, a change in the world, a kill."""
+class Fault:
+    """Something that happens at calls: an error, a delay, a change of the cluster, a kill."""
 
     effect: Callable[[Call, Answer | None], object]
-    """Raises what the caller is to get, or does something. The answer is None before the work."""
+    """Raises the error that the caller gets, or changes something.
+
+    The answer is None before the call is carried out.
+    """
     operation: str = ""
-    """Which operation it befalls. Empty: each."""
+    """The operation that it applies to. Empty: all."""
     when: Callable[[Call], bool] = lambda call: True
     is_after_work: bool = False
     times: float = math.inf
-    """For how many calls."""
+    """The number of calls that it applies to."""
     skip: int = 0
-    """How many matching calls it leaves alone first."""
-    met: int = 0
-    """How many calls have met with it."""
+    """The number of matching calls before those."""
+    hits: int = 0
+    """The number of calls that it has applied to."""
 
-    def befalls(self, call: Call, *, is_after_work: bool) -> bool:
+    def applies_to(self, call: Call, *, is_after_work: bool) -> bool:
         if is_after_work is not self.is_after_work or self.operation not in ("", call.operation):
             return False
-        if self.met >= self.times or not self.when(call):
+        if self.hits >= self.times or not self.when(call):
             return False
         if self.skip:
             self.skip -= 1
             return False
-        self.met += 1
+        self.hits += 1
         return True
 
 
 @dataclass
-class Outside:
-    """Counts calls and brings trouble upon them."""
+class FaultInjector:
+    """Records calls and applies faults to them."""
 
     timeline: Timeline
     calls: list[Call] = field(default_factory=list)
-    troubles: list[Trouble] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
     latency: Callable[[Call], float] = lambda call: 0.0
-    """Seconds a call takes; half of them pass before the work is done, half after it."""
+    """Seconds that a call takes, half of them before it is carried out."""
     failed: set[int] = field(default_factory=set)
     """Numbers of the calls that raised."""
-    lost: set[int] = field(default_factory=set)
-    """Numbers of those whose work was done nevertheless."""
     after_death: list[Call] = field(default_factory=list)
-    """Calls of processes that were dead already. There must be none."""
+    """Calls of processes that had been killed. There must be none."""
 
-    def add(self, trouble: Trouble) -> Trouble:
-        self.troubles.append(trouble)
-        return trouble
+    def add(self, fault: Fault) -> Fault:
+        self.faults.append(fault)
+        return fault
+
+    def at(self, call: Call, action: Callable[[], object]) -> Fault:
+        """Do something immediately before a call that has this number."""
+        return self.add(Fault(lambda *_: action(), when=lambda c: c.number == call.number, times=1))
 
     def fail(
         self,
@@ -95,24 +100,24 @@ class Outside:
         skip: int = 0,
         is_after_work: bool = False,
         when: Callable[[Call], bool] = lambda call: True,
-    ) -> Trouble:
-        """Have calls raise. `error` is made anew for each."""
+    ) -> Fault:
+        """Make calls raise what `error` returns."""
 
         def raise_it(call: Call, answer: Answer | None) -> None:
             raise error()
 
-        return self.add(Trouble(raise_it, operation, when, is_after_work, times, skip))
+        return self.add(Fault(raise_it, operation, when, is_after_work, times, skip))
 
-    def kill(self, number: int, *, is_after_work: bool) -> Trouble:
-        """End the process right before or right after the work of one call."""
+    def kill(self, number: int, *, is_after_work: bool) -> Fault:
+        """Kill the process immediately before or after one call is carried out."""
 
         def kill_it(call: Call, answer: Answer | None) -> None:
             call.invocation.process.die()
             raise Killed
 
-        trouble = Trouble(kill_it, "", lambda c: c.number == number, is_after_work, times=1)
-        self.troubles.insert(0, trouble)
-        return trouble
+        fault = Fault(kill_it, "", lambda c: c.number == number, is_after_work, times=1)
+        self.faults.insert(0, fault)
+        return fault
 
     def call(
         self,
@@ -122,7 +127,7 @@ class Outside:
         timeout: float,
         work: Callable[[], Answer],
     ) -> Answer:
-        """Carry out one call."""
+        """Carry out one call with `work`."""
         now = self.timeline.now()
         call = Call(len(self.calls), operation, request, now, invocation, timeout)
         if invocation.process.is_dead:
@@ -130,22 +135,18 @@ class Outside:
             raise Killed
         self.calls.append(call)
         pause = self.latency(call) / 2
-        is_done = False
         try:
             self._pause(pause)
             try:
-                self._trouble(call, None)
+                self._inject(call, None)
                 answer = work()
             except Exception:
-                self._trouble(call, {})
+                self._inject(call, {})
                 raise
-            is_done = True
-            self._trouble(call, answer)
+            self._inject(call, answer)
             self._pause(pause)
         except BaseException:
             self.failed.add(call.number)
-            if is_done:
-                self.lost.add(call.number)
             raise
         return answer
 
@@ -153,7 +154,7 @@ class Outside:
         if seconds:
             self.timeline.sleep(seconds)
 
-    def _trouble(self, call: Call, answer: Answer | None) -> None:
-        for trouble in tuple(self.troubles):
-            if trouble.befalls(call, is_after_work=answer is not None):
-                trouble.effect(call, answer)
+    def _inject(self, call: Call, answer: Answer | None) -> None:
+        for fault in tuple(self.faults):
+            if fault.applies_to(call, is_after_work=answer is not None):
+                fault.effect(call, answer)

@@ -1,4 +1,4 @@
-"""Trouble for one operation on a stack, as values that Hypothesis draws and shrinks."""
+"""Faults during one operation on a stack, as values that Hypothesis draws and shrinks."""
 
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -6,10 +6,10 @@ from typing import Final, Protocol
 from hypothesis import strategies as st
 
 from sandbox.hyperpod import ServiceError
-from tests.faults.deployment import Stack
+from tests.faults.cloudformation import Stack
 from tests.faults.errors import AFTER, BEFORE
-from tests.faults.outside import PUT
-from tests.faults.stage import Stage
+from tests.faults.fault_injection import PUT
+from tests.faults.simulation import Simulation
 
 OPERATIONS: Final = (
     "DescribeCluster",
@@ -22,10 +22,10 @@ OPERATIONS: Final = (
 )
 
 
-class Misfortune(Protocol):
-    """Something that will happen during an operation."""
+class RandomFault(Protocol):
+    """Something that happens during an operation."""
 
-    def prepare(self, stage: Stage, stack: Stack) -> None: ...
+    def prepare(self, sim: Simulation, stack: Stack) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,9 @@ class Kill:
     number: int
     is_after_work: bool
 
-    def prepare(self, stage: Stage, stack: Stack) -> None:
-        number = len(stage.outside.calls) + self.number
-        stage.outside.kill(number, is_after_work=self.is_after_work)
+    def prepare(self, sim: Simulation, stack: Stack) -> None:
+        number = len(sim.injector.calls) + self.number
+        sim.injector.kill(number, is_after_work=self.is_after_work)
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,9 @@ class Refused:
     times: int
     skip: int
 
-    def prepare(self, stage: Stage, stack: Stack) -> None:
+    def prepare(self, sim: Simulation, stack: Stack) -> None:
         error = BEFORE[self.error]
-        stage.outside.fail(self.operation, error, times=self.times, skip=self.skip)
+        sim.injector.fail(self.operation, error, times=self.times, skip=self.skip)
 
 
 @dataclass(frozen=True)
@@ -62,20 +62,20 @@ class Lost:
     error: str
     skip: int
 
-    def prepare(self, stage: Stage, stack: Stack) -> None:
+    def prepare(self, sim: Simulation, stack: Stack) -> None:
         error = AFTER[self.error]
-        stage.outside.fail(self.operation, error, skip=self.skip, is_after_work=True)
+        sim.injector.fail(self.operation, error, skip=self.skip, is_after_work=True)
 
 
 @dataclass(frozen=True)
 class ReplyRefused:
-    """The response URL does not take the reply at once."""
+    """The response URL fails at first."""
 
     times: int
     is_after_work: bool
 
-    def prepare(self, stage: Stage, stack: Stack) -> None:
-        stage.outside.fail(
+    def prepare(self, sim: Simulation, stack: Stack) -> None:
+        sim.injector.fail(
             PUT,
             lambda: ServiceError("SlowDown", status=503),
             times=self.times,
@@ -85,12 +85,12 @@ class ReplyRefused:
 
 @dataclass(frozen=True)
 class Twice:
-    """Every event is delivered once more."""
+    """Every event is delivered twice."""
 
     delay: float
 
-    def prepare(self, stage: Stage, stack: Stack) -> None:
-        stage.cloudformation.deliveries = (0.0, self.delay)
+    def prepare(self, sim: Simulation, stack: Stack) -> None:
+        sim.cloudformation.deliveries = (0.0, self.delay)
 
 
 @dataclass(frozen=True)
@@ -99,33 +99,33 @@ class Slow:
 
     seconds: float
 
-    def prepare(self, stage: Stage, stack: Stack) -> None:
-        stage.outside.latency = lambda call: self.seconds
+    def prepare(self, sim: Simulation, stack: Stack) -> None:
+        sim.injector.latency = lambda call: self.seconds
 
 
 @dataclass(frozen=True)
 class Cancelled:
-    """Another resource fails, or somebody cancels."""
+    """Another resource fails, or the deployment is canceled."""
 
     delay: float
 
-    def prepare(self, stage: Stage, stack: Stack) -> None:
-        stage.timeline.after(self.delay, stack.cancel)
+    def prepare(self, sim: Simulation, stack: Stack) -> None:
+        sim.timeline.after(self.delay, stack.cancel)
 
 
 @dataclass(frozen=True)
 class NodeChanged:
-    """A node changes by itself."""
+    """The service changes a node."""
 
     delay: float
     pick: int
     change: str
 
-    def prepare(self, stage: Stage, stack: Stack) -> None:
-        stage.timeline.after(self.delay, lambda: self._act(stage))
+    def prepare(self, sim: Simulation, stack: Stack) -> None:
+        sim.timeline.after(self.delay, lambda: self._act(sim))
 
-    def _act(self, stage: Stage) -> None:
-        cluster = stage.clusters[0]
+    def _act(self, sim: Simulation) -> None:
+        cluster = sim.clusters[0]
         if not cluster.nodes:
             return
         node = cluster.nodes[self.pick % len(cluster.nodes)]
@@ -136,7 +136,7 @@ class NodeChanged:
             case "will fail while it leaves":
                 cluster.fail_while_leaving(name)
             case "patched":
-                until = stage.timeline.now() + 80
+                until = sim.timeline.now() + 80
                 cluster.set_node_status(name, "SystemUpdating", until)
             case status:
                 cluster.set_node_status(name, status)
@@ -144,22 +144,22 @@ class NodeChanged:
 
 @dataclass(frozen=True)
 class ClusterBusy:
-    """The cluster is updated by somebody."""
+    """The cluster is being updated."""
 
     delay: float
     lasting: float
 
-    def prepare(self, stage: Stage, stack: Stack) -> None:
+    def prepare(self, sim: Simulation, stack: Stack) -> None:
         def act() -> None:
-            stage.clusters[0].set_status("Updating", until=stage.timeline.now() + self.lasting)
+            sim.clusters[0].set_status("Updating", until=sim.timeline.now() + self.lasting)
 
-        stage.timeline.after(self.delay, act)
+        sim.timeline.after(self.delay, act)
 
 
 SECONDS = st.sampled_from([0.0, 1.0, 5.0, 20.0, 45.0, 70.0, 130.0, 300.0, 700.0])
 KILLS = st.builds(Kill, st.integers(0, 25), st.booleans())
 SKIP = st.integers(0, 6)
-OTHERS: st.SearchStrategy[Misfortune] = st.one_of(
+OTHERS: st.SearchStrategy[RandomFault] = st.one_of(
     st.builds(
         Refused,
         st.sampled_from(OPERATIONS),
@@ -182,9 +182,9 @@ OTHERS: st.SearchStrategy[Misfortune] = st.one_of(
     ),
     st.builds(ClusterBusy, SECONDS, st.sampled_from([30.0, 300.0])),
 )
-MISFORTUNES: st.SearchStrategy[list[Misfortune]] = st.builds(
+RANDOM_FAULTS: st.SearchStrategy[list[RandomFault]] = st.builds(
     lambda kills, others: [*kills, *others],
-    # Lambda delivers an event twice more, so a third kill would be the end of it.
+    # Lambda retries an event twice, so a third kill would lose it.
     st.lists(KILLS, max_size=2),
     st.lists(OTHERS, max_size=3),
 )
