@@ -20,8 +20,6 @@ _CLEANUP = 2.0
 """Seconds that the clean-up after an update or its rollback takes."""
 _SIGNAL_TIMEOUT = 300.0
 """Seconds that a wait condition waits for its signal."""
-URL_LIFETIME = 7200
-"""Seconds for which a response URL is valid."""
 
 Properties = Mapping[str, Any]
 Truth = tuple[NodeView, ...]
@@ -111,8 +109,6 @@ class CloudFormation:
         self.requests: list[Request] = []
         self.deliveries: tuple[float, ...] = (0.0,)
         """Seconds after which each event is delivered; two of them deliver it twice."""
-        self.url_form = "X-Amz-Date"
-        """The parameter of a response URL with its time; or `Expires`; or empty for none."""
         self._truth = truth
         self._stacks: dict[str, Stack] = {}
 
@@ -140,13 +136,9 @@ class CloudFormation:
 
     def response_url(self) -> str:
         """Return the response URL of the next request."""
-        now = self.timeline.now()
-        made = {
-            "X-Amz-Date": f"X-Amz-Date={datetime.fromtimestamp(now, UTC):%Y%m%dT%H%M%SZ}"
-            f"&X-Amz-Expires={URL_LIFETIME}&X-Amz-",
-            "Expires": f"Expires={int(now) + URL_LIFETIME}&",
-        }.get(self.url_form, "")
-        return f"https://response.example/{len(self.requests)}?{made}Signature=s3cret"
+        date = f"{datetime.fromtimestamp(self.timeline.now(), UTC):%Y%m%dT%H%M%SZ}"
+        query = f"X-Amz-Date={date}&X-Amz-Expires=7200&X-Amz-Signature=s3cret"
+        return f"https://response.example/{len(self.requests)}?{query}"
 
     def request_of(self, url: str) -> Request:
         (request,) = (r for r in self.requests if r.event["ResponseURL"] == url)
@@ -187,14 +179,8 @@ class Stack:
         """Seconds after which DescribeStacks shows that a creation or update is in progress."""
         self.lag_backward = 0.0
         """Seconds after which it shows any other status."""
-        self.is_made_by_change_set = False
-        """If so, a new stack is shown in review until its first operation is."""
-        self.update_time_lag = 0.0
-        """Seconds after which a stack that a change set creates has a LastUpdatedTime."""
         self.shows_update_time = True
         self.shows_operations = True
-        self.other_operations: tuple[tuple[str, str], ...] = ()
-        """Operations to show before the stack's own, such as a new change set."""
         self.condition = ""
         """The wait condition that is in progress."""
         self.condition_delay = 2.0
@@ -226,7 +212,6 @@ class Stack:
             ServiceError: it is not visible yet.
         """
         view = self.forced or self._seen()
-        operations = (*self.other_operations, *view.operations)
         shown: dict[str, Any] = {
             "StackId": self.stack_id,
             "StackName": self.stack_id.split("/")[1],
@@ -237,7 +222,7 @@ class Stack:
             shown["LastUpdatedTime"] = datetime.fromtimestamp(view.updated, UTC)
         if self.shows_operations:
             shown["LastOperations"] = [
-                {"OperationType": kind, "OperationId": number} for kind, number in operations
+                {"OperationType": kind, "OperationId": number} for kind, number in view.operations
             ]
         return shown
 
@@ -247,12 +232,7 @@ class Stack:
             lag = self.lag_forward if view.status in FORWARD else self.lag_backward
             if now - view.since >= lag:
                 return view
-        if not self.is_made_by_change_set:
-            raise ServiceError("ValidationError", f"Stack with id {self.stack_id} does not exist")
-        created = self.history[0].created
-        return View(
-            created, "REVIEW_IN_PROGRESS", created, None, (self._named("CREATE_CHANGESET"),)
-        )
+        raise ServiceError("ValidationError", f"Stack with id {self.stack_id} does not exist")
 
     def now(self) -> float:
         return self._cloudformation.timeline.now()
@@ -286,9 +266,6 @@ class Stack:
 
         self.history.clear()
         self._begin("CREATE_STACK", "CREATE_IN_PROGRESS")
-        if self.is_made_by_change_set:
-            began = self.now()
-            self._later(self.update_time_lag, lambda: self._set_status(self.status, updated=began))
         self._send("Create", properties, end)
 
     def update(self, properties: Properties) -> None:
@@ -430,16 +407,14 @@ class Stack:
         now = self.now()
         before = self.view if self.history else View(now, "", now)
         others = tuple(one for one in before.operations if one[0] != kind)
+        name = f"{self.stack_id}/{kind}/{self._operation_number}"
+        identity = str(uuid.uuid5(uuid.NAMESPACE_URL, name))
         self._set_status(
             status,
             created=before.created,
             updated=now if kind == "UPDATE_STACK" else before.updated,
-            operations=(self._named(kind), *others),
+            operations=((kind, identity), *others),
         )
-
-    def _named(self, kind: str) -> tuple[str, str]:
-        name = f"{self.stack_id}/{kind}/{self._operation_number}"
-        return kind, str(uuid.uuid5(uuid.NAMESPACE_URL, name))
 
     def _set_status(self, status: str, **more: Any) -> None:
         self.history.append(replace(self.view, since=self.now(), status=status, **more))

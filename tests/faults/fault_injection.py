@@ -37,6 +37,10 @@ class Call:
     """Seconds for which the function waits for an answer."""
 
 
+def is_call(number: int) -> Callable[[Call], bool]:
+    return lambda call: call.number == number
+
+
 @dataclass
 class Fault:
     """Something that happens at calls: an error, a delay, a change of the cluster, a kill."""
@@ -76,7 +80,7 @@ class FaultInjector:
     timeline: Timeline
     calls: list[Call] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
-    latency: Callable[[Call], float] = lambda call: 0.0
+    latency: float | Callable[[Call], float] = 0.0
     """Seconds that a call takes, half of them before it is carried out."""
     failed: set[int] = field(default_factory=set)
     """Numbers of the calls that raised."""
@@ -88,8 +92,8 @@ class FaultInjector:
         return fault
 
     def at(self, call: Call, action: Callable[[], object]) -> Fault:
-        """Do something immediately before a call that has this number."""
-        return self.add(Fault(lambda *_: action(), when=lambda c: c.number == call.number, times=1))
+        """Do something immediately before the call with this number."""
+        return self.add(Fault(lambda *_: action(), when=is_call(call.number), times=1))
 
     def fail(
         self,
@@ -115,7 +119,7 @@ class FaultInjector:
             call.invocation.process.die()
             raise Killed
 
-        fault = Fault(kill_it, "", lambda c: c.number == number, is_after_work, times=1)
+        fault = Fault(kill_it, "", is_call(number), is_after_work, times=1)
         self.faults.insert(0, fault)
         return fault
 
@@ -134,7 +138,7 @@ class FaultInjector:
             self.after_death.append(call)
             raise Killed
         self.calls.append(call)
-        pause = self.latency(call) / 2
+        pause = (self.latency(call) if callable(self.latency) else self.latency) / 2
         try:
             self._pause(pause)
             try:

@@ -312,7 +312,7 @@ def _last_of_each_stack(sim: Simulation) -> list[Request]:
 
 
 def _check_again(sim: Simulation, request: Request) -> None:
-    sim.injector.faults.clear()
+    sim.end_faults()
     _check_requests_nothing(sim, request, None if request.is_forward else request.view)
     if not request.is_forward:
         assert request.replies[-1].content["Status"] == "SUCCESS", "I6: a rollback failed"

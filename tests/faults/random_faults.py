@@ -41,30 +41,21 @@ class Kill:
 
 
 @dataclass(frozen=True)
-class Refused:
-    """Some calls are not carried out."""
+class CallsFail:
+    """Some calls are not carried out, or their answers are lost."""
 
     operation: str
     error: str
-    times: int
-    skip: int
+    times: int = 1
+    skip: int = 0
+    is_after_work: bool = False
 
     def prepare(self, sim: Simulation, stack: Stack) -> None:
-        error = BEFORE[self.error]
-        sim.injector.fail(self.operation, error, times=self.times, skip=self.skip)
-
-
-@dataclass(frozen=True)
-class Lost:
-    """The answer to one call is lost."""
-
-    operation: str
-    error: str
-    skip: int
-
-    def prepare(self, sim: Simulation, stack: Stack) -> None:
-        error = AFTER[self.error]
-        sim.injector.fail(self.operation, error, skip=self.skip, is_after_work=True)
+        after = self.is_after_work
+        error = (AFTER if after else BEFORE)[self.error]
+        sim.injector.fail(
+            self.operation, error, times=self.times, skip=self.skip, is_after_work=after
+        )
 
 
 @dataclass(frozen=True)
@@ -100,7 +91,7 @@ class Slow:
     seconds: float
 
     def prepare(self, sim: Simulation, stack: Stack) -> None:
-        sim.injector.latency = lambda call: self.seconds
+        sim.injector.latency = self.seconds
 
 
 @dataclass(frozen=True)
@@ -159,15 +150,12 @@ class ClusterBusy:
 SECONDS = st.sampled_from([0.0, 1.0, 5.0, 20.0, 45.0, 70.0, 130.0, 300.0, 700.0])
 KILLS = st.builds(Kill, st.integers(0, 25), st.booleans())
 SKIP = st.integers(0, 6)
+CALL = st.sampled_from(OPERATIONS)
 OTHERS: st.SearchStrategy[RandomFault] = st.one_of(
+    st.builds(CallsFail, CALL, st.sampled_from(sorted(BEFORE)), st.integers(1, 5), SKIP),
     st.builds(
-        Refused,
-        st.sampled_from(OPERATIONS),
-        st.sampled_from(sorted(BEFORE)),
-        st.integers(1, 5),
-        SKIP,
+        CallsFail, CALL, st.sampled_from(sorted(AFTER)), skip=SKIP, is_after_work=st.just(True)
     ),
-    st.builds(Lost, st.sampled_from(OPERATIONS), st.sampled_from(sorted(AFTER)), SKIP),
     st.builds(ReplyRefused, st.integers(1, 2), st.booleans()),
     st.builds(Twice, SECONDS),
     st.builds(Slow, st.sampled_from([0.1, 1.0, 4.0])),

@@ -106,7 +106,7 @@ class Simulation:
         return self.cloudformation.stack(name)
 
     def deployed(self, properties: Properties, name: str = "ml-stack") -> Stack:
-        """Return a stack that has been created with `properties`."""
+        """Return a stack that has been created with `properties`. Its nodes have left at once."""
         for node_id in properties.get("NodeIds", ()):
             self.clusters[0].leave_after(node_id, 0.0)
         stack = self.stack(name)
@@ -114,6 +114,12 @@ class Simulation:
         self.run()
         assert stack.status == "CREATE_COMPLETE"
         return stack
+
+    def end_faults(self) -> None:
+        """Remove all faults that are still to come."""
+        self.injector.faults.clear()
+        self.injector.latency = 0.0
+        self.cloudformation.deliveries = (0.0,)
 
     def run(self) -> None:
         """Run until nothing is left to do."""

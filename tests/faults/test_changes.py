@@ -1,6 +1,7 @@
 """Changes of the cluster during a removal, at any of its calls."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import pytest
 
@@ -84,7 +85,7 @@ def test_a_change_at_any_call_is_reported_as_it_is(
         with tally.fault(f"{name} at call {call.number}, {call.operation}"), Simulation() as sim:
             sim.hp.rules.busy_code = busy_code
             stack = scenario(sim)
-            sim.injector.at(call, lambda s=sim, c=change: c(s, s.clusters[0]))  # type: ignore[misc]
+            sim.injector.at(call, partial(change, sim, sim.clusters[0]))
             sim.run()
             assert not stack.is_stuck
             check(sim)

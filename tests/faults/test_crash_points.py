@@ -17,7 +17,7 @@ GROUP = "1 crash points"
 MOMENTS = {"before": False, "after": True}
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
+@pytest.mark.parametrize("scenario", SCENARIOS)
 def test_a_kill_or_a_cancellation_at_any_call_is_survived(scenario: Scenario, tally: Tally) -> None:
     kinds = ("killed before", "killed after", "canceled at")
     for call, kind in sample(calls_of(scenario), kinds):
@@ -52,9 +52,7 @@ def test_two_kills_at_any_two_calls_are_survived(tally: Tally) -> None:
                 check(sim, is_repeatable=False)
 
 
-@pytest.mark.parametrize(
-    "scenario", [scenarios.a_creation, scenarios.a_chain], ids=lambda scenario: scenario.__name__
-)
+@pytest.mark.parametrize("scenario", [scenarios.a_creation, scenarios.a_chain])
 def test_an_event_that_is_not_delivered_again_costs_the_timeout_and_no_more(
     scenario: Scenario, tally: Tally
 ) -> None:

@@ -1,5 +1,7 @@
 """CloudFormation: duplicate events, reused request ids, cancellations, rollbacks, two stacks."""
 
+from functools import partial
+
 import pytest
 
 from tests.aws_transport import Answer
@@ -9,14 +11,10 @@ from tests.faults.errors import PERMANENT
 from tests.faults.fault_injection import Call, Fault
 from tests.faults.invariants import check
 from tests.faults.sampling import sample
-from tests.faults.scenarios import SCENARIOS, Scenario, properties
+from tests.faults.scenarios import SCENARIOS, properties
 from tests.faults.simulation import Simulation
 
 GROUP = "5 deployments"
-
-
-def ids(scenario: Scenario) -> str:
-    return scenario.__name__
 
 
 def test_an_event_that_is_delivered_twice_is_one_removal(tally: Tally) -> None:
@@ -28,7 +26,6 @@ def test_an_event_that_is_delivered_twice_is_one_removal(tally: Tally) -> None:
             stack = scenario(sim)
             sim.run()
             assert not stack.is_stuck
-            sim.cloudformation.deliveries = (0.0,)
             check(sim)
 
 
@@ -72,12 +69,8 @@ def test_an_update_during_a_hand_over_is_not_mistaken_for_the_one_before(tally: 
             stack.update(properties(NodeIds=waiting, NodeLogicalIds=[leaving], RetryFor="2000"))
             sim.timeline.after(begin, stack.cancel)
             after = begin + pause
-
-            def next_deployment(sim: Simulation = sim, other: str = other) -> None:
-                sim.cloudformation.requests[0].stack.update(properties(NodeIds=[other]))
-
-            sim.timeline.after(after, next_deployment)
-            sim.timeline.after(after + 20, lambda c=cluster, n=leaving: c.replace_instance(n))  # type: ignore[misc]
+            sim.timeline.after(after, partial(stack.update, properties(NodeIds=[other])))
+            sim.timeline.after(after + 20, partial(cluster.replace_instance, leaving))
             sim.run()
             assert bad in cluster.present
             assert leaving in cluster.logical_ids("workers")
@@ -121,16 +114,15 @@ def test_two_stacks_with_common_nodes_both_end_as_they_should(tally: Tally) -> N
             nodes = cluster.node_ids("workers")
             if kind == "bad":
                 cluster.refuse(nodes[3])
-            sim.injector.latency = lambda call, seconds=latency: seconds  # type: ignore[misc]
+            sim.injector.latency = latency
             one, two = sim.stack("one"), sim.stack("two")
             one.create(properties(NodeIds=list(nodes[:3])))
             more = {"WaitFor": "ACCEPTED"} if kind == "accepted" else {}
             theirs = properties(NodeIds=list(nodes[1:4]), **more)
-            sim.timeline.after(delay, lambda stack=two, p=theirs: stack.create(p))  # type: ignore[misc]
+            sim.timeline.after(delay, partial(two.create, theirs))
             sim.run()
             assert one.status == "CREATE_COMPLETE"
             assert two.status == ("ROLLBACK_COMPLETE" if kind == "bad" else "CREATE_COMPLETE")
-            sim.injector.latency = lambda call: 0.0
             check(sim)
 
 

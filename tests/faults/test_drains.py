@@ -26,7 +26,7 @@ def released(sim: Simulation) -> set[str]:
     return {node for _, _, nodes in sim.releases for node in nodes}
 
 
-@pytest.mark.parametrize("scenario", ENDS, ids=lambda scenario: scenario.__name__)
+@pytest.mark.parametrize("scenario", ENDS)
 def test_each_drained_node_is_gone_or_released(scenario: Scenario, tally: Tally) -> None:
     status, removed, stayed = ENDS[scenario]
     with tally.fault("none"), Simulation() as sim:

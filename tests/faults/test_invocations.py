@@ -1,7 +1,6 @@
 """Lambda: calls that hang, memory that runs out, frozen and warm processes, concurrent copies."""
 
 import random
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,21 +10,13 @@ from tests.aws_transport import Answer
 from tests.faults import scenarios
 from tests.faults.conftest import Tally
 from tests.faults.errors import URL
-from tests.faults.fault_injection import PUT, Call, Fault
+from tests.faults.fault_injection import PUT, Call, Fault, is_call
 from tests.faults.invariants import check
 from tests.faults.sampling import sample
 from tests.faults.scenarios import Scenario, calls_of
 from tests.faults.simulation import Simulation
 
 GROUP = "4 invocations"
-
-
-def ids(scenario: Scenario) -> str:
-    return scenario.__name__
-
-
-def at(number: int) -> Callable[[Call], bool]:
-    return lambda call: call.number == number
 
 
 def hang(sim: Simulation, number: int, *, times_out: bool, is_after_work: bool) -> None:
@@ -36,13 +27,12 @@ def hang(sim: Simulation, number: int, *, times_out: bool, is_after_work: bool) 
         sim.timeline.sleep(call.timeout if in_time else 1e6)
         raise TimeoutError if call.operation == PUT else ReadTimeoutError(endpoint_url=URL)
 
-    sim.injector.add(Fault(wait, "", at(number), is_after_work, times=1))
+    sim.injector.add(Fault(wait, "", is_call(number), is_after_work, times=1))
 
 
 @pytest.mark.parametrize(
     "scenario",
     [scenarios.an_update_that_fails, scenarios.a_long_chain, scenarios.a_partial_chain],
-    ids=ids,
 )
 def test_a_call_that_hangs_does_not_keep_the_reply_back(scenario: Scenario, tally: Tally) -> None:
     for call, times_out, is_after_work in sample(calls_of(scenario), (True, False), (False, True)):
@@ -70,12 +60,11 @@ def test_a_process_is_not_frozen_while_its_reply_is_on_its_way(
         sim.injector.latency = lambda call: 6.0 if call.operation == PUT else 0.0
         sim.run()
         assert stack.requests[0].answer
-        sim.injector.latency = lambda call: 0.0
         check(sim)
 
 
 @pytest.mark.parametrize(
-    "scenario", [scenarios.a_creation, scenarios.an_update_that_fails, scenarios.a_chain], ids=ids
+    "scenario", [scenarios.a_creation, scenarios.an_update_that_fails, scenarios.a_chain]
 )
 def test_memory_that_runs_out_at_any_call_is_a_reply_with_the_outcome(
     scenario: Scenario, tally: Tally
@@ -85,7 +74,9 @@ def test_memory_that_runs_out_at_any_call_is_a_reply_with_the_outcome(
     for call, is_after_work in sample(calls, (False, True)):
         with tally.fault(f"at call {call.number}, {call.operation}"), Simulation() as sim:
             stack = scenario(sim)
-            sim.injector.fail("", MemoryError, when=at(call.number), is_after_work=is_after_work)
+            sim.injector.fail(
+                "", MemoryError, when=is_call(call.number), is_after_work=is_after_work
+            )
             sim.run()
             check(sim)
             assert not stack.is_stuck or call.operation == "DescribeStacks"
@@ -166,9 +157,7 @@ def test_two_invocations_of_one_event_at_the_same_time(tally: Tally) -> None:
         with tally.fault(f"{scenario.__name__}, seed {seed}"), Simulation(seed) as sim:
             sim.cloudformation.deliveries = (0.0, chance.choice((0.0, 0.1, 1.0, 5.0, 30.0)))
             stack = scenario(sim)
-            sim.injector.latency = lambda call, chance=chance: chance.uniform(0.0, 1.5)  # type: ignore[misc]
+            sim.injector.latency = lambda call, chance=chance: chance.uniform(0.0, 1.5)
             sim.run()
             assert not stack.is_stuck
-            sim.injector.latency = lambda call: 0.0
-            sim.cloudformation.deliveries = (0.0,)
             check(sim)

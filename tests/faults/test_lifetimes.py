@@ -139,9 +139,7 @@ class Lifetimes(RuleBasedStateMachine):
             begin()
             sim.run()
             assert not stack.is_stuck, stack.status
-            sim.injector.faults.clear()
-            sim.injector.latency = lambda call: 0.0
-            sim.cloudformation.deliveries = (0.0,)
+            sim.end_faults()
             check(sim)
 
     # Changes of the cluster ------------------------------------------------------------------

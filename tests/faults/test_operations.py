@@ -1,6 +1,7 @@
 """The operations of a stack: status lag, cancel and redeploy, duplicate and delayed events."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import pytest
@@ -16,10 +17,6 @@ from tests.faults.scenarios import Scenario, properties
 from tests.faults.simulation import Simulation
 
 GROUP = "9 operations"
-
-
-def ids(scenario: Scenario) -> str:
-    return scenario.__name__
 
 
 # A status that lags --------------------------------------------------------------------------
@@ -44,7 +41,7 @@ SHOWN = ("ids and times", "times", "ids")
 """What DescribeStacks shows of the operations of a stack."""
 
 
-@pytest.mark.parametrize("scenario", LAGGING, ids=ids)
+@pytest.mark.parametrize("scenario", LAGGING)
 def test_a_status_that_lags_changes_no_end(scenario: Scenario, tally: Tally) -> None:
     """A rollback is not shown for up to 4 s, and any other operation for up to 30 s."""
     with Simulation() as sim:
@@ -93,7 +90,7 @@ def test_a_node_that_was_taken_out_of_the_file_stays(tally: Tally) -> None:
             show(stack, shown)
             stack.update(properties(NodeIds=[wrong], RetryFor="600"))
             fixed = properties(NodeIds=[right])
-            sim.timeline.after(second, lambda s=stack, p=fixed: s.cancel_and_redeploy(p))  # type: ignore[misc]
+            sim.timeline.after(second, partial(stack.cancel_and_redeploy, fixed))
             sim.run()
             assert stack.status == "UPDATE_COMPLETE"
             assert wrong in cluster.present
@@ -124,7 +121,7 @@ def test_a_duplicate_event_breaks_no_guard_that_held(tally: Tally) -> None:
     delays = (0.0, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 40.0, 60.0, 85.0)
     for guard, delay, latency in sample(GUARDS, delays, (0.0, 0.4)):
         with tally.fault(f"{guard}, {delay} s later"), Simulation() as sim:
-            sim.injector.latency = lambda call, seconds=latency: seconds  # type: ignore[misc]
+            sim.injector.latency = latency
             sim.cloudformation.deliveries = (0.0, delay)
             stack = guarded(sim, guard)
             sim.run()
@@ -189,20 +186,17 @@ def test_concurrent_removals_each_end_as_they_should(tally: Tally) -> None:
         with tally.fault(f"{count}, {delay} s apart"), Simulation() as sim:
             cluster = sim.cluster(9, shutdown_seconds=45, busy_while_leaving=is_busy)
             nodes = cluster.node_ids("workers")
-            sim.injector.latency = lambda call: 0.2
+            sim.injector.latency = 0.2
             stacks = [sim.stack(f"stack-{number}") for number in range(count)]
             for number, stack in enumerate(stacks):
                 own = [nodes[2 * number], nodes[2 * number + 1]]
-                wanted = properties(NodeIds=[*own, *([nodes[8]] if has_common else [])])
-                sim.timeline.after(
-                    delay * number,
-                    lambda s=stack, p=wanted: s.create(p | {"RetryFor": "600"}),  # type: ignore[misc]
-                )
+                nodes_of = [*own, *([nodes[8]] if has_common else [])]
+                wanted = properties(NodeIds=nodes_of, RetryFor="600")
+                sim.timeline.after(delay * number, partial(stack.create, wanted))
             sim.run()
             assert {stack.status for stack in stacks} == {"CREATE_COMPLETE"}
             everyone = set().union(*(named(stack.request) for stack in stacks))
             assert not everyone & cluster.present
-            sim.injector.latency = lambda call: 0.0
             check(sim, is_repeatable=False)
 
 

@@ -8,7 +8,7 @@ from sandbox.hyperpod import ServiceError
 from tests.faults import scenarios
 from tests.faults.conftest import Tally
 from tests.faults.errors import AFTER, BEFORE, PERMANENT
-from tests.faults.fault_injection import INVOKE_HOOK, PUT
+from tests.faults.fault_injection import INVOKE_HOOK, PUT, is_call
 from tests.faults.invariants import check
 from tests.faults.sampling import sample
 from tests.faults.scenarios import Scenario, calls_of
@@ -34,7 +34,6 @@ ONCE = [(name, False) for name in BEFORE] + [(name, True) for name in AFTER]
         (scenarios.an_update_that_fails, 2),
         (scenarios.a_chain, 4),
     ],
-    ids=lambda value: getattr(value, "__name__", ""),
 )
 def test_an_error_at_any_call_is_waited_out(scenario: Scenario, stride: int, tally: Tally) -> None:
     calls = [call for call in calls_of(scenario) if call.operation != PUT]
@@ -48,7 +47,7 @@ def test_an_error_at_any_call_is_waited_out(scenario: Scenario, stride: int, tal
             sim.injector.fail(
                 call.operation,
                 (AFTER if is_after_work else BEFORE)[error],
-                when=lambda c, number=call.number: c.number == number,  # type: ignore[misc]
+                when=is_call(call.number),
                 is_after_work=is_after_work,
             )
             sim.run()

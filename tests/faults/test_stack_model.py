@@ -64,20 +64,14 @@ def test_a_cancel_and_a_redeployment_are_two_operations_with_a_rollback_between(
     assert not there.answer
 
 
-@pytest.mark.parametrize(
-    ("is_made_by_change_set", "before"), [(False, "ValidationError"), (True, "REVIEW_IN_PROGRESS")]
-)
-def test_a_lag_shows_a_new_stack_late(
-    sim: Simulation, is_made_by_change_set: bool, before: str
-) -> None:
+def test_a_lag_shows_a_new_stack_late(sim: Simulation) -> None:
     stack = sim.stack()
     stack.lag_forward, stack.lag_backward = 4.0, 10.0
-    stack.is_made_by_change_set = is_made_by_change_set
     stack.create(properties())
     views = shown(sim, stack, 20)
-    assert statuses(views) == [before, "CREATE_IN_PROGRESS", "CREATE_COMPLETE"]
+    assert statuses(views) == ["ValidationError", "CREATE_IN_PROGRESS", "CREATE_COMPLETE"]
     assert [one["OperationType"] for one in views[-1]["LastOperations"]] == ["CREATE_STACK"]
-    assert ("LastUpdatedTime" in views[-1]) is is_made_by_change_set
+    assert "LastUpdatedTime" not in views[-1]
 
 
 def test_a_lag_shows_status_times_and_operations_of_one_moment(sim: Simulation) -> None:
@@ -92,21 +86,10 @@ def test_a_lag_shows_status_times_and_operations_of_one_moment(sim: Simulation) 
         assert after == {**before, "StackStatus": after["StackStatus"]}
 
 
-@pytest.mark.parametrize(
-    ("form", "known"),
-    [
-        ("X-Amz-Date", "?X-Amz-Date=19700112T134640Z&X-Amz-Expires=7200&X-Amz-Signature=s3cret"),
-        ("Expires", "?Expires=1007200&Signature=s3cret"),
-        ("", "?Signature=s3cret"),
-    ],
-)
-def test_a_response_url_has_the_time_at_which_it_was_made(
-    sim: Simulation, form: str, known: str
-) -> None:
-    sim.cloudformation.url_form = form
+def test_a_response_url_has_the_time_at_which_it_was_made(sim: Simulation) -> None:
     stack = sim.stack()
     stack.create(properties())
-    assert stack.request.event["ResponseURL"].endswith(known)
+    assert "?X-Amz-Date=19700112T134640Z&" in stack.request.event["ResponseURL"]
 
 
 @pytest.mark.parametrize(
