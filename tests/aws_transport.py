@@ -1,7 +1,7 @@
-"""AWS beneath the SDK: requests are read from the bytes that botocore sends, and answered in bytes.
+"""A transport for botocore: requests are read from the bytes it sends, and answered in bytes.
 
-What is replaced is `URLLib3Session.send`, which hands a request to a socket. Clients, their
-configuration, retries, signatures, serializers and parsers are those that are shipped.
+It replaces `URLLib3Session.send`, which writes a request to a socket. Clients, their configuration,
+retries, signatures, serializers, and parsers are the real ones.
 """
 
 import json
@@ -36,13 +36,13 @@ _ENVIRONMENT: Final = {
 }
 _INVOKE: Final = re.compile(r"/2015-03-31/functions/([^/]+)/invocations")
 _QUERY: Final = frozenset({"DescribeStacks", "SignalResource"})
-"""Operations of CloudFormation, which speaks the query protocol."""
+"""Operations of CloudFormation, which uses the query protocol."""
 _NOT_IN_XML: Final = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""Characters that no XML 1.0 document may hold."""
+"""Characters that are not allowed in XML 1.0."""
 
 
 _sanitized: Final = cache(useragent.sanitize_user_agent_string_component)
-"""The same, remembered: a tenth of what a call costs."""
+"""The same function with a cache. It takes a tenth of the time of a call."""
 
 
 @dataclass(frozen=True)
@@ -51,15 +51,15 @@ class Sent:
 
     operation: str
     parameters: Parameters
-    """As they were given to the client; `Payload` is bytes."""
+    """The parameters of the client's method; `Payload` is bytes."""
     timeout: float
     """Seconds for which the client waits for an answer."""
 
 
 class RawAnswerError(Exception):
-    """Raised in place of an answer: these bytes arrive, whatever they are.
+    """Raised by a service to answer with these bytes.
 
-    With `is_cut` more of them were promised, and then the connection was closed.
+    With `is_cut`, the connection is closed before all the bytes of the content-length have arrived.
     """
 
     def __init__(self, body: bytes, status: int = 200, *, is_cut: bool = False) -> None:
@@ -70,14 +70,14 @@ class RawAnswerError(Exception):
 
 
 Service = Callable[[Sent], Answer]
-"""Answers in the service's words. What it raises reaches the SDK as an error answer (ServiceError),
-as bytes (RawAnswerError), or else as it is: botocore's errors of connections are raised where a
-connection would raise them."""
+"""Returns the answer as a dictionary. An exception reaches the SDK as an error response
+(ServiceError), as bytes (RawAnswerError), or unchanged: botocore's connection errors are raised
+where a connection would raise them."""
 
 
 @contextmanager
 def answered_by(service: Service) -> Iterator[None]:
-    """Let every request of every client of botocore reach `service`, and nothing else."""
+    """Send every request of every botocore client to `service`."""
 
     def send(session: URLLib3Session, request: AWSPreparedRequest) -> AWSResponse:
         sent = _read(request, session._timeout.read_timeout)
@@ -128,7 +128,7 @@ def _header(request: AWSPreparedRequest, name: str) -> str:
 def _encoded(operation: str, answer: Answer) -> tuple[int, dict[str, str], bytes]:
     match operation:
         case "Invoke":
-            # REST-JSON: what is not the payload is in the status and the headers.
+            # REST-JSON: only the payload is in the body.
             error = answer.get("FunctionError")
             headers = {"X-Amz-Function-Error": error} if error else {}
             return answer["StatusCode"], headers, answer.get("Payload", b"")
@@ -139,8 +139,8 @@ def _encoded(operation: str, answer: Answer) -> tuple[int, dict[str, str], bytes
 
 def _refusal(operation: str, error: ServiceError) -> tuple[dict[str, str], bytes]:
     if operation in _QUERY:
-        told = {"Type": "Sender", "Code": error.code, "Message": error.message}
-        return {}, _xml({"ErrorResponse": {"Error": told}})
+        details = {"Type": "Sender", "Code": error.code, "Message": error.message}
+        return {}, _xml({"ErrorResponse": {"Error": details}})
     body = json.dumps({"__type": error.code, "message": error.message}).encode()
     return ({"x-amzn-ErrorType": error.code} if operation == "Invoke" else {}), body
 
@@ -150,7 +150,7 @@ def _xml(value: object) -> bytes:
 
 
 def _element(value: object) -> str:
-    """The query protocol's form of a value: members of a structure by name, of a list `member`."""
+    """Serialize a value for the query protocol."""
     match value:
         case Mapping():
             return "".join(f"<{name}>{_element(one)}</{name}>" for name, one in value.items())
@@ -173,7 +173,7 @@ def _response(
     raw = _Body(body, is_cut=is_cut)
     response = AWSResponse(request.url, status, {**headers, "content-length": length}, raw)
     if not request.stream_output:
-        # As the real one: the body arrives before anything is made of it.
+        # As in the real one, the body is read before it is parsed.
         try:
             _ = response.content
         except ProtocolError as error:
@@ -182,7 +182,7 @@ def _response(
 
 
 class _Body(BytesIO):
-    """A body as urllib3 hands it on."""
+    """A body as urllib3 provides it."""
 
     def __init__(self, body: bytes, *, is_cut: bool) -> None:
         super().__init__(body)

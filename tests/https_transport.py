@@ -1,4 +1,4 @@
-"""The response URL beneath `http.client`: bytes that would go to a socket, and bytes from there."""
+"""A transport for `http.client`, which sends the reply to the response URL."""
 
 import http.client
 import ssl
@@ -11,16 +11,16 @@ from typing import Any, Final
 from unittest.mock import patch
 
 _CONTEXT: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-"""Serves every connection: to read the certificates of the machine takes longer than a test."""
+"""The context of every connection: loading the system's certificates takes longer than a test."""
 
 
 @dataclass(frozen=True)
 class Put:
-    """A request as it went over the wire."""
+    """A request, in the bytes that were sent."""
 
     raw: bytes
     timeout: float
-    """Seconds for which each read of the answer may take."""
+    """Seconds that each read of the answer may take."""
 
     @property
     def url(self) -> str:
@@ -38,16 +38,16 @@ class Put:
 
 
 def status_line(status: int) -> bytes:
-    """An answer without a body."""
+    """Return a response without a body."""
     phrase = HTTPStatus(status).phrase
     return f"HTTP/1.1 {status} {phrase}\r\nContent-Length: 0\r\n\r\n".encode()
 
 
 @contextmanager
 def taken_by(server: Callable[[Put], bytes]) -> Iterator[None]:
-    """Let every HTTPS connection of `http.client` lead to `server`, whatever its host.
+    """Connect every HTTPS connection of `http.client` to `server`.
 
-    It returns the bytes of the answer, or raises what a socket would.
+    It returns the bytes of the response, or raises what a socket would.
     """
 
     def connect(connection: Any) -> None:
@@ -61,7 +61,7 @@ def taken_by(server: Callable[[Put], bytes]) -> Iterator[None]:
 
 
 class _Socket:
-    """What `http.client` uses of a socket, and what ends a wait for it from outside."""
+    """The methods of a socket that `http.client` and the handler use."""
 
     def __init__(self, server: Callable[[Put], bytes], timeout: float) -> None:
         self._server = server
@@ -76,7 +76,7 @@ class _Socket:
         self._sent += data
 
     def makefile(self, mode: str) -> BytesIO:
-        """The answer. All of the request has been sent by the time that somebody asks for it."""
+        """Return the response. The whole request has been sent by then."""
         answer = self._server(Put(self._sent, self._timeout))
         return BytesIO(b"" if self._is_shut else answer)
 

@@ -1,4 +1,4 @@
-"""The tally of the fault suite: how many faults were tried, and how many of them were survived."""
+"""The tally of the fault suite: how many faults were tried, and how many were survived."""
 
 import contextlib
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.faults.stage import Stage
+from tests.faults.simulation import Simulation
 
 _PROPERTY = "faults"
 
@@ -20,7 +20,7 @@ class Tally:
 
     @contextlib.contextmanager
     def fault(self, what: str) -> Iterator[None]:
-        """One fault. It is survived if the block does not raise."""
+        """Count a fault. It is survived if the block does not raise."""
         self.tried += 1
         try:
             yield
@@ -32,7 +32,7 @@ class Tally:
 
 @pytest.fixture
 def tally(request: pytest.FixtureRequest) -> Iterator[Tally]:
-    """The tally of a test. The group it counts for is `GROUP` of its module."""
+    """Return the tally of a test. It counts for the `GROUP` of its module."""
     tally = Tally()
     yield tally
     counts = [request.module.GROUP, tally.tried, tally.survived]
@@ -40,13 +40,13 @@ def tally(request: pytest.FixtureRequest) -> Iterator[Tally]:
 
 
 @pytest.fixture
-def stage() -> Iterator[Stage]:
-    with Stage() as stage:
-        yield stage
+def sim() -> Iterator[Simulation]:
+    with Simulation() as sim:
+        yield sim
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """The table. With xdist the counts come from the workers as properties of the reports."""
+    """Print the table. With xdist, the counts come from the workers in the reports."""
     counts: dict[str, list[int]] = {}
     for reports in terminalreporter.stats.values():
         for report in reports:

@@ -1,4 +1,4 @@
-"""What a call may meet with instead of its answer, by name: an error answer, bytes, or none."""
+"""Errors that a call can get in place of its answer: an error response, bytes, or no response."""
 
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -35,7 +35,7 @@ BEFORE: Final[Mapping[str, Error]] = {
         provider="container", error_msg="timed out"
     ),
 }
-"""Errors of calls that were not carried out. All of them may pass."""
+"""Transient errors of calls that were not carried out."""
 AFTER: Final[Mapping[str, Error]] = {
     "an error of the service": _answer("InternalFailure", "", 500),
     "no answer in time": lambda: ReadTimeoutError(endpoint_url=URL),
@@ -45,10 +45,10 @@ AFTER: Final[Mapping[str, Error]] = {
     "a body of another shape": lambda: RawAnswerError(b"null"),
 }
 """Errors of calls that were carried out, and whose answer was lost."""
-EVER: Final[Mapping[str, Error]] = {
+PERMANENT: Final[Mapping[str, Error]] = {
     **BEFORE,
     "access denied": _answer("AccessDeniedException", "not authorized to perform", 400),
     "refused": _answer("ValidationException", "1 validation error detected", 400),
     "an unknown error": _answer("Unheard.Of", "\x1b]0;title\x07", 418),
 }
-"""Errors that a call may go on getting."""
+"""Errors that calls may get permanently."""

@@ -1,4 +1,4 @@
-"""Lambda: processes that run the function, their end, and events that are delivered again."""
+"""A model of Lambda: processes that run the function, their end, and retried events."""
 
 import json
 from collections.abc import Callable
@@ -12,13 +12,12 @@ from tests.faults.timeline import Actor, Appointment, Killed, Timeline
 from tests.handler.function import Context
 
 RETRY_DELAY = 60.0
-"""Seconds after which Lambda runs an event whose invocation failed again; twice that, for the
-second time."""
+"""Seconds after which Lambda retries an event; twice that for the second retry."""
 _ENTRY = compile(Path(index.__file__).read_bytes(), index.__file__, "exec")
 
 
 class Process:
-    """One process of the function: a handler and module state of its own."""
+    """One process of the function, with its own handler and module state."""
 
     def __init__(self, timeline: Timeline) -> None:
         self.is_dead = False
@@ -34,13 +33,13 @@ class Process:
         self._index.handler(event, context)
 
     def act(self, body: Callable[[], None]) -> None:
-        """Run `body` in a thread of this process, from now on."""
+        """Start a thread of this process."""
         actor = Actor(self._timeline, self, body)
         self._actors.append(actor)
         actor.resume()
 
     def freeze(self) -> None:
-        """An invocation has returned: whatever still runs in the process stands still."""
+        """Stop all threads until the next invocation, as Lambda does when one has returned."""
         for actor in self._actors:
             actor.freeze()
 
@@ -49,7 +48,7 @@ class Process:
             actor.thaw()
 
     def die(self) -> None:
-        """All threads end where they are."""
+        """Kill all threads."""
         if self.is_dead:
             return
         self.is_dead = True
@@ -64,20 +63,20 @@ class Invocation:
     number: int
     event: Any
     attempt: int
-    """0 for the first delivery of the event, then 1 and 2."""
+    """0 for the first delivery of the event, then the number of the retry."""
     process: Process
     deadline: float
     ancestors: frozenset[int] = frozenset()
-    """Numbers of the invocations it knows of: itself and those that handed over to it."""
+    """Numbers of this invocation and those that handed over to it."""
     end: str = ""
-    """`returned`, `raised`, `killed`, `timed out`; empty while it runs."""
+    """`returned`, `raised`, `killed`, or `timed out`; empty while it runs."""
     error: BaseException | None = None
     log: list[str] = field(default_factory=list)
-    """Messages, in full."""
+    """Messages and values of extra fields."""
 
 
 class InvocationContext(Context):
-    """The context of an invocation, whose time is virtual."""
+    """The context of an invocation, in virtual time."""
 
     def __init__(self, timeline: Timeline, deadline: float) -> None:
         super().__init__()
@@ -90,16 +89,16 @@ class InvocationContext(Context):
 
 @dataclass
 class Functions:
-    """Lambda, as far as asynchronous invocations of one function go."""
+    """The asynchronous invocations of the function."""
 
     timeline: Timeline
     seconds: float = 900.0
     """The function's timeout."""
     retries: int = 2
-    """How often an event whose invocation failed is delivered again. That is Lambda's default; the
-    construct sets 0, and then an event that is lost is told by the stack's timeout alone."""
+    """How often a failed event is retried: Lambda's default. With 0, as the construct sets it, only
+    the stack's timeout ends the request of an event that was lost."""
     is_warm: bool = False
-    """Whether processes are used again. By default each invocation gets a new one."""
+    """Whether processes are reused. By default, each invocation gets a new one."""
     invocations: list[Invocation] = field(default_factory=list)
     _idle: list[Process] = field(default_factory=list)
 
@@ -110,7 +109,7 @@ class Functions:
         attempt: int = 0,
         ancestors: frozenset[int] = frozenset(),
     ) -> None:
-        """Run the function with an event, after so many seconds."""
+        """Schedule an invocation of the function."""
         self.timeline.after(delay, lambda: self._begin(payload, attempt, ancestors))
 
     def _begin(self, payload: bytes, attempt: int, ancestors: frozenset[int]) -> None:
@@ -136,11 +135,11 @@ class Functions:
             process.handle(json.loads(payload), context)
         except Killed:
             invocation.end = invocation.end or "killed"
-        except Exception as error:  # noqa: BLE001 (told by the invariants)
+        except Exception as error:  # noqa: BLE001 (the invariants report it)
             invocation.end, invocation.error = "raised", error
         else:
             invocation.end = "returned"
-        timeout.call_off()
+        timeout.cancel()
         if invocation.end == "returned":
             process.freeze()
             if self.is_warm:
@@ -158,7 +157,7 @@ class Functions:
 
 
 class Clock:
-    """The clock of one process, on the timeline."""
+    """The clock of one process, in virtual time."""
 
     def __init__(self, timeline: Timeline, process: Process) -> None:
         self._timeline = timeline
@@ -170,26 +169,16 @@ class Clock:
     def sleep(self, seconds: float) -> None:
         self._timeline.sleep(seconds)
 
-    def timer(self, seconds: float, action: Callable[[], None]) -> "Timer":
+    def timer(self, seconds: float, action: Callable[[], None]) -> Appointment:
         def fire() -> None:
             if not self._process.is_dead:
                 self._process.act(action)
 
-        return Timer(self._timeline.after(max(0.0, seconds), fire))
-
-
-@dataclass
-class Timer:
-    """Something that a process does later."""
-
-    appointment: Appointment
-
-    def cancel(self) -> None:
-        self.appointment.call_off()
+        return self._timeline.after(max(0.0, seconds), fire)
 
 
 def _fresh_index() -> ModuleType:
-    """The function's entry, as a new process has it: with a handler nothing has happened to."""
+    """Import the function anew, as a new process does."""
     module = ModuleType(index.__name__)
     module.__file__ = index.__file__
     exec(_ENTRY, vars(module))

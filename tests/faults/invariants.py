@@ -1,97 +1,99 @@
-"""What holds whatever happens: I1 to I9. `check` is called at the end of every test of a fault.
+"""The invariants I1 to I9, which `check` asserts after every fault.
 
 I1  Every request gets at least one reply that arrives; no invocation sends more than one that is
-    acknowledged with a 2xx; and all replies to one request agree in PhysicalResourceId.
+    acknowledged with a 2xx; and all replies to one request have the same PhysicalResourceId.
     CloudFormation acts on the first reply to a request and ignores later ones. An invocation that
-    was killed after its reply and is run again may reply again: it has no memory to know better.
-I2  Every identifier in a delete call is one of the event's own; the event is a Create or an Update;
-    within the ten seconds before the call a look at the stack, by the same invocation, showed it
-    creating or updating; and CloudFormation has not been done with the request for more than those
-    ten seconds, whatever the stack is at by then, unless it is waiting for the signal about it. No
-    node that no event names changes at all.
+    was killed after its reply and is retried may reply again, since it does not know of the first.
+I2  Every identifier in a delete request is in the event's properties; the event is a Create or an
+    Update; within the ten seconds before the request, a look at the stack by the same invocation
+    showed it creating or updating; and CloudFormation closed the request at most those ten seconds
+    ago, whatever the stack's status is by then, unless it waits for the signal of this request. A
+    node that no event names does not change at all.
 I3  A body is JSON in printable ASCII of at most 4,096 bytes that CloudFormation can act on; it and
-    the log hold nothing that is not printable, and the log never holds the presigned URL.
-I4  The PhysicalResourceId is the one of the event or, on Create, the one that follows from the
+    the log contain only printable characters, and the log never contains the presigned URL.
+I4  The PhysicalResourceId is that of the event or, on Create, the one that is derived from the
     stack and the logical id.
-I5  A node told removed, or absent, is not in the cluster; a node that is in the cluster is told
-    failed or, if only acceptance is waited for, accepted. The counts add up. Every failed node has
-    a line in the log and is named or counted in the reason. What is told not to have been asked
-    for was not asked for. A reply without counts comes from an invocation that asked for nothing.
-I6  The same event once more (tried after one fault in eight) asks for no node that was told to be
-    gone or leaving, and changes no other; what succeeded succeeds again, unless it was that the
-    stack had turned back, and what failed fails again as long as the nodes it failed for are there.
-    There is one exception: where the cluster itself is gone, the second run cannot tell that from a
-    mistyped name.
-I7  Where there is a hook, a node is asked for only after the hook was asked about it, by the same
-    invocation or one that handed over to it, and its agreement was heard.
-I8  A node that the hook was told stays is not leaving then, and is asked for no more by the same
-    invocation or one that it hands over to.
+I5  A node that is reported as removed or absent is not in the cluster; a node that is in the
+    cluster is reported as failed or, if the removal waits only for acceptance, as accepted. The
+    counts add up. Every failed node has a line in the log and is named or counted in the reason. A
+    node that is reported as not attempted was not requested. A reply without counts comes from an
+    invocation that requested nothing.
+I6  If the event is delivered once more (after one fault in eight), no node is requested that was
+    reported as gone or leaving, and no other node changes. A success is followed by a success,
+    except of a removal that had been rolled back, and a failure by a failure as long as the nodes
+    that failed are in the cluster. If the cluster itself is gone, neither holds: the second run
+    cannot distinguish that from a mistyped name.
+I7  If there is a hook, a node is requested only after the same invocation, or one that handed over
+    to it, invoked the hook for it and got its approval.
+I8  A node that is released to the hook is not leaving at that time, and is not requested after that
+    by the same invocation or one that it hands over to.
 I9  A wait condition is signaled for the request whose reply it waited for, a success, with the
     counts of that reply.
-No process does anything after its end, and no invocation raises.
+A process does nothing after its end, and no invocation raises.
 """
 
 import json
 
 from hyperpod_node_removal_contract import REASON_MAX_BYTES, Attribute
-from tests.faults.deployment import FORWARD, Reply, Request, Truth, View
-from tests.faults.stage import FRESHNESS, Deletion, Stage
+from tests.faults.cloudformation import FORWARD, Reply, Request, Truth, View
+from tests.faults.simulation import FRESHNESS, Deletion, Simulation
 
 AGAIN = 8
-"""Events are run once more after one fault in so many, by the number of calls that it took."""
+"""Events are delivered again after one fault in this many, chosen by the number of its calls."""
 _NOT_FOUND = ("NodeIdNotFound", "NodeLogicalIdNotFound")
 _RUN = ("COMPLETE", "ACCEPTED", "PARTIAL", "FAILED")
 
 
 def check(
-    stage: Stage,
+    sim: Simulation,
     *,
     is_answered: bool = True,
     is_repeatable: bool = True,
 ) -> None:
-    """Hold everything that happened on the stage against the invariants.
+    """Assert the invariants.
 
     Args:
-        is_answered: whether every request has to be answered. Nobody answers for an event that is
-            lost with its process, and a URL that is never reached takes no answer.
-        is_repeatable: whether to run events once more. A test that is about the clean-up of a
-            world that has moved on says no.
+        sim: the simulation, after everything has happened.
+        is_answered: whether every request must have a reply. There is none to an event that is lost
+            with its process, or if the URL is never reached.
+        is_repeatable: whether events may be delivered again. Not if the stack or the cluster has
+            changed since.
     """
-    _check_all(stage, is_answered=is_answered)
-    # To deliver everything again costs more than the fault itself.
-    if is_repeatable and is_answered and len(stage.outside.calls) % AGAIN == 0:
-        for request in _last_of_each_stack(stage):
-            _check_again(stage, request)
-        _check_all(stage, is_answered=True)
+    _check_all(sim, is_answered=is_answered)
+    # Delivering the events again takes more time than the fault itself.
+    if is_repeatable and is_answered and len(sim.injector.calls) % AGAIN == 0:
+        for request in _last_of_each_stack(sim):
+            _check_again(sim, request)
+        _check_all(sim, is_answered=True)
 
 
-def _check_all(stage: Stage, *, is_answered: bool) -> None:
-    _check_ends(stage)
-    for request in stage.cloudformation.requests:
+def _check_all(sim: Simulation, *, is_answered: bool) -> None:
+    _check_ends(sim)
+    for request in sim.cloudformation.requests:
         assert request.arrived or not is_answered, "I1: a request without a reply"
-        _check_replies(stage, request)
+        _check_replies(sim, request)
         for reply in request.replies:
             _check_body(request, reply)
-            _check_outcome(stage, request, reply)
+            _check_outcome(sim, request, reply)
         _check_signals(request)
-    for deletion in stage.deletions:
-        _check_deletion(stage, deletion)
-        _check_agreement(stage, deletion)
-    _check_bystanders(stage)
-    _check_log(stage)
+    for deletion in sim.deletions:
+        _check_deletion(sim, deletion)
+        _check_agreement(sim, deletion)
+    _check_bystanders(sim)
+    _check_log(sim)
 
 
-def _check_ends(stage: Stage) -> None:
-    assert stage.outside.after_death == []
-    for invocation in stage.functions.invocations:
+def _check_ends(sim: Simulation) -> None:
+    assert sim.injector.after_death == []
+    for invocation in sim.functions.invocations:
         assert invocation.end in {"returned", "killed", "timed out"}, invocation.error
 
 
 # I1 ------------------------------------------------------------------------------------------
 
 
-def _check_replies(stage: Stage, request: Request) -> None:
-    for invocation in stage.functions.invocations:
+def _check_replies(sim: Simulation, request: Request) -> None:
+    for invocation in sim.functions.invocations:
         own = [reply for reply in request.replies if reply.invocation is invocation]
         assert sum(reply.is_acknowledged for reply in own) <= 1, "I1: one invocation replied twice"
         assert len({reply.body for reply in own}) <= 1, "I1: one invocation, two replies"
@@ -103,46 +105,46 @@ def _check_replies(stage: Stage, request: Request) -> None:
 # I2 ------------------------------------------------------------------------------------------
 
 
-def _check_deletion(stage: Stage, deletion: Deletion) -> None:
+def _check_deletion(sim: Simulation, deletion: Deletion) -> None:
     request = deletion.request
     assert request.event["RequestType"] in {"Create", "Update"}, "I2: a delete during a Delete"
     assert request.is_forward, "I2: a delete in a rollback"
-    assert set(deletion.identifiers) <= named(request), "I2: a node outside of the set"
-    assert not deletion.is_late, "I2: a delete for a deployment that is over"
+    assert set(deletion.identifiers) <= named(request), "I2: a node that the event does not name"
+    assert not deletion.is_late, "I2: a delete for a deployment that has ended"
     assert len(deletion.identifiers) == len(set(deletion.identifiers))
     assert any(
         invocation is deletion.invocation
         and deletion.time - FRESHNESS <= time <= deletion.time
         and status in FORWARD
-        for invocation, time, status in stage.looks
+        for invocation, time, status in sim.looks
     ), "I2: a delete without a fresh look at the stack"
 
 
-def _check_agreement(stage: Stage, deletion: Deletion) -> None:
+def _check_agreement(sim: Simulation, deletion: Deletion) -> None:
     if "BeforeRemoval" not in deletion.request.event["ResourceProperties"]:
         return
-    agreed: set[str] = set()
-    for invocation, identifiers in stage.agreements:
+    approved: set[str] = set()
+    for invocation, identifiers in sim.approvals:
         if invocation.number in deletion.invocation.ancestors:
-            agreed |= identifiers
-    assert set(deletion.identifiers) <= agreed, "I7: a delete that the hook did not agree to"
-    for invocation, time, nodes in stage.releases:
+            approved |= identifiers
+    assert set(deletion.identifiers) <= approved, "I7: a delete that the hook did not approve"
+    for invocation, time, nodes in sim.releases:
         if invocation.number in deletion.invocation.ancestors and time <= deletion.time:
             assert not nodes & set(deletion.identifiers), "I8: a delete of a released node"
 
 
-def _check_bystanders(stage: Stage) -> None:
-    everyone: set[str] = set()
-    for request in stage.cloudformation.requests:
+def _check_bystanders(sim: Simulation) -> None:
+    identifiers: set[str] = set()
+    for request in sim.cloudformation.requests:
         if request.is_forward:
-            everyone |= named(request)
-    for cluster in stage.clusters:
+            identifiers |= named(request)
+    for cluster in sim.clusters:
         state = cluster._state
-        named_ones = {id(node) for identifier, node in state.ever.items() if identifier in everyone}
+        requested = {id(state.ever[name]) for name in identifiers if name in state.ever}
         for node in () if state.deleted else state.ever.values():
-            if id(node) not in named_ones:
-                assert node in state.listed(), "I2: a node that nobody named is gone"
-                assert node.status != "ShuttingDown", "I2: a node that nobody named is leaving"
+            if id(node) not in requested:
+                assert node in state.listed(), "I2: a node that no event names is gone"
+                assert node.status != "ShuttingDown", "I2: a node that no event names is leaving"
 
 
 # I9 ------------------------------------------------------------------------------------------
@@ -158,7 +160,7 @@ def _check_signals(request: Request) -> None:
             requested, failed = data["RequestedCount"], data["FailedCount"]
             begins = f"{failed} of {requested} " if failed != "0" else ""
             assert text.startswith(begins), "I9: the counts"
-            assert (" not " in text) is bool(begins), "I9: a failure that is told as none"
+            assert (" not " in text) is bool(begins), "I9: a failure that is signaled as none"
             assert f" of {requested} " in text, "I9: the counts"
 
 
@@ -183,8 +185,8 @@ def _check_body(request: Request, reply: Reply) -> None:
     json.loads(content["Data"]["InstanceGroupTargetCounts"])
 
 
-def _check_log(stage: Stage) -> None:
-    for invocation in stage.functions.invocations:
+def _check_log(sim: Simulation) -> None:
+    for invocation in sim.functions.invocations:
         for line in invocation.log:
             assert _is_printable(line), "I3: the log"
             assert "s3cret" not in line, "I3: the presigned URL is in the log"
@@ -198,7 +200,7 @@ def _is_printable(text: str) -> bool:
 
 
 def named(request: Request) -> set[str]:
-    """Every identifier in the properties of a request."""
+    """Return every identifier in the properties of a request."""
     identifiers: set[str] = set()
     for key in ("NodeIds", "NodeLogicalIds"):
         value = request.event["ResourceProperties"].get(key) or ()
@@ -207,7 +209,7 @@ def named(request: Request) -> set[str]:
     return identifiers - {""}
 
 
-def _check_outcome(stage: Stage, request: Request, reply: Reply) -> None:
+def _check_outcome(sim: Simulation, request: Request, reply: Reply) -> None:
     content = reply.content
     data = content["Data"]
     requested, planned, removed, accepted, absent, failed = (
@@ -216,8 +218,8 @@ def _check_outcome(stage: Stage, request: Request, reply: Reply) -> None:
     )
     is_refused = content["Reason"].startswith("Nothing was removed from ")
     if requested == 0 or is_refused or data["Outcome"] == "PLANNED":
-        asked = [d for d in stage.deletions if d.is_done and d.invocation is reply.invocation]
-        assert not asked, "I5: nodes were asked for, and the reply says nothing of them"
+        deletions = [d for d in sim.deletions if d.is_done and d.invocation is reply.invocation]
+        assert not deletions, "I5: the reply does not mention the nodes that were requested"
         is_failure = data["Outcome"] == "FAILED"
         assert content["Status"] == ("FAILED" if is_failure else "SUCCESS")
         assert planned + removed + accepted + absent + failed == requested
@@ -226,16 +228,18 @@ def _check_outcome(stage: Stage, request: Request, reply: Reply) -> None:
     assert removed + accepted + absent + failed == requested, "I5: the counts do not add up"
     gone = _whole(data["RemovedNodes"]) + _whole(data["AlreadyAbsentNodes"])
     present = _identifiers(reply.truth)
-    assert not set(gone) & present, "I5: a node that is told to be gone is in the cluster"
+    assert not set(gone) & present, "I5: a node that is reported as gone is in the cluster"
     there = [node for node in reply.truth if {node.instance_id, node.logical_id} & named(request)]
-    assert len(there) <= accepted + failed, "I5: nodes are in the cluster and not told"
-    told = _whole(data["AcceptedNodes"]) + _whole(data["FailedNodes"])
-    if len(told) == accepted + failed:
+    assert len(there) <= accepted + failed, "I5: a node in the cluster is not reported"
+    reported = _whole(data["AcceptedNodes"]) + _whole(data["FailedNodes"])
+    if len(reported) == accepted + failed:
         for node in there:
-            assert {node.instance_id, node.logical_id} & set(told), "I5: a node is not told"
+            assert {node.instance_id, node.logical_id} & set(reported), (
+                "I5: a node in the cluster is not reported"
+            )
     _check_status(request, content, failed=failed, requested=requested)
     if failed:
-        _check_failures(stage, request, reply, failed=failed, requested=requested)
+        _check_failures(sim, request, reply, failed=failed, requested=requested)
 
 
 def _check_status(
@@ -247,7 +251,7 @@ def _check_status(
 
 
 def _check_failures(
-    stage: Stage, request: Request, reply: Reply, *, failed: int, requested: int
+    sim: Simulation, request: Request, reply: Reply, *, failed: int, requested: int
 ) -> None:
     content = reply.content
     assert f"{failed} of {requested} node" in content["Reason"], "I5: no count in the reason"
@@ -257,11 +261,13 @@ def _check_failures(
     assert len(codes) == failed, "I5: a failed node without a line in the log"
     own = [
         deletion
-        for deletion in stage.deletions
+        for deletion in sim.deletions
         if deletion.time <= reply.time and deletion.invocation.number in reply.invocation.ancestors
     ]
     named_in_calls = {name for deletion in own for name in deletion.identifiers}
-    asked = {name for deletion in own if deletion.is_done for name in deletion.identifiers}
+    requested_names = {
+        name for deletion in own if deletion.is_done for name in deletion.identifiers
+    }
     standing = {
         name
         for node in reply.truth
@@ -270,21 +276,21 @@ def _check_failures(
     }
     looks = [
         call.number
-        for call in stage.outside.calls
+        for call in sim.injector.calls
         if call.invocation is reply.invocation
         and call.operation in {"ListClusterNodes", "DescribeClusterNode"}
     ]
-    has_looked = bool(looks) and looks[-1] not in stage.outside.failed
+    has_looked = bool(looks) and looks[-1] not in sim.injector.failed
     is_last_word = bool(looks) and looks[-1] > max((d.number for d in own), default=-1)
     for name, code in codes.items():
         if code == "NotAttempted":
-            assert name not in asked, "I5: a node that was asked for is told not to have been"
+            assert name not in requested_names, "I5: a requested node is reported as not attempted"
         elif code == "NoAnswer":
-            assert name in named_in_calls, "I5: a node that was not asked for is told to have been"
+            assert name in named_in_calls, "I5: NoAnswer for a node that was not requested"
         elif code in _NOT_FOUND and not is_last_word:
-            assert name not in standing, "I5: a node that is there is told not to exist"
+            assert name not in standing, "I5: a node in the cluster is reported as not existing"
         elif has_looked and code != "StillPresent":
-            assert name in standing, f"I5: a node that is leaving is told failed for {code}"
+            assert name in standing, f"I5: a node that is leaving is reported as failed: {code}"
 
 
 def _whole(ids: str) -> list[str]:
@@ -298,50 +304,52 @@ def _identifiers(truth: Truth) -> set[str]:
 # I6 ------------------------------------------------------------------------------------------
 
 
-def _last_of_each_stack(stage: Stage) -> list[Request]:
+def _last_of_each_stack(sim: Simulation) -> list[Request]:
     last: dict[tuple[str, bool], Request] = {}
-    for request in stage.cloudformation.requests:
+    for request in sim.cloudformation.requests:
         last[request.stack.stack_id, request.is_forward] = request
     return list(last.values())
 
 
-def _check_again(stage: Stage, request: Request) -> None:
-    stage.outside.troubles.clear()
-    _check_asks_nothing(stage, request, None if request.is_forward else request.view)
+def _check_again(sim: Simulation, request: Request) -> None:
+    sim.end_faults()
+    _check_requests_nothing(sim, request, None if request.is_forward else request.view)
     if not request.is_forward:
         assert request.replies[-1].content["Status"] == "SUCCESS", "I6: a rollback failed"
         return
     first = request.arrived[0].content
-    before = len(stage.deletions)
-    standing, _ = _names(stage)
-    replies = stage.deliver_again(request, request.view)
+    before = len(sim.deletions)
+    standing = _standing(sim)
+    replies = sim.deliver_again(request, request.view)
     assert replies, "I6: no reply"
     second = replies[-1].content
-    asked = {name for deletion in stage.deletions[before:] for name in deletion.identifiers}
-    assert asked <= standing, "I6: a node that is gone or leaving was asked for"
-    if any(cluster._state.deleted for cluster in stage.clusters):
+    names = {name for deletion in sim.deletions[before:] for name in deletion.identifiers}
+    assert names <= standing, "I6: a node that is gone or leaving was requested"
+    if any(cluster._state.deleted for cluster in sim.clusters):
         return
     was_cancelled = first["Data"]["Outcome"] == "ROLLED_BACK"
     if first["Status"] == "SUCCESS" and not was_cancelled and not standing & named(request):
         assert second["Status"] == "SUCCESS", "I6: what succeeded failed"
     failed = set(_whole(first["Data"]["FailedNodes"]))
-    standing, _ = _names(stage)
+    standing = _standing(sim)
     if failed and failed <= standing:
-        assert second["Status"] == first["Status"], "I6: the second run ended in another way"
+        assert second["Status"] == first["Status"], "I6: the second run ended differently"
 
 
-def _check_asks_nothing(stage: Stage, request: Request, view: View | None) -> None:
-    """A late delivery, when the stack is at rest or going back."""
-    before = len(stage.deletions)
-    assert stage.deliver_again(request, view), "I6: no reply"
-    assert len(stage.deletions) == before, "I6: a late delivery asked for nodes"
+def _check_requests_nothing(sim: Simulation, request: Request, view: View | None) -> None:
+    """Deliver the event when the stack is at rest or rolling back."""
+    before = len(sim.deletions)
+    assert sim.deliver_again(request, view), "I6: no reply"
+    assert len(sim.deletions) == before, "I6: a late delivery requested nodes"
 
 
-def _names(stage: Stage) -> tuple[set[str], set[str]]:
-    """Ids of the nodes that are in a cluster and not leaving, and of those that are leaving."""
-    names: tuple[set[str], set[str]] = (set(), set())
-    for cluster in stage.clusters:
-        for node in () if cluster._state.deleted else cluster.nodes:
-            ids = {name for name in (node.instance_id, node.logical_id) if name}
-            names[node.status == "ShuttingDown"].update(ids)
-    return names
+def _standing(sim: Simulation) -> set[str]:
+    """Return the ids of the nodes that are in a cluster and not leaving."""
+    return {
+        name
+        for cluster in sim.clusters
+        for node in (() if cluster._state.deleted else cluster.nodes)
+        if node.status != "ShuttingDown"
+        for name in (node.instance_id, node.logical_id)
+        if name
+    }

@@ -1,4 +1,4 @@
-"""Answers that are cut short or no answers at all, met by the real SDK over real HTTP."""
+"""Truncated and missing answers, with the real SDK over real HTTP."""
 
 import socket
 import threading
@@ -27,14 +27,14 @@ def client(url: str) -> Any:
         region_name="us-east-1",
         aws_access_key_id="testing",
         aws_secret_access_key="testing",
-        # What the SDK would try again is tried again by the function.
+        # The function makes all retries itself.
         config=Config(retries={"total_max_attempts": 1}, read_timeout=1),
     )
 
 
 @contextmanager
 def saying(response: bytes) -> Iterator[str]:
-    """A server that answers one request with these bytes and closes the connection."""
+    """Serve one request with these bytes, and close the connection. Yields the URL."""
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def serve() -> None:
@@ -67,7 +67,7 @@ def http(body: bytes, *, status: str = "200 OK", length: int | None = None) -> b
         ("an error page of a proxy", http(b"<html>Sorry</html>", status="502 Bad Gateway")),
     ],
 )
-def test_an_answer_that_cannot_be_read_is_no_answer(
+def test_an_answer_that_cannot_be_read_is_a_transient_error(
     what: str, response: bytes, tally: Tally
 ) -> None:
     with tally.fault(what), saying(response) as url, pytest.raises(aws.TransientError):
@@ -94,9 +94,9 @@ def test_the_transport_of_other_tests_fails_as_a_socket_does(
     def refuse(_: Sent) -> Answer:
         raise error
 
-    with saying(response) as url, pytest.raises(aws.TransientError) as told:
+    with saying(response) as url, pytest.raises(aws.TransientError) as expected:
         Cluster("ml-cluster", client(url)).nodes()
-    with answered_by(refuse), pytest.raises(aws.TransientError) as told_by_transport:
+    with answered_by(refuse), pytest.raises(aws.TransientError) as raised:
         Cluster("ml-cluster", client("https://api.example")).nodes()
-    assert told_by_transport.type is told.type
-    assert told_by_transport.value.code == told.value.code
+    assert raised.type is expected.type
+    assert raised.value.code == expected.value.code

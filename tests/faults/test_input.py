@@ -1,9 +1,11 @@
-"""Events of any shape. The function never raises, never logs a raw byte, never replies twice."""
+"""Events of any shape: the function never raises, logs a raw byte, or replies twice."""
 
 import base64
 import json
 import math
 import zlib
+from collections.abc import Callable
+from itertools import product
 from typing import Any
 from unittest.mock import patch
 
@@ -15,14 +17,15 @@ from hyperpod_node_removal_contract import Property
 from hyperpod_node_removal_handler.handover import KEY, Continuation
 from hyperpod_node_removal_handler.removal import Removal
 from hyperpod_node_removal_handler.request import RemovalRequest
+from tests.faults.cloudformation import LOGICAL_ID, Request, View
 from tests.faults.conftest import Tally
-from tests.faults.deployment import LOGICAL_ID, Request, View
-from tests.faults.outside import PUT
-from tests.faults.stage import Stage
+from tests.faults.fault_injection import PUT
+from tests.faults.sampling import examples, sample
+from tests.faults.simulation import Simulation
 from tests.faults.timeline import START
 
 GROUP = "6 input"
-FUZZ = settings(max_examples=150, deadline=None, derandomize=True, database=None)
+FUZZ = settings(max_examples=examples(150), deadline=None, derandomize=True, database=None)
 
 HOSTILE = (
     "\x1b[31mred\x1b[0m",
@@ -49,8 +52,8 @@ values = st.recursive(
     lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(text, inner, max_size=4)),
     max_leaves=10,
 )
-with Stage() as _stage:
-    NODES = _stage.cluster().node_ids("workers")
+with Simulation() as _sim:
+    NODES = _sim.cluster().node_ids("workers")
 VALID: dict[str, list[Any]] = {
     Property.CLUSTER_NAME: ["ml-cluster", "no-such-cluster"],
     Property.NODE_IDS: [list(NODES[:2]), ",".join(NODES[:3]), [""], "", [NODES[0], NODES[0]]],
@@ -58,7 +61,7 @@ VALID: dict[str, list[Any]] = {
     Property.ON_PARTIAL_FAILURE: ["FAIL", "REPORT"],
     Property.WAIT_FOR: ["REMOVED", "ACCEPTED"],
     Property.DRY_RUN: ["true", "false", True],
-    Property.MIN_REMAINING: [{}, {"workers": "1"}, {"workers": 6}, {"nobody": "1"}],
+    Property.MIN_REMAINING: [{}, {"workers": "1"}, {"workers": 6}, {"unknown": "1"}],
     Property.MAX_REMOVALS: ["", "1", 100],
     Property.PROTECTED_GROUPS: [[], ["workers"], "workers"],
     Property.EXPECTED_GROUPS: [[], ["workers"], ["others"]],
@@ -72,7 +75,7 @@ VALID: dict[str, list[Any]] = {
 
 @st.composite
 def nearly_valid(draw: st.DrawFn) -> Any:
-    """Properties of which all but one or two are right."""
+    """Draw properties of which all but one or two are valid."""
     names = draw(st.sets(st.sampled_from(sorted(VALID)), max_size=6))
     node_ids = draw(st.sampled_from([NODES[:1], NODES[:2], ()]))
     properties: dict[str, Any] = {"ClusterName": "ml-cluster", "NodeIds": list(node_ids)}
@@ -95,31 +98,31 @@ def event(**more: Any) -> dict[str, Any]:
 
 
 def survive(given: object, *, is_nowhere: bool = False) -> list[dict[str, Any]]:
-    """Let the function have an event, see that it behaves, and return its replies."""
+    """Send an event to the function, check what it does, and return its replies."""
     bodies: list[bytes] = []
-    with Stage() as stage:
-        cluster = stage.cluster()
-        nobody = stage.stack()
-        nobody.forced = View(START, "CREATE_IN_PROGRESS", START)
-        request = Request(nobody, {"ResourceProperties": {}}, "", nobody.view, lambda _: None)
+    with Simulation() as sim:
+        cluster = sim.cluster()
+        stack = sim.stack()
+        stack.forced = View(START, "CREATE_IN_PROGRESS", START)
+        request = Request(stack, {"ResourceProperties": {}}, "", stack.view, lambda _: None)
         answers: dict[str, Any] = {
-            "describe": lambda _: {"Stacks": [nobody.describe()]},
+            "describe": lambda _: {"Stacks": [stack.describe()]},
             "request_of": lambda _: request,
             "receive": lambda _, sent: bodies.append(sent.body),
         }
         if is_nowhere:
-            stage.outside.fail(PUT, OSError, times=math.inf)
-        with patch.multiple(stage.cloudformation, **answers):
-            stage.functions.deliver(json.dumps(given).encode())
-            stage.run()
-        for invocation in stage.functions.invocations:
+            sim.injector.fail(PUT, OSError, times=math.inf)
+        with patch.multiple(sim.cloudformation, **answers):
+            sim.functions.deliver(json.dumps(given).encode())
+            sim.run()
+        for invocation in sim.functions.invocations:
             assert invocation.end == "returned", invocation.error
             for line in invocation.log:
                 assert line.isascii(), line
                 assert line.isprintable(), line
                 assert "s3cret" not in line
         allowed = json.dumps(given)
-        for deletion in stage.deletions:
+        for deletion in sim.deletions:
             assert all(name in allowed or KEY in allowed for name in deletion.identifiers)
         assert cluster.present >= set(NODES[3:])
     assert len(bodies) <= 1
@@ -146,7 +149,7 @@ def test_nearly_valid_properties(request_type: str, tally: Tally) -> None:
             assert "unexpectedly" not in answer["Reason"]
 
     each()
-    # The fuzz gets past the front door.
+    # Enough of the properties are valid.
     assert request_type == "Delete" or outcomes >= {"COMPLETE", "EMPTY", "FAILED", "PLANNED"}
 
 
@@ -193,7 +196,7 @@ def plain_continuation() -> dict[str, Any]:
 
 
 def test_a_continuation_of_another_shape(tally: Tally) -> None:
-    """Nobody but the function makes any, but one version may meet another's."""
+    """Only the function makes continuations, but one version may get another's."""
 
     @FUZZ
     @given(st.data())
@@ -217,29 +220,34 @@ def test_a_continuation_of_another_shape(tally: Tally) -> None:
 
 
 def test_very_many_ids(tally: Tally) -> None:
-    for kind in ("NodeIds", "NodeLogicalIds"):
-        for count in (3001, 10_000):
-            ids = [f"i-{n:017x}" if kind == "NodeIds" else f"workers-{n}" for n in range(count)]
-            for value in (ids, ",".join(ids)):
-                with tally.fault(f"{count} {kind}"):
-                    properties = {"ClusterName": "ml-cluster", kind: value}
-                    (answer,) = survive(event(ResourceProperties=properties))
-                    assert f"name {count} nodes; allowed: 3000" in answer["Reason"]
+    for kind, count, is_text in product(("NodeIds", "NodeLogicalIds"), (3001, 10_000), (0, 1)):
+        ids = [f"i-{n:017x}" if kind == "NodeIds" else f"workers-{n}" for n in range(count)]
+        with tally.fault(f"{count} {kind}"):
+            properties = {"ClusterName": "ml-cluster", kind: ",".join(ids) if is_text else ids}
+            (answer,) = survive(event(ResourceProperties=properties))
+            assert f"name {count} nodes; allowed: 3000" in answer["Reason"]
 
 
 def test_ids_that_are_hostile(tally: Tally) -> None:
-    for hostile in HOSTILE:
-        for key in ("ClusterName", "NodeIds", "NodeLogicalIds", "RetryToken", "MinRemaining"):
-            for value in (hostile, [hostile], [[hostile]], {hostile: hostile}):
-                with tally.fault(f"{key}: {value!r}"[:200]):
-                    properties = {"ClusterName": "ml-cluster", key: value, hostile: "1"}
-                    survive(event(ResourceProperties=properties))
-        for key in ("StackId", "RequestId", "LogicalResourceId", "PhysicalResourceId"):
-            with tally.fault(f"{key}: {hostile!r}"[:200]):
-                survive(event(**{key: hostile, "RequestType": "Delete"}))
+    shapes: tuple[Callable[[str], object], ...] = (
+        str,
+        lambda s: [s],
+        lambda s: [[s]],
+        lambda s: {s: s},
+    )
+    keys = ("ClusterName", "NodeIds", "NodeLogicalIds", "RetryToken", "MinRemaining")
+    for hostile, key, shape in sample(HOSTILE, keys, shapes):
+        with tally.fault(f"{key}: {shape(hostile)!r}"[:200]):
+            properties = {"ClusterName": "ml-cluster", key: shape(hostile), hostile: "1"}
+            survive(event(ResourceProperties=properties))
+    for hostile, key in sample(
+        HOSTILE, ("StackId", "RequestId", "LogicalResourceId", "PhysicalResourceId")
+    ):
+        with tally.fault(f"{key}: {hostile!r}"[:200]):
+            survive(event(**{key: hostile, "RequestType": "Delete"}))
 
 
-def test_nesting_without_end(tally: Tally) -> None:
+def test_deep_nesting(tally: Tally) -> None:
     deep: Any = "i-0123456789abcdef0"
     for _ in range(300):
         deep = [deep]

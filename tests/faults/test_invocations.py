@@ -1,7 +1,6 @@
-"""Lambda: calls that hang, memory that runs out, frozen and warm processes, two at once."""
+"""Lambda: calls that hang, memory that runs out, frozen and warm processes, concurrent copies."""
 
 import random
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,118 +10,106 @@ from tests.aws_transport import Answer
 from tests.faults import scenarios
 from tests.faults.conftest import Tally
 from tests.faults.errors import URL
+from tests.faults.fault_injection import PUT, Call, Fault, is_call
 from tests.faults.invariants import check
-from tests.faults.outside import PUT, Call, Trouble
+from tests.faults.sampling import sample
 from tests.faults.scenarios import Scenario, calls_of
-from tests.faults.stage import Stage
+from tests.faults.simulation import Simulation
 
 GROUP = "4 invocations"
 
 
-def ids(scenario: Scenario) -> str:
-    return scenario.__name__
-
-
-def at(number: int) -> Callable[[Call], bool]:
-    return lambda call: call.number == number
-
-
-def hang(stage: Stage, number: int, *, is_given_up: bool, is_after_work: bool) -> None:
-    """Let a call get no answer, and the caller give up in time or not. A reply is given up, and so
-    is a hand-over."""
+def hang(sim: Simulation, number: int, *, times_out: bool, is_after_work: bool) -> None:
+    """Give a call no answer, and let it time out or not. A reply and a hand-over always do."""
 
     def wait(call: Call, answer: Answer | None) -> None:
-        in_time = is_given_up or call.operation in {PUT, "Invoke"}
-        stage.timeline.sleep(call.timeout if in_time else 1e6)
+        in_time = times_out or call.operation in {PUT, "Invoke"}
+        sim.timeline.sleep(call.timeout if in_time else 1e6)
         raise TimeoutError if call.operation == PUT else ReadTimeoutError(endpoint_url=URL)
 
-    stage.outside.add(Trouble(wait, "", at(number), is_after_work, times=1))
+    sim.injector.add(Fault(wait, "", is_call(number), is_after_work, times=1))
 
 
-@pytest.mark.parametrize("is_after_work", [False, True])
-@pytest.mark.parametrize("is_given_up", [True, False])
 @pytest.mark.parametrize(
     "scenario",
     [scenarios.an_update_that_fails, scenarios.a_long_chain, scenarios.a_partial_chain],
-    ids=ids,
 )
-def test_a_call_that_hangs_does_not_keep_the_reply_back(
-    scenario: Scenario, is_given_up: bool, is_after_work: bool, tally: Tally
-) -> None:
-    for call in calls_of(scenario):
-        with tally.fault(f"call {call.number}, {call.operation}, hangs"), Stage() as stage:
-            stack = scenario(stage)
-            hang(stage, call.number, is_given_up=is_given_up, is_after_work=is_after_work)
-            stage.run()
-            check(stage)
+def test_a_call_that_hangs_does_not_keep_the_reply_back(scenario: Scenario, tally: Tally) -> None:
+    for call, times_out, is_after_work in sample(calls_of(scenario), (True, False), (False, True)):
+        with tally.fault(f"call {call.number}, {call.operation}, hangs"), Simulation() as sim:
+            stack = scenario(sim)
+            hang(sim, call.number, times_out=times_out, is_after_work=is_after_work)
+            sim.run()
+            check(sim)
             # A rollback that cannot look at the stack is the one thing that has to fail.
             assert not stack.is_stuck or call.operation == "DescribeStacks"
 
 
-def test_a_process_is_not_frozen_while_its_reply_is_on_its_way(stage: Stage, tally: Tally) -> None:
-    """A call hangs until the function replies without it, and returns while it does."""
+def test_a_process_is_not_frozen_while_its_reply_is_on_its_way(
+    sim: Simulation, tally: Tally
+) -> None:
+    """A call hangs until the function replies without its answer, and returns meanwhile."""
     with tally.fault("a call returns in the middle of the reply"):
-        nodes = stage.cluster(shutdown_seconds=2000).node_ids("workers")[:1]
-        stage.functions.retries = 0
-        stack = stage.stack()
+        nodes = sim.cluster(shutdown_seconds=2000).node_ids("workers")[:1]
+        sim.functions.retries = 0
+        stack = sim.stack()
         stack.create(scenarios.properties(NodeIds=list(nodes)))
-        stage.outside.add(
-            Trouble(lambda *_: stage.timeline.sleep(891), "ListClusterNodes", skip=1, times=1)
+        sim.injector.add(
+            Fault(lambda *_: sim.timeline.sleep(891), "ListClusterNodes", skip=1, times=1)
         )
-        stage.outside.latency = lambda call: 6.0 if call.operation == PUT else 0.0
-        stage.run()
+        sim.injector.latency = lambda call: 6.0 if call.operation == PUT else 0.0
+        sim.run()
         assert stack.requests[0].answer
-        stage.outside.latency = lambda call: 0.0
-        check(stage)
+        check(sim)
 
 
 @pytest.mark.parametrize(
-    "scenario", [scenarios.a_creation, scenarios.an_update_that_fails, scenarios.a_chain], ids=ids
+    "scenario", [scenarios.a_creation, scenarios.an_update_that_fails, scenarios.a_chain]
 )
 def test_memory_that_runs_out_at_any_call_is_a_reply_with_the_outcome(
     scenario: Scenario, tally: Tally
 ) -> None:
-    for call in calls_of(scenario):
-        for is_after_work in (False, True):
-            if call.operation == PUT:
-                continue  # Nothing is left to be done with the memory there would be.
-            with tally.fault(f"at call {call.number}, {call.operation}"), Stage() as stage:
-                stack = scenario(stage)
-                stage.outside.fail(
-                    "", MemoryError, when=at(call.number), is_after_work=is_after_work
-                )
-                stage.run()
-                check(stage)
-                assert not stack.is_stuck or call.operation == "DescribeStacks"
+    # After the reply, memory is needed for nothing more.
+    calls = [call for call in calls_of(scenario) if call.operation != PUT]
+    for call, is_after_work in sample(calls, (False, True)):
+        with tally.fault(f"at call {call.number}, {call.operation}"), Simulation() as sim:
+            stack = scenario(sim)
+            sim.injector.fail(
+                "", MemoryError, when=is_call(call.number), is_after_work=is_after_work
+            )
+            sim.run()
+            check(sim)
+            assert not stack.is_stuck or call.operation == "DescribeStacks"
 
 
 @pytest.mark.parametrize("is_failure", [False, True])
-def test_a_thawed_process_finds_its_connections_closed(is_failure: bool, tally: Tally) -> None:
+def test_connections_that_are_closed_while_a_process_is_frozen_are_replaced(
+    is_failure: bool, tally: Tally
+) -> None:
     scenario = scenarios.an_update_that_fails if is_failure else scenarios.an_update
-    with tally.fault("every connection of the process"), Stage() as stage:
-        stage.functions.is_warm = True
+    with tally.fault("every connection of the process"), Simulation() as sim:
+        sim.functions.is_warm = True
         known: set[tuple[int, str]] = set()
 
         def is_stale(call: Call) -> bool:
-            """The first call to each service in each invocation but the first."""
+            """Return whether it is the first call of a service in a later invocation."""
             service = "sagemaker" if "Cluster" in call.operation else call.operation
             key = (call.invocation.number, service)
             is_first = key not in known
             known.add(key)
             return is_first and call.invocation.number > 0 and call.operation != PUT
 
-        stage.outside.fail(
+        sim.injector.fail(
             "", lambda: ConnectionClosedError(endpoint_url=URL), times=1e9, when=is_stale
         )
-        stack = scenario(stage)
-        stage.run()
-        assert len({id(i.process) for i in stage.functions.invocations}) == 1
+        stack = scenario(sim)
+        sim.run()
+        assert len({id(i.process) for i in sim.functions.invocations}) == 1
         assert stack.status == ("UPDATE_ROLLBACK_COMPLETE" if is_failure else "UPDATE_COMPLETE")
-        check(stage)
+        check(sim)
 
 
-def test_a_warm_process_that_serves_two_stacks_mixes_nothing_up(tally: Tally) -> None:
-    """Each of their operations, in each order of two, in one process."""
+def test_a_warm_process_keeps_the_removals_of_two_stacks_apart(tally: Tally) -> None:
     operations: dict[str, dict[str, Any]] = {
         "good": {"NodeIds": [0]},
         "bad": {"NodeIds": [1], "RetryFor": "0"},
@@ -130,50 +117,47 @@ def test_a_warm_process_that_serves_two_stacks_mixes_nothing_up(tally: Tally) ->
         "accepted": {"NodeIds": [2], "WaitFor": "ACCEPTED"},
         "empty": {},
     }
-    for first in operations:
-        for second in operations:
-            with tally.fault(f"{first}, then {second}"), Stage() as stage:
-                stage.functions.is_warm = True
-                cluster = stage.cluster(20, shutdown_seconds=30)
-                nodes = cluster.node_ids("workers")
-                for offset, name in ((0, first), (10, second), (0, second)):
-                    chosen = dict(operations[name])
-                    if "NodeIds" in chosen:
-                        chosen["NodeIds"] = [
-                            nodes[i + offset] if isinstance(i, int) else i
-                            for i in chosen["NodeIds"]
-                        ]
-                    cluster.refuse(nodes[1 + offset])
-                    stack = stage.stack(f"stack-{len(stage.cloudformation.requests)}")
-                    stack.create(scenarios.properties(**chosen))
-                    stage.run()
-                    assert stack.status == (
-                        "ROLLBACK_COMPLETE" if name in {"bad", "refused"} else "CREATE_COMPLETE"
-                    )
-                check(stage)
+    for first, second in sample(operations, operations):
+        with tally.fault(f"{first}, then {second}"), Simulation() as sim:
+            sim.functions.is_warm = True
+            cluster = sim.cluster(20, shutdown_seconds=30)
+            nodes = cluster.node_ids("workers")
+            for offset, name in ((0, first), (10, second), (0, second)):
+                chosen = dict(operations[name])
+                if "NodeIds" in chosen:
+                    chosen["NodeIds"] = [
+                        nodes[i + offset] if isinstance(i, int) else i for i in chosen["NodeIds"]
+                    ]
+                cluster.refuse(nodes[1 + offset])
+                stack = sim.stack(f"stack-{len(sim.cloudformation.requests)}")
+                stack.create(scenarios.properties(**chosen))
+                sim.run()
+                assert stack.status == (
+                    "ROLLBACK_COMPLETE" if name in {"bad", "refused"} else "CREATE_COMPLETE"
+                )
+            check(sim)
 
 
-@pytest.mark.parametrize("seed", range(30))
-def test_two_invocations_of_one_event_at_the_same_time(seed: int, tally: Tally) -> None:
-    """Their calls take some time, and so mix in another way with each seed."""
-    chance = random.Random(seed)
-    kinds = (
-        scenarios.a_creation,
-        scenarios.a_creation_that_fails,
-        scenarios.an_update,
-        scenarios.an_update_that_fails,
-        scenarios.an_update_that_reports,
-        scenarios.a_chain,
-        scenarios.a_chain_that_fails,
-        scenarios.an_acceptance,
-    )
-    for scenario in kinds:
-        with tally.fault(f"{scenario.__name__}, seed {seed}"), Stage(seed) as stage:
-            stage.cloudformation.deliveries = (0.0, chance.choice((0.0, 0.1, 1.0, 5.0, 30.0)))
-            stack = scenario(stage)
-            stage.outside.latency = lambda call: chance.uniform(0.0, 1.5)
-            stage.run()
+CONCURRENT = (
+    scenarios.a_creation,
+    scenarios.a_creation_that_fails,
+    scenarios.an_update,
+    scenarios.an_update_that_fails,
+    scenarios.an_update_that_reports,
+    scenarios.a_chain,
+    scenarios.a_chain_that_fails,
+    scenarios.an_acceptance,
+)
+
+
+def test_two_invocations_of_one_event_at_the_same_time(tally: Tally) -> None:
+    """Calls take a random time, so those of the two interleave differently with each seed."""
+    for scenario, seed in sample(CONCURRENT, range(30)):
+        chance = random.Random(seed)
+        with tally.fault(f"{scenario.__name__}, seed {seed}"), Simulation(seed) as sim:
+            sim.cloudformation.deliveries = (0.0, chance.choice((0.0, 0.1, 1.0, 5.0, 30.0)))
+            stack = scenario(sim)
+            sim.injector.latency = lambda call, chance=chance: chance.uniform(0.0, 1.5)
+            sim.run()
             assert not stack.is_stuck
-            stage.outside.latency = lambda call: 0.0
-            stage.cloudformation.deliveries = (0.0,)
-            check(stage)
+            check(sim)

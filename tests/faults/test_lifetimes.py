@@ -1,4 +1,4 @@
-"""Whole lifetimes of a cluster and two stacks, with whatever may happen in between."""
+"""Random sequences of operations on a cluster and two stacks, with faults at each."""
 
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -16,11 +16,12 @@ from hypothesis.stateful import (
 
 from hyperpod_node_removal_contract.telemetry import EVENT_BUS_VARIABLE
 from sandbox.hyperpod.nodes import Node
+from tests.faults.cloudformation import Stack
 from tests.faults.conftest import Tally
-from tests.faults.deployment import Stack
 from tests.faults.invariants import check
-from tests.faults.stage import Stage
-from tests.faults.troubles import MISFORTUNES, Misfortune
+from tests.faults.random_faults import RANDOM_FAULTS, RandomFault
+from tests.faults.sampling import examples
+from tests.faults.simulation import Simulation
 
 GROUP = "7 lifetimes"
 NAMES = st.sampled_from(["one", "two"])
@@ -28,17 +29,17 @@ PICKS = st.lists(st.integers(0, 11), max_size=4)
 
 
 class Lifetimes(RuleBasedStateMachine):
-    """Each rule is an operation on a stack, with what befalls it, or a change of the cluster."""
+    """Each rule is an operation on a stack, with faults, or a change of the cluster."""
 
     tally: ClassVar[Tally]
 
     def __init__(self) -> None:
         super().__init__()
-        self.stage = Stage().__enter__()
+        self.sim = Simulation().__enter__()
         self.token = 0
 
     def teardown(self) -> None:
-        self.stage.__exit__(None, None, None)
+        self.sim.__exit__(None, None, None)
 
     @initialize(
         is_continuous=st.booleans(),
@@ -59,7 +60,7 @@ class Lifetimes(RuleBasedStateMachine):
         is_warm: bool,
         others: int,
     ) -> None:
-        self.cluster = self.stage.hp.create_cluster(
+        self.cluster = self.sim.hp.create_cluster(
             "ml-cluster",
             {"workers": 9, "head": 1, "others": others},
             "head" if has_controller else None,
@@ -67,11 +68,11 @@ class Lifetimes(RuleBasedStateMachine):
             shutdown_seconds=shutdown,
             busy_while_leaving=is_busy_while_leaving and not is_continuous,
         )
-        self.stage.clusters.append(self.cluster)
-        self.stage.functions.seconds = length
-        self.stage.functions.is_warm = is_warm
+        self.sim.clusters.append(self.cluster)
+        self.sim.functions.seconds = length
+        self.sim.functions.is_warm = is_warm
         self.is_continuous = is_continuous
-        self.stacks = {name: self.stage.stack(name) for name in ("one", "two")}
+        self.stacks = {name: self.sim.stack(name) for name in ("one", "two")}
 
     # Operations ------------------------------------------------------------------------------
 
@@ -86,7 +87,7 @@ class Lifetimes(RuleBasedStateMachine):
             [{}, {}, {}, {"DryRun": "true"}, {"MaxRemovals": "2"}, {"NodeIds": "i-nonsense"}]
         ),
         timeout=st.sampled_from(["120", "1200", "3600"]),
-        misfortunes=MISFORTUNES,
+        faults=RANDOM_FAULTS,
     )
     def deploy(
         self,
@@ -98,7 +99,7 @@ class Lifetimes(RuleBasedStateMachine):
         policy: str,
         more: dict[str, str],
         timeout: str,
-        misfortunes: list[Misfortune],
+        faults: list[RandomFault],
     ) -> None:
         properties = {
             "ClusterName": self.cluster.name,
@@ -110,42 +111,38 @@ class Lifetimes(RuleBasedStateMachine):
             "ServiceTimeout": timeout,
             **more,
         }
-        self.put(self.stacks[name], properties, misfortunes)
+        self.put(self.stacks[name], properties, faults)
 
-    @rule(name=NAMES, misfortunes=MISFORTUNES)
-    def deploy_again(self, name: str, misfortunes: list[Misfortune]) -> None:
+    @rule(name=NAMES, faults=RANDOM_FAULTS)
+    def deploy_again(self, name: str, faults: list[RandomFault]) -> None:
         stack = self.stacks[name]
         if stack.requests:
             self.token += 1
             given = dict(stack.request.event["ResourceProperties"], RetryToken=str(self.token))
-            self.put(stack, given, misfortunes)
+            self.put(stack, given, faults)
 
-    @rule(name=NAMES, misfortunes=MISFORTUNES)
-    def delete(self, name: str, misfortunes: list[Misfortune]) -> None:
+    @rule(name=NAMES, faults=RANDOM_FAULTS)
+    def delete(self, name: str, faults: list[RandomFault]) -> None:
         stack = self.stacks[name]
         if stack.properties is not None:
-            self.operate(stack, stack.delete, misfortunes)
+            self.operate(stack, stack.delete, faults)
 
-    def put(self, stack: Stack, properties: dict[str, Any], misfortunes: list[Misfortune]) -> None:
+    def put(self, stack: Stack, properties: dict[str, Any], faults: list[RandomFault]) -> None:
         begin = stack.create if stack.properties is None else stack.update
-        self.operate(stack, lambda: begin(properties), misfortunes)
+        self.operate(stack, lambda: begin(properties), faults)
 
-    def operate(
-        self, stack: Stack, begin: Callable[[], None], misfortunes: list[Misfortune]
-    ) -> None:
-        stage = self.stage
-        with self.tally.fault(str(misfortunes)):
-            for misfortune in misfortunes:
-                misfortune.prepare(stage, stack)
+    def operate(self, stack: Stack, begin: Callable[[], None], faults: list[RandomFault]) -> None:
+        sim = self.sim
+        with self.tally.fault(str(faults)):
+            for fault in faults:
+                fault.prepare(sim, stack)
             begin()
-            stage.run()
+            sim.run()
             assert not stack.is_stuck, stack.status
-            stage.outside.troubles.clear()
-            stage.outside.latency = lambda call: 0.0
-            stage.cloudformation.deliveries = (0.0,)
-            check(stage)
+            sim.end_faults()
+            check(sim)
 
-    # What changes in between -----------------------------------------------------------------
+    # Changes of the cluster ------------------------------------------------------------------
 
     @rule(
         pick=st.integers(0, 11),
@@ -153,7 +150,7 @@ class Lifetimes(RuleBasedStateMachine):
         lasting=st.sampled_from([None, 10.0, 100.0, 1000.0]),
     )
     def refuse(self, pick: int, code: str, lasting: float | None) -> None:
-        until = None if lasting is None else self.stage.timeline.now() + lasting
+        until = None if lasting is None else self.sim.timeline.now() + lasting
         for identifier in self.names(pick):
             self.cluster.refuse(identifier, code, until=until)
 
@@ -168,7 +165,7 @@ class Lifetimes(RuleBasedStateMachine):
         self.cluster.add_pending("workers")
 
     def node(self, pick: int) -> Node:
-        """One of the nodes that are there, or were."""
+        """Return one of the nodes that are or were in the cluster."""
         nodes = {id(node): node for node in self.cluster._state.ever.values()}
         return list(nodes.values())[pick % len(nodes)]
 
@@ -177,15 +174,15 @@ class Lifetimes(RuleBasedStateMachine):
         return [name for name in (node.instance_id, node.logical_id) if name]
 
 
-@pytest.mark.parametrize(("bus", "examples"), [("", 60), ("operations", 20)])
-def test_lifetimes(bus: str, examples: int, tally: Tally, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without an event bus, and with one that has its own troubles."""
+@pytest.mark.parametrize(("bus", "count"), [("", 60), ("operations", 20)])
+def test_lifetimes(bus: str, count: int, tally: Tally, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without an event bus, and with one that has faults of its own."""
     monkeypatch.setenv(EVENT_BUS_VARIABLE, bus)
     Lifetimes.tally = tally
     run_state_machine_as_test(
         Lifetimes,
         settings=settings(
-            max_examples=examples,
+            max_examples=examples(count),
             stateful_step_count=12,
             deadline=None,
             derandomize=True,

@@ -1,24 +1,22 @@
-"""The operations of a stack, told late: lag, cancel and redeploy, copies and kept events."""
+"""The operations of a stack: status lag, cancel and redeploy, duplicate and delayed events."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import pytest
 
 from sandbox.hyperpod import ServiceError
 from tests.faults import scenarios
+from tests.faults.cloudformation import Stack
 from tests.faults.conftest import Tally
-from tests.faults.deployment import Stack
+from tests.faults.fault_injection import PUT, Fault
 from tests.faults.invariants import check, named
-from tests.faults.outside import PUT, Trouble
+from tests.faults.sampling import sample
 from tests.faults.scenarios import Scenario, properties
-from tests.faults.stage import Stage
+from tests.faults.simulation import Simulation
 
 GROUP = "9 operations"
-
-
-def ids(scenario: Scenario) -> str:
-    return scenario.__name__
 
 
 # A status that lags --------------------------------------------------------------------------
@@ -34,33 +32,40 @@ LAGGING: tuple[Scenario, ...] = (
 )
 
 
-def lag(stage: Stage, *, forward: float = 0.0, backward: float = 0.0) -> None:
-    for stack in stage.cloudformation._stacks.values():
+def lag(sim: Simulation, *, forward: float = 0.0, backward: float = 0.0) -> None:
+    for stack in sim.cloudformation._stacks.values():
         stack.lag_forward, stack.lag_backward = forward, backward
 
 
-@pytest.mark.parametrize("tells", ["ids and times", "times", "ids"])
-@pytest.mark.parametrize("scenario", LAGGING, ids=ids)
-def test_a_status_that_lags_changes_no_end(scenario: Scenario, tells: str, tally: Tally) -> None:
-    """Up to 4 s in which a rollback is not shown, up to 30 s in which an operation is not."""
-    with Stage() as stage:
-        ideal = scenario(stage)
-        stage.run()
-    for backward in (1.0, 2.0, 3.0, 4.0):
-        for forward in (0.0, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0):
-            with tally.fault(f"{forward} s and {backward} s"), Stage() as stage:
-                stack = scenario(stage)
-                stack.shows_operations = "ids" in tells
-                stack.shows_update_time = "times" in tells
-                lag(stage, forward=forward, backward=backward)
-                stage.run()
-                assert stack.status == ideal.status
-                assert len(stage.clusters[0].nodes) == 6 - len(gone(stack))
-                check(stage, is_repeatable=False)
+SHOWN = ("ids and times", "times", "ids")
+"""What DescribeStacks shows of the operations of a stack."""
+
+
+@pytest.mark.parametrize("scenario", LAGGING)
+def test_a_status_that_lags_changes_no_end(scenario: Scenario, tally: Tally) -> None:
+    """A rollback is not shown for up to 4 s, and any other operation for up to 30 s."""
+    with Simulation() as sim:
+        ideal = scenario(sim)
+        sim.run()
+    backwards, forwards = (1.0, 2.0, 3.0, 4.0), (0.0, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
+    for shown, backward, forward in sample(SHOWN, backwards, forwards):
+        with tally.fault(f"{shown}, {forward} s and {backward} s"), Simulation() as sim:
+            stack = scenario(sim)
+            show(stack, shown)
+            lag(sim, forward=forward, backward=backward)
+            sim.run()
+            assert stack.status == ideal.status
+            assert len(sim.clusters[0].nodes) == 6 - len(gone(stack))
+            check(sim, is_repeatable=False)
+
+
+def show(stack: Stack, shown: str) -> None:
+    stack.shows_operations = "ids" in shown
+    stack.shows_update_time = "times" in shown
 
 
 def gone(stack: Stack) -> set[str]:
-    """What the last request that went forward told to be removed."""
+    """Return the nodes that the requests that went forward reported as removed."""
     forward = [request for request in stack.requests if request.is_forward]
     return {
         name
@@ -74,28 +79,26 @@ def gone(stack: Stack) -> set[str]:
 # Cancel, fix the file, deploy again ----------------------------------------------------------
 
 
-@pytest.mark.parametrize("tells", ["ids and times", "ids", "times"])
-def test_a_node_that_was_taken_out_of_the_file_stays(tells: str, tally: Tally) -> None:
+def test_a_node_that_was_taken_out_of_the_file_stays(tally: Tally) -> None:
     """Canceled after each second from 1 to 90, and deployed again at once."""
-    for second in range(1, 91):
-        with tally.fault(f"{tells}, canceled after {second} s"), Stage() as stage:
-            cluster = stage.cluster(shutdown_seconds=45)
+    for shown, second in sample(SHOWN, range(1, 91)):
+        with tally.fault(f"{shown}, canceled after {second} s"), Simulation() as sim:
+            cluster = sim.cluster(shutdown_seconds=45)
             wrong, right, *_ = cluster.node_ids("workers")
-            cluster.refuse(wrong, until=stage.timeline.now() + second + 3)
-            stack = stage.deployed({})
-            stack.shows_operations = "ids" in tells
-            stack.shows_update_time = "times" in tells
+            cluster.refuse(wrong, until=sim.timeline.now() + second + 3)
+            stack = sim.deployed({})
+            show(stack, shown)
             stack.update(properties(NodeIds=[wrong], RetryFor="600"))
             fixed = properties(NodeIds=[right])
-            stage.timeline.after(second, lambda s=stack, p=fixed: s.cancel_and_redeploy(p))  # type: ignore[misc]
-            stage.run()
+            sim.timeline.after(second, partial(stack.cancel_and_redeploy, fixed))
+            sim.run()
             assert stack.status == "UPDATE_COMPLETE"
             assert wrong in cluster.present
             assert right not in cluster.present
-            check(stage, is_repeatable=False)
+            check(sim, is_repeatable=False)
 
 
-# Copies, and events that Lambda kept ---------------------------------------------------------
+# Duplicate and delayed events ----------------------------------------------------------------
 
 GUARDS: Mapping[str, Mapping[str, Any]] = {
     "MinRemaining": {"MinRemaining": {"workers": "3"}},
@@ -106,41 +109,38 @@ GUARDS: Mapping[str, Mapping[str, Any]] = {
 }
 
 
-def guarded(stage: Stage, guard: str, **more: Any) -> Stack:
-    cluster = stage.hp.create_cluster("ml-cluster", {"workers": 6, "head": 1}, shutdown_seconds=90)
-    stage.clusters.append(cluster)
-    stack = stage.stack()
+def guarded(sim: Simulation, guard: str, **more: Any) -> Stack:
+    cluster = sim.hp.create_cluster("ml-cluster", {"workers": 6, "head": 1}, shutdown_seconds=90)
+    sim.clusters.append(cluster)
+    stack = sim.stack()
     stack.create(properties(NodeIds=list(cluster.node_ids("workers")[:3]), **GUARDS[guard], **more))
     return stack
 
 
-@pytest.mark.parametrize("guard", GUARDS)
-def test_a_copy_of_an_event_breaks_no_guard_that_held(guard: str, tally: Tally) -> None:
-    for delay in (0.0, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 40.0, 60.0, 85.0):
-        for latency in (0.0, 0.4):
-            with tally.fault(f"{guard}, {delay} s later"), Stage() as stage:
-                stage.outside.latency = lambda call, seconds=latency: seconds  # type: ignore[misc]
-                stage.cloudformation.deliveries = (0.0, delay)
-                stack = guarded(stage, guard)
-                stage.run()
-                assert stack.status == "CREATE_COMPLETE"
-                assert len(stage.clusters[0].nodes) == 4
-                check(stage, is_repeatable=False)
+def test_a_duplicate_event_breaks_no_guard_that_held(tally: Tally) -> None:
+    delays = (0.0, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 40.0, 60.0, 85.0)
+    for guard, delay, latency in sample(GUARDS, delays, (0.0, 0.4)):
+        with tally.fault(f"{guard}, {delay} s later"), Simulation() as sim:
+            sim.injector.latency = latency
+            sim.cloudformation.deliveries = (0.0, delay)
+            stack = guarded(sim, guard)
+            sim.run()
+            assert stack.status == "CREATE_COMPLETE"
+            assert len(sim.clusters[0].nodes) == 4
+            check(sim, is_repeatable=False)
 
 
-@pytest.mark.parametrize("guard", GUARDS)
-@pytest.mark.parametrize("timeout", ["60", "120", "3600"])
-def test_an_event_that_was_kept_is_answered_in_time(guard: str, timeout: str, tally: Tally) -> None:
-    for kept in range(0, 60, 3):
-        with tally.fault(f"{guard}, kept for {kept} s"), Stage() as stage:
-            stage.cloudformation.deliveries = (float(kept),)
-            stack = guarded(stage, guard, ServiceTimeout=timeout)
-            stage.run()
+def test_a_delayed_event_is_answered_in_time(tally: Tally) -> None:
+    for guard, timeout, delay in sample(GUARDS, ("60", "120", "3600"), range(0, 60, 3)):
+        with tally.fault(f"{guard}, {timeout} s, delayed by {delay} s"), Simulation() as sim:
+            sim.cloudformation.deliveries = (float(delay),)
+            stack = guarded(sim, guard, ServiceTimeout=timeout)
+            sim.run()
             (request, *_) = stack.requests
-            assert request.answer, "CloudFormation waited in vain"
+            assert request.answer, "CloudFormation timed out"
             reasons = ("StillPresent", "NotAttempted", "removed from ml-cluster")
             assert any(reason in request.answer["Reason"] for reason in reasons)
-            check(stage, is_repeatable=False)
+            check(sim, is_repeatable=False)
 
 
 # Listings, neighbors, and an S3 that is out --------------------------------------------------
@@ -149,20 +149,20 @@ def test_an_event_that_was_kept_is_answered_in_time(guard: str, timeout: str, ta
 @pytest.mark.parametrize("guard", ["", *GUARDS])
 def test_a_listing_that_lacks_a_node_once_changes_nothing(guard: str, tally: Tally) -> None:
     more = GUARDS.get(guard, {})
-    with Stage() as stage:
-        _hiding(stage, more, -1)
-        listings = sum(call.operation == "ListClusterNodes" for call in stage.outside.calls)
-    for number in range(listings):
-        with tally.fault(f"{guard}, at listing {number}"), Stage() as stage:
-            stack = _hiding(stage, more, number)
+    with Simulation() as sim:
+        _hiding(sim, more, -1)
+        listings = sum(call.operation == "ListClusterNodes" for call in sim.injector.calls)
+    for (number,) in sample(range(listings)):
+        with tally.fault(f"{guard}, at listing {number}"), Simulation() as sim:
+            stack = _hiding(sim, more, number)
             assert stack.status == "CREATE_COMPLETE"
-            assert len(stage.clusters[0].nodes) == 5
-            check(stage, is_repeatable=False)
+            assert len(sim.clusters[0].nodes) == 5
+            check(sim, is_repeatable=False)
 
 
-def _hiding(stage: Stage, more: Mapping[str, Any], number: int) -> Stack:
-    cluster = stage.hp.create_cluster("ml-cluster", {"workers": 6, "head": 1}, shutdown_seconds=20)
-    stage.clusters.append(cluster)
+def _hiding(sim: Simulation, more: Mapping[str, Any], number: int) -> Stack:
+    cluster = sim.hp.create_cluster("ml-cluster", {"workers": 6, "head": 1}, shutdown_seconds=20)
+    sim.clusters.append(cluster)
     nodes = cluster.node_ids("workers")[:2]
     seen = 0
 
@@ -172,56 +172,46 @@ def _hiding(stage: Stage, more: Mapping[str, Any], number: int) -> Stack:
             cluster.hide(nodes[0])
         seen += 1
 
-    stage.outside.add(Trouble(hide, "ListClusterNodes"))
-    stack = stage.stack()
+    sim.injector.add(Fault(hide, "ListClusterNodes"))
+    stack = sim.stack()
     stack.create(properties(NodeIds=list(nodes), **more))
-    stage.run()
+    sim.run()
     return stack
 
 
-@pytest.mark.parametrize("count", [2, 3])
-@pytest.mark.parametrize("busy", [False, True])
-def test_removals_side_by_side_each_end_as_they_should(
-    count: int, busy: bool, tally: Tally
-) -> None:
-    """Of one cluster, at the same time or one after the other, with and without a common node."""
-    for delay in (0.0, 0.3, 1.0, 5.0, 30.0, 70.0):
-        for common in (False, True):
-            with tally.fault(f"{count}, {delay} s apart"), Stage() as stage:
-                cluster = stage.cluster(9, shutdown_seconds=45, busy_while_leaving=busy)
-                nodes = cluster.node_ids("workers")
-                stage.outside.latency = lambda call: 0.2
-                stacks = [stage.stack(f"stack-{number}") for number in range(count)]
-                for number, stack in enumerate(stacks):
-                    own = [nodes[2 * number], nodes[2 * number + 1]]
-                    wanted = properties(NodeIds=[*own, *([nodes[8]] if common else [])])
-                    stage.timeline.after(
-                        delay * number,
-                        lambda s=stack, p=wanted: s.create(p | {"RetryFor": "600"}),  # type: ignore[misc]
-                    )
-                stage.run()
-                assert {stack.status for stack in stacks} == {"CREATE_COMPLETE"}
-                everyone = set().union(*(named(stack.request) for stack in stacks))
-                assert not everyone & cluster.present
-                stage.outside.latency = lambda call: 0.0
-                check(stage, is_repeatable=False)
+def test_concurrent_removals_each_end_as_they_should(tally: Tally) -> None:
+    """From one cluster, at the same time or one after the other, with and without a common node."""
+    delays, bools = (0.0, 0.3, 1.0, 5.0, 30.0, 70.0), (False, True)
+    for delay, count, is_busy, has_common in sample(delays, (2, 3), bools, bools):
+        with tally.fault(f"{count}, {delay} s apart"), Simulation() as sim:
+            cluster = sim.cluster(9, shutdown_seconds=45, busy_while_leaving=is_busy)
+            nodes = cluster.node_ids("workers")
+            sim.injector.latency = 0.2
+            stacks = [sim.stack(f"stack-{number}") for number in range(count)]
+            for number, stack in enumerate(stacks):
+                own = [nodes[2 * number], nodes[2 * number + 1]]
+                nodes_of = [*own, *([nodes[8]] if has_common else [])]
+                wanted = properties(NodeIds=nodes_of, RetryFor="600")
+                sim.timeline.after(delay * number, partial(stack.create, wanted))
+            sim.run()
+            assert {stack.status for stack in stacks} == {"CREATE_COMPLETE"}
+            everyone = set().union(*(named(stack.request) for stack in stacks))
+            assert not everyone & cluster.present
+            check(sim, is_repeatable=False)
 
 
-@pytest.mark.parametrize("minutes", [2, 5, 10, 12])
-@pytest.mark.parametrize("scenario", [scenarios.a_creation, scenarios.a_deletion], ids=ids)
-def test_a_response_url_that_is_out_for_minutes_gets_its_reply(
-    scenario: Scenario, minutes: int, tally: Tally
-) -> None:
-    for status in (403, 500, 503):
-        with tally.fault(f"{status} for {minutes} min"), Stage() as stage:
-            stack = scenario(stage)
-            end = stage.timeline.now() + 60 * minutes
-            stage.outside.fail(
+def test_a_response_url_that_fails_for_minutes_gets_its_reply(tally: Tally) -> None:
+    outages = sample((scenarios.a_creation, scenarios.a_deletion), (2, 5, 10, 12), (403, 500, 503))
+    for scenario, minutes, status in outages:
+        with tally.fault(f"{status} for {minutes} min"), Simulation() as sim:
+            stack = scenario(sim)
+            end = sim.timeline.now() + 60 * minutes
+            sim.injector.fail(
                 PUT,
                 lambda status=status: ServiceError("Out", "", status),  # type: ignore[misc]
                 times=1e9,
                 when=lambda call, end=end: call.time < end,  # type: ignore[misc]
             )
-            stage.run()
+            sim.run()
             assert not stack.is_stuck
-            check(stage, is_repeatable=False)
+            check(sim, is_repeatable=False)

@@ -1,4 +1,4 @@
-"""The reply meets trouble: refused, slow, lost, sent elsewhere; once, for a while, for ever."""
+"""The response URL fails: refused, slow, lost, redirected; once, for a while, or permanently."""
 
 import socket
 import ssl
@@ -12,10 +12,10 @@ from sandbox.hyperpod import ServiceError
 from tests.aws_transport import Answer, RawAnswerError
 from tests.faults import scenarios
 from tests.faults.conftest import Tally
+from tests.faults.fault_injection import PUT, Call, Fault
 from tests.faults.invariants import check
-from tests.faults.outside import PUT, Call, Trouble
-from tests.faults.scenarios import Scenario
-from tests.faults.stage import Stage
+from tests.faults.sampling import sample
+from tests.faults.simulation import Simulation
 from tests.handler.endpoint import Endpoint
 
 GROUP = "3 response URL"
@@ -37,99 +37,92 @@ OPERATIONS = (
 )
 
 
-def ids(scenario: Scenario) -> str:
-    return scenario.__name__
-
-
-def trouble(stage: Stage, what: str, times: float, *, is_after_work: bool) -> None:
-    def fail(call: Call, answer: Answer | None) -> None:
+def fail(sim: Simulation, what: str, times: float, *, is_after_work: bool) -> None:
+    def act(call: Call, answer: Answer | None) -> None:
         if what == "TimeoutError":
-            stage.timeline.sleep(call.timeout)
+            sim.timeline.sleep(call.timeout)
         raise TROUBLES[what]
 
-    stage.outside.add(Trouble(fail, PUT, is_after_work=is_after_work, times=times))
+    sim.injector.add(Fault(act, PUT, is_after_work=is_after_work, times=times))
 
 
-@pytest.mark.parametrize("times", [1, 2, 5])
-@pytest.mark.parametrize("what", TROUBLES)
-def test_trouble_that_passes_is_waited_out(what: str, times: int, tally: Tally) -> None:
-    """Whether the reply got there, and only the answer was lost, or not."""
-    for scenario in OPERATIONS:
-        for is_after_work in (False, True):
-            with tally.fault(f"{what}, {times} times, {scenario.__name__}"), Stage() as stage:
-                stack = scenario(stage)
-                trouble(stage, what, times, is_after_work=is_after_work)
-                stage.run()
-                assert not stack.is_stuck
-                check(stage)
+def test_an_error_that_passes_is_waited_out(tally: Tally) -> None:
+    """Whether the reply was delivered, and only the answer was lost, or not."""
+    moments = (False, True)
+    for scenario, what, times, is_after_work in sample(OPERATIONS, TROUBLES, (1, 2, 5), moments):
+        with tally.fault(f"{what}, {times} times, {scenario.__name__}"), Simulation() as sim:
+            stack = scenario(sim)
+            fail(sim, what, times, is_after_work=is_after_work)
+            sim.run()
+            assert not stack.is_stuck
+            check(sim)
 
 
-@pytest.mark.parametrize("what", TROUBLES)
-def test_a_reply_that_never_arrives_is_in_the_log(what: str, tally: Tally) -> None:
-    for scenario in OPERATIONS:
-        with tally.fault(f"{what}, for ever, {scenario.__name__}"), Stage() as stage:
-            scenario(stage)
-            answered = len(stage.cloudformation.requests) - 1
-            trouble(stage, what, 1e9, is_after_work=False)
-            stage.run()
-            check(stage, is_answered=False)
-            for request in stage.cloudformation.requests[answered:]:
-                assert request.replies, "the reply is tried until nobody waits for it"
+def test_a_reply_that_never_arrives_is_in_the_log(tally: Tally) -> None:
+    for scenario, what in sample(OPERATIONS, TROUBLES):
+        with tally.fault(f"{what}, permanently, {scenario.__name__}"), Simulation() as sim:
+            scenario(sim)
+            answered = len(sim.cloudformation.requests) - 1
+            fail(sim, what, 1e9, is_after_work=False)
+            sim.run()
+            check(sim, is_answered=False)
+            for request in sim.cloudformation.requests[answered:]:
+                assert request.replies, "the reply was not tried"
 
 
 @pytest.mark.parametrize("what", TROUBLES)
-def test_a_reply_in_the_last_seconds_is_given_what_is_left_of_them(what: str, tally: Tally) -> None:
-    """A call hangs until the reply is due, and then the URL gives trouble once."""
-    with tally.fault(what), Stage() as stage:
-        nodes = stage.cluster(shutdown_seconds=2000).node_ids("workers")[:1]
-        stack = stage.stack()
+def test_a_reply_in_the_last_seconds_gets_what_is_left_of_them(what: str, tally: Tally) -> None:
+    """A call hangs until the reply is due, and then the URL fails once."""
+    with tally.fault(what), Simulation() as sim:
+        nodes = sim.cluster(shutdown_seconds=2000).node_ids("workers")[:1]
+        stack = sim.stack()
         stack.create(scenarios.properties(NodeIds=list(nodes)))
-        stage.outside.add(
-            Trouble(lambda *_: stage.timeline.sleep(1e6), "ListClusterNodes", skip=1, times=1)
+        sim.injector.add(
+            Fault(lambda *_: sim.timeline.sleep(1e6), "ListClusterNodes", skip=1, times=1)
         )
         is_slow = what == "TimeoutError"
-        trouble(stage, what, 1, is_after_work=is_slow)
-        stage.run()
+        fail(sim, what, 1, is_after_work=is_slow)
+        sim.run()
         assert stack.requests[0].answer
-        check(stage)
+        check(sim)
 
 
 # Against a server on this machine ------------------------------------------------------------
 
 
 @pytest.mark.parametrize("status", [403, 503, 307, "reset"])
-def test_a_real_server_in_trouble_gets_the_reply_in_the_end(
-    stage: Stage, endpoint: Endpoint, status: int | str, tally: Tally
+def test_a_real_server_that_fails_gets_the_reply_in_the_end(
+    sim: Simulation, endpoint: Endpoint, status: int | str, tally: Tally
 ) -> None:
     with tally.fault(str(status)):
         endpoint.statuses = [status, status, 200]
-        through(stage, lambda: endpoint.url)
-        stack = scenarios.a_creation(stage)
-        stage.run()
+        through(sim, lambda: endpoint.url)
+        stack = scenarios.a_creation(sim)
+        sim.run()
         assert stack.status == "CREATE_COMPLETE"
         assert len(endpoint.requests) == 3
         assert len({body for _, _, body in endpoint.requests}) == 1
-        check(stage, is_repeatable=False)
+        check(sim, is_repeatable=False)
 
 
 def test_a_server_that_refuses_the_connection_is_called_again(
-    stage: Stage, endpoint: Endpoint, tally: Tally
+    sim: Simulation, endpoint: Endpoint, tally: Tally
 ) -> None:
     with tally.fault("refused"), closing(socket.create_server(("127.0.0.1", 0))) as server:
         port = server.getsockname()[1]
         server.close()
         urls = [f"https://127.0.0.1:{port}/?X-Amz-Signature=s3cret", endpoint.url]
-        through(stage, lambda: urls.pop(0) if len(urls) > 1 else urls[0])
-        stack = scenarios.a_deletion(stage)
+        through(sim, lambda: urls.pop(0) if len(urls) > 1 else urls[0])
+        stack = scenarios.a_deletion(sim)
         endpoint.requests.clear()
-        stage.run()
+        sim.run()
         assert stack.status == "DELETE_COMPLETE"
         assert len(endpoint.requests) == 1
-        check(stage, is_repeatable=False)
+        check(sim, is_repeatable=False)
 
 
-def through(stage: Stage, url: Callable[[], str]) -> None:
-    """Send the bytes of each reply to a server as well, and hand back what it answers."""
+def through(sim: Simulation, url: Callable[[], str]) -> None:
+    """Send the bytes of each reply to a server as well, and return its answer."""
 
     def send(call: Call, answer: Answer | None) -> None:
         given = urlsplit(url())
@@ -142,8 +135,8 @@ def through(stage: Stage, url: Callable[[], str]) -> None:
         if not received.startswith(b"HTTP/1.0 200 "):
             raise RawAnswerError(received)
 
-    stage.outside.add(Trouble(send, PUT))
+    sim.injector.add(Fault(send, PUT))
 
 
 _context = ssl.create_default_context
-"""That of the machine: on a stage it is another one."""
+"""The standard library's, which a sim replaces."""

@@ -5,10 +5,10 @@ from collections.abc import Callable
 import pytest
 
 from sandbox.hyperpod import ServiceError
-from tests.faults.deployment import Stack
+from tests.faults.cloudformation import Stack
 from tests.faults.invariants import check
 from tests.faults.scenarios import an_update_with_a_verdict, properties
-from tests.faults.stage import Stage
+from tests.faults.simulation import Simulation
 
 SIGNAL = "SignalResource"
 THROTTLED = ("Throttling", 400)
@@ -16,51 +16,51 @@ DENIED = ("AccessDenied", 403)
 BROKEN = ("InternalFailure", 500)
 
 
-def deploy(*arrange: Callable[[Stage], object]) -> tuple[Stage, Stack]:
-    with Stage() as stage:
-        stack = an_update_with_a_verdict(stage)
+def deploy(*arrange: Callable[[Simulation], object]) -> tuple[Simulation, Stack]:
+    with Simulation() as sim:
+        stack = an_update_with_a_verdict(sim)
         for one in arrange:
-            one(stage)
-        stage.run()
-        check(stage)
-        return stage, stack
+            one(sim)
+        sim.run()
+        check(sim)
+        return sim, stack
 
 
-def removed_once(stage: Stage) -> bool:
-    """Whether the node that the service removed was removed by one call."""
-    done = [one for one in stage.deletions if one.is_done]
+def removed_once(sim: Simulation) -> bool:
+    """Return whether the node that was removed was requested once."""
+    done = [one for one in sim.deletions if one.is_done]
     (request,) = {id(one.request): one.request for one in done}.values()
     good = request.event["ResourceProperties"]["NodeIds"][-1]
     return sum(good in one.identifiers for one in done) == 1
 
 
-def refuse(times: int, code: str, status: int) -> Callable[[Stage], object]:
+def refuse(times: int, code: str, status: int) -> Callable[[Simulation], object]:
     error = lambda: ServiceError(code, status=status)  # noqa: E731
-    return lambda stage: stage.outside.fail(SIGNAL, error, times=times)
+    return lambda sim: sim.injector.fail(SIGNAL, error, times=times)
 
 
 @pytest.mark.parametrize("error", [THROTTLED, BROKEN, DENIED])
 @pytest.mark.parametrize("times", [1, 3, 9])
 def test_a_signal_that_is_refused_for_a_while_arrives(times: int, error: tuple[str, int]) -> None:
-    stage, stack = deploy(refuse(times, *error))
+    sim, stack = deploy(refuse(times, *error))
     assert stack.status == "UPDATE_COMPLETE"
     assert [text[:19] for text, _ in stack.signals] == ["1 of 2 not removed:"]
-    assert removed_once(stage)
+    assert removed_once(sim)
 
 
 @pytest.mark.parametrize("error", [THROTTLED, BROKEN, DENIED])
-def test_a_signal_that_is_never_taken_fails_the_stack_and_removes_nothing_more(
+def test_a_signal_that_is_always_refused_fails_the_stack_and_removes_nothing_more(
     error: tuple[str, int],
 ) -> None:
-    stage, stack = deploy(refuse(10_000, *error))
+    sim, stack = deploy(refuse(10_000, *error))
     assert stack.status == "UPDATE_ROLLBACK_COMPLETE"
     assert stack.signals == []
-    assert removed_once(stage)
+    assert removed_once(sim)
 
 
 def test_a_signal_whose_answer_is_lost_is_not_an_error_and_counts_once() -> None:
     _, stack = deploy(
-        lambda stage: stage.outside.fail(
+        lambda sim: sim.injector.fail(
             SIGNAL, lambda: ServiceError("InternalFailure", status=500), times=1, is_after_work=True
         )
     )
@@ -70,8 +70,8 @@ def test_a_signal_whose_answer_is_lost_is_not_an_error_and_counts_once() -> None
 
 @pytest.mark.parametrize("seconds", [0.0, 10.0, 60.0, 200.0])
 def test_a_condition_that_begins_late_is_signaled(seconds: float) -> None:
-    def later(stage: Stage) -> None:
-        for request in stage.cloudformation.requests:
+    def later(sim: Simulation) -> None:
+        for request in sim.cloudformation.requests:
             request.stack.condition_delay = seconds
 
     _, stack = deploy(later)
@@ -81,23 +81,23 @@ def test_a_condition_that_begins_late_is_signaled(seconds: float) -> None:
 
 @pytest.mark.parametrize("seconds", [50.0, 75.0, 100.0])
 def test_a_hand_over_between_the_reply_and_the_signal(seconds: float) -> None:
-    """Invocations so short that the signal is left to the next one."""
+    """Invocations are so short that the next one signals."""
 
-    def shorten(stage: Stage) -> None:
-        stage.functions.seconds = seconds
+    def shorten(sim: Simulation) -> None:
+        sim.functions.seconds = seconds
 
-    stage, stack = deploy(shorten)
+    sim, stack = deploy(shorten)
     if stack.status != "UPDATE_COMPLETE":
         pytest.fail(f"{stack.status} with invocations of {seconds} s")
     assert len(stack.signals) == 1
-    assert removed_once(stage)
+    assert removed_once(sim)
 
 
 @pytest.mark.parametrize("after", [0.0, 1.0, 3.0, 30.0])
 def test_a_stack_that_is_canceled_while_it_waits_and_deployed_again(after: float) -> None:
     """The condition of the second deployment has the name of the first one's."""
-    with Stage() as stage:
-        stack = an_update_with_a_verdict(stage)
+    with Simulation() as sim:
+        stack = an_update_with_a_verdict(sim)
         stack.condition_delay = 5.0
         given = dict(stack.request.event["ResourceProperties"])
         given.pop("ServiceToken")
@@ -106,34 +106,34 @@ def test_a_stack_that_is_canceled_while_it_waits_and_deployed_again(after: float
             if stack.condition:
                 stack.cancel_and_redeploy(given)
             else:
-                stage.timeline.after(0.5, cancel)
+                sim.timeline.after(0.5, cancel)
 
-        stage.outside.fail(SIGNAL, lambda: ServiceError("Throttling", status=400), times=3)
-        stage.timeline.after(after, cancel)
-        stage.run()
-        check(stage, is_repeatable=False)
+        sim.injector.fail(SIGNAL, lambda: ServiceError("Throttling", status=400), times=3)
+        sim.timeline.after(after, cancel)
+        sim.run()
+        check(sim, is_repeatable=False)
         assert stack.status == "UPDATE_COMPLETE"
         assert [request for _, request in stack.signals] == [stack.request]
 
 
 def test_both_copies_of_an_event_signal_and_the_stack_completes() -> None:
-    with Stage() as stage:
-        stage.cloudformation.deliveries = (0.0, 0.5)
-        stack = an_update_with_a_verdict(stage)
-        stage.run()
-        check(stage, is_repeatable=False)
+    with Simulation() as sim:
+        sim.cloudformation.deliveries = (0.0, 0.5)
+        stack = an_update_with_a_verdict(sim)
+        sim.run()
+        check(sim, is_repeatable=False)
         assert stack.status == "UPDATE_COMPLETE"
         assert len(stack.signals) == 1
 
 
 def test_a_set_that_stays_the_same_is_deployed_without_a_signal() -> None:
-    with Stage() as stage:
-        stack = an_update_with_a_verdict(stage)
-        stage.run()
+    with Simulation() as sim:
+        stack = an_update_with_a_verdict(sim)
+        sim.run()
         given = {"OnPartialFailure": "REPORT", "VerdictCondition": "Verdict1"}
         nodes = stack.request.event["ResourceProperties"]["NodeIds"]
         stack.update(properties(NodeIds=nodes, **given) | {"RetryFor": "30"})
-        stage.run()
-        check(stage, is_repeatable=False)
+        sim.run()
+        check(sim, is_repeatable=False)
         assert stack.status == "UPDATE_COMPLETE"
         assert len(stack.signals) == 1

@@ -1,7 +1,7 @@
-"""Virtual time for several actors: whoever is due next goes next, and only one goes at a time.
+"""Virtual time for several threads, only one of which runs at a time: always the next one due.
 
-An actor is a thread that hands a baton to the others when it sleeps, so what happens is the same in
-every run. An actor that is alone moves the time on by itself, without a change of threads.
+A thread that sleeps passes its turn to the next, so every run is the same. A thread that is alone
+advances the time by itself, without a switch of threads.
 """
 
 import heapq
@@ -11,32 +11,32 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 START = 1_000_000.0
-"""Where the time begins, in seconds."""
+"""The time at the beginning, in seconds."""
 
 
 class Killed(BaseException):
-    """The process of an actor was ended from outside. Not an `Exception`: nothing may catch it."""
+    """The process of an actor was killed. Not an `Exception`: nothing may catch it."""
 
 
 @dataclass(order=True)
 class Appointment:
-    """Something that happens at a time, unless it is called off."""
+    """An action at a certain time, unless it is canceled."""
 
     time: float
     order: int
     action: Callable[[], object] = field(compare=False)
-    is_off: bool = field(default=False, compare=False)
+    is_canceled: bool = field(default=False, compare=False)
 
-    def call_off(self) -> None:
-        self.is_off = True
+    def cancel(self) -> None:
+        self.is_canceled = True
 
 
 class Timeline:
-    """The clock of a test: the function's, the service's, Lambda's and CloudFormation's."""
+    """The clock of a test: of the function, the services, Lambda, and CloudFormation."""
 
     def __init__(self) -> None:
         self.actor: Actor | None = None
-        """Whose turn it is. None: the test's own."""
+        """The actor that is running. None: the test itself."""
         self._now = START
         self._agenda: list[Appointment] = []
         self._order = 0
@@ -45,7 +45,7 @@ class Timeline:
         return self._now
 
     def at(self, time: float, action: Callable[[], object]) -> Appointment:
-        """Do `action` at `time`, or now if that is over."""
+        """Schedule an action. A time that has passed means now."""
         self._order += 1
         appointment = Appointment(max(time, self._now), self._order, action)
         heapq.heappush(self._agenda, appointment)
@@ -55,9 +55,9 @@ class Timeline:
         return self.at(self._now + seconds, action)
 
     def sleep(self, seconds: float) -> None:
-        """Let time pass for the one who calls, and let the others have their turn meanwhile."""
+        """Let time pass for the caller, and run what is due meanwhile."""
         wake_at = self._now + max(0.0, seconds)
-        if not self._is_somebody_due(wake_at):
+        if not self._is_any_due(wake_at):
             self._now = wake_at
         elif self.actor is None:
             self.run(wake_at)
@@ -66,16 +66,16 @@ class Timeline:
             self.actor.pause()
 
     def run(self, until: float = math.inf) -> None:
-        """Let everything happen that is due until then; by default until nothing is left."""
-        while self._is_somebody_due(until):
+        """Run everything that is due until then; by default, until nothing is left."""
+        while self._is_any_due(until):
             appointment = heapq.heappop(self._agenda)
             self._now = max(self._now, appointment.time)
             appointment.action()
         if until < math.inf:
             self._now = max(self._now, until)
 
-    def _is_somebody_due(self, time: float) -> bool:
-        while self._agenda and self._agenda[0].is_off:
+    def _is_any_due(self, time: float) -> bool:
+        while self._agenda and self._agenda[0].is_canceled:
             heapq.heappop(self._agenda)
         return bool(self._agenda) and self._agenda[0].time <= time
 
@@ -85,45 +85,45 @@ class Actor:
 
     def __init__(self, timeline: Timeline, process: object, body: Callable[[], None]) -> None:
         self.process = process
-        self.is_over = False
+        self.has_ended = False
         self._timeline = timeline
         self._body = body
         self._is_killed = False
         self._is_frozen = False
         self._is_due = False
         self._error: BaseException | None = None
-        self._turn = threading.Semaphore(0)
-        self._back = threading.Semaphore(0)
+        self._turn = _locked()
+        self._pause = _locked()
         self._thread: threading.Thread | None = None
 
     def resume(self) -> None:
-        """Give it its turn; returns when it sleeps or is over."""
-        if self.is_over:
+        """Run it until it sleeps or ends."""
+        if self.has_ended:
             return
         if self._is_frozen:
             self._is_due = True
             return
         before, self._timeline.actor = self._timeline.actor, self
         if self._thread is None:
-            self._thread = threading.Thread(target=self._play, daemon=True)
+            self._thread = threading.Thread(target=self._run, daemon=True)
             self._thread.start()
         else:
             self._turn.release()
-        self._back.acquire()
+        self._pause.acquire()
         self._timeline.actor = before
         if self._error is not None:
             error, self._error = self._error, None
             raise error
 
     def pause(self) -> None:
-        """Called by the actor itself: pass the turn on and wait for the next."""
-        self._back.release()
+        """Pass the turn on and wait for the next. Called by the actor itself."""
+        self._pause.release()
         self._turn.acquire()
         if self._is_killed:
             raise Killed
 
     def freeze(self) -> None:
-        """It gets no turn until it is thawed."""
+        """Give it no turn until it is thawed."""
         self._is_frozen = True
 
     def thaw(self) -> None:
@@ -133,21 +133,27 @@ class Actor:
             self._timeline.after(0.0, self.resume)
 
     def kill(self) -> None:
-        """End it where it sleeps. What it does while it unwinds is its own."""
-        if self.is_over or self is self._timeline.actor:
+        """End it where it sleeps."""
+        if self.has_ended or self is self._timeline.actor:
             return
         if self._thread is None:
-            self.is_over = True
+            self.has_ended = True
             return
         self._is_killed, self._is_frozen = True, False
         self.resume()
 
-    def _play(self) -> None:
+    def _run(self) -> None:
         try:
             self._body()
         except Killed:
             pass
-        except BaseException as error:  # noqa: BLE001 (raised again where the turn came from)
+        except BaseException as error:  # noqa: BLE001 (raised again in the thread that resumed it)
             self._error = error
-        self.is_over = True
-        self._back.release()
+        self.has_ended = True
+        self._pause.release()
+
+
+def _locked() -> threading.Lock:
+    lock = threading.Lock()
+    lock.acquire()
+    return lock

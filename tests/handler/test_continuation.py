@@ -184,6 +184,7 @@ def hand_over(world: World, change: Callable[[Plain], object]) -> Any:
 
     Its nodes are free in the second invocation.
     """
+    world.shutdown_seconds = 60
     for node in world.nodes:
         world.cluster.refuse(node, until=world.clock.now() + 250)
     world.shows((0, Shown("UPDATE_IN_PROGRESS", {"UPDATE_STACK": "op-1"}, world.clock.now() - 1)))

@@ -335,8 +335,8 @@ def first_copy(world: World, nodes: list[str], *, seconds: float) -> None:
 def test_a_second_copy_agrees_with_the_first_and_requests_nothing(
     world: World, guards: dict[str, Any], seconds: int
 ) -> None:
+    world.shutdown_seconds = 60
     nodes = world.nodes[:2]
-    # Each of them leaves 60 s after it was requested.
     first_copy(world, nodes[:1], seconds=30)
     first_copy(world, nodes[1:], seconds=seconds)
     assert (nodes[0] in world.cluster.present) == (seconds < 30)

@@ -47,10 +47,10 @@ def test_an_outage_at_the_time_of_a_hand_over_is_no_end(world: World) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("why", ["refused", "vetoed", "not ready"])
 def test_3000_nodes_fit_the_payload_of_an_asynchronous_invocation(world: World, why: str) -> None:
-    cluster = world.make_cluster(3000, shutdown_seconds=1500)
+    cluster = world.make_cluster(3000, shutdown_seconds=250)
     nodes = world.nodes
-    more: dict[str, Any] = {"RetryFor": "3000"} if why == "refused" else {"BeforeRemoval": HOOK}
-    failed = 200
+    more: dict[str, Any] = {"RetryFor": "240"} if why == "refused" else {"BeforeRemoval": HOOK}
+    failed, seconds = 200, 200.0
     match why:
         case "refused":
             for node in nodes[:200]:
@@ -61,7 +61,7 @@ def test_3000_nodes_fit_the_payload_of_an_asynchronous_invocation(world: World, 
             vetoed = [{"NodeId": node, "Reason": f"{node}: {'x' * 300}"} for node in nodes[:400]]
             world.set_hook({"Decision": "PROCEED", "VetoedNodes": vetoed})
         case "not ready":
-            failed = 3000
+            failed, seconds = 3000, 900.0
             entries = [{"NodeId": node, "Reason": "job 17 is running"} for node in nodes]
             wait = {"Version": "2", "Decision": "WAIT", "WaitingNodes": entries}
             world.set_hook(wait | {"RetryAfter": 300})
@@ -73,7 +73,7 @@ def test_3000_nodes_fit_the_payload_of_an_asynchronous_invocation(world: World, 
             sizes.append(len(request["Payload"]))
 
     world.before("Invoke", measure)
-    answer = world.send("Create", NodeIds=nodes, **more)
+    answer = world.send("Create", NodeIds=nodes, seconds=seconds, **more)
     assert answer["Data"]["FailedCount"] == str(failed)
     assert answer["Data"]["RemovedCount"] == str(3000 - failed)
     assert world.invocations > 1

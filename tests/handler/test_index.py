@@ -24,6 +24,7 @@ NODE = "i-0123456789abcdef0"
 
 @pytest.mark.parametrize("request_type", ["Create", "Update"])
 def test_success_means_that_every_requested_node_has_left(world: World, request_type: str) -> None:
+    world.shutdown_seconds = 60
     first, second, *others = world.nodes
     began = world.clock.now()
     data = world.succeeds(request_type, NodeIds=f"{first},{second}")

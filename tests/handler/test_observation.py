@@ -9,6 +9,12 @@ from tests.handler.function import HOOK
 from tests.handler.world import World
 
 
+@pytest.fixture(autouse=True)
+def _slow_shutdown(world: World) -> None:
+    """Have many looks, any of which may show something odd."""
+    world.shutdown_seconds = 60
+
+
 def hide_at(world: World, node: str, listings: Iterable[int]) -> None:
     """Leave a node out of these listings, counted from 0, while it is in the cluster."""
     count = iter(range(10_000))

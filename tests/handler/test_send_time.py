@@ -36,6 +36,7 @@ def kept(
 def test_an_event_that_lambda_kept_is_answered_in_time_with_the_real_reason(
     world: World, how: Callable[[float], str], seconds: int
 ) -> None:
+    world.shutdown_seconds = 60
     sent = world.clock.now() - seconds
     world.hp.latency = 0.3
     answer = kept(world, seconds, how, ServiceTimeout="60")

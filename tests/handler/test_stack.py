@@ -18,7 +18,7 @@ def update(identity: str = "", updated_at: float | None = None, **others: str) -
 
 
 def send(world: World, kind: str, *, busy_for: float = 0.0) -> tuple[str, str]:
-    """Return the status and the outcome of removing a node that is busy for so long."""
+    """Return the status and the outcome of removing a node that is busy at first."""
     node = world.nodes[0]
     if busy_for:
         world.cluster.refuse(node, until=world.clock.now() + busy_for)

@@ -148,6 +148,8 @@ class World:
         }
         """Who answers an operation, if it is not the model of HyperPod."""
         self.invocations = 0
+        self.shutdown_seconds = 5.0
+        """Seconds that nodes take to leave a new cluster: few, so that few looks are needed."""
         self._cluster: ClusterModel | None = None
         self._before: defaultdict[str, list[Callable[[Parameters], object]]] = defaultdict(list)
         self._after: defaultdict[str, list[Callable[[Parameters, Answer], object]]]
@@ -156,7 +158,8 @@ class World:
     # The cluster
 
     def make_cluster(self, groups: int | dict[str, int], *args: Any, **more: Any) -> ClusterModel:
-        """Make `ml-cluster` with these groups, or with so many nodes in the group `workers`."""
+        """Create `ml-cluster` with these groups, or a group `workers` with this number of nodes."""
+        more = {"shutdown_seconds": self.shutdown_seconds} | more
         counts = groups if isinstance(groups, dict) else {"workers": groups}
         if self._cluster:
             self._cluster.delete()

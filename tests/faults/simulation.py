@@ -1,4 +1,4 @@
-"""Everything around the function, put together: a cluster, stacks, Lambda, and one clock."""
+"""The AWS around the function: a cluster, stacks, Lambda, and one virtual clock."""
 
 import json
 import logging
@@ -14,16 +14,24 @@ from crhelper import log_helper
 
 from sandbox.hyperpod import Cluster, HyperPod, ServiceError
 from tests.aws_transport import Answer, RawAnswerError, Sent, answered_by
-from tests.faults.deployment import CloudFormation, Properties, Reply, Request, Stack, Truth, View
+from tests.faults.cloudformation import (
+    CloudFormation,
+    Properties,
+    Reply,
+    Request,
+    Stack,
+    Truth,
+    View,
+)
+from tests.faults.fault_injection import INVOKE_HOOK, PUT, RELEASE, FaultInjector
 from tests.faults.functions import Functions, Invocation, Process
-from tests.faults.outside import ASK, PUT, RELEASE, Outside
 from tests.faults.timeline import Timeline
 from tests.handler.event_schema import checked
 from tests.handler.function import HOOK, Context
 from tests.https_transport import Put, status_line, taken_by
 
 FRESHNESS = 10.0
-"""Seconds for which a look at the stack counts."""
+"""Seconds for which a look at the stack is valid."""
 
 
 @dataclass(frozen=True)
@@ -33,36 +41,35 @@ class Deletion:
     invocation: Invocation
     time: float
     number: int
-    """Of the call."""
+    """The number of the call."""
     identifiers: tuple[str, ...]
     request: Request
     is_late: bool
-    """Whether CloudFormation was done with the request for a while, in a test that plays by its
-    rules."""
+    """Whether CloudFormation had closed the request more than `FRESHNESS` seconds before."""
     is_done: bool
-    """Whether the service came to do it."""
+    """Whether the request reached the service."""
 
 
-class Stage:
-    """A scene for one test. Use it as a context manager."""
+class Simulation:
+    """The AWS of one test. Use it as a context manager."""
 
     def __init__(self, seed: int = 0) -> None:
         self.timeline = Timeline()
-        self.outside = Outside(self.timeline)
+        self.injector = FaultInjector(self.timeline)
         self.functions = Functions(self.timeline)
         self.hp = HyperPod(clock=self.timeline.now, sleep=self.timeline.sleep)
         self.cloudformation = CloudFormation(self.timeline, self.functions.deliver, self._truth)
         self.clusters: list[Cluster] = []
         self.deletions: list[Deletion] = []
         self.looks: list[tuple[Invocation, float, str]] = []
-        """Each look at a stack: by whom, when, and what it showed."""
+        """Looks at a stack: the invocation, the time, and the status."""
         self.hook: Callable[[dict[str, Any]], bytes] = lambda event: b'{"Decision": "PROCEED"}'
-        self.agreements: list[tuple[Invocation, frozenset[str]]] = []
-        """Who heard the hook agree, and about which identifiers it had been asked."""
+        self.approvals: list[tuple[Invocation, frozenset[str]]] = []
+        """Approvals of the hook: the invocation, and the identifiers."""
         self.releases: list[tuple[Invocation, float, frozenset[str]]] = []
-        """Who told the hook, and when, that which nodes stay."""
+        """Notifications that nodes stay: the invocation, the time, and the nodes."""
         self.events: list[dict[str, Any]] = []
-        """Details of the events that reached the bus."""
+        """Details of the events that reached the event bus."""
         self._seed = seed
         self._exit = ExitStack()
 
@@ -70,12 +77,12 @@ class Stage:
         root = logging.getLogger()
         self._exit.callback(root.setLevel, root.level)
         root.setLevel(logging.INFO)
-        # Else each of thousands of invocations sets the levels of all loggers anew.
+        # crhelper sets the levels of all loggers at each of thousands of invocations.
         self._exit.enter_context(patch.object(log_helper, "setup", lambda *_, **__: None))
         self._exit.enter_context(patch.object(root, "handlers", [_Log(self._invocation)]))
         self._exit.callback(self._end_all)
         self._exit.enter_context(answered_by(self._answer))
-        self._exit.enter_context(taken_by(self._take))
+        self._exit.enter_context(taken_by(self._receive))
         random.seed(self._seed)
         return self
 
@@ -87,10 +94,10 @@ class Stage:
     ) -> None:
         self._exit.close()
 
-    # What a test arranges --------------------------------------------------------------------
+    # For tests -------------------------------------------------------------------------------
 
     def cluster(self, workers: int = 6, **settings: Any) -> Cluster:
-        """`ml-cluster` with a group `workers`."""
+        """Create `ml-cluster` with a group `workers`."""
         cluster = self.hp.create_cluster("ml-cluster", {"workers": workers}, **settings)
         self.clusters.append(cluster)
         return cluster
@@ -99,20 +106,32 @@ class Stage:
         return self.cloudformation.stack(name)
 
     def deployed(self, properties: Properties, name: str = "ml-stack") -> Stack:
-        """A stack that has been created with an empty set, or other `properties`, some time ago."""
+        """Return a stack that has been created with `properties`. Its nodes have left at once."""
+        for node_id in properties.get("NodeIds", ()):
+            self.clusters[0].leave_after(node_id, 0.0)
         stack = self.stack(name)
         stack.create({"ClusterName": "ml-cluster", **properties})
         self.run()
         assert stack.status == "CREATE_COMPLETE"
         return stack
 
+    def end_faults(self) -> None:
+        """Remove all faults that are still to come."""
+        self.injector.faults.clear()
+        self.injector.latency = 0.0
+        self.cloudformation.deliveries = (0.0,)
+
     def run(self) -> None:
-        """Let everything come to its end."""
+        """Run until nothing is left to do."""
         self.timeline.run()
 
     def deliver_again(self, request: Request, view: View | None = None) -> list[Reply]:
-        """Run the event of a request once more, on a stack that is seen in another way if one is
-        given. Returns what is answered."""
+        """Deliver the event of a request once more, and return the replies.
+
+        Args:
+            request: the request.
+            view: what DescribeStacks shows meanwhile, if not the stack as it is.
+        """
         before = len(request.replies)
         request.stack.forced = view
         self.functions.deliver(json.dumps(request.event).encode())
@@ -120,7 +139,7 @@ class Stage:
         request.stack.forced = None
         return request.replies[before:]
 
-    # What the function meets -----------------------------------------------------------------
+    # Calls of the function -------------------------------------------------------------------
 
     def _answer(self, sent: Sent) -> Answer:
         invocation = self._running()
@@ -128,8 +147,8 @@ class Stage:
         if b'"Action":"RELEASE"' in request.get("Payload", b""):
             return self._release(sent, invocation)
         if request.get("InvocationType") == "RequestResponse":
-            return self._ask(sent, invocation)
-        began, number, done = self.timeline.now(), len(self.outside.calls), False
+            return self._invoke_hook(sent, invocation)
+        began, number, done = self.timeline.now(), len(self.injector.calls), False
 
         def work() -> Answer:
             nonlocal done
@@ -157,7 +176,7 @@ class Stage:
             return self.hp.call(sent.operation, request)
 
         try:
-            return self.outside.call(sent.operation, request, invocation, sent.timeout, work)
+            return self.injector.call(sent.operation, request, invocation, sent.timeout, work)
         finally:
             if sent.operation == "BatchDeleteClusterNodes":
                 identifiers = (*request.get("NodeIds", ()), *request.get("NodeLogicalIds", ()))
@@ -168,22 +187,22 @@ class Stage:
                     Deletion(invocation, began, number, identifiers, about, is_late, done)
                 )
 
-    def _ask(self, sent: Sent, invocation: Invocation) -> Answer:
+    def _invoke_hook(self, sent: Sent, invocation: Invocation) -> Answer:
         assert sent.parameters["FunctionName"] == HOOK
         event = json.loads(sent.parameters["Payload"])
         about = self.cloudformation.request_of(invocation.event["ResponseURL"])
-        assert about.is_forward, "the hook was asked in a rollback or for a Delete"
+        assert about.is_forward, "the hook was invoked in a rollback or for a Delete"
 
         def work() -> Answer:
             return {"StatusCode": 200, "Payload": self.hook(event)}
 
-        answer = self.outside.call(ASK, sent.parameters, invocation, sent.timeout, work)
+        answer = self.injector.call(INVOKE_HOOK, sent.parameters, invocation, sent.timeout, work)
         shown = {node[key] for node in event["Nodes"] for key in ("NodeId", "NodeLogicalId")}
         given = json.loads(answer["Payload"])
         if given["Decision"] != "VETO":
             entries = (*given.get("VetoedNodes", ()), *given.get("WaitingNodes", ()))
             withheld = {node["NodeId"] for node in entries}
-            self.agreements.append((invocation, frozenset(shown - withheld)))
+            self.approvals.append((invocation, frozenset(shown - withheld)))
         return answer
 
     def _release(self, sent: Sent, invocation: Invocation) -> Answer:
@@ -203,9 +222,9 @@ class Stage:
             is_queued = sent.parameters["InvocationType"] == "Event"
             return {"StatusCode": 202} if is_queued else {"StatusCode": 200, "Payload": b"{}"}
 
-        return self.outside.call(RELEASE, sent.parameters, invocation, sent.timeout, work)
+        return self.injector.call(RELEASE, sent.parameters, invocation, sent.timeout, work)
 
-    def _take(self, put: Put) -> bytes:
+    def _receive(self, put: Put) -> bytes:
         invocation = self._running()
         request, sent = self.cloudformation.expect(put.url, put.body, invocation)
 
@@ -214,7 +233,7 @@ class Stage:
             return {}
 
         try:
-            self.outside.call(PUT, {"raw": put.raw}, invocation, put.timeout, work)
+            self.injector.call(PUT, {"raw": put.raw}, invocation, put.timeout, work)
         except ServiceError as error:
             return status_line(error.status)
         except RawAnswerError as answer:
@@ -224,7 +243,7 @@ class Stage:
 
     def _running(self) -> Invocation:
         invocation = self._invocation()
-        assert invocation, "somebody outside of the function made a call"
+        assert invocation, "a call from outside the function"
         return invocation
 
     def _invocation(self) -> Invocation | None:
@@ -243,7 +262,7 @@ class Stage:
 
 
 class _Log(logging.Handler):
-    """Keeps what each invocation logs, extra fields included."""
+    """Keeps what each invocation logs, including extra fields."""
 
     _KNOWN = frozenset(vars(logging.makeLogRecord({})))
 

@@ -1,4 +1,4 @@
-"""CloudFormation: stacks with one removal each, what is asked of the function, what is answered."""
+"""A model of CloudFormation: stacks with one removal each, its requests, and the replies."""
 
 import json
 import math
@@ -15,13 +15,11 @@ from tests.faults.timeline import Appointment, Timeline
 LOGICAL_ID = "Removal4F2A91C0"
 FORWARD = ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS")
 _PAUSE = 1.0
-"""Seconds between a reply and what CloudFormation does about it."""
+"""Seconds after which CloudFormation acts on a reply."""
 _CLEANUP = 2.0
-"""Seconds that it takes to clean up after an update or its rollback."""
+"""Seconds that the clean-up after an update or its rollback takes."""
 _SIGNAL_TIMEOUT = 300.0
 """Seconds that a wait condition waits for its signal."""
-URL_LIFETIME = 7200
-"""Seconds for which a response URL is valid."""
 
 Properties = Mapping[str, Any]
 Truth = tuple[NodeView, ...]
@@ -30,14 +28,14 @@ Truth = tuple[NodeView, ...]
 
 @dataclass(frozen=True)
 class View:
-    """What DescribeStacks can show of a stack, from some time on."""
+    """What DescribeStacks can show of a stack, as of a certain time."""
 
     since: float
     status: str
     created: float
     updated: float | None = None
     operations: tuple[tuple[str, str], ...] = ()
-    """Types and ids, the latest first."""
+    """Types and ids, latest first."""
 
 
 @dataclass
@@ -48,11 +46,11 @@ class Reply:
     time: float
     body: bytes
     truth: Truth
-    """The cluster when it was sent."""
+    """The nodes of the cluster when it was sent."""
     has_arrived: bool = False
-    """CloudFormation has it, whatever the function was told."""
+    """Whether CloudFormation has it, even if the function got an error."""
     is_acknowledged: bool = False
-    """The function was told so, too."""
+    """Whether the function got a 2xx for it."""
 
     @property
     def content(self) -> dict[str, Any]:
@@ -62,20 +60,20 @@ class Reply:
 
 @dataclass
 class Request:
-    """One request to the resource and what came back."""
+    """One request to the resource, and its replies."""
 
     stack: "Stack"
     event: dict[str, Any]
     physical_id: str
-    """What every reply has to say."""
+    """The id that every reply must have."""
     view: View
-    """The stack, when it was sent."""
+    """The stack when it was sent."""
     on_end: Callable[[str], None]
     replies: list[Reply] = field(default_factory=list)
     answer: dict[str, Any] | None = None
-    """What CloudFormation acts on: the first reply that arrived in time."""
+    """The reply that CloudFormation acts on: the first that arrived in time."""
     closed_at: float = math.inf
-    """When CloudFormation had its answer or stopped waiting for one."""
+    """When CloudFormation acted on a reply, or stopped waiting for one."""
     timeout: Appointment | None = None
 
     @property
@@ -92,16 +90,16 @@ class Request:
         return [reply for reply in self.replies if reply.has_arrived]
 
     def close(self, status: str) -> None:
-        """CloudFormation has its answer, or waits for it no longer."""
+        """Act on the reply, or stop waiting for one."""
         if not self.is_closed:
             self.closed_at = self.stack.now()
             if self.timeout:
-                self.timeout.call_off()
+                self.timeout.cancel()
             self.on_end(status)
 
 
 class CloudFormation:
-    """Sends requests to the function and takes the replies."""
+    """Sends requests to the function, and receives the replies."""
 
     def __init__(
         self, timeline: Timeline, deliver: Callable[..., None], truth: Callable[[Properties], Truth]
@@ -110,20 +108,18 @@ class CloudFormation:
         self.deliver = deliver
         self.requests: list[Request] = []
         self.deliveries: tuple[float, ...] = (0.0,)
-        """When each event is delivered, in seconds; two of them are a delivery twice."""
-        self.url_form = "X-Amz-Date"
-        """What tells in a response URL when it was made; or `Expires`, or nothing that does."""
+        """Seconds after which each event is delivered; two of them deliver it twice."""
         self._truth = truth
         self._stacks: dict[str, Stack] = {}
 
     def stack(self, name: str = "ml-stack") -> "Stack":
-        """A stack that is not deployed yet."""
+        """Return a new stack that is not deployed yet."""
         stack = Stack(self, name)
         self._stacks[stack.stack_id] = stack
         return stack
 
     def send(self, request: Request) -> None:
-        """Let the function have a request."""
+        """Send a request to the function."""
         self.requests.append(request)
         seconds = float(request.event["ResourceProperties"].get("ServiceTimeout", 3600))
         request.timeout = self.timeline.after(seconds, lambda: request.close("TIMEOUT"))
@@ -134,26 +130,22 @@ class CloudFormation:
         return {"Stacks": [self._stacks[stack_id].describe()]}
 
     def signal(self, stack_id: str, condition: str, text: str, url: str) -> dict[str, Any]:
-        """SignalResource, for the request with this response URL."""
+        """Carry out SignalResource, called for the request with this response URL."""
         self._stacks[stack_id].signal(condition, text, self.request_of(url))
         return {}
 
     def response_url(self) -> str:
-        """A URL for the next request."""
-        now = self.timeline.now()
-        made = {
-            "X-Amz-Date": f"X-Amz-Date={datetime.fromtimestamp(now, UTC):%Y%m%dT%H%M%SZ}"
-            f"&X-Amz-Expires={URL_LIFETIME}&X-Amz-",
-            "Expires": f"Expires={int(now) + URL_LIFETIME}&",
-        }.get(self.url_form, "")
-        return f"https://response.example/{len(self.requests)}?{made}Signature=s3cret"
+        """Return the response URL of the next request."""
+        date = f"{datetime.fromtimestamp(self.timeline.now(), UTC):%Y%m%dT%H%M%SZ}"
+        query = f"X-Amz-Date={date}&X-Amz-Expires=7200&X-Amz-Signature=s3cret"
+        return f"https://response.example/{len(self.requests)}?{query}"
 
     def request_of(self, url: str) -> Request:
         (request,) = (r for r in self.requests if r.event["ResponseURL"] == url)
         return request
 
     def expect(self, url: str, body: bytes, invocation: Invocation) -> tuple[Request, Reply]:
-        """A PUT is on its way."""
+        """Record that a PUT is being sent."""
         request = self.request_of(url)
         truth = self._truth(request.event["ResourceProperties"])
         reply = Reply(invocation, self.timeline.now(), body, truth)
@@ -161,7 +153,7 @@ class CloudFormation:
         return request, reply
 
     def receive(self, request: Request, reply: Reply) -> None:
-        """The PUT has arrived. The first reply to a request counts, later ones are ignored."""
+        """Receive the PUT. The first reply to a request counts; later ones are ignored."""
         reply.has_arrived = True
         if not request.is_closed and request.answer is None:
             request.answer = reply.content
@@ -170,7 +162,7 @@ class CloudFormation:
 
 
 class Stack:
-    """One stack: what a deployment leads to, one request after the other."""
+    """One stack: its operations, and the requests that they send, one after the other."""
 
     def __init__(self, cloudformation: CloudFormation, name: str) -> None:
         self.stack_id = (
@@ -179,28 +171,22 @@ class Stack:
         )
         self.derived_id = f"hyperpod-node-removal/{name}/{LOGICAL_ID}/6d1f0c2e"
         self.properties: Properties | None = None
-        """Of the resource as it is deployed. None: there is none."""
+        """The properties of the deployed resource. None: it is not deployed."""
         self.forced: View | None = None
-        """What is shown in place of everything else."""
+        """If set, DescribeStacks shows this and not the history."""
         self.history: list[View] = []
         self.lag_forward = 0.0
-        """Seconds after which DescribeStacks shows that the stack is creating or updating."""
+        """Seconds after which DescribeStacks shows that a creation or update is in progress."""
         self.lag_backward = 0.0
         """Seconds after which it shows any other status."""
-        self.is_made_by_change_set = False
-        """A new stack is then shown in review for as long as its first operation is not."""
-        self.update_time_lag = 0.0
-        """Seconds after which a stack that is made by a change set has a LastUpdatedTime."""
         self.shows_update_time = True
         self.shows_operations = True
-        self.other_operations: tuple[tuple[str, str], ...] = ()
-        """Operations that are shown before the stack's own, such as a change set of somebody."""
         self.condition = ""
         """The wait condition that is in progress."""
         self.condition_delay = 2.0
-        """Seconds after which it is, once the resource is done."""
+        """Seconds between the end of the request and the wait condition."""
         self.signals: list[tuple[str, Request]] = []
-        """What it was signaled with, and for which request."""
+        """The signals that it received, and their requests."""
         self.request_id = 0
         self.requests: list[Request] = []
         self._cloudformation = cloudformation
@@ -212,7 +198,7 @@ class Stack:
 
     @property
     def view(self) -> View:
-        """How the stack is."""
+        """The stack as it is now."""
         return self.forced or (self.history or [View(self.now(), "", self.now())])[-1]
 
     @property
@@ -220,13 +206,12 @@ class Stack:
         return self.view.status
 
     def describe(self) -> dict[str, Any]:
-        """How DescribeStacks shows it: as it was some time ago, in every respect.
+        """Return the stack as DescribeStacks shows it: as it was some time ago.
 
         Raises:
-            ServiceError: it is not to be seen yet.
+            ServiceError: it is not visible yet.
         """
         view = self.forced or self._seen()
-        operations = (*self.other_operations, *view.operations)
         shown: dict[str, Any] = {
             "StackId": self.stack_id,
             "StackName": self.stack_id.split("/")[1],
@@ -237,7 +222,7 @@ class Stack:
             shown["LastUpdatedTime"] = datetime.fromtimestamp(view.updated, UTC)
         if self.shows_operations:
             shown["LastOperations"] = [
-                {"OperationType": kind, "OperationId": number} for kind, number in operations
+                {"OperationType": kind, "OperationId": number} for kind, number in view.operations
             ]
         return shown
 
@@ -247,36 +232,31 @@ class Stack:
             lag = self.lag_forward if view.status in FORWARD else self.lag_backward
             if now - view.since >= lag:
                 return view
-        if not self.is_made_by_change_set:
-            raise ServiceError("ValidationError", f"Stack with id {self.stack_id} does not exist")
-        created = self.history[0].created
-        return View(
-            created, "REVIEW_IN_PROGRESS", created, None, (self._named("CREATE_CHANGESET"),)
-        )
+        raise ServiceError("ValidationError", f"Stack with id {self.stack_id} does not exist")
 
     def now(self) -> float:
         return self._cloudformation.timeline.now()
 
     @property
     def request(self) -> Request:
-        """The last one."""
+        """The last request."""
         return self.requests[-1]
 
     @property
     def is_stuck(self) -> bool:
-        """Whether it takes people to get it going again."""
+        """Whether it needs manual work to be deployed again."""
         return self.status.endswith("_FAILED") or self.status.endswith("_IN_PROGRESS")
 
-    # What a person does ----------------------------------------------------------------------
+    # Operations ------------------------------------------------------------------------------
 
     def create(self, properties: Properties) -> None:
         def succeed() -> None:
             self.properties = properties
-            self._turn("CREATE_COMPLETE")
+            self._set_status("CREATE_COMPLETE")
 
         def fail() -> None:
-            self._turn("ROLLBACK_IN_PROGRESS")
-            self._ask("Delete", properties, self._end_in("ROLLBACK_COMPLETE"))
+            self._set_status("ROLLBACK_IN_PROGRESS")
+            self._send("Delete", properties, self._end_in("ROLLBACK_COMPLETE"))
 
         def end(status: str) -> None:
             if status == "SUCCESS":
@@ -286,10 +266,7 @@ class Stack:
 
         self.history.clear()
         self._begin("CREATE_STACK", "CREATE_IN_PROGRESS")
-        if self.is_made_by_change_set:
-            began = self.now()
-            self._later(self.update_time_lag, lambda: self._turn(self.status, updated=began))
-        self._ask("Create", properties, end)
+        self._send("Create", properties, end)
 
     def update(self, properties: Properties) -> None:
         def succeed() -> None:
@@ -303,17 +280,17 @@ class Stack:
                 self.roll_back(properties)
 
         self._begin("UPDATE_STACK", "UPDATE_IN_PROGRESS")
-        self._ask("Update", properties, end, old=self.properties)
+        self._send("Update", properties, end, old=self.properties)
 
     def roll_back(self, properties: Properties) -> None:
-        """Undo an update to `properties`; also what continues a rollback that failed."""
+        """Roll back an update to `properties`, or continue a rollback that failed."""
         assert self.properties is not None
         if self.status.endswith("_FAILED"):
             self._begin("CONTINUE_ROLLBACK", "UPDATE_ROLLBACK_IN_PROGRESS")
         else:
-            self._turn("UPDATE_ROLLBACK_IN_PROGRESS")
+            self._set_status("UPDATE_ROLLBACK_IN_PROGRESS")
         end = self._end_in("UPDATE_ROLLBACK_COMPLETE")
-        self._ask("Update", self.properties, end, old=properties)
+        self._send("Update", self.properties, end, old=properties)
 
     def delete(self) -> None:
         def end(status: str) -> None:
@@ -321,26 +298,26 @@ class Stack:
             self._end_in("DELETE_COMPLETE")(status)
 
         self._begin("DELETE_STACK", "DELETE_IN_PROGRESS")
-        self._ask("Delete", self.properties or {}, end)
+        self._send("Delete", self.properties or {}, end)
 
     def cancel(self) -> None:
-        """Another resource fails, or a person cancels: the request's answer is not waited for."""
+        """Cancel the operation, as if another resource had failed: no reply is waited for."""
         if self.condition:
             self._end_condition(self._on_no_signal)
         if self.requests and self.request.is_forward and not self.request.is_closed:
             self.request.close("CANCELLED")
 
     def cancel_and_redeploy(self, properties: Properties) -> None:
-        """Cancel what is under way, and deploy another set once the stack is at rest."""
+        """Cancel the operation, and deploy other properties once the stack is at rest."""
         self._next = properties
         self.cancel()
-        self._go_on()
+        self._continue()
 
     def signal(self, condition: str, text: str, request: Request) -> None:
-        """SignalResource.
+        """Signal a wait condition.
 
         Raises:
-            ServiceError: that condition is not in progress.
+            ServiceError: it is not in progress.
         """
         if condition != self.condition:
             raise ServiceError(
@@ -349,12 +326,12 @@ class Stack:
         self.signals.append((text, request))
         self._end_condition(self._on_signal)
 
-    # What it leads to ------------------------------------------------------------------------
+    # Steps of an operation -------------------------------------------------------------------
 
     def _await_signal(
         self, properties: Properties, succeed: Callable[[], object], fail: Callable[[], object]
     ) -> None:
-        """Create the wait condition of a verdict, if these properties bring a new one."""
+        """Create the wait condition of a verdict, if these properties have a new one."""
         condition = properties.get("VerdictCondition", "")
         if condition in ("", (self.properties or {}).get("VerdictCondition")):
             succeed()
@@ -374,7 +351,7 @@ class Stack:
         self.condition = ""
         action()
 
-    def _ask(
+    def _send(
         self,
         request_type: str,
         properties: Properties,
@@ -394,7 +371,7 @@ class Stack:
         if request_type == "Create":
             self._physical_id = ""
         else:
-            # Where a Create gave no answer CloudFormation makes up an id of its own.
+            # CloudFormation generates an id if a Create had no reply.
             event["PhysicalResourceId"] = self._physical_id or f"ml-stack-{LOGICAL_ID}-1M4QWZ"
         if old is not None:
             event["OldResourceProperties"] = dict(old)
@@ -412,41 +389,39 @@ class Stack:
     def _end_in(self, status: str) -> Callable[[str], None]:
         def end(answer: str) -> None:
             if answer != "SUCCESS":
-                self._turn(status.replace("COMPLETE", "FAILED"))
+                self._set_status(status.replace("COMPLETE", "FAILED"))
             elif status.startswith("UPDATE"):
                 self._clean_up(status)
             else:
-                self._turn(status)
+                self._set_status(status)
 
         return end
 
     def _clean_up(self, status: str) -> None:
-        self._turn(f"{status}_CLEANUP_IN_PROGRESS")
-        self._later(_CLEANUP, lambda: self._turn(status))
+        self._set_status(f"{status}_CLEANUP_IN_PROGRESS")
+        self._later(_CLEANUP, lambda: self._set_status(status))
 
     def _begin(self, kind: str, status: str) -> None:
-        """An operation of its own."""
+        """Begin an operation."""
         self._operation_number += 1
         now = self.now()
         before = self.view if self.history else View(now, "", now)
         others = tuple(one for one in before.operations if one[0] != kind)
-        self._turn(
+        name = f"{self.stack_id}/{kind}/{self._operation_number}"
+        identity = str(uuid.uuid5(uuid.NAMESPACE_URL, name))
+        self._set_status(
             status,
             created=before.created,
             updated=now if kind == "UPDATE_STACK" else before.updated,
-            operations=(self._named(kind), *others),
+            operations=((kind, identity), *others),
         )
 
-    def _named(self, kind: str) -> tuple[str, str]:
-        name = f"{self.stack_id}/{kind}/{self._operation_number}"
-        return kind, str(uuid.uuid5(uuid.NAMESPACE_URL, name))
-
-    def _turn(self, status: str, **more: Any) -> None:
+    def _set_status(self, status: str, **more: Any) -> None:
         self.history.append(replace(self.view, since=self.now(), status=status, **more))
-        self._go_on()
+        self._continue()
 
-    def _go_on(self) -> None:
-        """What is to be deployed next is deployed once the stack is at rest."""
+    def _continue(self) -> None:
+        """Deploy the next properties, if there are any, once the stack is at rest."""
         if self._next is not None and self.status.endswith("_COMPLETE"):
             self._later(_PAUSE, self._deploy_next)
 
@@ -456,7 +431,7 @@ class Stack:
             (self.create if self.properties is None else self.update)(properties)
 
     def _later(self, seconds: float, action: Callable[[], object]) -> None:
-        """Do something, unless another operation has begun by then."""
+        """Schedule an action, unless another operation begins before that."""
         number = self._operation_number
 
         def act() -> None:
