@@ -1,6 +1,5 @@
 """An AWS for one test session or one demo: CloudFormation, Lambda, S3 and a HyperPod service."""
 
-import json
 import os
 import subprocess
 import sys
@@ -13,14 +12,22 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 import boto3
+import yaml
 from botocore.config import Config
 
-from sandbox.engine import OWN_AGENT, PATH_OF_DENIAL, PATH_OF_SETTINGS, Settings
+from sandbox.engine import OWN_AGENT, Settings
 from sandbox.engine.exchange import ReceivedReply, SentRequest, read_replies, read_requests
 from sandbox.hyperpod import HyperPod
 from sandbox.interpreters import runtime_client
-from sandbox.process import SandboxError, log_tail, make_certificates, request, running_engine
-from sandbox.project import PATH, ROOT, run_aws, run_cdk
+from sandbox.process import (
+    START_SECONDS,
+    SandboxError,
+    log_tail,
+    make_certificates,
+    request,
+    running_engine,
+)
+from sandbox.project import BOOTSTRAP, PATH, ROOT, run_cdk
 from sandbox.stacks import Stacks
 
 ACCOUNT: Final = "000000000000"
@@ -97,13 +104,17 @@ class Sandbox:
                 "CDK_DEFAULT_REGION": self.region,
                 "CDK_DISABLE_CLI_TELEMETRY": "1",
                 "CDK_NOTICES": "false",
+                # starting the CDK's own check of templates takes four seconds
+                "CDK_VALIDATION": "false",
                 "CDK_DISABLE_VERSION_CHECK": "1",
                 # unpacking the CDK takes ten seconds, so it is kept from one sandbox to the next
                 "JSII_RUNTIME_PACKAGE_CACHE_ROOT": str(ROOT / ".sandbox" / "jsii"),
                 "CI": "true",
             }
             stacks = Stacks(
-                self._new_client("cloudformation", user_agent_extra=OWN_AGENT), self.client("s3")
+                self._new_client("cloudformation", user_agent_extra=OWN_AGENT),
+                self.client("s3"),
+                self._await_rest,
             )
             self.deploy = stacks.deploy
             self.deploy_assembly = stacks.deploy_assembly
@@ -155,14 +166,14 @@ class Sandbox:
 
     def _change(self, values: dict[str, Any]) -> None:
         self._settings.change(values)
-        self._request("PUT", PATH_OF_SETTINGS, json.dumps(values))
+        self._request("settings", values)
 
     def _denial(self, access_key: str, action: str, resource: str) -> str:
         """Return why the engine's IAM denies access to SageMaker; empty if it does not."""
         if not access_key.startswith(_TEMPORARY):
             # a person, or the engine itself for a stack's cluster, which cannot respond meanwhile
             return ""
-        return self._request("PUT", PATH_OF_DENIAL, json.dumps([access_key, action, resource]))
+        return self._request("denial", [access_key, action, resource])
 
     def cdk(
         self, *args: str, cwd: Path | None = None, check: bool = False
@@ -170,21 +181,21 @@ class Sandbox:
         """Run the CDK CLI against the sandbox; see `run_cdk`."""
         return run_cdk(*args, environment=self.environment, cwd=cwd, check=check)
 
-    def aws(self, *args: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-        """Run the AWS CLI against the sandbox; see `run_aws`."""
-        return run_aws(*args, environment=self.environment, cwd=cwd)
-
     def bootstrap(self) -> None:
-        """Run `cdk bootstrap`, once per sandbox; deployments with the CDK CLI need it.
+        """Deploy what `cdk bootstrap` deploys, once per sandbox; the CDK CLI needs it.
 
         Raises:
             SandboxError: it failed.
         """
-        with tempfile.TemporaryDirectory(dir=self.directory) as empty:
-            done = self.cdk("bootstrap", f"aws://{self.account}/{self.region}", cwd=Path(empty))
-        if done.returncode:
+        template = yaml.safe_load(BOOTSTRAP.read_text(encoding="utf-8"))
+        parameters = {
+            "CloudFormationExecutionPolicies": "arn:aws:iam::aws:policy/AdministratorAccess",
+            "FileAssetsBucketKmsKeyId": "AWS_MANAGED_KEY",
+        }
+        done = self.deploy("CDKToolkit", template, parameters=parameters)
+        if not done.succeeded:
             log = log_tail(self.directory / "engine.log")
-            raise SandboxError(f"cdk bootstrap failed:\n{done.stdout}\n{log}")
+            raise SandboxError(f"The bootstrap failed: {done.failures()}\n{log}")
 
     def log_lines(self, log_group: str) -> list[str]:
         """Return all lines of a log group, oldest first, once no function is running."""
@@ -203,7 +214,10 @@ class Sandbox:
 
     def await_idle(self) -> None:
         """Wait until no function is running."""
-        self._request("GET", "/sandbox/idle")
+        self._request("idle")
 
-    def _request(self, method: str, path: str, body: str = "") -> str:
-        return request(self.endpoint, self._authority, method, path, body)
+    def _await_rest(self, stack_id: str, seconds: float) -> None:
+        self._request("rest", [stack_id, seconds], seconds=seconds + START_SECONDS)
+
+    def _request(self, path: str, value: object = None, seconds: float = START_SECONDS) -> str:
+        return request(self.endpoint, self._authority, path, value, seconds)

@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import json
 import os
 import signal
 import socket
@@ -15,7 +16,7 @@ from typing import Final
 
 import trustme
 
-from sandbox.engine import STOP
+from sandbox.engine import OWN_PATHS, STOP
 from sandbox.project import ROOT
 
 START_SECONDS: Final = 60
@@ -71,7 +72,7 @@ def running_engine(directory: Path, settings: Mapping[str, str]) -> Iterator[str
     try:
         try:
             # The socket listens already, so the response comes when the engine is up.
-            request(endpoint, Path(settings["SSL_CERT_FILE"]), "GET", "/sandbox/idle")
+            request(endpoint, Path(settings["SSL_CERT_FILE"]), "idle")
         except OSError as error:
             raise SandboxError(f"the engine did not start: {error}\n{log_tail(log)}") from error
         yield endpoint
@@ -104,19 +105,25 @@ def _environment(listener: socket.socket, directory: Path) -> dict[str, str]:
     }
 
 
-def request(endpoint: str, authority: Path, method: str, path: str, body: str = "") -> str:
-    """Send a request to one of the sandbox's own paths. Returns the body of the response."""
+def request(
+    endpoint: str,
+    authority: Path,
+    path: str,
+    value: object = None,
+    seconds: float = START_SECONDS,
+) -> str:
+    """Put a JSON value to one of `OWN_PATHS`. Returns the body of the response."""
     connection = http.client.HTTPSConnection(
         endpoint.removeprefix("https://"),
-        timeout=START_SECONDS,
+        timeout=seconds,
         context=ssl.create_default_context(cafile=str(authority)),
     )
     with contextlib.closing(connection):
-        connection.request(method, path, body)
+        connection.request("PUT", OWN_PATHS + path, json.dumps(value))
         response = connection.getresponse()
         text = response.read().decode()
     if response.status != http.client.OK:
-        raise SandboxError(f"the engine responds {response.status} to {method} {path}: {text}")
+        raise SandboxError(f"the engine responds {response.status} to {path}: {text}")
     return text
 
 

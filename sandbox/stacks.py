@@ -3,11 +3,11 @@
 import io
 import json
 import re
-import time
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,7 +23,6 @@ TEMPLATE_BODY_MAX: Final = 51_200
 _BOOTSTRAP_BUCKET: Final = re.compile(
     r"cdk-[a-z0-9]+-assets-\$\{AWS::AccountId\}-\$\{AWS::Region\}"
 )
-_POLL: Final = 0.05
 _GONE: Final = "DELETE_COMPLETE"
 
 
@@ -95,9 +94,13 @@ def read_assembly(directory: Path, stack_name: str) -> AssembledStack:
 class Stacks:
     """The stacks of an embedded AWS."""
 
-    def __init__(self, cloudformation: Any, s3: Any) -> None:
+    def __init__(
+        self, cloudformation: Any, s3: Any, await_rest: Callable[[str, float], None]
+    ) -> None:
+        """`await_rest` waits until the stack with an id is not in progress, or for seconds."""
         self._cloudformation = cloudformation
         self._s3 = s3
+        self._await_rest = await_rest
 
     def deploy(
         self,
@@ -205,15 +208,11 @@ class Stacks:
         return {event.event_id for event in self.events(stack_id)}
 
     def _await_end(self, stack_id: str, known: Iterable[str]) -> Deployment:
-        deadline = time.monotonic() + DEPLOY_SECONDS
-        while True:
-            stack = self._find(stack_id) or {"StackStatus": _GONE}
-            status = stack["StackStatus"]
-            if not status.endswith("_IN_PROGRESS"):
-                break
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"{stack_id} is {status} after {DEPLOY_SECONDS:.0f} seconds")
-            time.sleep(_POLL)
+        self._await_rest(stack_id, DEPLOY_SECONDS)
+        stack = self._find(stack_id) or {"StackStatus": _GONE}
+        status = stack["StackStatus"]
+        if status.endswith("_IN_PROGRESS"):
+            raise TimeoutError(f"{stack_id} is {status} after {DEPLOY_SECONDS:.0f} seconds")
         events = tuple(e for e in self.events(stack_id) if e.event_id not in known)
         return Deployment(stack_id, status, events, _outputs(stack))
 
@@ -250,8 +249,9 @@ def _event(event: Mapping[str, Any]) -> StackEvent:
     )
 
 
+@cache
 def _zipped(directory: Path) -> bytes:
-    """Return an archive of the files of a directory."""
+    """Return an archive of the files of a directory, which do not change once they are deployed."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for file in sorted(directory.rglob("*")):

@@ -13,6 +13,10 @@ from hypothesis import HealthCheck, settings
 from sandbox.aws import Sandbox
 from tests.handler.endpoint import Endpoint
 
+# Starting the CDK's own check of templates takes four seconds in each process that synthesizes.
+# `tests/construct/test_template.py` has it check all that there is.
+os.environ.setdefault("CDK_VALIDATION", "false")
+
 # A busy machine is no defect: how long an example or its making takes is not what is tested.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("quick", settings.get_profile("untimed"), max_examples=20)

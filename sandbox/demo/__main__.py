@@ -9,6 +9,8 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 
 from sandbox.aws import Sandbox
@@ -22,7 +24,7 @@ RESOURCE: Final = "Custom::HyperPodNodeRemoval"
 RETRY_SECONDS: Final = 3
 COMMAND: Final = "hyperpod-node-removal"
 UNATTENDED: Final = ("--require-approval", "never")
-_POLL: Final = 0.2
+_POLL: Final = 0.5
 
 
 class DemoError(Exception):
@@ -88,9 +90,11 @@ class _Demo:
         self.screen.heading("Bootstrap")
         self.screen.say("The CDK needs a bucket for templates and code. Once per account:")
         self.screen.command("cdk bootstrap")
-        with self.screen.waiting("cdk bootstrap"):
-            self.sandbox.bootstrap()
-        self._expect("the account is bootstrapped", self.sandbox.status("CDKToolkit") is not None)
+        environment = f"aws://{self.sandbox.account}/{self.sandbox.region}"
+        with self.screen.waiting("cdk bootstrap"), TemporaryDirectory() as empty:
+            done = self.sandbox.cdk("bootstrap", environment, cwd=Path(empty))
+        is_complete = self.sandbox.status("CDKToolkit") == "CREATE_COMPLETE"
+        self._expect("the account is bootstrapped", is_complete, done.stdout)
 
     def deploy_and_fail(self) -> None:
         self.screen.heading("Deploy the removal: two nodes cannot be removed")

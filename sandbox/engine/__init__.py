@@ -16,11 +16,15 @@ STOP: Final = "stop"
 """What the parent writes to the engine's standard input before closing it."""
 OWN_AGENT: Final = "md/sandbox"
 """In the user agent of the sandbox's own requests, and of no others."""
-PATH_OF_DENIAL: Final = "/sandbox/denial"
-"""A PUT of an access key, an IAM action and a resource's ARN, as a JSON list, returns the message
-of an AccessDeniedException, or nothing."""
-PATH_OF_SETTINGS: Final = "/sandbox/settings"
-"""A PUT of a JSON object changes the settings that it contains."""
+OWN_PATHS: Final = "/sandbox/"
+"""Paths of the sandbox itself. A PUT of a JSON value to
+
+- `idle` gets its response once no function is running: logs are complete then.
+- `rest`, of a stack's id and of seconds, gets its response once the stack is not in progress, or
+  after so many seconds.
+- `denial`, of an access key, an IAM action and a resource's ARN, returns the message of an
+  AccessDeniedException, or nothing.
+- `settings` changes the settings that the object contains."""
 EKS_FOLDER: Final = "eks"
 """Folder of the sandbox's directory with a file for each EKS cluster."""
 EKS_ACCESS_ENTRIES: Final = "access-entries.jsonl"

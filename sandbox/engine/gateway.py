@@ -14,12 +14,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from ministack.app import app as ministack_app
-from ministack.services import lambda_svc
+from ministack.services import cloudformation, lambda_svc
 
 from sandbox.engine import (
     OWN_AGENT,
-    PATH_OF_DENIAL,
-    PATH_OF_SETTINGS,
+    OWN_PATHS,
     Settings,
     custom_resources,
     deployments,
@@ -32,16 +31,14 @@ from sandbox.engine import (
 )
 from sandbox.engine.exchange import PATH, Exchange
 
-IDLE_PATH: Final = "/sandbox/idle"
-"""Responds once no function is running: logs are complete then."""
 EVENT_BYTES: Final = 1024 * 1024
 """Payload of an asynchronous invocation since October 2025 (256 KB before; other partitions may
 lag), which ministack does not limit."""
 HOLD_SECONDS: Final = 50.0
 """The CLI stops waiting for a response after a minute, and retries."""
 
-_POLL: Final = 0.05
-_IDLE_POLL: Final = 0.01
+_POLL: Final = 0.2
+_OWN_POLL: Final = 0.01
 _IN_PROGRESS: Final = re.compile(rb"<StackStatus>[A-Z_]+_IN_PROGRESS</StackStatus>")
 _CLI: Final = b"aws-cli/"
 _CDK: Final = b"aws-cdk"
@@ -73,15 +70,9 @@ def application(*, endpoint: str, directory: Path) -> Application:
         path = scope.get("path", "") if scope["type"] == "http" else ""
         if path.startswith(PATH):
             await _send(send, _deliver(exchange, scope, await _body(receive)))
-        elif path == IDLE_PATH:
-            while lambda_svc.executions_in_flight()[0]:
-                await asyncio.sleep(_IDLE_POLL)
-            await _send(send, 200)
-        elif path == PATH_OF_DENIAL:
-            await _send(send, 200, restricted.denial(await _body(receive)))
-        elif path == PATH_OF_SETTINGS:
-            settings.change(json.loads(await _body(receive)))
-            await _send(send, 200)
+        elif path.startswith(OWN_PATHS):
+            body = await _body(receive)
+            await _send(send, 200, await _own_response(path, body, settings, restricted))
         elif (cluster := resource_types.eks_cluster(directory, path)) is not None:
             await _send(send, 200, cluster)
         elif (size := _event_bytes(scope)) > EVENT_BYTES:
@@ -95,6 +86,31 @@ def application(*, endpoint: str, directory: Path) -> Application:
             await ministack_app(scope, receive, send)
 
     return respond
+
+
+async def _own_response(
+    path: str, body: bytes, settings: Settings, restricted: permissions.Functions
+) -> bytes:
+    match path.removeprefix(OWN_PATHS):
+        case "idle":
+            while lambda_svc.executions_in_flight()[0]:
+                await asyncio.sleep(_OWN_POLL)
+        case "rest":
+            await _await_rest(*json.loads(body))
+        case "denial":
+            return restricted.denial(body)
+        case "settings":
+            settings.change(json.loads(body))
+    return b""
+
+
+async def _await_rest(stack_id: str, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and any(
+        stack["StackId"] == stack_id and stack["StackStatus"].endswith("_IN_PROGRESS")
+        for stack in cloudformation._stacks._data.values()
+    ):
+        await asyncio.sleep(_OWN_POLL)
 
 
 def is_from_cli(scope: Scope) -> bool:

@@ -6,7 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aws_cdk import App, CfnOutput, CfnParameter, Duration, Stack
+from aws_cdk import (
+    App,
+    CfnOutput,
+    CfnParameter,
+    CloudFormationValidatePlugin,
+    Duration,
+    Stack,
+    Validations,
+)
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk.assertions import Template
 from aws_cdk.aws_iam import PolicyStatement
@@ -160,6 +168,17 @@ def test_removals_of_a_stack_share_one_function_and_one_narrow_policy(full: Synt
 def test_the_hook_has_its_own_permissions_before_it_is_asked(full: Synthesized) -> None:
     (own,) = full.resources(POLICY, "DrainServiceRoleDefaultPolicy")
     assert {DRAIN, own} <= set(full.one(RESOURCE_TYPE, "Faulty")["DependsOn"])
+
+
+@pytest.mark.slow
+def test_the_cdks_own_check_finds_nothing(tmp_path: Path) -> None:
+    app = App(outdir=str(tmp_path), analytics_reporting=False)
+    Validations.of(app).add_plugins(CloudFormationValidatePlugin())
+    with_everything(Stack(app, "Full"))
+    NodeRemoval(Stack(app, "Plain"), "Removal", cluster_name="ml-cluster")
+    app.synth()
+    report = json.loads((tmp_path / "validation-report.json").read_text(encoding="utf-8"))
+    assert report["pluginReports"] == []
 
 
 def test_cfn_lint_finds_nothing(full: Synthesized, stack: Stack, tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ import shlex
 import subprocess
 from pathlib import Path
 
-import jmespath
 import pytest
 import yaml
 
@@ -14,15 +13,11 @@ from hyperpod_node_removal.app import settings_from_context
 from hyperpod_node_removal_cli.arguments import PROGRAM
 from hyperpod_node_removal_handler.request import RemovalRequest
 from release.provider_parameters import EXPORT_NAME
-from sandbox.aws import Sandbox
-from sandbox.hyperpod import HyperPod
 from sandbox.project import ROOT
-from tests.cli.command import CommandProcess
 from tests.docs.code_blocks import TemplateLoader, code_blocks, synthesized
 
 PAGE = ROOT / "README.md"
 README = PAGE.read_text(encoding="utf-8")
-DESCRIBE_STACKS = ["aws", "cloudformation", "describe-stacks"]
 
 
 def blocks(language: str) -> list[str]:
@@ -77,29 +72,3 @@ def test_every_command_is_known_to_this_test() -> None:
         "aws",
         PROGRAM,
     }
-
-
-def test_the_commands_work_one_after_the_other(tmp_path: Path) -> None:
-    """With the real CDK CLI; the AWS CLI's query is put to the same answer of the same API."""
-    with Sandbox(HyperPod(account="000000000000")) as sandbox:
-        sandbox.hyperpod.create_cluster("ml-cluster", {"workers": 2}, shutdown_seconds=1.0)
-        sandbox.bootstrap()
-        (file,) = [block for block in blocks("yaml") if block.startswith("cluster:")]
-        (tmp_path / "removals.yaml").write_text(file, encoding="utf-8")
-        for words in commands():
-            if words[0] == "cdk":
-                arguments = [
-                    argument.replace("removals=", f"removals={tmp_path}/") for argument in words[1:]
-                ]
-                done = sandbox.cdk(
-                    *arguments, "--require-approval", "never", "--output", str(tmp_path / "out")
-                )
-                assert done.returncode == 0, done.stdout
-        command = CommandProcess(tmp_path, sandbox.environment)
-        for _, *arguments in filter(lambda words: words[0] == PROGRAM, commands()):
-            shown = command(*arguments)
-            assert shown.code == 0, shown.out + shown.err
-        (query,) = [words for words in commands() if words[:3] == DESCRIBE_STACKS]
-        name = query[query.index("--stack-name") + 1]
-        answer = sandbox.client("cloudformation").describe_stacks(StackName=name)
-        assert jmespath.search(query[query.index("--query") + 1], answer) == [""]

@@ -2,18 +2,19 @@
 
 import json
 import re
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from aws_cdk import App
 
 import hyperpod_node_removal_contract as contract
+from hyperpod_node_removal.app import NodeRemovalStack, settings_from_context
 from hyperpod_node_removal_contract.failure_codes import FailureCode, next_step
 from sandbox.aws import Sandbox
 from sandbox.hyperpod import Cluster
-from sandbox.project import ROOT
+from tests.aws_cli import run_aws
 from tests.docs.code_blocks import DOCS, commands
 
 PAGE = DOCS / "operations.md"
@@ -23,7 +24,7 @@ LOGICAL_ID = "Removal1BFB0048"
 
 @dataclass
 class Case:
-    """The app's stack, deployed with the CDK CLI from a removal file, and its cluster."""
+    """The stack of a removal file, and its cluster."""
 
     sandbox: Sandbox
     cluster: Cluster
@@ -36,12 +37,19 @@ class Case:
         return f"hyperpod-node-removal-{self.cluster.name}"
 
     def write(self, *nodes: str) -> None:
-        """The removal file with these nodes."""
+        """Write the removal file with these nodes, and synthesize its stack as `app.py` does."""
         content = {"cluster": self.cluster.name, "node_ids": list(nodes), "retry_for": 0}
         (self.folder / "removals.yaml").write_text(json.dumps(content), encoding="utf-8")
+        app = App(outdir=str(self.folder / "cdk.out"), analytics_reporting=False)
+        NodeRemovalStack(app, settings_from_context({"removals": "removals.yaml"}, self.folder))
+        app.synth()
+
+    def deploy(self) -> str:
+        """Deploy without the CDK CLI. Returns the status of the stack."""
+        return self.sandbox.deploy_assembly(self.folder / "cdk.out", self.stack).status
 
     def cdk(self, *words: str) -> str:
-        """Run a command of the page, and return the status of the stack."""
+        """Run a command of the page. Returns the status of the stack."""
         given = [word.replace(STACK, self.stack) for word in words]
         if given[0] == "deploy":
             given += ["--require-approval", "never"]
@@ -50,8 +58,9 @@ class Case:
 
     def aws(self, words: list[str]) -> None:
         """Run a command of the page."""
-        done = self.sandbox.aws(*(word.replace(STACK, self.stack) for word in words[1:]))
-        assert done.returncode == 0, done.stdout
+        given = (word.replace(STACK, self.stack) for word in words[1:])
+        done = run_aws(self.sandbox, *given)
+        assert done.code == 0, done.log
 
     def resources(self, **given: str) -> list[dict[str, str]]:
         client = self.sandbox.client("cloudformation")
@@ -75,19 +84,10 @@ def bootstrapped(sandbox: Sandbox) -> Sandbox:
 
 @pytest.fixture
 def case(bootstrapped: Sandbox, tmp_path: Path) -> Case:
-    (tmp_path / "cdk.json").write_text(
-        json.dumps({"app": f"{sys.executable} {ROOT / 'app.py'}", "versionReporting": False})
-    )
+    (tmp_path / "cdk.json").write_text(json.dumps({"app": "cdk.out"}), encoding="utf-8")
     name = f"ml-{uuid4().hex[:8]}"
     cluster = bootstrapped.hyperpod.create_cluster(name, {"workers": 6}, shutdown_seconds=0.5)
     return Case(bootstrapped, cluster, tmp_path)
-
-
-def test_the_logical_id_is_that_of_the_app(case: Case) -> None:
-    case.write()
-    assert case.cdk("deploy", "-c", "removals=removals.yaml") == "CREATE_COMPLETE"
-    (resource,) = case.resources(LogicalResourceId=LOGICAL_ID)
-    assert resource["ResourceType"] == contract.RESOURCE_TYPE
 
 
 def test_a_failure_can_be_kept_tried_again_and_rolled_back(case: Case) -> None:
@@ -95,7 +95,7 @@ def test_a_failure_can_be_kept_tried_again_and_rolled_back(case: Case) -> None:
     (rollback,) = commands(PAGE, "cdk", "rollback")
     bad, good, other, *_ = case.cluster.node_ids("workers")
     case.write(good)
-    assert case.cdk("deploy", "-c", "removals=removals.yaml") == "CREATE_COMPLETE"
+    assert case.deploy() == "CREATE_COMPLETE"
     case.cluster.refuse(bad)
     case.write(good, bad)
     assert case.cdk(*deploy[1:]) == "UPDATE_FAILED"
@@ -112,15 +112,18 @@ def test_a_failure_can_be_kept_tried_again_and_rolled_back(case: Case) -> None:
 def test_a_stack_that_lost_its_function_comes_loose_and_can_go(case: Case) -> None:
     first, second, *_ = case.cluster.node_ids("workers")
     case.write(first)
-    assert case.cdk("deploy", "-c", "removals=removals.yaml") == "CREATE_COMPLETE"
+    assert case.deploy() == "CREATE_COMPLETE"
+    (resource,) = case.resources(LogicalResourceId=LOGICAL_ID)
+    assert resource["ResourceType"] == contract.RESOURCE_TYPE
     case.delete_function()
     case.write(second)
-    assert case.cdk("deploy", "-c", "removals=removals.yaml") == "UPDATE_ROLLBACK_FAILED"
+    assert case.deploy() == "UPDATE_ROLLBACK_FAILED"
     *_, skipping = commands(PAGE, "aws", "cloudformation", "continue-update-rollback")
     assert LOGICAL_ID in skipping
     case.aws(skipping)
     client = case.sandbox.client("cloudformation")
-    client.get_waiter("stack_rollback_complete").wait(StackName=case.stack)
+    often = {"Delay": 1}
+    client.get_waiter("stack_rollback_complete").wait(StackName=case.stack, WaiterConfig=often)
     assert case.sandbox.status(case.stack) == "UPDATE_ROLLBACK_COMPLETE"
     assert second in case.cluster.present
     assert case.sandbox.delete(case.stack).status == "DELETE_FAILED"
@@ -128,7 +131,7 @@ def test_a_stack_that_lost_its_function_comes_loose_and_can_go(case: Case) -> No
     assert LOGICAL_ID in leaving_out
     with case.sandbox.settings(lag_forward=0.0, lag_back=0.0):  # else the waiter is misled
         case.aws(leaving_out)
-        client.get_waiter("stack_delete_complete").wait(StackName=case.stack)
+        client.get_waiter("stack_delete_complete").wait(StackName=case.stack, WaiterConfig=often)
     assert case.sandbox.status(case.stack) is None
 
 

@@ -9,6 +9,7 @@ import pytest
 from sandbox.aws import ACCOUNT, REGION, Sandbox
 from sandbox.hyperpod import HyperPod
 from sandbox.project import ROOT
+from tests.aws_cli import run_aws
 from tests.docs.code_blocks import DOCS, code_blocks, commands
 
 START = DOCS / "start.md"
@@ -47,8 +48,8 @@ def test_the_commands_of_the_page_lead_to_a_removal(
         for words in commands(START, real=real):
             match words[:2]:
                 case ["aws", _]:
-                    done = sandbox.aws(*words[1:])
-                    assert done.returncode == 0, done.stdout
+                    ran = run_aws(sandbox, *words[1:])
+                    assert ran.code == 0, ran.log
                 case ["cdk", "bootstrap"]:
                     done = sandbox.cdk(*words[1:], cwd=tmp_path_factory.mktemp("empty"))
                     assert done.returncode == 0, done.stdout

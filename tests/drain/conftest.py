@@ -1,10 +1,12 @@
-"""A real Slurm, and a release in a sandbox of its own. The summary reports a missing Slurm."""
+"""A real Slurm, and the drains of a release. The summary reports a missing Slurm."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from awscli.customizations.cloudformation.yamlhelper import yaml_parse
 
-from release.artifacts import write_templates
+from release.artifacts import PROVIDER, write_templates
 from release.drain_templates import EKS_ZIP, MARKER_ZIP, SLURM_ZIP
 from release.provider_template import HANDLER_ZIP
 from sandbox import slurm as sandbox_slurm
@@ -14,8 +16,10 @@ from sandbox.slurm import Slurm
 from tests.release.cli import Cli
 
 NAMES = tuple(f"ip-10-1-0-{number}" for number in range(1, 4))
+BUCKET = "drains"
 REMOVAL = """
 Parameters:
+  Provider: {Type: String}
   Cluster: {Type: String}
   NodeIds: {Type: CommaDelimitedList}
   Drain: {Type: String}
@@ -24,7 +28,7 @@ Resources:
   Nodes:
     Type: Custom::HyperPodNodeRemoval
     Properties:
-      ServiceToken: !ImportValue HyperPodNodeRemovalServiceToken
+      ServiceToken: !Ref Provider
       ServiceTimeout: !Ref Seconds
       ClusterName: !Ref Cluster
       NodeIds: !Ref NodeIds
@@ -33,59 +37,63 @@ Resources:
 
 
 @pytest.fixture(scope="session")
-def alone() -> Iterator[Sandbox]:
-    """A sandbox of its own, because stacks have fixed names."""
-    with Sandbox() as sandbox:
-        sandbox.bootstrap()
-        yield sandbox
-
-
-@pytest.fixture(scope="session")
-def cli(alone: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Cli:
-    """The AWS CLI, with the files of a release in a bucket."""
+def release(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder with the files of a release, whose archives are also in the bucket."""
     folder = tmp_path_factory.mktemp("dist")
     write_templates(folder)
-    (folder / "removal.yaml").write_text(REMOVAL, encoding="utf-8")
-    cli = Cli(alone, folder)
-    cli.aws("s3", "mb", f"s3://{Cli.BUCKET}")
+    s3 = sandbox.client("s3")
+    s3.create_bucket(Bucket=BUCKET)
     for archive in (HANDLER_ZIP, SLURM_ZIP, EKS_ZIP, MARKER_ZIP):
-        cli.aws("s3", "cp", archive, f"s3://{Cli.BUCKET}/{archive}")
-    return cli
+        s3.put_object(Bucket=BUCKET, Key=archive, Body=(folder / archive).read_bytes())
+    return folder
 
 
-def from_templates(
-    cli: Cli, drain_template: str, cluster: Cluster, node_ids: str, seconds: int, **given: str
+def from_release(
+    sandbox: Sandbox,
+    release: Path,
+    drain: str,
+    cluster: Cluster,
+    node_ids: str,
+    *,
+    seconds: int,
+    **given: str,
 ) -> str:
-    """Deploy a drain, a provider that may invoke it, and a removal. Returns the outcome."""
+    """Deploy a drain with the AWS CLI, a provider that may invoke it, and a removal.
+
+    Returns the reasons of what failed; empty if nothing did.
+    """
     name = cluster.name
-    drain = cli.deploy(
-        drain_template,
+    drain_arn = Cli(sandbox, release).deploy(
+        f"hyperpod-node-removal-{drain}.yaml",
         f"{name}-drain",
         capabilities=("CAPABILITY_IAM",),
-        CodeBucket=Cli.BUCKET,
+        CodeBucket=BUCKET,
         **given,
     )["FunctionArn"]
-    cli.deploy(
-        "hyperpod-node-removal-provider.yaml",
-        "provider",
-        capabilities=("CAPABILITY_IAM",),
-        CodeBucket=Cli.BUCKET,
-        CodeKey=HANDLER_ZIP,
-        ClusterArn="*",
-        StackName="*",
-        BeforeRemovalArn=drain,
+    provider = sandbox.deploy(
+        f"{name}-provider",
+        yaml_parse((release / PROVIDER).read_text(encoding="utf-8")),
+        parameters={
+            "CodeBucket": BUCKET,
+            "CodeKey": HANDLER_ZIP,
+            "ClusterArn": cluster.arn,
+            "StackName": f"{name}-removal",
+            "ExportName": f"{name}-token",
+            "BeforeRemovalArn": drain_arn,
+        },
     )
-    deployment = cli.deployment(
-        "removal.yaml",
+    removal = sandbox.deploy(
         f"{name}-removal",
-        Cluster=name,
-        NodeIds=node_ids,
-        Drain=drain,
-        Seconds=str(seconds),
+        yaml_parse(REMOVAL),
+        parameters={
+            "Provider": provider.outputs["ServiceToken"],
+            "Cluster": name,
+            "NodeIds": node_ids,
+            "Drain": drain_arn,
+            "Seconds": str(seconds),
+        },
     )
-    done = cli.sandbox.aws(*deployment, cwd=cli.folder)
-    reasons = cli.reasons(f"{name}-removal")
-    return "COMPLETE" if done.returncode == 0 else " ".join(reasons)
+    return " ".join(event.reason for event in removal.failures())
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """The backup marker, by the real AWS CLI from the release."""
 
 import threading
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
@@ -9,23 +10,23 @@ import pytest
 
 from hyperpod_node_removal_backup_marker import index
 from sandbox.aws import Sandbox
-from tests.drain.conftest import from_templates
+from tests.drain.conftest import from_release
 from tests.drain.hook import CONTEXT, event, node, reasons
-from tests.release.cli import Cli
 
 
 @pytest.mark.parametrize("waits", ["false", "true"])
-def test_only_nodes_with_a_marker_go(alone: Sandbox, cli: Cli, waits: str) -> None:
+def test_only_nodes_with_a_marker_go(sandbox: Sandbox, release: Path, waits: str) -> None:
     name = f"marked-{uuid4().hex[:8]}"
-    cluster = alone.hyperpod.create_cluster(name, {"workers": 4}, shutdown_seconds=0.5)
+    cluster = sandbox.hyperpod.create_cluster(name, {"workers": 4}, shutdown_seconds=0.5)
     saved, unsaved, *others = cluster.node_ids("workers")
-    bucket, s3 = f"backups-{uuid4().hex}", alone.client("s3")
+    bucket, s3 = f"backups-{uuid4().hex}", sandbox.client("s3")
     s3.create_bucket(Bucket=bucket)
     s3.put_object(Bucket=bucket, Key=f"hyperpod-backups/{saved}")
     s3.put_object(Bucket=bucket, Key=f"hyperpod-backups/{unsaved}.partial")
-    outcome = from_templates(
-        cli,
-        "hyperpod-node-removal-backup-marker.yaml",
+    outcome = from_release(
+        sandbox,
+        release,
+        "backup-marker",
         cluster,
         f"{saved},{unsaved}",
         seconds=105,

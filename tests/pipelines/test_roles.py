@@ -11,6 +11,7 @@ from awscli.customizations.cloudformation.yamlhelper import yaml_parse
 from ministack.core.iam_evaluator import EvalContext, evaluate_trust_policy
 
 from sandbox.aws import Sandbox
+from tests.aws_cli import run_aws
 from tests.docs.code_blocks import DOCS, commands
 from tests.docs.policy import Policy, as_list
 from tests.pipelines.team import EXAMPLE
@@ -161,6 +162,6 @@ def test_the_role_that_deploys_is_that_of_the_documentation(roles: Roles) -> Non
 
 def test_the_command_of_the_page_makes_the_roles(sandbox: Sandbox) -> None:
     (command,) = commands(DOCS / "pipelines.md", of="roles/github.yaml")
-    sandbox.aws(*command[1:], cwd=EXAMPLE)
+    run_aws(sandbox, *command[1:], folder=EXAMPLE)
     roles = Roles(sandbox, "github", HOSTS["github"][0], "removal-pipeline-roles")
     assert roles.lets_in("DeployRole", DEPLOYMENT["github"])

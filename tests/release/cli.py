@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from sandbox.aws import Sandbox
 from sandbox.hyperpod import Cluster
+from tests.aws_cli import run_aws
 from tests.docs.code_blocks import commands
 
 SHOWN_CLUSTER_ARN = "arn:aws:sagemaker:us-west-2:111122223333:cluster/a1b2c3d4e5f6"
@@ -23,15 +24,15 @@ class Cli:
 
     def aws(self, *args: str) -> str:
         """Return what a command prints that must succeed."""
-        done = self.sandbox.aws(*args, cwd=self.folder)
-        assert done.returncode == 0, done.stdout
-        return done.stdout
+        done = run_aws(self.sandbox, *args, folder=self.folder)
+        assert done.code == 0, done.log
+        return done.log
 
     def refused(self, *args: str) -> str:
         """Return what a command prints that must fail."""
-        done = self.sandbox.aws(*args, cwd=self.folder)
-        assert done.returncode != 0, done.stdout
-        return done.stdout
+        done = run_aws(self.sandbox, *args, folder=self.folder)
+        assert done.code != 0, done.log
+        return done.log
 
     def deploy(
         self,

@@ -26,13 +26,6 @@ def console(project: Path) -> Iterator[Console]:
         yield console
 
 
-def test_the_readme_leads_from_dist_to_a_removal(console: Console) -> None:
-    first, second, *others = console.cluster.node_ids("workers")
-    console.run_page(ROOT / "README.md", of="handler.zip")
-    assert console.sandbox.outputs("maintenance")["RemovedNodes"] == f"{first},{second}"
-    assert console.cluster.present == set(others)
-
-
 def test_the_commands_of_the_documentation_work_one_after_the_other(console: Console) -> None:
     console.run_page(PAGE)
     for stack in ("hyperpod-node-removal", "maintenance-by-sam"):

@@ -1,6 +1,7 @@
 """`python -m sandbox` is an AWS in a second terminal, for the commands of the README."""
 
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -17,7 +18,10 @@ from sandbox import slurm
 from sandbox.__main__ import arguments
 from sandbox.project import PATH, ROOT
 from sandbox.schedulers import KINDS
-from tests.docs.code_blocks import code_blocks
+from tests.docs.code_blocks import code_blocks, commands
+
+README = ROOT / "README.md"
+SHOWN = ("i-0123456789abcdef0", "i-0123456789abcdef1")
 
 
 @dataclass(frozen=True)
@@ -75,23 +79,35 @@ def second_terminal(*words: str, home: Path) -> Iterator[Terminal]:
             assert not Path(exported["SSL_CERT_FILE"]).exists()
 
 
-def test_the_commands_of_the_readme_work_exactly_as_written(tmp_path: Path) -> None:
+def test_the_commands_of_the_readme_work(tmp_path: Path) -> None:
+    """As written, but for the two nodes that a template removes, and where `--query` looks."""
+    for name in ("app.py", "cdk.json"):
+        shutil.copy(ROOT / name, tmp_path)
     shutil.copytree(ROOT / "examples" / "cloudformation", tmp_path / "examples" / "cloudformation")
     (tmp_path / "dist").mkdir()
     write_templates(tmp_path / "dist")
-    blocks = code_blocks(ROOT / "README.md", "console")
-    aws = next(block.commands for block in blocks if "handler.zip" in block.text)
-    cdk = next(block.commands for block in blocks if block.text.startswith("$ cdk deploy"))
-    with second_terminal("--group", "workers=4", home=tmp_path) as terminal:
+    (file,) = (block for block in code_blocks(README, "yaml") if block.text.startswith("cluster:"))
+    (tmp_path / "removals.yaml").write_text(file.text, encoding="utf-8")
+    (from_file,) = set(re.findall(r"`(cdk [^`]+)`", README.read_text(encoding="utf-8")))
+    with second_terminal("--group", "workers=6", home=tmp_path) as terminal:
         nodes, deploy, bucket = terminal.first
-        assert terminal.run(nodes).count("InstanceId") == 4
+        ids = re.findall(r'"InstanceId": "(.*)"', terminal.run(nodes))
+        assert len(ids) == 6
         terminal.run(bucket)
-        for command in aws:
+        real = dict(zip(SHOWN, ids[4:], strict=True))
+        for command in commands(README, of="handler.zip", real=real):
             terminal.run(command, tmp_path)
-        for command in cdk:
-            terminal.run(command)
-        terminal.run(deploy)
-        assert terminal.run(nodes).count("InstanceId") == 2
+        left = terminal.run(nodes)
+        assert [node for node in ids if node in left] == ids[:4]
+        for command in [*commands(README, "cdk"), shlex.split(from_file)]:
+            terminal.run(command, tmp_path)
+        for command in commands(README, "hyperpod-node-removal"):
+            terminal.run(command, tmp_path)
+        (query,) = commands(README, "aws", "cloudformation", "describe-stacks")
+        assert terminal.run(query).strip() == "", "no node failed"
+        terminal.run(deploy, tmp_path)
+        left = terminal.run(nodes)
+        assert [node for node in ids if node in left] == ids[2:4]
 
 
 @pytest.mark.parametrize("kind", KINDS)

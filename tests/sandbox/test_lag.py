@@ -9,6 +9,7 @@ import pytest
 from sandbox.aws import Sandbox
 from sandbox.engine import Settings
 from sandbox.engine.lag import Lag
+from tests.aws_cli import run_aws
 from tests.sandbox.scripted_stack import FAILED, ScriptedStack
 
 LONG = 600.0
@@ -60,8 +61,8 @@ def test_a_stack_in_a_rollback_still_shows_its_creation(stack: ScriptedStack) ->
 def test_clis_see_no_lag(stack: ScriptedStack) -> None:
     stack.deploy(Create={})
     query = ("--stack-name", stack.name, "--query", "Stacks[0].StackStatus")
-    done = stack.sandbox.aws("cloudformation", "describe-stacks", *query)
-    assert done.stdout.strip() == '"CREATE_COMPLETE"'
+    done = run_aws(stack.sandbox, "cloudformation", "describe-stacks", *query)
+    assert done.log.strip() == '"CREATE_COMPLETE"'
 
 
 def test_operations_are_listed_newest_first(stack: ScriptedStack) -> None:
