@@ -14,6 +14,8 @@ from sandbox.aws import Sandbox
 from sandbox.hyperpod import Cluster
 from sandbox.stacks import Deployment, read_assembly
 
+at_any_lag = pytest.mark.parametrize("removal", [0.0, 3.0], ids=["exact", "lagging"], indirect=True)
+"""With the stack shown as it is, and as it was three seconds ago."""
 STACK = "Removal"
 """Name of the stack in the assembly; each test deploys it under a name of its own."""
 
@@ -112,3 +114,8 @@ class Removal:
         assert all(reply.status == 200 for reply in received)
         assert all(len(reply.body) <= 4096 for reply in received)
         return [reply.json() for reply in received]
+
+
+def types(removal: Removal) -> list[str]:
+    """The types of the requests, in order."""
+    return [request["RequestType"] for request in removal.requests()]

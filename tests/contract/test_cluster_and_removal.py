@@ -14,7 +14,7 @@ from aws_cdk.aws_sagemaker import CfnCluster
 from hyperpod_node_removal import NodeRemoval
 from hyperpod_node_removal_contract import RESOURCE_TYPE
 from sandbox.aws import Sandbox
-from sandbox.hyperpod import Cluster, HyperPod
+from sandbox.hyperpod import Cluster
 from sandbox.project import ROOT
 from sandbox.stacks import Deployment, read_assembly
 
@@ -148,35 +148,32 @@ def test_a_stack_with_both_is_deleted(quick: Sandbox, assembly: Path) -> None:
         _ = team.cluster
 
 
-def test_the_example_in_two_steps_with_the_cdk_cli(tmp_path: Path) -> None:
-    hyperpod = HyperPod(account="000000000000")
-    hyperpod.shutdown_seconds = 0.5
-    with Sandbox(hyperpod) as sandbox:
-        sandbox.bootstrap()
+def test_the_example_in_two_steps_with_the_cdk_cli(quick: Sandbox, tmp_path: Path) -> None:
+    quick.bootstrap()
 
-        def deploy(**context: str) -> None:
-            arguments = [x for pair in context.items() for x in ("-c", "=".join(pair))]
-            sandbox.cdk(
-                *("deploy", "--strict", "--require-approval", "never"),
-                *("--output", str(tmp_path / "out"), *arguments),
-                cwd=EXAMPLE,
-                check=True,
-            )
-
-        deploy()
-        cluster = hyperpod.cluster("team-cluster")
-        faulty, healthy = cluster.logical_ids("workers")[:3], cluster.logical_ids("workers")[3:]
-        deploy(faulty=",".join(faulty))
-        assert cluster.logical_ids("workers") == healthy
-        counts = json.loads(sandbox.outputs("TeamCluster")["InstanceGroupTargetCounts"])
-        assert counts == {"workers": 5, "head": 1}
-        (group,) = (
-            event.physical_id
-            for event in sandbox.events("TeamCluster")
-            if event.resource_type == "AWS::Logs::LogGroup" and event.status == "CREATE_COMPLETE"
+    def deploy(**context: str) -> None:
+        arguments = [x for pair in context.items() for x in ("-c", "=".join(pair))]
+        quick.cdk(
+            *("deploy", "--strict", "--require-approval", "never"),
+            *("--output", str(tmp_path / "out"), *arguments),
+            cwd=EXAMPLE,
+            check=True,
         )
-        shown = re.findall(r"```text\n *(.*?)\n", (EXAMPLE / "README.md").read_text())
-        assert [line for line in shown if any(line in told for told in sandbox.log_lines(group))]
-        deploy(worker_count=str(counts["workers"]))
-        assert cluster.logical_ids("workers") == healthy
-        assert cluster.target_counts == counts
+
+    deploy()
+    cluster = quick.hyperpod.cluster("team-cluster")
+    faulty, healthy = cluster.logical_ids("workers")[:3], cluster.logical_ids("workers")[3:]
+    deploy(faulty=",".join(faulty))
+    assert cluster.logical_ids("workers") == healthy
+    counts = json.loads(quick.outputs("TeamCluster")["InstanceGroupTargetCounts"])
+    assert counts == {"workers": 5, "head": 1}
+    (group,) = (
+        event.physical_id
+        for event in quick.events("TeamCluster")
+        if event.resource_type == "AWS::Logs::LogGroup" and event.status == "CREATE_COMPLETE"
+    )
+    shown = re.findall(r"```text\n *(.*?)\n", (EXAMPLE / "README.md").read_text())
+    assert [line for line in shown if any(line in told for told in quick.log_lines(group))]
+    deploy(worker_count=str(counts["workers"]))
+    assert cluster.logical_ids("workers") == healthy
+    assert cluster.target_counts == counts

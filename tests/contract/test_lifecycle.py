@@ -1,41 +1,10 @@
 """Whole lives of a removal in the sandbox, on the real template and the real asset."""
 
 import json
-from collections.abc import Iterator
 
-import pytest
-
-from hyperpod_node_removal_contract import Attribute
-from sandbox.aws import Sandbox
-from tests.contract.lifecycle import Removal, log_lines, reason, synthesized
+from tests.contract.lifecycle import Removal, at_any_lag, log_lines, reason, types
 
 ABSENT = "i-0123456789abcdef0"
-
-
-at_any_lag = pytest.mark.parametrize("removal", [0.0, 3.0], ids=["exact", "lagging"], indirect=True)
-"""With the stack shown as it is, and as it was three seconds ago."""
-
-
-@pytest.fixture
-def removal(
-    request: pytest.FixtureRequest, sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Removal]:
-    removal = Removal(sandbox, synthesized(tmp_path_factory))
-    lag = getattr(request, "param", 0.0)
-    with sandbox.settings(lag_forward=lag, lag_back=lag):
-        yield removal
-    # Whatever a test did: one reply to each request, all with the resource's one id.
-    replies = removal.replies()
-    assert [reply["RequestId"] for reply in replies] == [
-        request["RequestId"] for request in removal.requests()
-    ]
-    ids = {(reply["StackId"], reply["PhysicalResourceId"]) for reply in replies}
-    assert len(ids) == len({reply["StackId"] for reply in replies})
-    assert all(set(reply["Data"]) == set(Attribute) for reply in replies)
-
-
-def types(removal: Removal) -> list[str]:
-    return [request["RequestType"] for request in removal.requests()]
 
 
 @at_any_lag
@@ -84,38 +53,6 @@ def test_a_failed_create_names_the_nodes_and_rolls_back(removal: Removal) -> Non
     assert again.status == "CREATE_COMPLETE"
     assert again.outputs["RemovedNodes"] == f"{in_use},{patched}"
     assert again.outputs["AlreadyAbsentNodes"] == good
-
-
-@at_any_lag
-def test_a_failed_update_rolls_back_without_touching_the_cluster(removal: Removal) -> None:
-    cluster = removal.cluster()
-    first, bad, good, *_ = cluster.node_ids("workers")
-    removal.deploy(first)
-    cluster.refuse(bad)
-    deletes = len(removal.sandbox.hyperpod.delete_requests)
-
-    failed = removal.deploy(bad, good)
-    assert failed.status == "UPDATE_ROLLBACK_COMPLETE"
-    assert f"NodeIdInUse: {bad}" in reason(failed, "UPDATE_FAILED")
-    assert types(removal) == ["Create", "Update", "Update"]
-    assert [reply["Status"] for reply in removal.replies()] == ["SUCCESS", "FAILED", "SUCCESS"]
-    assert removal.replies()[-1]["Data"]["Outcome"] == "ROLLED_BACK"
-    asked = removal.sandbox.hyperpod.delete_requests[deletes:]
-    assert [request.node_ids for request in asked] == [(bad, good)]
-
-
-@at_any_lag
-def test_a_rollback_does_not_remove_the_nodes_of_the_previous_set(removal: Removal) -> None:
-    cluster = removal.cluster()
-    busy, bad, *_ = cluster.node_ids("workers")
-    cluster.refuse(busy)
-    # The first set succeeds although its node stays, so the rollback has something to get wrong.
-    reported = removal.deploy(busy, ABSENT, OnPartialFailure="REPORT")
-    assert reported.status == "CREATE_COMPLETE"
-    cluster.allow(busy)
-    cluster.refuse(bad)
-    assert removal.deploy(bad).status == "UPDATE_ROLLBACK_COMPLETE"
-    assert busy in cluster.present
 
 
 @at_any_lag
@@ -171,23 +108,6 @@ def test_logical_ids_and_a_controller(removal: Removal) -> None:
     assert controller not in removal.sandbox.hyperpod.requested_nodes
 
 
-@at_any_lag
-def test_a_broken_guard_refuses_the_whole_set_and_rolls_back(removal: Removal) -> None:
-    cluster = removal.cluster()
-    nodes = cluster.node_ids("workers")
-    removal.deploy(nodes[0], properties={"MinRemaining": {"workers": 4}})
-    deletes = len(removal.sandbox.hyperpod.delete_requests)
-    failed = removal.deploy(*nodes[1:7], properties={"MinRemaining": {"workers": 4}})
-    assert failed.status == "UPDATE_ROLLBACK_COMPLETE"
-    assert reason(failed, "UPDATE_FAILED").startswith(
-        "Received response status [FAILED] from custom resource. Message returned:"
-        f" Nothing was removed from {cluster.name}: removing 6 of 7 nodes of group workers leaves"
-        " 1, fewer than 4 (MinRemaining)."
-    )
-    assert len(removal.sandbox.hyperpod.delete_requests) == deletes
-    assert cluster.present == set(nodes[1:])
-
-
 def test_a_dry_run_first_and_then_the_removal(removal: Removal) -> None:
     cluster = removal.cluster()
     nodes = cluster.node_ids("workers")[:2]
@@ -234,13 +154,3 @@ def test_what_brings_nodes_back_and_the_plan_are_told(removal: Removal) -> None:
     assert warning["message"] == deployment.outputs["Warnings"]
     (count,) = [line for line in told if "instance_count" in line]
     assert (count["instance_count_before"], count["instance_count"]) == (8, 6)
-
-
-@at_any_lag
-def test_nothing_is_warned_of_after_a_rollback(removal: Removal) -> None:
-    cluster = removal.cluster(autoscaler="Karpenter")
-    bad, good, *_ = cluster.node_ids("workers")
-    removal.deploy(good)
-    cluster.refuse(bad)
-    assert removal.deploy(bad).status == "UPDATE_ROLLBACK_COMPLETE"
-    assert [reply["Data"]["Warnings"] != "" for reply in removal.replies()] == [True, False, False]

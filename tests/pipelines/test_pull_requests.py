@@ -174,16 +174,26 @@ def test_a_repository_without_removal_files_passes(team: Team) -> None:
     assert done.code == 0, done.log
 
 
-@pytest.mark.parametrize(
-    "name", ["a b.yaml", "$(touch pwned).yaml", "a\n::error::b.yaml", "more/c.yaml", "d.yml"]
-)
-def test_a_name_that_is_no_clusters(team: Team, name: str) -> None:
-    team.pull_request({f"removals/{name}": "cluster: a\n"})
-    validated = team.run(f"{VALIDATE}\n{SYNTHESIZE}", **GITHUB)
-    planned = team.run(PLAN, **GITHUB)
+NO_CLUSTERS = ["$(touch pwned).yaml", "a\n::error::b.yaml", "a b.yaml", "d.yml", "more/c.yaml"]
+
+
+def test_names_that_are_no_clusters_fail_the_synth(team: Team) -> None:
+    team.pull_request({f"removals/{name}": "cluster: a\n" for name in NO_CLUSTERS})
+    validated, synthesized = (team.run(script, **GITHUB) for script in (VALIDATE, SYNTHESIZE))
     assert validated.code != 0
-    commands = re.findall(r"^\s*(::.*)$", validated.log, re.MULTILINE)
+    assert synthesized.code != 0
+    form = r"^error: removals/(.*): not a removal file; allowed: the cluster's name and \.yaml$"
+    refused = re.findall(form, synthesized.log, re.MULTILINE)
+    assert refused == [*NO_CLUSTERS[:1], r"a\n::error::b.yaml", *NO_CLUSTERS[2:4], "more"]
+    commands = re.findall(r"^\s*(::.*)$", validated.log + synthesized.log, re.MULTILINE)
     assert all(command.startswith("::error file=removals/") for command in commands)
+    assert not list(team.folder.rglob("pwned"))
+
+
+@pytest.mark.parametrize("name", NO_CLUSTERS)
+def test_a_name_that_is_no_clusters_has_no_plan(team: Team, name: str) -> None:
+    team.pull_request({f"removals/{name}": "cluster: a\n"})
+    planned = team.run(PLAN, **GITHUB)
     assert planned.code != 0
     assert "error: not a removal file: " in planned.log
     assert annotations(planned) == []
