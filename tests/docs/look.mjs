@@ -33,14 +33,19 @@ function found() {
   };
 }
 
-// What the copy buttons would put on the clipboard. The event is the browser's own.
+// What the copy buttons would put on the clipboard. The event is the browser's own, which it sends
+// for a few seconds after a real click.
 async function copied(page) {
-  const texts = [];
-  for (const button of await page.locator(".md-code__button[data-clipboard-target]").all()) {
-    await button.click({ force: true });
-    texts.push(await page.evaluate(() => window.copied));
-  }
-  return texts;
+  const buttons = page.locator(".md-code__button[data-clipboard-target]");
+  if ((await buttons.count()) === 0) return [];
+  await buttons.first().click({ force: true });
+  return buttons.evaluateAll((all) =>
+    all.map((button) => {
+      window.copied = "";
+      button.click();
+      return window.copied;
+    }),
+  );
 }
 
 const urls = JSON.parse(readFileSync(0, "utf-8"));
