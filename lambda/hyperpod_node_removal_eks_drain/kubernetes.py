@@ -20,7 +20,8 @@ _TIMEOUT: Final = 5
 """Seconds for connecting, and for each read."""
 _TOKEN_SECONDS: Final = 60
 """Seconds for which a token says that it is valid. EKS accepts it for 15 minutes."""
-_PAGE: Final = 500
+_PAGE: Final = 50
+"""Pods in one response. Those of ten nodes are in memory at a time."""
 _MIRROR: Final = "kubernetes.io/config.mirror"
 """Annotation of a static pod, which cannot be evicted."""
 _MARK: Final = "hyperpod-node-removal/drained-by"

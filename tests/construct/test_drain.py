@@ -91,6 +91,7 @@ def test_a_removal_waits_for_all_of_a_drain_which_may_do_what_it_needs(
     invocation = made.properties("AWS::Lambda::EventInvokeConfig", "Drain")
     assert invocation["MaximumEventAgeInSeconds"] == 60, "a release is retried for a minute at most"
     assert invocation["MaximumRetryAttempts"] == 2
+    assert made.properties(FUNCTION, "Drain")["MemorySize"] == 1024, "of 3,000 nodes and their jobs"
 
 
 @pytest.mark.parametrize("drain", DRAINS)
