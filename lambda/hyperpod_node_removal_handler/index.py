@@ -30,6 +30,8 @@ from hyperpod_node_removal_handler.request import (
     Envelope,
     RemovalRequest,
     RequestError,
+    derived_physical_resource_id,
+    hook_of,
     service_timeout_of,
 )
 from hyperpod_node_removal_handler.stack import Stack, StackNotUpdatingError, StackWatch
@@ -51,6 +53,7 @@ def remove(event: Mapping[str, Any], context: LambdaContext) -> str:
     if work.verdict and work.request.verdict_condition:
         return handler.hand_over(lambda: _signal(work, event, context))
     if work.request.is_empty:
+        _await_undone(event, context)  # It may be the set to which a rollback returns.
         _on_success(lambda: replace(work, invocation=work.invocation + 1), event, context)
         sentence = "The set of nodes is empty; no calls were made."
         return handler.respond(
@@ -62,8 +65,12 @@ def remove(event: Mapping[str, Any], context: LambdaContext) -> str:
 
 
 @handler.delete
-def delete(event: Mapping[str, Any], context: LambdaContext) -> str:  # noqa: ARG001
+def delete(event: Mapping[str, Any], context: LambdaContext) -> str:
     """Succeed without a call to AWS: the nodes stay as they are."""
+    own_id = derived_physical_resource_id(event["StackId"], event["LogicalResourceId"])
+    if event["PhysicalResourceId"] != own_id and hook_of(event["ResourceProperties"]):
+        # CloudFormation has made it up: the creation was canceled, and its request still runs.
+        _await_release(event, context)
     sentence = "The resource was deleted; the cluster was not changed."
     cluster = cluster_of(event["ResourceProperties"])
     return handler.respond(report.untouched(Outcome.DELETED, cluster, sentence))
@@ -238,12 +245,31 @@ def _not_updating(
 ) -> Report:
     cluster = cluster_of(event["ResourceProperties"])
     if error.is_rolling_back:
+        _await_undone(event, context)
         return report.untouched(
             Outcome.ROLLED_BACK,
             cluster,
             f"{error} No node was removed, and a rollback does not restore removed nodes.",
         )
     return report.failure(cluster, f"{error} Nothing was removed.", log_place(context))
+
+
+def _await_undone(event: Mapping[str, Any], context: LambdaContext) -> None:
+    """Wait if this event undoes an update that brought a hook."""
+    undone = hook_of(event.get("OldResourceProperties"))
+    if undone not in {"", hook_of(event["ResourceProperties"])}:
+        _await_release(event, context)
+
+
+def _await_release(event: Mapping[str, Any], context: LambdaContext) -> None:
+    """Wait until a request that was canceled has released its nodes.
+
+    Its hook may be a part of the same deployment, and is then deleted once this event has a reply.
+    """
+    ends = _sent_at(event) + service_timeout_of(event["ResourceProperties"])
+    handler.respond_by(ends)
+    left = min(ends - clock.now(), context.get_remaining_time_in_millis() / 1000)
+    clock.sleep(min(timing.CANCELED, left - timing.REPLY_MARGIN))
 
 
 def _refused(event: Mapping[str, Any], context: LambdaContext, error: RequestError) -> Report:

@@ -153,6 +153,12 @@ def service_timeout_of(properties: object) -> int:
     return int(text) if re.fullmatch(WHOLE_NUMBER, text) else contract.SERVICE_TIMEOUT_DEFAULT
 
 
+def hook_of(properties: object) -> str:
+    """Return the hook as the properties name it, unchecked. Empty: none."""
+    given = properties.get(Property.BEFORE_REMOVAL) if isinstance(properties, Mapping) else None
+    return str(given or "").strip()
+
+
 def _refuse(row: Row, problem: str | None) -> None:
     """Raise `RequestError` if there is a problem."""
     if problem:

@@ -107,6 +107,9 @@ RELEASE: Final = (20.0, 5.0)
 to CloudFormation waits for it."""
 RELEASE_RETRY: Final = 2.0
 """A release that is not confirmed, and cannot be queued either, is retried for this long."""
+CANCELED: Final = 60.0
+"""What undoes a request waits this long for the request to notice and to release its nodes: at most
+`STACK_POLL`, the lag of DescribeStacks, and `RELEASE`. After the reply, its hook may be deleted."""
 
 # The reply
 REPLY_PAUSES: Final = (1.0, 2.0, 30.0)

@@ -106,11 +106,19 @@ def an_update_with_a_hook(sim: Simulation) -> Stack:
 
 
 def drained(
-    sim: Simulation, *, busy_for: float, vetoes: bool = False, timeout: str = "1800"
+    sim: Simulation,
+    *,
+    busy_for: float,
+    vetoes: bool = False,
+    timeout: str = "1800",
+    is_new: bool = False,
 ) -> Stack:
-    """Update with a hook of version 2, which waits for one of two nodes for `busy_for` seconds."""
+    """Update, or create, with a hook of version 2 that waits for one of two nodes.
+
+    It waits for `busy_for` seconds.
+    """
     busy, other = sim.cluster(shutdown_seconds=45).node_ids("workers")[:2]
-    stack = sim.deployed({})
+    stack = sim.stack() if is_new else sim.deployed({})
     free_at = sim.timeline.now() + busy_for
 
     def hook(event: dict[str, object]) -> bytes:
@@ -124,7 +132,8 @@ def drained(
         return json.dumps(answer).encode()
 
     sim.hook = hook
-    stack.update(properties(NodeIds=[busy, other], BeforeRemoval=HOOK, ServiceTimeout=timeout))
+    deploy = stack.create if is_new else stack.update
+    deploy(properties(NodeIds=[busy, other], BeforeRemoval=HOOK, ServiceTimeout=timeout))
     return stack
 
 

@@ -52,6 +52,45 @@ def test_a_deployment_that_is_canceled_at_any_time_releases_what_it_did_not_remo
         check(sim, is_repeatable=False)
 
 
+@pytest.mark.parametrize("second", [8, 29, 47, 100, 301])
+@pytest.mark.parametrize("is_new", [True, False])
+def test_a_hook_is_notified_before_the_rollback_can_delete_it(
+    second: int, is_new: bool, tally: Tally
+) -> None:
+    """A deployment that brings the hook is canceled while the hook waits. It deletes the hook as
+    soon as the resource has answered, and then nobody releases the nodes."""
+    with tally.fault(f"canceled after {second} s"), Simulation() as sim:
+        stack = scenarios.drained(sim, busy_for=1e6, is_new=is_new)
+        sim.timeline.after(second, stack.cancel)
+        sim.run()
+        forward, backward = stack.requests[-2:]
+        assert backward.event["RequestType"] == ("Delete" if is_new else "Update")
+        assert released(sim) == set(forward.event["ResourceProperties"]["NodeIds"])
+        assert max(time for _, time, _ in sim.releases) < backward.closed_at
+        check(sim, is_repeatable=False)
+
+
+def test_the_rollback_of_a_hook_does_not_outlast_its_own_timeout(tally: Tally) -> None:
+    with tally.fault("canceled after 5 s"), Simulation() as sim:
+        stack = scenarios.drained(sim, busy_for=1e6, timeout="60", is_new=True)
+        sim.timeline.after(5.0, stack.cancel)
+        sim.run()
+        assert stack.status == "ROLLBACK_COMPLETE"
+        check(sim, is_repeatable=False)
+
+
+def test_a_removal_with_a_hook_is_deleted_at_once(tally: Tally) -> None:
+    with tally.fault("none"), Simulation() as sim:
+        stack = scenarios.drained(sim, busy_for=0.0, is_new=True)
+        sim.run()
+        began = sim.timeline.now()
+        stack.delete()
+        sim.run()
+        assert stack.status == "DELETE_COMPLETE"
+        assert stack.request.closed_at < began + 5
+        check(sim)
+
+
 def test_a_lost_release_changes_no_end(tally: Tally) -> None:
     for (scenario, (status, _, stayed)), (name, error) in sample(ENDS.items(), BEFORE.items()):
         with tally.fault(f"{name} at the release"), Simulation() as sim:
