@@ -132,6 +132,8 @@ class ClusterState:
     """By name."""
     pods: list[Pod] = field(default_factory=list)
     budgets: list[Budget] = field(default_factory=list)
+    denied: dict[str, int] = field(default_factory=dict)
+    """Names of pods whose eviction an admission webhook denies, and with which HTTP status."""
     terminating: set[str] = field(default_factory=set)
     """Namespaces that are being deleted. Their pods are not leaving yet."""
     evicted: list[str] = field(default_factory=list)
@@ -158,6 +160,8 @@ class ClusterState:
             if not found:
                 return 404, ""
             (pod,) = found
+            if name in self.denied:
+                return self.denied[name], f'admission webhook "pods" denied the request: {name}'
             if namespace in self.terminating:
                 return 403, f"namespace {namespace} is being terminated"
             if pod.manifest()["metadata"]["uid"] != uid:
@@ -232,6 +236,8 @@ class KubernetesApi:
             case ["api", "v1", "namespaces", namespace, "pods", name, "eviction"]:
                 uid = body["deleteOptions"]["preconditions"]["uid"]
                 status, message = self.state.evict(namespace, name, uid)
+                if name in self.state.denied:
+                    return _status(status, message)
                 reason, text = _REFUSALS.get(status, ("", ""))
                 cause = {"reason": reason, "message": message}
                 return _status(status, text, [cause] if reason else [])

@@ -26,6 +26,8 @@ _MIRROR: Final = "kubernetes.io/config.mirror"
 """Annotation of a static pod, which cannot be evicted."""
 _MARK: Final = "hyperpod-node-removal/drained-by"
 """Annotation of a node that a drain has cordoned."""
+_NOT_ALLOWED: Final = "cannot create resource"
+"""In the message of a call that RBAC does not allow, as opposed to one that a webhook denies."""
 _PROTECTED: Final[Mapping[str, str]] = {
     "karpenter.sh/do-not-disrupt": "true",
     "karpenter.sh/do-not-evict": "true",  # the name of the first one before Karpenter 0.32
@@ -177,19 +179,17 @@ class Kubernetes:
             "metadata": {"namespace": pod.namespace, "name": pod.name},
             "deleteOptions": {"preconditions": {"uid": pod.uid}},
         }
-        what, handled = f"evict {pod}", (403, 404, 409, 429)
+        what, handled = f"evict {pod}", (400, 403, 404, 409, 422, 429)
         status, answer = self._call(what, "POST", path, eviction, handled=handled)
-        if status not in {HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS}:
-            return ""  # 404 and 409: it is gone, or the name is that of another pod.
+        message = str(answer.get("message") or "")
+        if status == HTTPStatus.FORBIDDEN and _NOT_ALLOWED in message:
+            raise _error(what, status, message)
+        if status < HTTPStatus.BAD_REQUEST or status in {HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT}:
+            return ""  # It is evicted or gone, or the name is that of another pod.
+        # A budget, an admission webhook, or a namespace that is being deleted: it deletes the pod.
         causes = (answer.get("details") or {}).get("causes") or ()
-        if status == HTTPStatus.FORBIDDEN and not any(
-            # Nothing is created in such a namespace, not even an eviction. It deletes the pod.
-            cause.get("reason") == "NamespaceTerminating"
-            for cause in causes
-        ):
-            raise _error(what, status, answer.get("message", ""))
         messages = "; ".join(cause.get("message", "") for cause in causes)
-        return messages or str(answer.get("message") or "too many requests")
+        return messages or message or f"HTTP status {status}"
 
     def _call(
         self, what: str, method: str, path: str, body: object = None, handled: Sequence[int] = ()

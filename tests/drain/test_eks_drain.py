@@ -170,6 +170,20 @@ def test_a_namespace_that_is_being_deleted_is_waited_for(drained: Drained) -> No
     assert drained.ask(FIRST) == PROCEED
 
 
+@pytest.mark.parametrize("status", [400, 403, 422])
+def test_an_eviction_that_a_webhook_denies_keeps_its_own_node_only(
+    drained: Drained, clock: list[float], status: int
+) -> None:
+    drained.state.pods = [Pod("ml", "kept", NODE), Pod("ml", "web-0", OTHER)]
+    drained.state.denied = {"kept": status}
+    for _ in range(3):
+        answer = drained.ask()
+    assert answer["Decision"] == "WAIT"
+    assert reasons(answer, "WaitingNodes") == {
+        FIRST: 'pod ml/kept cannot be evicted: admission webhook "pods" denied the request: kept'
+    }
+
+
 def test_a_pod_that_somebody_has_deleted_is_waited_for_whatever_it_is(drained: Drained) -> None:
     drained.state.pods = [
         Pod("ml", "by-hand", NODE, controller="", is_leaving=True),
@@ -325,6 +339,9 @@ def test_no_right_is_given_that_is_not_used(drained: Drained, clock: list[float]
     assert set(drained.api.calls) == given
     drained.api = KubernetesApi("training", drained.state, rules()[1:])
     assert "403 nodes is forbidden" in drained.ask()["Reason"]
+    drained.state.pods = [Pod("ml", "web-1", NODE)]
+    drained.api = KubernetesApi("training", drained.state, rules()[:2])
+    assert "403 pods/eviction is forbidden" in drained.ask()["Reason"]
 
 
 def test_nodes_are_drained_several_at_a_time_over_a_few_connections(drained: Drained) -> None:
