@@ -15,9 +15,10 @@ I4  The PhysicalResourceId is that of the event or, on Create, the one that is d
     stack and the logical id.
 I5  A node that is reported as removed or absent is not in the cluster; a node that is in the
     cluster is reported as failed or, if the removal waits only for acceptance, as accepted. The
-    counts add up. Every failed node has a line in the log and is named or counted in the reason. A
-    node that is reported as not attempted was not requested. A reply without counts comes from an
-    invocation that requested nothing.
+    counts add up. A node whose removal the service accepted is not reported as already absent, even
+    if the answer was lost. Every failed node has a line in the log and is named or counted in the
+    reason. A node that is reported as not attempted was not requested. A reply without counts comes
+    from an invocation that requested nothing.
 I6  If the event is delivered once more (after one fault in eight), no node is requested that was
     reported as gone or leaving, and no other node changes. A success is followed by a success,
     except of a removal that had been rolled back, and a failure by a failure as long as the nodes
@@ -229,6 +230,12 @@ def _check_outcome(sim: Simulation, request: Request, reply: Reply) -> None:
     gone = _whole(data["RemovedNodes"]) + _whole(data["AlreadyAbsentNodes"])
     present = _identifiers(reply.truth)
     assert not set(gone) & present, "I5: a node that is reported as gone is in the cluster"
+    accepted_names: set[str] = set()
+    for deletion in sim.deletions:
+        if deletion.invocation.number in reply.invocation.ancestors:
+            accepted_names |= deletion.accepted
+    already_absent = set(_whole(data["AlreadyAbsentNodes"]))
+    assert not already_absent & accepted_names, "I5: a removed node is reported as already absent"
     there = [node for node in reply.truth if {node.instance_id, node.logical_id} & named(request)]
     assert len(there) <= accepted + failed, "I5: a node in the cluster is not reported"
     reported = _whole(data["AcceptedNodes"]) + _whole(data["FailedNodes"])

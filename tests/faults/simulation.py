@@ -48,6 +48,8 @@ class Deletion:
     """Whether CloudFormation had closed the request more than `FRESHNESS` seconds before."""
     is_done: bool
     """Whether the request reached the service."""
+    accepted: frozenset[str]
+    """The identifiers that the service accepted, even if its answer was lost."""
 
 
 class Simulation:
@@ -148,10 +150,11 @@ class Simulation:
             return self._release(sent, invocation)
         if request.get("InvocationType") == "RequestResponse":
             return self._invoke_hook(sent, invocation)
-        began, number, done = self.timeline.now(), len(self.injector.calls), False
+        began, number, is_done = self.timeline.now(), len(self.injector.calls), False
+        accepted: frozenset[str] = frozenset()
 
         def work() -> Answer:
-            nonlocal done
+            nonlocal is_done, accepted
             match sent.operation:
                 case "Invoke":
                     assert request["InvocationType"] == "Event"
@@ -172,8 +175,11 @@ class Simulation:
                     status = answer["Stacks"][0]["StackStatus"]
                     self.looks.append((invocation, self.timeline.now(), status))
                     return answer
-            done = True
-            return self.hp.call(sent.operation, request)
+            is_done = True
+            response = self.hp.call(sent.operation, request)
+            for member in ("Successful", "SuccessfulNodeLogicalIds"):
+                accepted |= frozenset(response.get(member, ()))
+            return response
 
         try:
             return self.injector.call(sent.operation, request, invocation, sent.timeout, work)
@@ -184,7 +190,9 @@ class Simulation:
                 is_over = not (about.stack.condition and about is about.stack.request)
                 is_late = began > about.closed_at + FRESHNESS and is_over and not about.stack.forced
                 self.deletions.append(
-                    Deletion(invocation, began, number, identifiers, about, is_late, done)
+                    Deletion(
+                        invocation, began, number, identifiers, about, is_late, is_done, accepted
+                    )
                 )
 
     def _invoke_hook(self, sent: Sent, invocation: Invocation) -> Answer:

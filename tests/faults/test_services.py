@@ -1,6 +1,7 @@
 """The APIs of SageMaker, CloudFormation, and Lambda fail, once at any call or permanently."""
 
 import math
+from itertools import product
 
 import pytest
 
@@ -55,20 +56,18 @@ def test_an_error_at_any_call_is_waited_out(scenario: Scenario, stride: int, tal
             check(sim)
 
 
-@pytest.mark.parametrize("retry_for", ["0", "60"])
 @pytest.mark.parametrize("error", AFTER)
-def test_a_removal_whose_answer_is_lost_is_no_failure(
-    sim: Simulation, tally: Tally, error: str, retry_for: str
-) -> None:
-    """Even without retries: the next look at the cluster shows it."""
-    with tally.fault(error):
-        nodes = sim.cluster().node_ids("workers")[:2]
-        stack = sim.stack()
-        stack.create(scenarios.properties(NodeIds=list(nodes), RetryFor=retry_for))
-        sim.injector.fail("BatchDeleteClusterNodes", AFTER[error], is_after_work=True)
-        sim.run()
-        check(sim)
-        assert stack.status == "CREATE_COMPLETE"
+def test_a_removal_whose_answer_is_lost_is_no_failure(error: str, tally: Tally) -> None:
+    """Even without retries, and if the nodes have left before the next look at the cluster."""
+    for retry_for, shutdown_seconds in product(("0", "60"), (0.0, 60.0)):
+        with tally.fault(f"{error}, {retry_for}, {shutdown_seconds}"), Simulation() as sim:
+            nodes = sim.cluster(shutdown_seconds=shutdown_seconds).node_ids("workers")[:2]
+            stack = sim.stack()
+            stack.create(scenarios.properties(NodeIds=list(nodes), RetryFor=retry_for))
+            sim.injector.fail("BatchDeleteClusterNodes", AFTER[error], is_after_work=True)
+            sim.run()
+            check(sim)
+            assert stack.status == "CREATE_COMPLETE"
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)

@@ -1,4 +1,4 @@
-"""What the function sees of Lambda and of EventBridge."""
+"""Models of Lambda and EventBridge, as far as the function uses them."""
 
 import json
 from collections.abc import Callable
@@ -23,9 +23,9 @@ class Context:
 
 
 class Lambda:
-    """Lambda, which keeps what is invoked, to be run when a test says so.
+    """Lambda, which queues asynchronous invocations until a test runs them.
 
-    The hook runs at once. Its errors come first, one for each time it is asked.
+    The hook runs at once. `hook_errors` are the errors of its first invocations.
     """
 
     def __init__(self) -> None:
@@ -33,12 +33,12 @@ class Lambda:
         self.errors: list[Exception] = []
         self.asked: list[dict[str, Any]] = []
         self.waits: list[float] = []
-        """Seconds for which the hook's answer would have been waited for, each time."""
+        """Read timeouts of the invocations of the hook, in seconds."""
         self.hook: Callable[[dict[str, Any]], Any] = lambda event: PROCEED
         self.hook_errors: list[Exception] = []
         self.released: list[dict[str, Any]] = []
         self.release_errors: list[Exception | Raised] = []
-        """They come first, one for each notification, waited for or not."""
+        """Errors of the first notifications."""
 
     def answer(self, sent: Sent) -> Answer:
         request = sent.parameters
@@ -79,16 +79,16 @@ class Lambda:
 
 
 class Raised(bytes):
-    """What Lambda returns for a function that raised."""
+    """The payload of the response for a function that raised."""
 
 
 class EventBus:
-    """EventBridge, which keeps what is put."""
+    """EventBridge, which records the entries that are put."""
 
     def __init__(self) -> None:
         self.entries: list[dict[str, Any]] = []
         self.errors: list[Exception | Answer] = []
-        """What to raise or to answer instead, call by call."""
+        """Errors or answers of the first calls."""
         self.on_call: Callable[[], object] = lambda: None
 
     def answer(self, sent: Sent) -> Answer:

@@ -1,4 +1,4 @@
-"""The function, and the AWS around it under a test's control: time, a cluster, a stack."""
+"""The function, and the AWS around it: time, a cluster, and a stack that a test controls."""
 
 import json
 from collections import defaultdict
@@ -37,7 +37,7 @@ LOG = LogPlace("/aws/lambda/removal", "2026/11/23/[$LATEST]4f2a91c0")
 
 @dataclass
 class VirtualTimer:
-    """Goes off once somebody sleeps until then, or when a test says so."""
+    """Runs its action when a sleep passes its time, or when a test calls it."""
 
     time: float
     action: Callable[[], object]
@@ -48,7 +48,7 @@ class VirtualTimer:
 
 
 class VirtualClock:
-    """Time that passes only when somebody sleeps."""
+    """Time that passes only during a sleep."""
 
     def __init__(self) -> None:
         self.time = 1_000_000.0
@@ -72,7 +72,7 @@ class VirtualClock:
 
     @property
     def timers(self) -> list[VirtualTimer]:
-        """Those that have not gone off and are not canceled."""
+        """The timers that have neither run nor been canceled."""
         self._timers = [timer for timer in self._timers if not timer.is_canceled]
         return self._timers
 
@@ -82,11 +82,11 @@ class Shown:
     """A stack as DescribeStacks shows it."""
 
     status: str = ""
-    """Empty: there is no such stack, or it cannot be seen yet."""
+    """Empty: there is no such stack, or it is not visible yet."""
     ids: Mapping[str, str] = field(default_factory=dict)
     """`LastOperations`: an OperationId by OperationType."""
     updated_at: float | None = None
-    """`LastUpdatedTime`, in seconds of the clock. None: it is not shown."""
+    """`LastUpdatedTime`, in seconds of the clock. None: not shown."""
 
     def answer(self, stack_id: str) -> Answer:
         if not self.status:
@@ -102,9 +102,9 @@ class Shown:
 
 
 class CloudFormation:
-    """CloudFormation with one stack: call by call, where the last status given stays, or by time.
+    """CloudFormation with one stack: a status for each call, of which the last stays, or by time.
 
-    Without operations and times, as long as `show` is not given.
+    It shows neither operations nor times unless `show` is set.
     """
 
     def __init__(self, *statuses: str | Exception) -> None:
@@ -140,13 +140,13 @@ class World:
     def __post_init__(self) -> None:
         self.hp = HyperPod(clock=self.clock.now, sleep=self.clock.sleep)
         self.journal: list[tuple[str, float]] = []
-        """Every request, with its time."""
+        """Every request and its time."""
         self.services: dict[str, Service] = {
             "DescribeStacks": self.cloudformation.answer,
             "Invoke": self.aws_lambda.answer,
             "PutEvents": self.event_bus.answer,
         }
-        """Who answers an operation, if it is not the model of HyperPod."""
+        """The services of operations that the model of HyperPod does not answer."""
         self.invocations = 0
         self.shutdown_seconds = 5.0
         """Seconds that nodes take to leave a new cluster: few, so that few looks are needed."""
@@ -168,42 +168,42 @@ class World:
 
     @property
     def cluster(self) -> ClusterModel:
-        """The cluster of this test: the one it made, or one of 8 workers."""
+        """The cluster that the test created, or one of 8 workers."""
         return self._cluster or self.make_cluster(8)
 
     @property
     def nodes(self) -> list[str]:
-        """The instance ids of the workers that are listed."""
+        """Instance ids of the workers that are listed."""
         return list(self.cluster.node_ids("workers"))
 
     @property
     def logical_ids(self) -> list[str]:
-        """The logical ids of the workers that are listed."""
+        """Logical ids of the workers that are listed."""
         return list(self.cluster.logical_ids("workers"))
 
     # What is sent, and what answers it
 
     def before(self, operation: str, action: Callable[[Parameters], object]) -> None:
-        """Do something at each request, before it is answered. What is raised is the answer."""
+        """Run `action` before each request is answered. What it raises is the answer."""
         self._before[operation].append(action)
 
     def after(self, operation: str, action: Callable[[Parameters, Answer], object]) -> None:
-        """Do something once each request was carried out. It may change the answer."""
+        """Run `action` after each request is carried out. It may change the answer."""
         self._after[operation].append(action)
 
     def fail_for(
         self, seconds: float, operation: str, code: str | None = None, *, status: int = 400
     ) -> None:
-        """Fail each request of an operation of HyperPod for so many seconds from now."""
+        """Fail the requests of an operation of HyperPod for this many seconds."""
         until = self.clock.now() + seconds
         self.hp.fail_while(operation, lambda _: self.clock.now() < until, code, status=status)
 
     def reached(self) -> AbstractContextManager[None]:
-        """What the SDK sends reaches this world."""
+        """Send all requests of the SDK to this world."""
         return answered_by(self._answer)
 
     def shows(self, *since: tuple[float, Shown | str]) -> None:
-        """Let the stack be seen so, each for as long as no later one begins: seconds from now."""
+        """Show the stack in these ways, each from this many seconds from now until the next."""
         now = self.clock.now()
 
         def show() -> Shown:
@@ -226,12 +226,12 @@ class World:
         self.after("ListClusterNodes", edit)
 
     def times(self, operation: str) -> list[float]:
-        """When requests of this operation were sent."""
+        """Return the times of the requests of this operation."""
         return [time for name, time in self.journal if name == operation]
 
     @property
     def request_times(self) -> list[float]:
-        """When removals were requested."""
+        """Times at which removals were requested."""
         return self.times("BatchDeleteClusterNodes")
 
     def _answer(self, sent: Sent) -> Answer:
@@ -307,7 +307,7 @@ class World:
         return answer
 
     def run(self, event: Any, seconds: float = 900.0) -> None:
-        """Run one invocation and all that it leads to, each of so many seconds."""
+        """Run an invocation and those that follow it, of this many seconds each."""
         self.aws_lambda.queue.append(json.dumps(event).encode())
         while self.aws_lambda.queue:
             self.invocations += 1
@@ -322,7 +322,7 @@ class World:
         seconds: float = 0.0,
         meanwhile: Callable[[], object] = lambda: None,
     ) -> None:
-        """Let the hook return an answer after so many seconds, in which something happens."""
+        """Have the hook return `answer` after this many seconds, and call `meanwhile` before."""
 
         def hook(_: object) -> Any:
             self.clock.sleep(seconds)
@@ -333,12 +333,12 @@ class World:
 
     @property
     def events(self) -> list[dict[str, Any]]:
-        """What the hook was asked, each time."""
+        """The events that the hook was invoked with."""
         return self.aws_lambda.asked
 
     @property
     def released(self) -> list[str]:
-        """The instance ids that the hook was notified of as released."""
+        """Instance ids of which the hook was notified that they stay."""
         return [node["NodeId"] for event in self.aws_lambda.released for node in event["Nodes"]]
 
     @property
