@@ -2,6 +2,6 @@
 
 `aws.Sandbox` starts it. `engine` is CloudFormation, Lambda, S3 and IAM, in a process of its own
 (`process`); `hyperpod` is SageMaker, in the process of the sandbox. `stacks` deploys without a CLI,
-`project` runs the CLIs, and `interpreters` finds the Python of functions. `schedulers` adds a Slurm
-(`slurm`) or a Kubernetes API (`kubernetes`) for a drain.
+`project` runs the CDK CLI, and `interpreters` finds the Python of functions. `schedulers` adds a
+Slurm (`slurm`) or a Kubernetes API (`kubernetes`) for a drain.
 """

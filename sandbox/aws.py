@@ -67,6 +67,7 @@ class Sandbox:
         self._python = python or Path(os.environ.get("SANDBOX_PYTHON", sys.executable))
         self._settings = Settings()
         self._exit = ExitStack()
+        self._session = boto3.session.Session()
         self._clients: dict[str, Any] = {}
         self._lock = threading.Lock()
 
@@ -144,7 +145,7 @@ class Sandbox:
             return self._clients[service]
 
     def _new_client(self, service: str, **config: str) -> Any:
-        return boto3.session.Session().client(
+        return self._session.client(
             service,
             region_name=self.region,
             endpoint_url=self.environment.get(f"AWS_ENDPOINT_URL_{service.upper()}", self.endpoint),

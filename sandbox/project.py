@@ -1,4 +1,4 @@
-"""The project's folder, and the command line tools of its environment."""
+"""The project's folder, and the CDK CLI of its environment."""
 
 import subprocess
 import sys

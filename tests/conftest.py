@@ -4,6 +4,7 @@ import contextlib
 import gc
 import os
 from collections.abc import Iterator
+from itertools import groupby, zip_longest
 from pathlib import Path
 
 import pytest
@@ -29,10 +30,23 @@ gc.set_threshold(100_000, 50, 100)
 
 @pytest.hookimpl(tryfirst=True)  # before the marks are looked at
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark as slow what deploys into a sandbox, which `make check` leaves to `make test`."""
+    """Mark as slow what deploys into a sandbox, which `make check` leaves to `make test`.
+
+    Files with slow tests, which mostly wait, alternate with others, so that no core is idle. The
+    longest of these are not in the first folders.
+    """
     for item in items:
         if "sandbox" in getattr(item, "fixturenames", ()):
             item.add_marker("slow")
+    slow: list[list[pytest.Item]] = []
+    fast: list[list[pytest.Item]] = []
+    for _, group in groupby(items, lambda item: item.path):
+        file = list(group)
+        is_slow = any(item.get_closest_marker("slow") for item in file)
+        (slow if is_slow else fast).append(file)
+    none: list[pytest.Item] = []
+    pairs = zip_longest(slow, reversed(fast), fillvalue=none)
+    items[:] = [item for pair in pairs for file in pair for item in file]
 
 
 @pytest.fixture(scope="session")

@@ -111,7 +111,7 @@ def observed(sandbox: Sandbox, assembly: Path) -> Iterator[Observed]:
         sandbox.delete(observed.name)
 
 
-def test_metrics_and_events_of_a_whole_life(observed: Observed) -> None:
+def test_metrics_events_and_the_alarm_of_a_whole_life(observed: Observed) -> None:
     first, bad, good, *_ = observed.nodes.node_ids("workers")
 
     created = observed.observe(first, ABSENT)
@@ -137,37 +137,32 @@ def test_metrics_and_events_of_a_whole_life(observed: Observed) -> None:
     # The rule of the stack saw the failure only.
     assert observed.received(observed.failures) == [event]
 
+    metrics = observed.metrics(created.outputs["Log"])
     by_cluster = {"ClusterName": observed.name}
     values = {
         name: [
             datum.value
-            for datum in observed.metrics(created.outputs["Log"])
+            for datum in metrics
             if datum.name == name and dict(datum.dimensions) == by_cluster
         ]
         for name in ("RemovedNodes", "FailedNodes", "AlreadyAbsentNodes")
     }
     assert values == {"RemovedNodes": [1, 1], "FailedNodes": [0, 1], "AlreadyAbsentNodes": [1, 0]}
 
-    assert observed.sandbox.delete(observed.name).status == "DELETE_COMPLETE"
-    assert observed.received(observed.every) == []
-
-
-def test_the_alarm_watches_what_the_function_writes(observed: Observed) -> None:
-    bad, good, *_ = observed.nodes.node_ids("workers")
-    deployed = observed.observe(good)
-    observed.nodes.refuse(bad)
-    observed.observe(bad)
     asked = observed.sandbox.client("cloudwatch").describe_alarms(AlarmNames=[observed.name])
     (alarm,) = asked["MetricAlarms"]
     dimensions = frozenset((one["Name"], one["Value"]) for one in alarm["Dimensions"])
     watched = [
         datum.value
-        for datum in observed.metrics(deployed.outputs["Log"])
+        for datum in metrics
         if (datum.namespace, datum.name, datum.dimensions)
         == (alarm["Namespace"], alarm["MetricName"], dimensions)
     ]
     assert watched == [0, 1]
     assert watched[1] >= alarm["Threshold"] > watched[0]
+
+    assert observed.sandbox.delete(observed.name).status == "DELETE_COMPLETE"
+    assert observed.received(observed.every) == []
 
 
 def test_an_event_that_is_refused_does_not_hurt_and_metrics_that_are_off_are_silent(

@@ -61,6 +61,8 @@ def test_create_and_update_complete_and_partial(removal: Reporting, cluster: Clu
     first, second, stuck, *_ = cluster.node_ids("workers")
     created = removal.report(first)
     assert (created.status, signals(created)) == ("CREATE_COMPLETE", ["1 of 1 removed"])
+    (reply,) = removal.replies()
+    assert reply["Data"][Attribute.REQUESTED_NODES] == first
 
     cluster.refuse(stuck)
     updated = removal.report(second, stuck)
@@ -129,10 +131,3 @@ def test_a_failure_shows_its_reason_and_no_signal(removal: Reporting, cluster: C
     failed = removal.report(first)
     assert (failed.status, signals(failed)) == ("ROLLBACK_COMPLETE", [])
     assert any(first in event.reason for event in failed.failures())
-
-
-def test_the_outputs_name_the_set_that_they_are_about(removal: Reporting, cluster: Cluster) -> None:
-    first, *_ = cluster.node_ids("workers")
-    removal.report(first)
-    (reply,) = removal.replies()
-    assert reply["Data"][Attribute.REQUESTED_NODES] == first

@@ -13,7 +13,7 @@ from aws_cdk.aws_lambda import Function
 from hyperpod_node_removal import NodeRemoval, NodeRemovalDashboard, NodeRemovalProvider
 from hyperpod_node_removal.app import NodeRemovalStack
 from hyperpod_node_removal_file import Settings
-from sandbox.project import ROOT
+from sandbox.project import BOOTSTRAP
 from tests.docs.code_blocks import DOCS
 from tests.docs.policy import Policy, as_list
 
@@ -277,8 +277,7 @@ def test_what_an_option_additionally_needs(
 
 
 def test_the_roles_of_the_pipeline_are_those_of_the_bootstrap() -> None:
-    path = ROOT / "node_modules/aws-cdk/lib/api/bootstrap/bootstrap-template.yaml"
-    bootstrap = path.read_text(encoding="utf-8")
+    bootstrap = BOOTSTRAP.read_text(encoding="utf-8")
     for action, resource in PIPELINE.resources:
         assert action == "sts:AssumeRole"
         name = resource.rpartition("/")[2]

@@ -2,10 +2,10 @@
 
 import json
 import re
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
-import cfnlint  # type: ignore[import-untyped]
 import pytest
 from aws_cdk import App, Stack
 from aws_cdk import aws_iam as iam
@@ -69,7 +69,10 @@ def test_the_list_has_every_action_and_known_resource(statements: list[dict[str,
 
 def test_the_actions_of_a_deployment_are_those_of_the_resource_schema() -> None:
     """The schema, as cfn-lint has it, lists what CloudFormation calls to create a function."""
-    folder = Path(cfnlint.__file__).parent / "data" / "schemas" / "resources"
+    found = find_spec("cfnlint")
+    assert found is not None
+    assert found.origin is not None
+    folder = Path(found.origin).parent / "data" / "schemas" / "resources"
     schemas = (json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("*.json"))
     (schema,) = (one for one in schemas if one.get("typeName") == "AWS::Lambda::Function")
     page = (DOCS / "locked-down.md").read_text(encoding="utf-8")

@@ -19,6 +19,8 @@ import pytest
 from sandbox.project import PATH
 from tests.docs.code_blocks import all_code_blocks
 
+pytestmark = pytest.mark.slow
+
 COLUMNS: Final = 80
 LAPTOP: Final = 1280
 PHONE: Final = 390

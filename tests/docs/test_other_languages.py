@@ -9,7 +9,9 @@ import importlib.util
 import io
 import re
 import tarfile
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
@@ -188,19 +190,30 @@ def test_terraform_removes_the_nodes_within_its_limits(
     assert cluster.present.isdisjoint(nodes.split(","))
 
 
+def node_modules() -> Path:
+    """What the app imports, unpacked once for each version of aws-cdk-lib."""
+    made = ROOT / ".sandbox" / f"aws-cdk-lib-{version('aws-cdk-lib')}" / "node_modules"
+    if not made.exists():
+        made.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=made.parent) as scratch:
+            for python_package, package in JSII.items():
+                specification = importlib.util.find_spec(f"{python_package}._jsii")
+                assert specification is not None
+                assert specification.submodule_search_locations
+                (carried,) = Path(specification.submodule_search_locations[0]).glob("*.tgz")
+                folder = Path(scratch, "node_modules", package)
+                with tarfile.open(carried) as archive:
+                    archive.extractall(folder, filter="data")
+                for path in (folder / "package").iterdir():
+                    path.rename(folder / path.name)
+            Path(scratch, "node_modules").rename(made)
+    return made
+
+
 @pytest.fixture
 def app(cluster: Cluster, tmp_path: Path) -> Path:
     """The page's app, with two nodes of the cluster, and what it imports."""
-    for python_package, package in JSII.items():
-        specification = importlib.util.find_spec(f"{python_package}._jsii")
-        assert specification is not None
-        assert specification.submodule_search_locations
-        (carried,) = Path(specification.submodule_search_locations[0]).glob("*.tgz")
-        folder = tmp_path / "node_modules" / package
-        with tarfile.open(carried) as archive:
-            archive.extractall(folder, filter="data")
-        for path in (folder / "package").iterdir():
-            path.rename(folder / path.name)
+    (tmp_path / "node_modules").symlink_to(node_modules())
     (block,) = code_blocks(PAGE, "typescript")
     text = block.text
     for shown, node in zip(SHOWN, cluster.node_ids("workers")[2:4], strict=True):

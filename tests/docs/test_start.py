@@ -12,6 +12,8 @@ from sandbox.project import ROOT
 from tests.aws_cli import run_aws
 from tests.docs.code_blocks import DOCS, code_blocks, commands
 
+pytestmark = pytest.mark.slow
+
 START = DOCS / "start.md"
 NODES = ("i-0123456789abcdef0", "i-0123456789abcdef1")
 

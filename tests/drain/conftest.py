@@ -37,7 +37,7 @@ Resources:
 
 
 @pytest.fixture(scope="session")
-def release(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def dist(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder with the files of a release, whose archives are also in the bucket."""
     folder = tmp_path_factory.mktemp("dist")
     write_templates(folder)
@@ -50,7 +50,7 @@ def release(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def from_release(
     sandbox: Sandbox,
-    release: Path,
+    dist: Path,
     drain: str,
     cluster: Cluster,
     node_ids: str,
@@ -63,7 +63,7 @@ def from_release(
     Returns the reasons of what failed; empty if nothing did.
     """
     name = cluster.name
-    drain_arn = Cli(sandbox, release).deploy(
+    drain_arn = Cli(sandbox, dist).deploy(
         f"hyperpod-node-removal-{drain}.yaml",
         f"{name}-drain",
         capabilities=("CAPABILITY_IAM",),
@@ -72,7 +72,7 @@ def from_release(
     )["FunctionArn"]
     provider = sandbox.deploy(
         f"{name}-provider",
-        yaml_parse((release / PROVIDER).read_text(encoding="utf-8")),
+        yaml_parse((dist / PROVIDER).read_text(encoding="utf-8")),
         parameters={
             "CodeBucket": BUCKET,
             "CodeKey": HANDLER_ZIP,

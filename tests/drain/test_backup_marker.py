@@ -15,7 +15,7 @@ from tests.drain.hook import CONTEXT, event, node, reasons
 
 
 @pytest.mark.parametrize("waits", ["false", "true"])
-def test_only_nodes_with_a_marker_go(sandbox: Sandbox, release: Path, waits: str) -> None:
+def test_only_nodes_with_a_marker_go(sandbox: Sandbox, dist: Path, waits: str) -> None:
     name = f"marked-{uuid4().hex[:8]}"
     cluster = sandbox.hyperpod.create_cluster(name, {"workers": 4}, shutdown_seconds=0.5)
     saved, unsaved, *others = cluster.node_ids("workers")
@@ -25,7 +25,7 @@ def test_only_nodes_with_a_marker_go(sandbox: Sandbox, release: Path, waits: str
     s3.put_object(Bucket=bucket, Key=f"hyperpod-backups/{unsaved}.partial")
     outcome = from_release(
         sandbox,
-        release,
+        dist,
         "backup-marker",
         cluster,
         f"{saved},{unsaved}",

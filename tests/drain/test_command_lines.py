@@ -17,7 +17,7 @@ from tests.construct.test_drain import eks_drain
 from tests.drain.conftest import from_release
 
 
-def test_slurm_from_the_release(sandbox: Sandbox, release: Path) -> None:
+def test_slurm_from_the_release(sandbox: Sandbox, dist: Path) -> None:
     if not sandbox_slurm.is_prepared():
         pytest.skip(sandbox_slurm.MISSING)
     name = f"slurm-{uuid4().hex[:8]}"
@@ -31,7 +31,7 @@ def test_slurm_from_the_release(sandbox: Sandbox, release: Path) -> None:
         job = slurm.submit(names[busy])
         outcome = from_release(
             sandbox,
-            release,
+            dist,
             "slurm-drain",
             cluster,
             f"{free},{busy}",
@@ -68,7 +68,7 @@ def deployed(sandbox: Sandbox, folder: Path, cluster: Cluster, eks: str, *nodes:
 
 
 def test_eks_from_the_construct_and_the_release(
-    sandbox: Sandbox, release: Path, tmp_path: Path
+    sandbox: Sandbox, dist: Path, tmp_path: Path
 ) -> None:
     name = f"eks-{uuid4().hex[:8]}"
     cluster = sandbox.hyperpod.create_cluster(
@@ -104,7 +104,7 @@ def test_eks_from_the_construct_and_the_release(
 
         state.budgets.clear()
         outcome = from_release(
-            sandbox, release, "eks-drain", cluster, blocked, seconds=300, EksCluster=name
+            sandbox, dist, "eks-drain", cluster, blocked, seconds=300, EksCluster=name
         )
         assert outcome == ""
     assert cluster.present == {by_hand, other}

@@ -5,6 +5,7 @@ import ssl
 import threading
 import time
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 from unittest.mock import patch
 
@@ -24,6 +25,12 @@ KEY = "hyperpod-node-removal/drained-by"
 EKS = "arn:aws:eks:us-west-2:111122223333:cluster"
 
 
+@cache
+def session() -> Any:
+    """A session of botocore, which reads AWS's endpoints once."""
+    return get_session()
+
+
 class Drained:
     """A cluster of two nodes, and the function that is invoked for them."""
 
@@ -36,7 +43,7 @@ class Drained:
         asked = event(*map(node, nodes or (FIRST, SECOND)), **given)
         with self.api.serve() as endpoint, patch.object(index, "connect") as connect:
             connect.side_effect = lambda name: Kubernetes(
-                endpoint, authority=self.api.authority, token=signed_token(get_session(), name)
+                endpoint, authority=self.api.authority, token=signed_token(session(), name)
             )
             return index.handler(asked, CONTEXT)
 

@@ -16,6 +16,8 @@ from tests.aws_transport import answered_by
 from tests.drain.conftest import NAMES
 from tests.drain.hook import CONTEXT, MARK, PROCEED, RELEASE, event, node, reasons
 
+pytestmark = pytest.mark.slow
+
 FIRST, SECOND, THIRD = NAMES
 
 Drain = Callable[..., dict[str, Any]]

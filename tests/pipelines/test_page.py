@@ -19,6 +19,8 @@ from tests.pipelines.team import EXAMPLE, IGNORED, Ran, bash, stand_in
 from tests.release.test_artifacts import SOURCES
 from tests.sandbox.test_command import second_terminal
 
+pytestmark = pytest.mark.slow
+
 PAGE: Final = EXAMPLE / "README.md"
 SHOWN: Final = ("i-0123456789abcdef0", "i-0123456789abcdef1")
 STAND_INS: Final = {

@@ -18,6 +18,8 @@ from release.artifacts import CHECKSUMS, PACKAGEABLE, PROVIDER, write_archive
 from release.property_schema import FILE
 from sandbox.project import ROOT
 
+pytestmark = pytest.mark.slow
+
 SOURCES = (
     *("CHANGELOG.md", "LICENSE", "README.md", "pyproject.toml", ".gitignore"),
     *("cli", "constructs", "lambda", "release", "shared"),

@@ -16,6 +16,8 @@ from sandbox.project import ROOT
 from tests.release.cli import Cli, Console
 from tests.release.linting import cfn_lint
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES: Final = ROOT / "examples" / "cloudformation"
 SCHEMAS: Final = ROOT / "schemas"
 PAGE: Final = EXAMPLES / "README.md"
@@ -190,24 +192,29 @@ def test_cfn_lint_has_nothing_to_say(folder: Path) -> None:
     assert found.count("\n\n") == 1
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (("NodeIds: !Ref", "NodeIDs: !Ref"), "Did you mean 'NodeIds'?"),
-        (("ServiceTimeout: 1800", "ServiceTimeout: 18000"), "greater than the maximum of 3600"),
-        (("NodeIds: !Ref NodeIds", "NodeIds: [hyperpod-i-0123456789abcdef0]"), "does not match"),
-        (("      ClusterName: !Ref ClusterName\n", ""), "'ClusterName' is a required property"),
-    ],
-)
-def test_cfn_lint_finds_what_the_function_would_refuse(
-    change: tuple[str, str], message: str, tmp_path: Path
-) -> None:
+def test_cfn_lint_finds_what_the_function_would_refuse(tmp_path: Path) -> None:
     text = (EXAMPLES / "removal.yaml").read_text(encoding="utf-8")
-    assert change[0] in text
-    wrong = tmp_path / "wrong.yaml"
-    wrong.write_text(text.replace(*change), encoding="utf-8")
-    found = cfn_lint(wrong, rules=SCHEMAS / "cfn_lint")
-    assert [line for line in found.splitlines() if line.startswith("E9301") and message in line]
+    messages = {}
+    for number, (right, wrong, message) in enumerate(
+        [
+            ("NodeIds: !Ref", "NodeIDs: !Ref", "Did you mean 'NodeIds'?"),
+            (
+                "ServiceTimeout: 1800",
+                "ServiceTimeout: 18000",
+                "greater than the maximum of 3600",
+            ),
+            ("NodeIds: !Ref NodeIds", "NodeIds: [hyperpod-i-0123456789abcdef0]", "does not match"),
+            ("      ClusterName: !Ref ClusterName\n", "", "'ClusterName' is a required property"),
+        ]
+    ):
+        assert right in text
+        path = tmp_path / f"{number}.yaml"
+        path.write_text(text.replace(right, wrong), encoding="utf-8")
+        messages[path] = message
+    findings = cfn_lint(*messages, rules=SCHEMAS / "cfn_lint").split("\n\n")
+    for path, message in messages.items():
+        of_file = [one for one in findings if f"\n{path}:" in one]
+        assert [one for one in of_file if one.startswith("E9301") and message in one], of_file
 
 
 def test_the_commands_of_the_readme_work_one_after_the_other(folder: Path) -> None:

@@ -11,6 +11,8 @@ from sandbox.aws import Sandbox
 from sandbox.project import ROOT
 from tests.release.cli import Console
 
+pytestmark = pytest.mark.slow
+
 PAGE = ROOT / "docs" / "cloudformation.md"
 
 

@@ -22,6 +22,8 @@ from sandbox.stacks import Deployment, read_assembly
 from tests.handler.embedded_metrics import is_document, metrics_of
 from tests.sandbox.scripted_stack import ScriptedStack
 
+pytestmark = pytest.mark.slow
+
 PYTHONS = found()
 
 

@@ -20,6 +20,8 @@ from sandbox.project import PATH, ROOT
 from sandbox.schedulers import KINDS
 from tests.docs.code_blocks import code_blocks, commands
 
+pytestmark = pytest.mark.slow
+
 README = ROOT / "README.md"
 SHOWN = ("i-0123456789abcdef0", "i-0123456789abcdef1")
 

@@ -14,6 +14,8 @@ from sandbox.demo.screen import Screen
 from sandbox.project import PATH, ROOT
 from tests.docs.code_blocks import code_blocks
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_demo_in_100_columns() -> None:
     done = subprocess.run(
