@@ -30,6 +30,8 @@ from sandbox.process import (
 from sandbox.project import BOOTSTRAP, PATH, ROOT, run_cdk
 from sandbox.stacks import Stacks
 
+_VALIDATION: Final = "CDK_VALIDATION"
+"""`false`: the CDK does not check templates, which takes it four seconds to start."""
 ACCOUNT: Final = "000000000000"
 REGION: Final = "us-east-1"
 _TEMPORARY: Final = "ASIA"
@@ -105,13 +107,13 @@ class Sandbox:
                 "CDK_DEFAULT_REGION": self.region,
                 "CDK_DISABLE_CLI_TELEMETRY": "1",
                 "CDK_NOTICES": "false",
-                # starting the CDK's own check of templates takes four seconds
-                "CDK_VALIDATION": "false",
                 "CDK_DISABLE_VERSION_CHECK": "1",
                 # unpacking the CDK takes ten seconds, so it is kept from one sandbox to the next
                 "JSII_RUNTIME_PACKAGE_CACHE_ROOT": str(ROOT / ".sandbox" / "jsii"),
                 "CI": "true",
             }
+            if _VALIDATION in os.environ:
+                self.environment[_VALIDATION] = os.environ[_VALIDATION]
             stacks = Stacks(
                 self._new_client("cloudformation", user_agent_extra=OWN_AGENT),
                 self.client("s3"),
