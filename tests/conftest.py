@@ -12,7 +12,7 @@ import trustme
 from hypothesis import HealthCheck, settings
 
 from sandbox.aws import Sandbox
-from tests.handler.endpoint import Endpoint
+from tests.handler.endpoint import Endpoint, EndpointServer
 
 # Starting the CDK's own check of templates takes four seconds in each process that synthesizes.
 # `tests/construct/test_template.py` has it check all that there is.
@@ -69,11 +69,17 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> tuple[trustme.CA, Pat
     return ca, path
 
 
+@pytest.fixture(scope="session")
+def endpoint_server(authority: tuple[trustme.CA, Path]) -> Iterator[EndpointServer]:
+    with contextlib.closing(EndpointServer(authority[0])) as server:
+        yield server
+
+
 @pytest.fixture
 def endpoint(
-    authority: tuple[trustme.CA, Path], monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Endpoint]:
-    ca, path = authority
-    monkeypatch.setenv("SSL_CERT_FILE", str(path))
-    with contextlib.closing(Endpoint(ca)) as endpoint:
-        yield endpoint
+    endpoint_server: EndpointServer,
+    authority: tuple[trustme.CA, Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Endpoint:
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority[1]))
+    return endpoint_server.new_endpoint()

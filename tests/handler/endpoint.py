@@ -1,31 +1,46 @@
-"""The end of a presigned URL: an HTTPS server on this machine that records what it gets."""
+"""The end of presigned URLs: an HTTPS server on this machine that records what it gets."""
 
 import socket
 import ssl
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from typing import Any
+from typing import Any, Final
+from urllib.parse import urlsplit
 
 import trustme
 
+_PLACE: Final = "/bucket/"
 
+
+@dataclass
 class Endpoint:
-    """An HTTPS server that answers each request as configured and records what it gets."""
+    """A presigned URL, whose server answers each request as configured and records what it gets."""
+
+    url: str
+    statuses: list[int | str] = field(default_factory=list)
+    requests: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
+    on_request: Callable[[], object] = lambda: None
+
+    @property
+    def port(self) -> int | None:
+        return urlsplit(self.url).port
+
+
+class EndpointServer:
+    """The server of the endpoints of all tests. A request after the end of its test is refused."""
 
     def __init__(self, ca: trustme.CA) -> None:
-        self.statuses: list[int | str] = []
-        self.requests: list[tuple[str, dict[str, str], bytes]] = []
-        self.on_request: Callable[[], object] = lambda: None
-        endpoint = self
+        self._count = 0
+        served = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_PUT(self) -> None:
-                length = int(self.headers["content-length"])
-                endpoint.requests.append((self.path, dict(self.headers), self.rfile.read(length)))
-                endpoint.on_request()
-                status = endpoint.statuses.pop(0) if len(endpoint.statuses) > 1 else None
-                status = status or (endpoint.statuses[0] if endpoint.statuses else 200)
+                body = self.rfile.read(int(self.headers["content-length"]))
+                self._respond(served.record(self.path, dict(self.headers), body))
+
+            def _respond(self, status: int | str) -> None:
                 if status == "reset":
                     self.connection.shutdown(socket.SHUT_RDWR)
                     self.close_connection = True
@@ -41,19 +56,31 @@ class Endpoint:
 
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         ca.issue_cert("127.0.0.1").configure_cert(context)
-        self.server = HTTPServer(("127.0.0.1", 0), Handler)
-        self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
-        self.server.handle_error = lambda *_: None  # type: ignore[method-assign]
-        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True)
-        self.thread.start()
+        self._server = HTTPServer(("127.0.0.1", 0), Handler)
+        self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
+        self._server.handle_error = lambda *_: None  # type: ignore[method-assign]
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread.start()
+        self._endpoint = self.new_endpoint()
 
-    @property
-    def url(self) -> str:
-        return (
-            f"https://127.0.0.1:{self.server.server_port}/bucket/key?X-Amz-Signature=s3cret&a=%2F"
-        )
+    def new_endpoint(self) -> Endpoint:
+        self._count += 1
+        place = f"https://127.0.0.1:{self._server.server_port}{_PLACE}{self._count}"
+        self._endpoint = Endpoint(f"{place}?X-Amz-Signature=s3cret&a=%2F")
+        return self._endpoint
+
+    def record(self, path: str, headers: dict[str, str], body: bytes) -> int | str:
+        """Record a request, and return the status of its answer."""
+        endpoint, place = self._endpoint, urlsplit(path).path
+        is_earlier = place.startswith(_PLACE) and urlsplit(endpoint.url).path != place
+        if is_earlier:
+            return 410
+        endpoint.requests.append((path, headers, body))
+        endpoint.on_request()
+        statuses = endpoint.statuses
+        return statuses.pop(0) if len(statuses) > 1 else (statuses or [200])[0]
 
     def close(self) -> None:
-        self.server.shutdown()
-        self.thread.join()
-        self.server.server_close()
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
