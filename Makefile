@@ -43,7 +43,7 @@ check: lint
 	  tests/app tests/cli tests/construct tests/contract/test_values.py tests/handler
 
 test: $(READY)
-	$(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest -n 6 --dist loadfile --no-loadscope-reorder
 
 test-faults: $(READY)
 	FAULTS=all $(BIN)/pytest -n 2 tests/faults

@@ -32,8 +32,8 @@ gc.set_threshold(100_000, 50, 100)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark as slow what deploys into a sandbox, which `make check` leaves to `make test`.
 
-    Files with slow tests, which mostly wait, alternate with others, so that no core is idle. The
-    longest of these are not in the first folders.
+    Files with slow tests, which mostly wait, alternate with others, so that no core is idle. Of
+    these, the fault suite takes longest, so it comes first.
     """
     for item in items:
         if "sandbox" in getattr(item, "fixturenames", ()):
@@ -44,8 +44,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         file = list(group)
         is_slow = any(item.get_closest_marker("slow") for item in file)
         (slow if is_slow else fast).append(file)
+    fast.sort(key=lambda file: "faults" not in file[0].path.parts)
     none: list[pytest.Item] = []
-    pairs = zip_longest(slow, reversed(fast), fillvalue=none)
+    pairs = zip_longest(slow, fast, fillvalue=none)
     items[:] = [item for pair in pairs for file in pair for item in file]
 
 
