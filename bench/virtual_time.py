@@ -1,6 +1,7 @@
 """Time that passes only when every thread sleeps, so that twenty minutes take a moment."""
 
 import heapq
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -49,6 +50,8 @@ class VirtualClock:
         self._order = count()
         self._asleep: list[tuple[float, int, Semaphore]] = []
         self._timers: defaultdict[int, list[Timer]] = defaultdict(list)
+        self._threads: set[int] = set()
+        """Those for which it is in place of `time`."""
 
     def now(self) -> float:
         """Return the time in seconds."""
@@ -77,7 +80,8 @@ class VirtualClock:
         def take_turn(job: Callable[[], T], turn: Semaphore) -> T:
             turn.acquire()
             try:
-                return job()
+                with self._counted():
+                    return job()
             finally:
                 self._wake_next()
 
@@ -118,6 +122,30 @@ class VirtualClock:
 
     @contextmanager
     def as_time(self) -> Iterator[None]:
-        """Put the clock in place of `time.sleep` and `time.time` of this process."""
-        with patch("time.sleep", self.sleep), patch("time.time", self.now):
+        """Put the clock in place of `time.sleep` and `time.time`, in this thread and `together`.
+
+        All other threads keep the time of the machine: a library may have one that wakes up now and
+        then.
+        """
+
+        def either(virtual: Callable[..., T], real: Callable[..., T]) -> Callable[..., T]:
+            def call(*args: float) -> T:
+                chosen = virtual if get_ident() in self._threads else real
+                return chosen(*args)
+
+            return call
+
+        with (
+            self._counted(),
+            patch("time.sleep", either(self.sleep, time.sleep)),
+            patch("time.time", either(self.now, time.time)),
+        ):
             yield
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        self._threads.add(get_ident())
+        try:
+            yield
+        finally:
+            self._threads.remove(get_ident())
