@@ -64,10 +64,13 @@ def drained(monkeypatch: pytest.MonkeyPatch) -> Drained:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Time that passes only while the function sleeps: seconds since the epoch."""
-    now = [time.time()]
+    now, this, wait = [time.time()], threading.get_ident(), time.sleep
 
     def sleep(seconds: float) -> None:
-        now[0] += seconds
+        if threading.get_ident() == this:
+            now[0] += seconds
+        else:  # a thread of a library, which wakes up now and then
+            wait(seconds)
 
     monkeypatch.setattr(time, "time", lambda: now[0])
     monkeypatch.setattr(time, "sleep", sleep)
