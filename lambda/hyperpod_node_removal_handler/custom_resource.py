@@ -20,7 +20,7 @@ from hyperpod_node_removal_handler import report as reports
 from hyperpod_node_removal_handler.outcome import LogPlace
 from hyperpod_node_removal_handler.reply import Responder
 from hyperpod_node_removal_handler.report import Report
-from hyperpod_node_removal_handler.request import Envelope, EnvelopeError
+from hyperpod_node_removal_handler.request import Envelope, EnvelopeError, unchecked
 from hyperpod_node_removal_handler.timing import EXPIRY_MARGIN, Clock, SystemClock, Timer
 
 _log = logging.getLogger(__name__)
@@ -224,7 +224,7 @@ class CustomResource(CfnResource):
 
 def cluster_of(properties: object) -> object:
     """Return the cluster as the properties name it, unchecked."""
-    return properties.get(Property.CLUSTER_NAME) if isinstance(properties, Mapping) else None
+    return unchecked(properties, Property.CLUSTER_NAME)
 
 
 def log_place(context: LambdaContext) -> LogPlace:

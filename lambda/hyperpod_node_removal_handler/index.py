@@ -153,6 +153,8 @@ def _reconcile(work: Continuation, event: Mapping[str, Any], context: LambdaCont
             return handler.respond(report.of_result(reconciler.end(limit), request, log))
         return handler.hand_over(lambda: _hand_over(reconciler.continuation, event, context))
     except StackNotUpdatingError as error:
+        if stack.operation is None and error.is_rolling_back:
+            _await_undone(event, context)
         return handler.respond(_not_updating(event, context, error))
     except RepliedError:
         _log.info("CloudFormation already has a response; stopping.")
@@ -245,7 +247,6 @@ def _not_updating(
 ) -> Report:
     cluster = cluster_of(event["ResourceProperties"])
     if error.is_rolling_back:
-        _await_undone(event, context)
         return report.untouched(
             Outcome.ROLLED_BACK,
             cluster,
@@ -255,7 +256,7 @@ def _not_updating(
 
 
 def _await_undone(event: Mapping[str, Any], context: LambdaContext) -> None:
-    """Wait if this event undoes an update that brought a hook."""
+    """Wait if this event, which is a rollback's or may be, undoes an update that brought a hook."""
     undone = hook_of(event.get("OldResourceProperties"))
     if undone not in {"", hook_of(event["ResourceProperties"])}:
         _await_release(event, context)
@@ -291,6 +292,7 @@ def _refused(event: Mapping[str, Any], context: LambdaContext, error: RequestErr
                 _watch(event, deadlines).require_forward()
             except StackNotUpdatingError as not_updating:
                 if not_updating.is_rolling_back:
+                    _await_undone(event, context)
                     return _not_updating(event, context, not_updating)
     if instances := _instances_on(error.host_names, cluster):
         sentence = f"{error} The cluster's listing shows {join_names(instances)}. {untouched}"

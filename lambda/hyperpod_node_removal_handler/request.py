@@ -146,17 +146,20 @@ def _values(properties: object) -> dict[Property, Any]:
     }
 
 
+def unchecked(properties: object, name: Property) -> Any:
+    """Return a property as it is given, whatever is wrong with the properties. None: it is not."""
+    return properties.get(name) if isinstance(properties, Mapping) else None
+
+
 def service_timeout_of(properties: object) -> int:
     """Return how long CloudFormation waits for the reply, whatever is wrong with the properties."""
-    given = properties.get(Property.SERVICE_TIMEOUT) if isinstance(properties, Mapping) else None
-    text = str(given).strip()
+    text = str(unchecked(properties, Property.SERVICE_TIMEOUT)).strip()
     return int(text) if re.fullmatch(WHOLE_NUMBER, text) else contract.SERVICE_TIMEOUT_DEFAULT
 
 
 def hook_of(properties: object) -> str:
     """Return the hook as the properties name it, unchecked. Empty: none."""
-    given = properties.get(Property.BEFORE_REMOVAL) if isinstance(properties, Mapping) else None
-    return str(given or "").strip()
+    return str(unchecked(properties, Property.BEFORE_REMOVAL) or "").strip()
 
 
 def _refuse(row: Row, problem: str | None) -> None:
@@ -372,8 +375,7 @@ def _new_condition(properties: object, old: object) -> str:
     differs: then a failed attempt is repeated, which did not create it.
     """
     new, before = (
-        str(one.get(Property.VERDICT_CONDITION) or "").strip() if isinstance(one, Mapping) else ""
-        for one in (properties, old)
+        str(unchecked(one, Property.VERDICT_CONDITION) or "").strip() for one in (properties, old)
     )
     return new if new != before or properties == old else ""
 

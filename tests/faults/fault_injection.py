@@ -17,6 +17,15 @@ if TYPE_CHECKING:
 
 PUT = "PUT"
 """The operation of a reply to CloudFormation."""
+OPERATIONS = (
+    "DescribeCluster",
+    "DescribeClusterNode",
+    "ListClusterNodes",
+    "BatchDeleteClusterNodes",
+    "DescribeStacks",
+    "Invoke",
+)
+"""The calls to AWS that a removal makes."""
 INVOKE_HOOK = "Invoke of the hook"
 """The operation of invoking the hook. `Invoke` is a hand-over."""
 RELEASE = "Release of nodes"

@@ -9,21 +9,13 @@ from sandbox.hyperpod import ServiceError
 from tests.faults import scenarios
 from tests.faults.conftest import Tally
 from tests.faults.errors import AFTER, BEFORE, PERMANENT
-from tests.faults.fault_injection import INVOKE_HOOK, PUT, is_call
+from tests.faults.fault_injection import INVOKE_HOOK, OPERATIONS, PUT, is_call
 from tests.faults.invariants import check
 from tests.faults.sampling import sample
 from tests.faults.scenarios import Scenario, calls_of
 from tests.faults.simulation import Simulation
 
 GROUP = "2 calls to AWS"
-OPERATIONS = (
-    "DescribeCluster",
-    "DescribeClusterNode",
-    "ListClusterNodes",
-    "BatchDeleteClusterNodes",
-    "DescribeStacks",
-    "Invoke",
-)
 ONCE = [(name, False) for name in BEFORE] + [(name, True) for name in AFTER]
 
 
