@@ -156,11 +156,15 @@ def _add_formats(command: argparse.ArgumentParser, *, markdown: bool = False) ->
         formats.add_argument(
             "--markdown", action="store_true", help="print Markdown for a pull request comment"
         )
-    for option, text in (
-        ("--junit", "also write the results as JUnit XML"),
-        ("--code-quality", "also write a GitLab code quality report"),
-    ):
-        _completes_files(group.add_argument(option, metavar="FILE", help=text))
+    files = {
+        "--json-file": "also write the JSON document",
+        "--markdown-file": "also write the Markdown",
+        "--junit": "also write the results as JUnit XML",
+        "--code-quality": "also write a GitLab code quality report",
+    }
+    for option, text in files.items():
+        if markdown or option != "--markdown-file":
+            _completes_files(group.add_argument(option, metavar="FILE", help=text))
     group.add_argument(
         "--annotations",
         choices=["github"],

@@ -44,7 +44,7 @@ def json_document(findings: Findings) -> str:
             for one in reports
         ],
     }
-    return neutralize_commands_in_json(json.dumps(document, indent=2))
+    return neutralize_commands_in_json(json.dumps(document, indent=2)) + "\n"
 
 
 def junit(findings: Findings) -> str:
@@ -132,21 +132,19 @@ def github_annotations(findings: Findings) -> str:
 
 def code_quality(findings: Findings) -> str:
     """Return a JSON array (docs.gitlab.com, "Code Quality", "Code Quality report format")."""
-    return json.dumps(
-        [
-            {
-                "description": issue.text,
-                "check_name": f"hyperpod-node-removal/{issue.check}",
-                "fingerprint": hashlib.sha256(
-                    json.dumps([issue.check, issue.file, issue.text]).encode()
-                ).hexdigest(),
-                "severity": "major",
-                "location": {"path": issue.file, "lines": {"begin": issue.line or 1}},
-            }
-            for issue in _issues(findings)
-        ],
-        indent=2,
-    )
+    entries = [
+        {
+            "description": issue.text,
+            "check_name": f"hyperpod-node-removal/{issue.check}",
+            "fingerprint": hashlib.sha256(
+                json.dumps([issue.check, issue.file, issue.text]).encode()
+            ).hexdigest(),
+            "severity": "major",
+            "location": {"path": issue.file, "lines": {"begin": issue.line or 1}},
+        }
+        for issue in _issues(findings)
+    ]
+    return json.dumps(entries, indent=2) + "\n"
 
 
 def markdown(findings: Findings) -> str:

@@ -105,12 +105,17 @@ def _watch(options: Namespace, connection: "Connection") -> Report:
 
 
 def _show(findings: Findings, options: Namespace) -> None:
-    if options.junit:
-        Path(options.junit).write_text(documents.junit(findings), encoding="utf-8")
-    if options.code_quality:
-        Path(options.code_quality).write_text(documents.code_quality(findings), encoding="utf-8")
+    files = {
+        "json_file": documents.json_document,
+        "markdown_file": documents.markdown,
+        "junit": documents.junit,
+        "code_quality": documents.code_quality,
+    }
+    for option, render in files.items():
+        if file := getattr(options, option, None):
+            Path(file).write_text(render(findings), encoding="utf-8")
     if options.json:
-        print(documents.json_document(findings))
+        print(documents.json_document(findings), end="")
     elif getattr(options, "markdown", False):
         print(documents.markdown(findings), end="")
     else:

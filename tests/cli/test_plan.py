@@ -59,6 +59,17 @@ def test_what_would_happen_and_nothing_is_changed(
     assert sandbox.hyperpod.calls - before == {"DescribeCluster": 1, "ListClusterNodes": 2}
 
 
+def test_all_reports_are_of_one_run(command: Command, cluster: Cluster, sandbox: Sandbox) -> None:
+    command.write(file(cluster, *cluster.node_ids("workers")[:2]))
+    before = sandbox.hyperpod.calls.copy()
+    files = ("--json-file=plan.json", "--markdown-file=plan.md", "--junit=plan.xml")
+    assert "2 nodes of" in command("plan", "removals.yaml", *files).out
+    assert sandbox.hyperpod.calls - before == {"DescribeCluster": 1, "ListClusterNodes": 1}
+    for form, name in (("--json", "plan.json"), ("--markdown", "plan.md")):
+        written = (command.folder / name).read_text(encoding="utf-8")
+        assert written == command("plan", "removals.yaml", form).out
+
+
 def test_3000_nodes_take_the_pages_of_one_listing_and_nothing_more(
     command: Command, sandbox: Sandbox
 ) -> None:

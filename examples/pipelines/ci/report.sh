@@ -18,19 +18,22 @@ if (($# == 0)); then
 fi
 results=${RESULTS:-results}
 mkdir -p "$results"
+rm -f "$results/$command".{json,md,xml,quality.json}
 
-hyperpod-node-removal "$command" --json "$@" >"$results/$command.json" || true
+options=(--json-file "$results/$command.json" --junit "$results/$command.xml")
 if [[ $command != validate ]]; then
-  hyperpod-node-removal "$command" --markdown "$@" >"$results/$command.md" || true
-  if [[ -n ${GITHUB_STEP_SUMMARY:-} ]]; then
-    cat "$results/$command.md" >>"$GITHUB_STEP_SUMMARY"
-  fi
+  options+=(--markdown-file "$results/$command.md")
 fi
-
-options=(--junit "$results/$command.xml")
 if [[ ${GITHUB_ACTIONS:-} == true ]]; then
   options+=(--annotations github)
 elif [[ ${GITLAB_CI:-} == true ]]; then
   options+=(--code-quality "$results/$command.quality.json")
 fi
-hyperpod-node-removal "$command" "${options[@]}" "$@"
+
+# All reports are of one run, so they agree with each other and with the exit code.
+code=0
+hyperpod-node-removal "$command" "${options[@]}" "$@" || code=$?
+if [[ -n ${GITHUB_STEP_SUMMARY:-} && -e $results/$command.md ]]; then
+  cat "$results/$command.md" >>"$GITHUB_STEP_SUMMARY"
+fi
+exit "$code"
