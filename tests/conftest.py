@@ -63,6 +63,13 @@ def sandbox() -> Iterator[Sandbox]:
 
 
 @pytest.fixture(scope="session")
+def bootstrapped(sandbox: Sandbox) -> Sandbox:
+    """The sandbox after `cdk bootstrap`."""
+    sandbox.bootstrap()
+    return sandbox
+
+
+@pytest.fixture(scope="session")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> tuple[trustme.CA, Path]:
     ca = trustme.CA()
     path = tmp_path_factory.mktemp("ca") / "ca.pem"
