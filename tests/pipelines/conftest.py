@@ -10,12 +10,6 @@ from sandbox.hyperpod import Cluster
 from tests.pipelines.team import Team
 
 
-@pytest.fixture(scope="session")
-def bootstrapped(sandbox: Sandbox) -> Sandbox:
-    sandbox.bootstrap()
-    return sandbox
-
-
 @pytest.fixture
 def team(sandbox: Sandbox, tmp_path: Path) -> Team:
     return Team(sandbox, tmp_path)
