@@ -72,7 +72,7 @@ def test_the_commands_of_the_page_remove_the_nodes(
     assert "cdk-hpnr-assets" in json.dumps(deployed)
 
 
-def test_the_first_deployment_comes_before_everything_else() -> None:
+def test_the_page_begins_with_the_first_deployment() -> None:
     page = START.read_text(encoding="utf-8")
     assert page[: page.index("$ cdk deploy")].count("\n") <= 15
     assert '"Statement"' not in page  # policies are files
