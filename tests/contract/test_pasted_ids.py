@@ -27,7 +27,7 @@ ACCEPTED = [
     f'[\n    "{ONE}",\n    "{TWO}"\n]\n',
     f"['{ONE}', '{TWO}']",
     f'("{ONE}", "{TWO}",)',
-    # a column of --output table (docs.aws.amazon.com, CLI user guide)
+    # a column of --output table (AWS CLI user guide)
     f"|  {ONE}  |\n|  {TWO}  |",
     # a spreadsheet, a chat, a shell
     f"{ONE};{TWO}",
@@ -55,7 +55,7 @@ REJECTED = [
     (SSM, f"'{SSM}' is not an instance id alone; use i-080f90acad180de3e"),
     # EventBridge, "SageMaker HyperPod Cluster Node Health Event" (guide "Automating SageMaker")
     (f'"InstanceId": "{ONE}",', "'InstanceId' is not an instance id; allowed: i- and 8 or 17"),
-    # the answer of BatchDeleteClusterNodes
+    # the response of BatchDeleteClusterNodes
     (f'{{"Successful": ["{ONE}"]}}', "'Successful' is not an instance id"),
     # an inventory; aws ec2 describe-instances --query '...[InstanceId,State.Name]' --output text
     (f"{ONE}:running", f"'{ONE}:running' is not an instance id alone; use {ONE}"),

@@ -98,9 +98,10 @@ class Simulation:
 
     # For tests -------------------------------------------------------------------------------
 
-    def cluster(self, workers: int = 6, **settings: Any) -> Cluster:
-        """Create `ml-cluster` with a group `workers`."""
-        cluster = self.hp.create_cluster("ml-cluster", {"workers": workers}, **settings)
+    def cluster(self, workers: int = 6, *, head: int = 0, **settings: Any) -> Cluster:
+        """Create `ml-cluster` with a group `workers` and, if it has nodes, a group `head`."""
+        groups = {"workers": workers, "head": head} if head else {"workers": workers}
+        cluster = self.hp.create_cluster("ml-cluster", groups, **settings)
         self.clusters.append(cluster)
         return cluster
 

@@ -110,8 +110,7 @@ GUARDS: Mapping[str, Mapping[str, Any]] = {
 
 
 def guarded(sim: Simulation, guard: str, **more: Any) -> Stack:
-    cluster = sim.hp.create_cluster("ml-cluster", {"workers": 6, "head": 1}, shutdown_seconds=90)
-    sim.clusters.append(cluster)
+    cluster = sim.cluster(head=1, shutdown_seconds=90)
     stack = sim.stack()
     stack.create(properties(NodeIds=list(cluster.node_ids("workers")[:3]), **GUARDS[guard], **more))
     return stack
@@ -163,8 +162,7 @@ def test_a_node_that_is_missing_from_one_listing_does_not_change_the_result(
 
 
 def create_with_a_hidden_node(sim: Simulation, more: Mapping[str, Any], number: int) -> Stack:
-    cluster = sim.hp.create_cluster("ml-cluster", {"workers": 6, "head": 1}, shutdown_seconds=20)
-    sim.clusters.append(cluster)
+    cluster = sim.cluster(head=1, shutdown_seconds=20)
     nodes = cluster.node_ids("workers")[:2]
     seen = 0
 
