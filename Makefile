@@ -1,17 +1,18 @@
-# make demo    watch a removal on this machine, no AWS account needed; with another Python than
-#              python3.11: make demo PYTHON=python3.13, also for every other target
-# make sandbox an AWS with a HyperPod cluster on this machine, for a second terminal
-# make check   for every save: linters, types, and the tests that need no AWS and no CDK CLI
-# make test    everything that CI tests
-# make test-faults  the fault suite alone, at every call, with a table of faults tried and survived
-# make test-runtime  the deployed function on each Python that there is, from 3.11 to 3.14
-# make slurm   prepare a real Slurm for the sandbox and the tests; as root on Debian only
-# make docs    the documentation as a site, in build/site
-# make dist    the wheel, the function and its template, for users without Python, in dist/
-# make bench   the product side by side with its peers, into docs/benchmarks.md; BENCH=--quick is short
-# make lint    everything that CI lints
-# make format  fix what lint complains about, where a tool can
-# make lock    update requirements.lock and the package-lock.json files
+# make demo          show a removal on this machine, without an AWS account
+# make sandbox       run a simulated AWS with a HyperPod cluster, for a second terminal
+# make check         on every save: run linters, type checks, and tests without sandbox and CDK CLI
+# make test          run all tests
+# make test-faults   try every fault at every call, and print how many were survived
+# make test-runtime  run the deployed function on each installed Python from 3.11 to 3.14
+# make slurm         prepare a real Slurm for the sandbox and the tests; only as root on Debian
+# make docs          build the documentation site in build/site
+# make dist          build the wheel, and the function and template for users without Python, in dist/
+# make bench         compare the product with its peers in docs/benchmarks.md; BENCH=--quick is faster
+# make lint          run linters and type checks
+# make format        fix what the linters can fix
+# make lock          update requirements.lock and the package-lock.json files
+#
+# Every target can use another Python than python3.11: make demo PYTHON=python3.13
 
 PYTHON ?= python3.11
 VENV   := .venv
@@ -36,8 +37,8 @@ slurm: $(READY)
 dist: $(READY)
 	$(BIN)/python -m release.artifacts $@
 
-# With `loadfile`, the tests of a file run in one process, which makes once what they share. There
-# are more processes than cores, since tests that deploy wait for stacks.
+# With `loadfile`, the tests of a file run in one process and share its fixtures. There are more
+# processes than cores because tests that deploy wait for stacks.
 check: lint
 	$(BIN)/pytest -n 3 --dist loadfile -m "not slow" --hypothesis-profile quick \
 	  tests/app tests/cli tests/construct tests/contract/test_values.py tests/handler
@@ -48,7 +49,7 @@ test: $(READY)
 test-faults: $(READY)
 	FAULTS=all $(BIN)/pytest -n 2 tests/faults
 
-# Says which versions are missing. `PYTHONS` names more interpreters, joined by colons.
+# Reports which versions are missing. `PYTHONS` lists more interpreters, separated by colons.
 test-runtime: $(READY)
 	$(BIN)/pytest tests/runtime
 
@@ -58,7 +59,7 @@ docs: $(READY)
 bench: $(READY) bench/node_modules/.ready
 	$(BIN)/python -m bench $(BENCH)
 
-# The SDK for JavaScript, which Lambda brings along for the CDK's own functions.
+# The SDK for JavaScript, which Lambda provides for the CDK's own functions.
 bench/node_modules/.ready: bench/package-lock.json
 	npm ci --prefix bench --silent --no-audit --no-fund
 	touch $@
@@ -73,17 +74,17 @@ format: $(READY)
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
-# One environment for everything: Python packages by hash, Node.js from a wheel, the CDK CLI by
-# npm's lock file. The project itself is installed in place, so the source roots are importable.
+# One environment for everything: Python packages by hash, Node.js from a wheel, the CDK CLI from
+# npm's lock file. The project is installed in editable mode, so the source roots are importable.
 $(READY): requirements.lock package-lock.json pyproject.toml
 	@command -v $(PYTHON) >/dev/null || test -x $(BIN)/python || { echo "There is no $(PYTHON) on the \
-	PATH. Install it, or name another Python from 3.11 on: make $(MAKECMDGOALS) PYTHON=python3.13" >&2; exit 1; }
+	PATH. Install it, or use another Python from 3.11 on: make $(MAKECMDGOALS) PYTHON=python3.13" >&2; exit 1; }
 	@echo "Installing into $(VENV) and node_modules, once. It takes a few minutes:"
-	@echo "  1 of 2: Python packages, among them Node.js and the AWS CLI"
+	@echo "  1 of 2: Python packages, including Node.js and the AWS CLI"
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
-	@echo "  2 of 2: npm packages, among them the CDK CLI"
+	@echo "  2 of 2: npm packages, including the CDK CLI"
 	npm ci --silent --no-audit --no-fund
 	touch $@
 

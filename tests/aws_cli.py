@@ -1,4 +1,4 @@
-"""The real AWS CLI, in this process, where a command starts in a tenth of the time."""
+"""The AWS CLI in this process, where a command starts ten times faster."""
 
 import io
 import os
@@ -17,20 +17,20 @@ from sandbox.project import ROOT
 _SAME_SECOND: Final = re.compile(
     r"AlreadyExistsException.*ChangeSet \[awscli-cloudformation-package-deploy-[0-9]+\]"
 )
-"""`deploy` names its change set by the second. On AWS, no stack is so fast that two collide."""
+"""The change sets of two `deploy` commands in a second have the same name. AWS is never so fast."""
 
 
 @dataclass(frozen=True)
 class Done:
-    """The exit code of a command, and all that it printed."""
+    """The exit code and the output of a command."""
 
     code: int
     log: str
 
 
 def run_aws(sandbox: Sandbox, *arguments: str, folder: Path = ROOT) -> Done:
-    """Run a command of the AWS CLI against the sandbox, in a folder."""
-    # awscli sets it when it is imported
+    """Run an AWS CLI command in a folder, with the sandbox as AWS."""
+    # awscli sets AWS_DATA_PATH when it is imported
     environment = {**sandbox.environment, "AWS_DATA_PATH": os.environ["AWS_DATA_PATH"]}
     while True:
         log = io.StringIO()

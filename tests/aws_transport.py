@@ -1,4 +1,4 @@
-"""A transport for botocore: requests are read from the bytes it sends, and answered in bytes.
+"""A fake transport for botocore, which reads the bytes of requests and responds with bytes.
 
 It replaces `URLLib3Session.send`, which writes a request to a socket. Clients, their configuration,
 retries, signatures, serializers, and parsers are the real ones.
@@ -42,7 +42,7 @@ _NOT_IN_XML: Final = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0
 
 
 _sanitized: Final = cache(useragent.sanitize_user_agent_string_component)
-"""The same function with a cache. It takes a tenth of the time of a call."""
+"""The function with a cache, because it takes a tenth of the time of a call."""
 
 
 @dataclass(frozen=True)
@@ -53,11 +53,11 @@ class Sent:
     parameters: Parameters
     """The parameters of the client's method; `Payload` is bytes."""
     timeout: float
-    """Seconds for which the client waits for an answer."""
+    """Seconds for which the client waits for a response."""
 
 
 class RawAnswerError(Exception):
-    """Raised by a service to answer with these bytes.
+    """Raised by a service to respond with these bytes.
 
     With `is_cut`, the connection is closed before all the bytes of the content-length have arrived.
     """
@@ -70,7 +70,7 @@ class RawAnswerError(Exception):
 
 
 Service = Callable[[Sent], Answer]
-"""Returns the answer as a dictionary. An exception reaches the SDK as an error response
+"""Returns the response as a dictionary. An exception reaches the SDK as an error response
 (ServiceError), as bytes (RawAnswerError), or unchanged: botocore's connection errors are raised
 where a connection would raise them."""
 
@@ -82,9 +82,9 @@ def answered_by(service: Service) -> Iterator[None]:
     def send(session: URLLib3Session, request: AWSPreparedRequest) -> AWSResponse:
         sent = _read(request, session._timeout.read_timeout)
         try:
-            return _response(request, *_encoded(sent.operation, service(sent)))
+            return _response(request, *_encode(sent.operation, service(sent)))
         except ServiceError as error:
-            return _response(request, error.status, *_refusal(sent.operation, error))
+            return _response(request, error.status, *_encode_error(sent.operation, error))
         except RawAnswerError as answer:
             return _response(request, answer.status, {}, answer.body, is_cut=answer.is_cut)
 
@@ -122,10 +122,10 @@ def _header(request: AWSPreparedRequest, name: str) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
-# Answers -------------------------------------------------------------------------------------
+# Responses -----------------------------------------------------------------------------------
 
 
-def _encoded(operation: str, answer: Answer) -> tuple[int, dict[str, str], bytes]:
+def _encode(operation: str, answer: Answer) -> tuple[int, dict[str, str], bytes]:
     match operation:
         case "Invoke":
             # REST-JSON: only the payload is in the body.
@@ -137,7 +137,7 @@ def _encoded(operation: str, answer: Answer) -> tuple[int, dict[str, str], bytes
     return 200, {}, json.dumps(answer, default=datetime.timestamp).encode()
 
 
-def _refusal(operation: str, error: ServiceError) -> tuple[dict[str, str], bytes]:
+def _encode_error(operation: str, error: ServiceError) -> tuple[dict[str, str], bytes]:
     if operation in _QUERY:
         details = {"Type": "Sender", "Code": error.code, "Message": error.message}
         return {}, _xml({"ErrorResponse": {"Error": details}})
@@ -173,7 +173,7 @@ def _response(
     raw = _Body(body, is_cut=is_cut)
     response = AWSResponse(request.url, status, {**headers, "content-length": length}, raw)
     if not request.stream_output:
-        # As in the real one, the body is read before it is parsed.
+        # As with the real transport, the body is read before it is parsed.
         try:
             _ = response.content
         except ProtocolError as error:

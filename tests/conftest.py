@@ -1,4 +1,4 @@
-"""What tests of several folders share: one embedded AWS per test process."""
+"""Settings and fixtures of all tests, such as one sandbox per test process."""
 
 import contextlib
 import gc
@@ -14,26 +14,26 @@ from hypothesis import HealthCheck, settings
 from sandbox.aws import Sandbox
 from tests.handler.endpoint import Endpoint, EndpointServer
 
-# Starting the CDK's own check of templates takes four seconds in each process that synthesizes.
-# `tests/construct/test_template.py` has it check all that there is.
+# The CDK's template validation takes four seconds to start in each process.
+# `tests/construct/test_template.py` runs it on a stack with all options.
 os.environ.setdefault("CDK_VALIDATION", "false")
 
-# A busy machine is no defect: how long an example or its making takes is not what is tested.
+# Examples may be slow on a busy machine. Their duration is not tested.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("quick", settings.get_profile("untimed"), max_examples=20)
 settings.load_profile("untimed")
 
-# What a test makes is soon gone, and what a process has imported stays: rare collections find as
-# much, and cost a tenth of the time less.
+# Objects of tests are short-lived, and imported modules stay. Rare garbage collections find as many
+# objects, and save a tenth of the time.
 gc.set_threshold(100_000, 50, 100)
 
 
-@pytest.hookimpl(tryfirst=True)  # before the marks are looked at
+@pytest.hookimpl(tryfirst=True)  # before marks are evaluated
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark as slow what deploys into a sandbox, which `make check` leaves to `make test`.
+    """Mark tests that use the sandbox as slow, so that `make check` skips them.
 
-    Files with slow tests, which mostly wait, alternate with others, so that no core is idle. Of
-    these, the fault suite takes longest, so it comes first.
+    Files with slow tests, which mostly wait, alternate with others, so that no core is idle. Of the
+    others, the fault suite takes longest, so it comes first.
     """
     for item in items:
         if "sandbox" in getattr(item, "fixturenames", ()):
@@ -52,14 +52,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def sandbox() -> Iterator[Sandbox]:
-    """A sandbox that all tests of this process share; names keep them apart.
+    """The sandbox of this process. Tests share it and use unique names.
 
-    `SANDBOX_LAG=3` runs them with a DescribeStacks that is three seconds behind.
+    With `SANDBOX_LAG=3`, its DescribeStacks is three seconds behind.
     """
     lag = float(os.environ.get("SANDBOX_LAG", "0"))
     with Sandbox() as sandbox, sandbox.settings(lag_forward=lag, lag_back=lag):
         sandbox.hyperpod.create_cluster("ml-cluster", {"workers": 3})
         yield sandbox
+
+
+@pytest.fixture(scope="session")
+def bootstrapped(sandbox: Sandbox) -> Sandbox:
+    """The sandbox after `cdk bootstrap`."""
+    sandbox.bootstrap()
+    return sandbox
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""A transport for `http.client`, which sends the reply to the response URL."""
+"""A fake transport for `http.client`, with which the function sends replies."""
 
 import http.client
 import ssl
@@ -11,16 +11,16 @@ from typing import Any, Final
 from unittest.mock import patch
 
 _CONTEXT: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-"""The context of every connection: loading the system's certificates takes longer than a test."""
+"""A context for every connection, because loading certificates takes longer than a test."""
 
 
 @dataclass(frozen=True)
 class Put:
-    """A request, in the bytes that were sent."""
+    """A PUT request, as the bytes that were sent."""
 
     raw: bytes
     timeout: float
-    """Seconds that each read of the answer may take."""
+    """The timeout of each read of the response, in seconds."""
 
     @property
     def url(self) -> str:

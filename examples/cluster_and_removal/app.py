@@ -1,4 +1,4 @@
-"""A cluster and the removals from it in one app, in the order that keeps the healthy nodes.
+"""A cluster and the removals from it in one app, in the order that keeps healthy nodes.
 
 The number of workers and the faulty ones are in `cdk.json`.
 """
@@ -23,7 +23,7 @@ class ClusterStack(Stack):
         cluster = CfnCluster(
             self,
             "Cluster",
-            # A literal name: the removal must not refer to the resource, or it would come second.
+            # A literal name, because a removal that refers to the resource would come second.
             cluster_name="team-cluster",
             node_provisioning_mode="Continuous",
             node_recovery="Automatic",

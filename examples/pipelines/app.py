@@ -1,4 +1,4 @@
-"""One stack for each removal file: removals/ml-cluster.yaml is hyperpod-node-removal-ml-cluster."""
+"""A stack for each removal file, such as hyperpod-node-removal-ml-cluster for ml-cluster.yaml."""
 
 import sys
 from pathlib import Path

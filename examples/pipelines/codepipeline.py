@@ -41,7 +41,7 @@ OWNER, REPOSITORY = "team", "removals"
 CONNECTION = (
     "arn:aws:codeconnections:us-west-2:111122223333:connection/01234567-89ab-cdef-0123-456789abcdef"
 )
-"""The connection of the account to the repository's host."""
+"""The account's connection to the Git host."""
 
 CHECK = ("ci/install.sh", "ci/report.sh validate", "ci/synth.sh")
 CLI_VERSION = json.loads(Path("package.json").read_text("utf-8"))["devDependencies"]["aws-cdk"]
@@ -63,7 +63,7 @@ def build_spec(commands: Iterable[str]) -> BuildSpec:
 
 
 class NodeRemovalPipeline(Stack):
-    """Plans, waits for approval, removes, and explains a failure."""
+    """A pipeline that plans, waits for approval, removes the nodes, and explains a failure."""
 
     def __init__(
         self, scope: Construct, construct_id: str, stages: Iterable[NodeRemovalStage]
@@ -94,7 +94,9 @@ class NodeRemovalPipeline(Stack):
             commands=["ci/install.sh", "ci/report.sh plan || true"],
             partial_build_spec=build_spec(()),
             role_policy_statements=[
-                self._reading("sagemaker", "cluster/*", "DescribeCluster", "ListClusterNodes")
+                self._read_statement(
+                    "sagemaker", "cluster/*", "DescribeCluster", "ListClusterNodes"
+                )
             ],
         )
         approve = ManualApprovalStep("Approve", comment="The plan is in the log of the step Plan.")
@@ -110,7 +112,7 @@ class NodeRemovalPipeline(Stack):
         )
 
     def _check_pull_requests(self) -> None:
-        """Validate and synthesize, also for forks: the role only writes its log and report."""
+        """Check pull requests, also from forks: the role can only write its log and report."""
         opened = FilterGroup.in_event_of(
             EventAction.PULL_REQUEST_CREATED, EventAction.PULL_REQUEST_UPDATED
         )
@@ -139,19 +141,19 @@ class NodeRemovalPipeline(Stack):
         )
         stacks, logs = "stack/hyperpod-node-removal-*", "log-group:hyperpod-node-removal-*"
         for statement in (
-            self._reading(
+            self._read_statement(
                 "cloudformation",
                 stacks,
                 "DescribeStacks",
                 "DescribeStackEvents",
                 "DescribeStackResources",
             ),
-            self._reading("logs", logs, "FilterLogEvents"),
+            self._read_statement("logs", logs, "FilterLogEvents"),
         ):
             project.add_to_role_policy(statement)
         return project
 
-    def _reading(self, service: str, resource: str, *operations: str) -> PolicyStatement:
+    def _read_statement(self, service: str, resource: str, *operations: str) -> PolicyStatement:
         place = f"arn:{self.partition}:{service}:{self.region}:{self.account}"
         return PolicyStatement(
             actions=[f"{service}:{operation}" for operation in operations],

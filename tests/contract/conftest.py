@@ -1,4 +1,4 @@
-"""A removal that replies once to each request."""
+"""The fixture of one stack with a removal."""
 
 from collections.abc import Iterator
 
@@ -17,7 +17,7 @@ def removal(
     lag = getattr(request, "param", 0.0)
     with sandbox.settings(lag_forward=lag, lag_back=lag):
         yield removal
-    # Whatever a test did: one reply to each request, all with the resource's one id.
+    # After every test: one reply to each request, and one physical id for each stack.
     replies = removal.replies()
     assert [reply["RequestId"] for reply in replies] == [
         request["RequestId"] for request in removal.requests()

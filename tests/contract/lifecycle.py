@@ -1,4 +1,4 @@
-"""A removal in the sandbox: the real template, the real asset, a stack and a cluster of its own."""
+"""A removal in the sandbox: the real template and asset, with its own stack and cluster."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,13 +15,13 @@ from sandbox.hyperpod import Cluster
 from sandbox.stacks import Deployment, read_assembly
 
 at_any_lag = pytest.mark.parametrize("removal", [0.0, 3.0], ids=["exact", "lagging"], indirect=True)
-"""With the stack shown as it is, and as it was three seconds ago."""
+"""Runs a test with an exact DescribeStacks, and with one that is three seconds behind."""
 STACK = "Removal"
-"""Name of the stack in the assembly; each test deploys it under a name of its own."""
+"""The name of the stack in the assembly. Each test deploys it under its own name."""
 
 
 def synthesized(factory: pytest.TempPathFactory) -> Path:
-    """An app whose removal takes everything from parameters; one synthesis in a process."""
+    """Return an assembly, synthesized once per process, whose properties are all parameters."""
     directory = factory.getbasetemp() / "removal.out"
     if directory.exists():
         return directory
@@ -35,7 +35,7 @@ def synthesized(factory: pytest.TempPathFactory) -> Path:
         node_logical_ids=CfnParameter(
             stack, "NodeLogicalIds", type="CommaDelimitedList", default=""
         ).value_as_list,
-        on_partial_failure=CfnParameter(  # type: ignore[arg-type] # a token passes
+        on_partial_failure=CfnParameter(  # type: ignore[arg-type] # a token is allowed
             stack, "OnPartialFailure", default=str(PartialFailure.FAIL)
         ).value_as_string,
         retry_for=Duration.seconds(
@@ -50,7 +50,7 @@ def synthesized(factory: pytest.TempPathFactory) -> Path:
 
 
 def reason(deployment: Deployment, status: str) -> str:
-    """The reason of the removal's one event of this status."""
+    """Return the reason of the removal's one event with this status."""
     (found,) = (
         event.reason
         for event in deployment.events
@@ -60,7 +60,7 @@ def reason(deployment: Deployment, status: str) -> str:
 
 
 def log_lines(sandbox: Sandbox, deployment: Deployment) -> list[str]:
-    """The log of the function that a deployment created."""
+    """Return the log of the function that a deployment created."""
     group = next(
         event.physical_id
         for event in deployment.events
@@ -71,7 +71,7 @@ def log_lines(sandbox: Sandbox, deployment: Deployment) -> list[str]:
 
 @dataclass
 class Removal:
-    """One stack, and the cluster it removes nodes from."""
+    """One stack, and the cluster from which it removes nodes."""
 
     sandbox: Sandbox
     assembly: Path
@@ -82,16 +82,26 @@ class Removal:
         return self.sandbox.hyperpod.create_cluster(self.name, seed=len(self.name), **given)
 
     def deploy(
-        self, *node_ids: str, properties: dict[str, Any] | None = None, **parameters: str
+        self,
+        *node_ids: str,
+        properties: dict[str, Any] | None = None,
+        function: dict[str, Any] | None = None,
+        **parameters: str,
     ) -> Deployment:
-        """Deploy the set; `properties` are added to those of the app."""
+        """Deploy these nodes.
+
+        Args:
+            node_ids: the nodes.
+            properties: additional properties of the removal.
+            function: additional properties of the function.
+            parameters: parameters of the stack.
+        """
         stack = read_assembly(self.assembly, STACK)
-        (resource,) = (
-            resource
-            for resource in stack.template["Resources"].values()
-            if resource["Type"] == RESOURCE_TYPE
-        )
-        resource["Properties"] |= properties or {}
+        for resource in stack.template["Resources"].values():
+            if resource["Type"] == RESOURCE_TYPE:
+                resource["Properties"] |= properties or {}
+            if resource["Type"] == "AWS::Lambda::Function":
+                resource["Properties"] |= function or {}
         return self.sandbox.deploy(
             self.name,
             stack.template,
@@ -103,12 +113,12 @@ class Removal:
         return self.sandbox.delete(self.name)
 
     def requests(self) -> list[dict[str, Any]]:
-        """What CloudFormation asked of the function, in order."""
+        """Return the events that CloudFormation sent to the function, in order."""
         sent = [request.event for request in self.sandbox.requests()]
         return [event for event in sent if f":stack/{self.name}/" in event["StackId"]]
 
     def replies(self) -> list[dict[str, Any]]:
-        """What the function answered, in order."""
+        """Return the function's replies, in order."""
         ids = {event["RequestId"] for event in self.requests()}
         received = [reply for reply in self.sandbox.replies() if reply.request_id in ids]
         assert all(reply.status == 200 for reply in received)
@@ -117,5 +127,5 @@ class Removal:
 
 
 def types(removal: Removal) -> list[str]:
-    """The types of the requests, in order."""
+    """Return the types of the requests, in order."""
     return [request["RequestType"] for request in removal.requests()]

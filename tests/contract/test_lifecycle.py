@@ -1,4 +1,4 @@
-"""Whole lives of a removal in the sandbox, on the real template and the real asset."""
+"""Lifecycles of a removal in the sandbox, with the real template and asset."""
 
 import json
 
@@ -8,7 +8,7 @@ ABSENT = "i-0123456789abcdef0"
 
 
 @at_any_lag
-def test_create_update_delete(removal: Removal) -> None:
+def test_create_and_update_remove_nodes_and_delete_removes_none(removal: Removal) -> None:
     cluster = removal.cluster()
     first, second, third, *others = cluster.node_ids("workers")
 
@@ -56,7 +56,7 @@ def test_a_failed_create_names_the_nodes_and_rolls_back(removal: Removal) -> Non
 
 
 @at_any_lag
-def test_a_retry_token_runs_the_same_set_again(removal: Removal) -> None:
+def test_a_new_retry_token_runs_the_same_set_again(removal: Removal) -> None:
     cluster = removal.cluster()
     bad, good, *_ = cluster.node_ids("workers")
     cluster.refuse(bad)
@@ -73,7 +73,7 @@ def test_a_retry_token_runs_the_same_set_again(removal: Removal) -> None:
 
 
 @at_any_lag
-def test_report_fails_if_every_node_failed(removal: Removal) -> None:
+def test_report_fails_if_no_node_is_removed(removal: Removal) -> None:
     cluster = removal.cluster()
     bad = cluster.node_ids("workers")[0]
     cluster.refuse(bad)
@@ -88,13 +88,13 @@ def test_an_empty_set_needs_no_cluster(removal: Removal) -> None:
     assert deployment.outputs["Outcome"] == "EMPTY"
 
 
-def test_a_cluster_that_does_not_exist_fails_with_a_sentence(removal: Removal) -> None:
+def test_a_cluster_that_does_not_exist_fails_with_its_name(removal: Removal) -> None:
     failed = removal.deploy(ABSENT)
     assert failed.status == "ROLLBACK_COMPLETE"
     assert f"Cluster '{removal.name}' was not found" in reason(failed, "CREATE_FAILED")
 
 
-def test_logical_ids_and_a_controller(removal: Removal) -> None:
+def test_a_controller_node_is_refused_and_a_logical_id_is_removed(removal: Removal) -> None:
     cluster = removal.cluster(
         groups={"head": 1, "workers": 4}, controller_group="head", continuous=True
     )
@@ -108,7 +108,7 @@ def test_logical_ids_and_a_controller(removal: Removal) -> None:
     assert controller not in removal.sandbox.hyperpod.requested_nodes
 
 
-def test_a_dry_run_first_and_then_the_removal(removal: Removal) -> None:
+def test_a_dry_run_can_be_followed_by_the_removal(removal: Removal) -> None:
     cluster = removal.cluster()
     nodes = cluster.node_ids("workers")[:2]
     planned = removal.deploy(*nodes, properties={"DryRun": True})
@@ -128,21 +128,21 @@ def test_the_log_ends_with_the_summary_and_has_no_presigned_url(removal: Removal
     cluster.refuse(bad)
     deployment = removal.deploy(bad, good, OnPartialFailure="REPORT")
     lines = log_lines(removal.sandbox, deployment)
-    told = [line for line in lines if "not removed" in line or "removed (group" in line]
-    assert f"{good}: removed" in told[0]
-    assert f"{bad}: not removed: NodeIdInUse" in told[1]
-    assert "PARTIAL: 1 of 2 nodes not removed" in told[-1]
+    outcomes = [line for line in lines if "not removed" in line or "removed (group" in line]
+    assert f"{good}: removed" in outcomes[0]
+    assert f"{bad}: not removed: NodeIdInUse" in outcomes[1]
+    assert "PARTIAL: 1 of 2 nodes not removed" in outcomes[-1]
     assert not any("cfn-response" in line or "ResponseURL" in line for line in lines)
 
 
-def test_what_brings_nodes_back_and_the_plan_are_told(removal: Removal) -> None:
+def test_replacement_warnings_and_the_plan_are_logged(removal: Removal) -> None:
     cluster = removal.cluster(autoscaler="Karpenter")
     first, second, *_ = cluster.node_ids("workers")
     deployment = removal.deploy(first, second, ABSENT)
     warning = "Karpenter scales this cluster and may add nodes to workers"
     assert warning in deployment.outputs["Warnings"]
-    told = [json.loads(line) for line in log_lines(removal.sandbox, deployment)]
-    rows = [line for line in told if "action" in line]
+    logged = [json.loads(line) for line in log_lines(removal.sandbox, deployment)]
+    rows = [line for line in logged if "action" in line]
     assert [(row["action"], row["node"]) for row in rows] == [
         ("remove", first),
         ("remove", second),
@@ -150,7 +150,7 @@ def test_what_brings_nodes_back_and_the_plan_are_told(removal: Removal) -> None:
     ]
     assert rows[0]["group"] == "workers"
     assert rows[0]["message"].startswith(f"Plan: remove          {first}  workers")
-    (warning,) = [line for line in told if line.get("level") == "WARNING"]
+    (warning,) = [line for line in logged if line.get("level") == "WARNING"]
     assert warning["message"] == deployment.outputs["Warnings"]
-    (count,) = [line for line in told if "instance_count" in line]
+    (count,) = [line for line in logged if "instance_count" in line]
     assert (count["instance_count_before"], count["instance_count"]) == (8, 6)

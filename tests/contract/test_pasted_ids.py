@@ -1,6 +1,6 @@
-"""Ids as people paste them: read, or refused with the form to use, wherever they are pasted.
+"""Node ids pasted from other tools: each parser accepts the same texts, and rejects the same.
 
-The texts are public: outputs and examples of the AWS CLI, kubectl, Slurm and others.
+The texts are public: outputs and examples of the AWS CLI, kubectl, Slurm, and other tools.
 """
 
 import json
@@ -20,14 +20,14 @@ from tests.cli.aws_on_paper import Paper
 ONE, TWO = "i-0123456789abcdef0", "i-0fedcba9876543210"
 SSM = "sagemaker-cluster:lw12e0dn1hhd_worker3-i-080f90acad180de3e"
 
-READ = [
+ACCEPTED = [
     # aws sagemaker list-cluster-nodes --query 'ClusterNodeSummaries[].InstanceId' --output text
     f"{ONE}\t{TWO}\n",
     # the same with --output json, and as Python prints a list
     f'[\n    "{ONE}",\n    "{TWO}"\n]\n',
     f"['{ONE}', '{TWO}']",
     f'("{ONE}", "{TWO}",)',
-    # a column of --output table (docs.aws.amazon.com, CLI user guide)
+    # a column of --output table (AWS CLI user guide)
     f"|  {ONE}  |\n|  {TWO}  |",
     # a spreadsheet, a chat, a shell
     f"{ONE};{TWO}",
@@ -36,7 +36,7 @@ READ = [
     f'"{ONE}" "{TWO}"',
     f"{ONE}\u00a0{TWO}",
 ]
-REFUSED = [
+REJECTED = [
     # the guide "Scaling down a HyperPod cluster": 15 digits
     ('["i-111112222233333", "i-111112222233333"]', "'i-111112222233333' is not an instance id;"),
     # kubectl get nodes -o name; kubectl get nodes (awslabs/awsome-distributed-ai)
@@ -55,7 +55,7 @@ REFUSED = [
     (SSM, f"'{SSM}' is not an instance id alone; use i-080f90acad180de3e"),
     # EventBridge, "SageMaker HyperPod Cluster Node Health Event" (guide "Automating SageMaker")
     (f'"InstanceId": "{ONE}",', "'InstanceId' is not an instance id; allowed: i- and 8 or 17"),
-    # the answer of BatchDeleteClusterNodes
+    # the response of BatchDeleteClusterNodes
     (f'{{"Successful": ["{ONE}"]}}', "'Successful' is not an instance id"),
     # an inventory; aws ec2 describe-instances --query '...[InstanceId,State.Name]' --output text
     (f"{ONE}:running", f"'{ONE}:running' is not an instance id alone; use {ONE}"),
@@ -75,54 +75,51 @@ REFUSED = [
 ]
 
 
-def of_the_file(text: str) -> tuple[str, ...]:
-    file = json.dumps({"cluster": "ml-cluster", "node_ids": text})
-    return read_removal_text(file.encode(), "set.json").settings.node_ids
+def file(text: str | list[str]) -> tuple[str, ...]:
+    document = json.dumps({"cluster": "ml-cluster", "node_ids": text})
+    return read_removal_text(document.encode(), "set.json").settings.node_ids
 
 
-def of_a_list_in_the_file(text: str) -> tuple[str, ...]:
-    file = json.dumps({"cluster": "ml-cluster", "node_ids": [text]})
-    return read_removal_text(file.encode(), "set.json").settings.node_ids
+def list_in_file(text: str) -> tuple[str, ...]:
+    return file([text])
 
 
-def of_the_command_line(text: str) -> tuple[str, ...]:
+def context(text: str) -> tuple[str, ...]:
     return settings_from_context({"cluster": "ml-cluster", "node_ids": text}, Path()).node_ids
 
 
-def of_a_property(text: str) -> tuple[str, ...]:
+def property_text(text: str) -> tuple[str, ...]:
     return RemovalRequest.from_properties({"ClusterName": "a", "NodeIds": text}).node_ids
 
 
-def of_a_parameter(text: str) -> tuple[str, ...]:
-    """CloudFormation splits a CommaDelimitedList at its commas, whatever is in it."""
+def parameter(text: str) -> tuple[str, ...]:
+    """Split the text at its commas, as CloudFormation does with a CommaDelimitedList."""
     return RemovalRequest.from_properties({"ClusterName": "a", "NodeIds": text.split(",")}).node_ids
 
 
-ENTRANCES = [
-    of_the_file,
-    of_a_list_in_the_file,
-    of_the_command_line,
-    of_a_property,
-    of_a_parameter,
+PARSERS = [
+    file,
+    list_in_file,
+    context,
+    property_text,
+    parameter,
 ]
 
 
-@pytest.mark.parametrize("text", READ)
-@pytest.mark.parametrize("ids", ENTRANCES)
-def test_ids_are_read_whatever_is_between_them(ids: Any, text: str) -> None:
-    assert ids(text) == (ONE, TWO)
+@pytest.mark.parametrize("text", ACCEPTED)
+@pytest.mark.parametrize("parse", PARSERS)
+def test_ids_are_accepted_with_any_separator(parse: Any, text: str) -> None:
+    assert parse(text) == (ONE, TWO)
 
 
-@pytest.mark.parametrize(("text", "sentence"), REFUSED)
-@pytest.mark.parametrize("ids", ENTRANCES)
-def test_what_says_more_than_ids_is_refused_with_the_form_to_use(
-    ids: Any, text: str, sentence: str
-) -> None:
+@pytest.mark.parametrize(("text", "error"), REJECTED)
+@pytest.mark.parametrize("parse", PARSERS)
+def test_other_text_is_rejected_with_the_form_to_use(parse: Any, text: str, error: str) -> None:
     with pytest.raises((SettingsError, RequestError)) as caught:
-        ids(text)
-    told = getattr(caught.value, "every", (caught.value,))
-    assert sentence in str(told[0])
-    assert all(text.isprintable() for text in map(str, told))
+        parse(text)
+    problems = getattr(caught.value, "every", (caught.value,))
+    assert error in str(problems[0])
+    assert all(text.isprintable() for text in map(str, problems))
 
 
 @pytest.fixture(scope="module")
@@ -130,22 +127,22 @@ def stack() -> Stack:
     return Stack(App(), "Stack")
 
 
-@pytest.mark.parametrize("text", [*READ, *(text for text, _ in REFUSED)])
-def test_the_construct_takes_ids_alone(stack: Stack, text: str) -> None:
-    """An app can split a text; the error says which ids are in it."""
+@pytest.mark.parametrize("text", [*ACCEPTED, *(text for text, _ in REJECTED)])
+def test_the_construct_does_not_split_text(stack: Stack, text: str) -> None:
+    """An app can split text itself. The error shows the ids in it."""
     with pytest.raises(InvalidPropertyError, match=r"use |allowed: "):
         NodeRemoval(stack, "Removal", cluster_name="ml-cluster", node_ids=[text])
 
 
-@pytest.mark.parametrize(("text", "sentence"), REFUSED)
-def test_the_command_refuses_them_before_any_call(text: str, sentence: str) -> None:
+@pytest.mark.parametrize(("text", "error"), REJECTED)
+def test_the_command_rejects_other_text_before_any_call(text: str, error: str) -> None:
     paper = Paper()
     report = plan_nodes("ml-cluster", [text], paper.connection)
-    assert sentence in report.problems[0].text
+    assert error in report.problems[0].text
     assert paper.calls == []
 
 
-def test_logical_ids_are_read_alike_and_groups_are_not() -> None:
+def test_logical_ids_are_split_like_node_ids_but_group_names_are_not() -> None:
     properties = {"NodeLogicalIds": "['gpu-1',\n 'gpu-2']"}
     request = RemovalRequest.from_properties({"ClusterName": "a", **properties})
     assert request.node_logical_ids == ("gpu-1", "gpu-2")
@@ -153,8 +150,8 @@ def test_logical_ids_are_read_alike_and_groups_are_not() -> None:
         RemovalRequest.from_properties({"ClusterName": "a", "ProtectedGroups": ["a b"]})
 
 
-def test_another_way_to_write_the_same_ids_is_no_new_set() -> None:
-    """An update that only changes how the list is written asks for no node anew."""
+def test_the_same_ids_in_another_format_are_not_a_new_set() -> None:
+    """An update that only changes the format of the list requests no node again."""
     new = {"ClusterName": "a", "NodeIds": f"{TWO}\n{ONE}"}
     old = {"ClusterName": "a", "NodeIds": [ONE, TWO]}
     assert RemovalRequest.from_properties(new, old).changes_settings_only

@@ -1,4 +1,4 @@
-"""Updates that are rolled back in the sandbox, on the real template and the real asset."""
+"""Updates that roll back in the sandbox, with the real template and asset."""
 
 from tests.contract.lifecycle import Removal, at_any_lag, reason, types
 
@@ -8,7 +8,7 @@ def test_a_failed_update_rolls_back_without_touching_the_cluster(removal: Remova
     cluster = removal.cluster(autoscaler="Karpenter")
     first, busy, bad, good, *_ = cluster.node_ids("workers")
     cluster.refuse(busy)
-    # The first set succeeds although a node stays, so the rollback has something to get wrong.
+    # The first set leaves a node behind, which an incorrect rollback would request.
     reported = removal.deploy(first, busy, OnPartialFailure="REPORT")
     assert reported.status == "CREATE_COMPLETE"
     cluster.allow(busy)
@@ -22,8 +22,8 @@ def test_a_failed_update_rolls_back_without_touching_the_cluster(removal: Remova
     replies = removal.replies()
     assert [reply["Status"] for reply in replies] == ["SUCCESS", "FAILED", "SUCCESS"]
     assert replies[-1]["Data"]["Outcome"] == "ROLLED_BACK"
-    asked = removal.sandbox.hyperpod.delete_requests[deletes:]
-    assert [request.node_ids for request in asked] == [(bad, good)]
+    requests = removal.sandbox.hyperpod.delete_requests[deletes:]
+    assert [request.node_ids for request in requests] == [(bad, good)]
     assert busy in cluster.present, "a node of the previous set"
 
     assert removal.deploy(bad).status == "UPDATE_ROLLBACK_COMPLETE"

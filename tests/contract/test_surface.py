@@ -1,7 +1,7 @@
-"""What users have written down stays: names may be added, and none goes or changes.
+"""Public names that users rely on: names may be added, but none is removed or changed.
 
-`surface.json` is of the time before the contract became a package of its own. A name that has to go
-all the same goes there too, with a line in CHANGELOG.md.
+`surface.json` was written before the contract became a package. To remove a name, remove it there
+as well, and add a line to CHANGELOG.md.
 """
 
 import inspect
@@ -36,21 +36,21 @@ NAMES: dict[str, list[Any]] = {
 
 
 @pytest.mark.parametrize("kind", NAMES)
-def test_no_name_has_gone(kind: str) -> None:
+def test_no_public_name_is_removed(kind: str) -> None:
     assert set(BEFORE[kind]) <= set(map(str, NAMES[kind]))
 
 
-def test_exit_codes_mean_what_they_meant() -> None:
+def test_exit_codes_keep_their_meaning() -> None:
     assert {one.name: int(one) for one in Conclusion} == BEFORE["exit_codes"]
 
 
-def test_no_field_of_the_log_has_gone(caplog: pytest.LogCaptureFixture) -> None:
+def test_no_log_field_is_removed(caplog: pytest.LogCaptureFixture) -> None:
     world = World(cloudformation=CloudFormation())
     cluster = world.hp.create_cluster("ml-cluster", {"workers": 4})
     refused, *nodes = cluster.node_ids("workers")[:3]
     cluster.refuse(refused)
     with caplog.at_level("INFO"):
-        told = report.of_result(world.remove([refused, *nodes], retry_for=3), world.request, LOG)
+        summary = report.of_result(world.remove([refused, *nodes], retry_for=3), world.request, LOG)
     fields = {name for record in caplog.records for name in vars(record)}
-    fields |= {name for line in told.lines for name in line.fields}
+    fields |= {name for line in summary.lines for name in line.fields}
     assert set(BEFORE["log_fields"]) <= fields

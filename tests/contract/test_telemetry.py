@@ -1,4 +1,4 @@
-"""What a deployment tells beside its reply: metrics in the real log, events on a real bus."""
+"""Metrics in the log, events on a bus, and the alarm, from deployments in the sandbox."""
 
 import json
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ def assembly(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     provider = NodeRemovalProvider(
         stack,
-        metrics=parameter("Metrics"),  # type: ignore[arg-type] # a token passes
+        metrics=parameter("Metrics"),  # type: ignore[arg-type] # a token is allowed
         event_bus=events.EventBus.from_event_bus_arn(stack, "Bus", parameter("BusArn")),
     )
     removal = NodeRemoval(
@@ -53,28 +53,28 @@ def assembly(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @dataclass
-class Observed(Removal):
-    """A stack with a bus of its own, and queues for all events and for those of failures."""
+class MonitoredRemoval(Removal):
+    """A stack with its own bus, and queues for all events and for those of failures."""
 
     def __post_init__(self) -> None:
         bus = self.sandbox.client("events")
         self.bus_arn = bus.create_event_bus(Name=self.name)["EventBusArn"]
-        self.every, every_arn = self._queue("every")
-        self.failures, self.failures_arn = self._queue("failures")
+        self.all_events, all_events_arn = self._create_queue("all-events")
+        self.failures, self.failures_arn = self._create_queue("failures")
         pattern = json.dumps({"source": [{"prefix": ""}]})
         bus.put_rule(Name=self.name, EventBusName=self.name, EventPattern=pattern)
-        target = {"Id": "every", "Arn": every_arn}
+        target = {"Id": "all-events", "Arn": all_events_arn}
         bus.put_targets(Rule=self.name, EventBusName=self.name, Targets=[target])
         self.nodes = self.cluster()
 
-    def _queue(self, what: str) -> tuple[str, str]:
+    def _create_queue(self, suffix: str) -> tuple[str, str]:
         client = self.sandbox.client("sqs")
-        url = client.create_queue(QueueName=f"{self.name}-{what}")["QueueUrl"]
-        asked = client.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
-        return url, asked["Attributes"]["QueueArn"]
+        url = client.create_queue(QueueName=f"{self.name}-{suffix}")["QueueUrl"]
+        response = client.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
+        return url, response["Attributes"]["QueueArn"]
 
-    def observe(self, *nodes: str, bus_arn: str = "", metrics: str = "true") -> Deployment:
-        """Deploy the set with this bus, by default its own."""
+    def deploy_monitored(self, *nodes: str, bus_arn: str = "", metrics: str = "true") -> Deployment:
+        """Deploy these nodes with this bus, by default the stack's own."""
         return self.deploy(
             *nodes,
             Metrics=metrics,
@@ -83,18 +83,18 @@ class Observed(Removal):
             FailuresArn=self.failures_arn,
         )
 
-    def received(self, queue: str) -> list[dict[str, Any]]:
-        """The events in a queue, taken out of it."""
+    def receive(self, queue: str) -> list[dict[str, Any]]:
+        """Remove and return the events in a queue."""
         self.sandbox.await_idle()
         client = self.sandbox.client("sqs")
-        found: list[dict[str, Any]] = []
+        events: list[dict[str, Any]] = []
         while True:
             answer = client.receive_message(QueueUrl=queue, MaxNumberOfMessages=10)
             messages = answer.get("Messages", [])
             if not messages:
-                return found
+                return events
             for message in messages:
-                found.append(json.loads(message["Body"]))
+                events.append(json.loads(message["Body"]))
                 handle = message["ReceiptHandle"]
                 client.delete_message(QueueUrl=queue, ReceiptHandle=handle)
 
@@ -104,19 +104,19 @@ class Observed(Removal):
 
 
 @pytest.fixture
-def observed(sandbox: Sandbox, assembly: Path) -> Iterator[Observed]:
-    observed = Observed(sandbox, assembly)
-    yield observed
-    if sandbox.status(observed.name):
-        sandbox.delete(observed.name)
+def removal(sandbox: Sandbox, assembly: Path) -> Iterator[MonitoredRemoval]:
+    removal = MonitoredRemoval(sandbox, assembly)
+    yield removal
+    if sandbox.status(removal.name):
+        sandbox.delete(removal.name)
 
 
-def test_metrics_events_and_the_alarm_of_a_whole_life(observed: Observed) -> None:
-    first, bad, good, *_ = observed.nodes.node_ids("workers")
+def test_metrics_events_and_the_alarm_follow_a_lifecycle(removal: MonitoredRemoval) -> None:
+    first, bad, good, *_ = removal.nodes.node_ids("workers")
 
-    created = observed.observe(first, ABSENT)
+    created = removal.deploy_monitored(first, ABSENT)
     assert created.status == "CREATE_COMPLETE"
-    (event,) = observed.received(observed.every)
+    (event,) = removal.receive(removal.all_events)
     assert event["source"] == "hyperpod.node-removal"
     assert event["detail-type"] == "HyperPod Node Removal Finished"
     assert event["resources"] == [created.stack_id]
@@ -125,20 +125,20 @@ def test_metrics_events_and_the_alarm_of_a_whole_life(observed: Observed) -> Non
     assert (detail["RemovedNodes"], detail["AlreadyAbsentNodes"]) == ([first], [ABSENT])
     assert detail["LogGroup"] == created.outputs["Log"]
 
-    observed.nodes.refuse(bad)
-    failed = observed.observe(bad, good)
+    removal.nodes.refuse(bad)
+    failed = removal.deploy_monitored(bad, good)
     assert failed.status == "UPDATE_ROLLBACK_COMPLETE"
-    # One event although the stack rolled back, which is a request of its own.
-    (event,) = observed.received(observed.every)
+    # One event, although the rollback is a second request.
+    (event,) = removal.receive(removal.all_events)
     detail = checked(json.dumps(event["detail"]))
     assert (detail["Outcome"], detail["Status"]) == ("PARTIAL", "FAILED")
     assert detail["RemovedNodes"] == [good]
     assert [(one["Code"], one["Nodes"]) for one in detail["Failures"]] == [("NodeIdInUse", [bad])]
-    # The rule of the stack saw the failure only.
-    assert observed.received(observed.failures) == [event]
+    # The stack's rule matched only the failure.
+    assert removal.receive(removal.failures) == [event]
 
-    metrics = observed.metrics(created.outputs["Log"])
-    by_cluster = {"ClusterName": observed.name}
+    metrics = removal.metrics(created.outputs["Log"])
+    by_cluster = {"ClusterName": removal.name}
     values = {
         name: [
             datum.value
@@ -149,8 +149,8 @@ def test_metrics_events_and_the_alarm_of_a_whole_life(observed: Observed) -> Non
     }
     assert values == {"RemovedNodes": [1, 1], "FailedNodes": [0, 1], "AlreadyAbsentNodes": [1, 0]}
 
-    asked = observed.sandbox.client("cloudwatch").describe_alarms(AlarmNames=[observed.name])
-    (alarm,) = asked["MetricAlarms"]
+    response = removal.sandbox.client("cloudwatch").describe_alarms(AlarmNames=[removal.name])
+    (alarm,) = response["MetricAlarms"]
     dimensions = frozenset((one["Name"], one["Value"]) for one in alarm["Dimensions"])
     watched = [
         datum.value
@@ -161,18 +161,18 @@ def test_metrics_events_and_the_alarm_of_a_whole_life(observed: Observed) -> Non
     assert watched == [0, 1]
     assert watched[1] >= alarm["Threshold"] > watched[0]
 
-    assert observed.sandbox.delete(observed.name).status == "DELETE_COMPLETE"
-    assert observed.received(observed.every) == []
+    assert removal.sandbox.delete(removal.name).status == "DELETE_COMPLETE"
+    assert removal.receive(removal.all_events) == []
 
 
-def test_an_event_that_is_refused_does_not_hurt_and_metrics_that_are_off_are_silent(
-    observed: Observed,
+def test_a_rejected_event_changes_no_outcome_and_metrics_can_be_off(
+    removal: MonitoredRemoval,
 ) -> None:
-    node, *_ = observed.nodes.node_ids("workers")
-    no_bus = observed.bus_arn.replace(":event-bus/", ":archive/")
-    deployed = observed.observe(node, bus_arn=no_bus, metrics="false")
+    node, *_ = removal.nodes.node_ids("workers")
+    no_bus = removal.bus_arn.replace(":event-bus/", ":archive/")
+    deployed = removal.deploy_monitored(node, bus_arn=no_bus, metrics="false")
     assert deployed.status == "CREATE_COMPLETE"
-    assert observed.received(observed.every) == []
-    lines = observed.sandbox.log_lines(deployed.outputs["Log"])
+    assert removal.receive(removal.all_events) == []
+    lines = removal.sandbox.log_lines(deployed.outputs["Log"])
     assert [line for line in lines if "event of this removal was not sent" in line]
     assert not any(is_document(line) for line in lines)

@@ -1,4 +1,4 @@
-"""The rules about values agree with the service model they are taken from."""
+"""The rules for values agree with the service model that they come from."""
 
 import re
 from typing import Any, Final
@@ -67,7 +67,7 @@ REFUSED: Final[dict[str, tuple[Any, str]]] = {
         ),
     ),
 }
-"""By key: a value that is not allowed, and why. Every parser of the table says the same."""
+"""A value that is not allowed and its error message, by key. Every parser has the same message."""
 NUMBERS: Final = {"max_removals", "retry_for", "timeout"}
 
 
@@ -81,18 +81,20 @@ def pattern(model: Any, shape: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("shape", "problem"),
+    ("shape", "validate"),
     [
         ("ClusterNodeId", contract.validate_node_id),
         ("ClusterNameOrArn", contract.validate_cluster_name),
     ],
 )
-def test_what_is_allowed_is_what_the_service_allows(model: Any, shape: str, problem: Any) -> None:
+def test_ids_and_names_follow_the_pattern_of_the_service(
+    model: Any, shape: str, validate: Any
+) -> None:
     expression = pattern(model, shape)
 
     @given(st.one_of(st.from_regex(expression, fullmatch=True), st.text(max_size=70)))
     def agree(value: str) -> None:
-        if problem(value) is None:
+        if validate(value) is None:
             assert re.fullmatch(expression, value)
         elif re.fullmatch(expression, value):
             # Stricter than the pattern in two ways: a name's length, and an ARN needs a region.
@@ -101,12 +103,12 @@ def test_what_is_allowed_is_what_the_service_allows(model: Any, shape: str, prob
     agree()
 
 
-def test_the_arn_of_a_function_is_one_to_lambda() -> None:
+def test_function_arns_follow_the_pattern_of_lambda() -> None:
     service = botocore.session.get_session().get_service_model("lambda")
     expression = pattern(service, "FunctionArn")
-    ours = r"arn:aws:lambda:us-east-1:[0-9]{12}:function:[a-zA-Z0-9_-]{1,9}(:[a-zA-Z0-9_$-]{1,9})?"
+    some = r"arn:aws:lambda:us-east-1:[0-9]{12}:function:[a-zA-Z0-9_-]{1,9}(:[a-zA-Z0-9_$-]{1,9})?"
 
-    @given(st.one_of(st.from_regex(ours, fullmatch=True), st.text(max_size=70)))
+    @given(st.one_of(st.from_regex(some, fullmatch=True), st.text(max_size=70)))
     def agree(value: str) -> None:
         is_allowed = contract.validate_function_arn(value) is None
         assert is_allowed == (re.fullmatch(expression, value) is not None)
@@ -115,7 +117,7 @@ def test_the_arn_of_a_function_is_one_to_lambda() -> None:
 
 
 @given(st.from_regex(r"[a-zA-Z0-9][a-zA-Z0-9\-]*[a-zA-Z0-9]", fullmatch=True))
-def test_logical_ids_are_those_of_the_service_but_for_instance_names(value: str) -> None:
+def test_logical_ids_follow_the_pattern_of_the_service_without_host_names(value: str) -> None:
     allowed = contract.validate_node_logical_id(value) is None
     is_another = re.fullmatch(r"(hyperpod-)?i-[a-f0-9]+|ip(-[0-9]{1,3}){4}", value)
     assert allowed == (len(value) <= 128 and not is_another)
@@ -124,30 +126,30 @@ def test_logical_ids_are_those_of_the_service_but_for_instance_names(value: str)
 @pytest.mark.parametrize(
     "value", ["ip-10-0-1-7", "IP-10-0-1-7", "ip-10-0-1-7.us-west-2.compute.internal"]
 )
-@pytest.mark.parametrize("problem", [contract.validate_node_id, contract.validate_node_logical_id])
-def test_a_host_name_is_never_taken_for_a_node(problem: Any, value: str) -> None:
-    """As a logical id it would name no node: complete, with nothing removed."""
-    sentence = problem(value)
-    assert sentence.startswith(f"'{value}' is a host name; use the node's instance id")
+@pytest.mark.parametrize("validate", [contract.validate_node_id, contract.validate_node_logical_id])
+def test_a_host_name_is_never_accepted_as_a_node(validate: Any, value: str) -> None:
+    """As a logical id, it would match no node, and the outcome would be COMPLETE."""
+    message = validate(value)
+    assert message.startswith(f"'{value}' is a host name; use the node's instance id")
 
 
-def test_the_size_of_a_set_is_the_longest_list_of_the_service(model: Any) -> None:
+def test_a_set_is_as_large_as_the_longest_list_of_the_service(model: Any) -> None:
     assert model._shape_resolver._shape_map["ClusterNodeIds"]["max"] == contract.MAX_NODES
 
 
 @pytest.mark.parametrize("value", ["i-0123456789abcdef0", "i-01234567"])
-def test_instance_ids(value: str) -> None:
+def test_instance_ids_have_8_or_17_digits(value: str) -> None:
     assert contract.validate_node_id(value) is None
 
 
 @pytest.mark.parametrize("key", REFUSED)
-def test_a_value_that_is_not_allowed_has_one_sentence(key: str) -> None:
-    value, sentence = REFUSED[key]
+def test_a_value_that_is_not_allowed_has_one_error_message(key: str) -> None:
+    value, message = REFUSED[key]
     row = BY_KEY[key]
-    assert sentence == (row.validate_number(value) if key in NUMBERS else row.validate(value))
+    assert message == (row.validate_number(value) if key in NUMBERS else row.validate(value))
 
 
-def test_every_key_with_a_rule_refuses_something() -> None:
+def test_every_key_with_a_rule_has_a_value_that_is_not_allowed() -> None:
     flags = {row.key for row in BY_KEY.values() if row.kind in {Kind.FLAG, Kind.COUNTS}}
     assert REFUSED.keys() == BY_KEY.keys() - flags
 
@@ -160,13 +162,13 @@ def test_every_key_with_a_rule_refuses_something() -> None:
         *(f"{NODE}:running", f"sagemaker-cluster:lw12e0dn1hhd_worker3-{NODE}"),
     ],
 )
-def test_an_instance_id_among_logical_ids_is_sent_to_node_ids(value: str) -> None:
-    sentence = f"'{value}' names an instance; put {NODE} into NodeIds instead"
-    assert contract.validate_node_logical_id(value) == sentence
+def test_an_instance_id_among_logical_ids_belongs_in_node_ids(value: str) -> None:
+    message = f"'{value}' names an instance; put {NODE} into NodeIds instead"
+    assert contract.validate_node_logical_id(value) == message
 
 
 @pytest.mark.parametrize(
-    ("validate", "value", "sentence"),
+    ("validate", "value", "message"),
     [
         (
             contract.validate_node_id,
@@ -189,16 +191,12 @@ def test_an_instance_id_among_logical_ids_is_sent_to_node_ids(value: str) -> Non
         ),
     ],
 )
-def test_another_name_for_the_same_is_answered_with_the_form_to_use(
-    validate: Any, value: str, sentence: str
-) -> None:
-    assert validate(value) == sentence
+def test_an_error_message_shows_the_form_to_use(validate: Any, value: str, message: str) -> None:
+    assert validate(value) == message
 
 
 @given(st.text(), st.one_of(st.none(), st.integers(min_value=0, max_value=50)))
-def test_printable_text_has_no_control_characters_and_keeps_its_limit(
-    text: str, limit: int | None
-) -> None:
+def test_escaped_text_is_printable_and_within_its_limit(text: str, limit: int | None) -> None:
     shown = contract.escape(text, limit)
     assert all(" " <= character <= "~" for character in shown)
     if limit is not None:
@@ -206,5 +204,5 @@ def test_printable_text_has_no_control_characters_and_keeps_its_limit(
 
 
 @given(st.text(alphabet=st.characters(min_codepoint=32, max_codepoint=126)))
-def test_printable_text_leaves_ascii_alone(text: str) -> None:
+def test_escaping_does_not_change_printable_ascii(text: str) -> None:
     assert contract.escape(text) == text

@@ -1,4 +1,4 @@
-"""A success in the stack's events, in the sandbox: the real template and the real asset."""
+"""Successes in the stack's events, in the sandbox, with the real template and asset."""
 
 import json
 import shutil
@@ -17,10 +17,10 @@ from sandbox.stacks import Deployment, read_assembly
 from tests.contract.lifecycle import Removal
 
 
-class Reporting(Removal):
-    """A removal with `verdict_event`: its set is literal, so each deployment is synthesized."""
+class VerdictRemoval(Removal):
+    """A removal with `verdict_event`. Its nodes are literals, so each deployment is synthesized."""
 
-    def report(self, *node_ids: str, fails: bool = False, **more: Any) -> Deployment:
+    def deploy_nodes(self, *node_ids: str, other_fails: bool = False, **more: Any) -> Deployment:
         directory = self.assembly / f"cdk.out.{len(list(self.assembly.iterdir()))}"
         stack = Stack(App(outdir=str(directory), analytics_reporting=False), "Removal")
         given: dict[str, Any] = {
@@ -31,7 +31,7 @@ class Reporting(Removal):
         removal = NodeRemoval(
             stack, "Faulty", cluster_name=self.name, node_ids=node_ids, **(given | more)
         )
-        if fails:
+        if other_fails:
             other = NodeRemoval(stack, "Other", cluster_name="gone", node_ids=node_ids[:1])
             other.resource.node.add_dependency(removal.resource)
         stack.node.root.synth()  # type: ignore[attr-defined]
@@ -40,12 +40,12 @@ class Reporting(Removal):
 
 
 @pytest.fixture
-def removal(sandbox: Sandbox, tmp_path: Path) -> Reporting:
-    return Reporting(sandbox, tmp_path)
+def removal(sandbox: Sandbox, tmp_path: Path) -> VerdictRemoval:
+    return VerdictRemoval(sandbox, tmp_path)
 
 
 @pytest.fixture
-def cluster(removal: Reporting) -> Cluster:
+def cluster(removal: VerdictRemoval) -> Cluster:
     return removal.cluster()
 
 
@@ -57,26 +57,28 @@ def signals(deployment: Deployment) -> list[str]:
     ]
 
 
-def test_create_and_update_complete_and_partial(removal: Reporting, cluster: Cluster) -> None:
+def test_the_signal_has_the_counts_and_the_failed_nodes(
+    removal: VerdictRemoval, cluster: Cluster
+) -> None:
     first, second, stuck, *_ = cluster.node_ids("workers")
-    created = removal.report(first)
+    created = removal.deploy_nodes(first)
     assert (created.status, signals(created)) == ("CREATE_COMPLETE", ["1 of 1 removed"])
     (reply,) = removal.replies()
     assert reply["Data"][Attribute.REQUESTED_NODES] == first
 
     cluster.refuse(stuck)
-    updated = removal.report(second, stuck)
+    updated = removal.deploy_nodes(second, stuck)
     assert updated.status == "UPDATE_COMPLETE"
     assert signals(updated) == [f"1 of 2 not removed: NodeIdInUse {stuck}"]
 
     cluster.allow(stuck)
-    again = removal.report(second, stuck, retry_token="2")
+    again = removal.deploy_nodes(second, stuck, retry_token="2")
     assert again.status == "UPDATE_COMPLETE"
     assert signals(again) == ["1 of 2 removed, 1 already absent"]
 
 
 def test_the_cdk_cli_deploys_a_file_with_verdict_event(
-    sandbox: Sandbox, removal: Reporting, cluster: Cluster, tmp_path: Path
+    sandbox: Sandbox, removal: VerdictRemoval, cluster: Cluster, tmp_path: Path
 ) -> None:
     sandbox.bootstrap()
     for name in ("app.py", "cdk.json"):
@@ -95,29 +97,29 @@ def test_the_cdk_cli_deploys_a_file_with_verdict_event(
     done = sandbox.cdk(*deploy, "--progress", "events", cwd=tmp_path)
     assert done.returncode == 0, done.stdout
     reasons = {one.reason for one in sandbox.events(f"hyperpod-node-removal-{removal.name}")}
-    said = f"1 of 2 not removed: NodeIdInUse {stuck}"
-    assert f"Received SUCCESS signal with UniqueId {said}" in reasons
+    signal = f"1 of 2 not removed: NodeIdInUse {stuck}"
+    assert f"Received SUCCESS signal with UniqueId {signal}" in reasons
 
 
-def test_turned_on_with_an_unchanged_set_and_off_again(
-    removal: Reporting, cluster: Cluster
+def test_verdict_events_can_be_turned_on_and_off_for_an_unchanged_set(
+    removal: VerdictRemoval, cluster: Cluster
 ) -> None:
     first, *_ = cluster.node_ids("workers")
-    assert signals(removal.report(first, verdict_event=False)) == []
-    on = removal.report(first)
+    assert signals(removal.deploy_nodes(first, verdict_event=False)) == []
+    on = removal.deploy_nodes(first)
     assert (on.status, signals(on)) == ("UPDATE_COMPLETE", ["0 of 1 removed, 1 already absent"])
-    off = removal.report(first, verdict_event=False)
+    off = removal.deploy_nodes(first, verdict_event=False)
     assert (off.status, signals(off)) == ("UPDATE_COMPLETE", [])
 
 
-def test_a_stack_that_fails_elsewhere_rolls_back_and_the_next_deployment_signals_once(
-    removal: Reporting, cluster: Cluster
+def test_the_deployment_after_a_rollback_signals_once(
+    removal: VerdictRemoval, cluster: Cluster
 ) -> None:
     first, second, *_ = cluster.node_ids("workers")
-    assert removal.report(first).succeeded
-    failed = removal.report(second, fails=True)
+    assert removal.deploy_nodes(first).succeeded
+    failed = removal.deploy_nodes(second, other_fails=True)
     assert failed.status == "UPDATE_ROLLBACK_COMPLETE"
-    again = removal.report(second)
+    again = removal.deploy_nodes(second)
     assert (again.status, signals(again)) == (
         "UPDATE_COMPLETE",
         ["0 of 1 removed, 1 already absent"],
@@ -125,9 +127,9 @@ def test_a_stack_that_fails_elsewhere_rolls_back_and_the_next_deployment_signals
     assert removal.sandbox.hyperpod.calls["BatchDeleteClusterNodes"] >= 2
 
 
-def test_a_failure_shows_its_reason_and_no_signal(removal: Reporting, cluster: Cluster) -> None:
+def test_a_failure_has_a_reason_and_no_signal(removal: VerdictRemoval, cluster: Cluster) -> None:
     first, *_ = cluster.node_ids("workers")
     cluster.refuse(first)
-    failed = removal.report(first)
+    failed = removal.deploy_nodes(first)
     assert (failed.status, signals(failed)) == ("ROLLBACK_COMPLETE", [])
     assert any(first in event.reason for event in failed.failures())

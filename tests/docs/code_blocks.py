@@ -1,4 +1,4 @@
-"""The code that the README and the documentation show."""
+"""The code blocks of the README and the documentation."""
 
 import re
 import shlex
@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import yaml
-from aws_cdk import App
-from aws_cdk.assertions import Template
 
 from sandbox.project import ROOT
 
@@ -27,13 +25,13 @@ class CodeBlock:
 
     page: Path
     line: int
-    """Of its first line of code, counted from 1."""
+    """The number of its first line of code, counted from 1."""
     language: str
     text: str
 
     @property
     def place(self) -> str:
-        """For example `docs/start.md:17`."""
+        """The page and the line, for example `docs/start.md:17`."""
         return f"{self.page.relative_to(ROOT)}:{self.line}"
 
     @property
@@ -44,7 +42,7 @@ class CodeBlock:
 
 
 def code_blocks(page: Path, *languages: str) -> list[CodeBlock]:
-    """The blocks of a page in some languages, or in any."""
+    """Return the blocks of a page, by default in all languages."""
     markdown = page.read_text(encoding="utf-8")
     return [
         block for block in _blocks(page, markdown) if not languages or block.language in languages
@@ -52,20 +50,20 @@ def code_blocks(page: Path, *languages: str) -> list[CodeBlock]:
 
 
 def all_code_blocks(*languages: str) -> list[CodeBlock]:
-    """The blocks of all pages."""
+    """Return the blocks of all pages, by default in all languages."""
     return [block for page in PAGES for block in code_blocks(page, *languages)]
 
 
 def commands(
     page: Path, *beginning: str, of: str = "", real: Mapping[str, str] | None = None
 ) -> list[list[str]]:
-    """Return the words of the commands that a page shows.
+    """Return the words of the commands in a page's `console` blocks.
 
     Args:
-        page: has the commands in `console` blocks.
-        beginning: the words with which each of them begins.
+        page: the page.
+        beginning: the words with which each command begins.
         of: a text that occurs in their blocks.
-        real: what differs for each reader, by what the page shows.
+        real: the reader's own values, by those that the page shows.
     """
     found = [
         [_replace_all(word, real or {}) for word in words]
@@ -89,22 +87,8 @@ def _blocks(page: Path, markdown: str) -> Iterator[CodeBlock]:
         yield CodeBlock(page, line, found[2], textwrap.dedent(found[3]))
 
 
-def run_app(block: CodeBlock) -> tuple[App, dict[str, Any]]:
-    """Run a piece of Python that makes a CDK app: the app, and its names."""
-    scope: dict[str, Any] = {}
-    exec(compile(block.text, block.place, "exec"), scope)
-    assert isinstance(scope["app"], App)
-    return scope["app"], scope
-
-
-def synthesized(block: CodeBlock) -> Template:
-    """The template of the stack that a piece of Python calls `stack`."""
-    _, scope = run_app(block)
-    return Template.from_stack(scope["stack"])
-
-
 class TemplateLoader(yaml.SafeLoader):
-    """Reads templates with `!Ref` and its like: an intrinsic function becomes a mapping."""
+    """A loader of templates that reads `!Ref` and other intrinsic functions as mappings."""
 
 
 def _intrinsic(loader: TemplateLoader, tag: str, node: yaml.Node) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The documentation, built once for all tests of a process."""
+"""The documentation site, built once per test process."""
 
 import os
 import subprocess
@@ -12,7 +12,7 @@ from sandbox.project import ROOT
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of the built site. A warning of mkdocs, such as a broken link, fails the build."""
+    """Build the site and return its folder. A warning, such as a broken link, fails the build."""
     folder = tmp_path_factory.mktemp("site")
     done = subprocess.run(
         [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", folder],

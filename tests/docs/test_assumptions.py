@@ -1,4 +1,4 @@
-"""The places in the code that the list of assumptions names exist."""
+"""The list of assumptions refers to code that exists."""
 
 import re
 from functools import reduce
@@ -11,9 +11,9 @@ HANDLER = "hyperpod_node_removal_handler"
 CONTRACT = "hyperpod_node_removal_contract"
 
 
-def is_there(place: str) -> bool:
-    """Whether a place is a decision record, a path (`...` is any one folder), or a name in the
-    handler or the contract."""
+def exists(place: str) -> bool:
+    """Return whether a decision record, a path (`...` is any folder), or a name in the handler or
+    the contract exists."""
     if record := re.fullmatch(r"ADR (\d+)", place):
         return any(ROOT.glob(f"docs/adr/{int(record[1]):04}-*.md"))
     if "/" in place:
@@ -27,11 +27,11 @@ def is_there(place: str) -> bool:
     return True
 
 
-def test_every_place_that_an_assumption_names_is_there() -> None:
+def test_every_place_that_an_assumption_refers_to_exists() -> None:
     rows = re.findall(r"^\| .* \| (.*) \|$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)[2:]
     places = {place.strip("`") for row in rows for place in row.split(", ")}
     assert len(rows) > 20
-    assert [place for place in sorted(places) if not is_there(place)] == []
-    assert not is_there("timing.NO_SUCH_LIMIT")
-    assert not is_there("constructs/.../no_such_file.py")
-    assert not is_there("ADR 999")
+    assert [place for place in sorted(places) if not exists(place)] == []
+    assert not exists("timing.NO_SUCH_LIMIT")
+    assert not exists("constructs/.../no_such_file.py")
+    assert not exists("ADR 999")

@@ -1,4 +1,4 @@
-"""Code in the README and the documentation does what the text around it says, or at least runs."""
+"""The code in the README and the documentation is valid, and the commands exist."""
 
 import ast
 import contextlib
@@ -20,6 +20,7 @@ import hyperpod_node_removal_contract as contract
 from hyperpod_node_removal.app import settings_from_context
 from hyperpod_node_removal_cli.arguments import parser
 from hyperpod_node_removal_handler.request import RemovalRequest
+from release.provider_parameters import EXPORT_NAME
 from sandbox.project import CDK, PATH, ROOT
 from tests.docs.code_blocks import (
     DOCS,
@@ -28,8 +29,9 @@ from tests.docs.code_blocks import (
     TemplateLoader,
     all_code_blocks,
     code_blocks,
-    run_app,
 )
+
+README = ROOT / "README.md"
 
 REMOVAL_FILE = re.compile(r"^cluster: ", re.MULTILINE)
 
@@ -42,11 +44,12 @@ def each(*languages: str) -> pytest.MarkDecorator:
 
 @each("python")
 def test_python_runs(block: CodeBlock, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """An app is synthesized; of anything less, the names it imports must be there."""
+    """Synthesize an app. Of other code, run the imports."""
     if "app.synth()" in block.text:
         monkeypatch.setenv("CDK_OUTDIR", str(tmp_path))
-        app, _ = run_app(block)
-        assert app.synth().stacks
+        scope: dict[str, Any] = {}
+        exec(compile(block.text, block.place, "exec"), scope)
+        assert scope["app"].synth().stacks
         return
     tree = ast.parse(block.text, block.place)
     tree.body = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
@@ -54,7 +57,7 @@ def test_python_runs(block: CodeBlock, monkeypatch: pytest.MonkeyPatch, tmp_path
 
 
 @each("yaml")
-def test_yaml_is_what_it_looks_like(block: CodeBlock, tmp_path: Path) -> None:
+def test_removal_files_and_templates_are_valid(block: CodeBlock, tmp_path: Path) -> None:
     if REMOVAL_FILE.search(block.text):
         (tmp_path / "removals.yaml").write_text(block.text, encoding="utf-8")
         assert settings_from_context({"removals": "removals.yaml"}, tmp_path).cluster
@@ -66,9 +69,9 @@ def test_yaml_is_what_it_looks_like(block: CodeBlock, tmp_path: Path) -> None:
 
 
 def literal(properties: dict[str, Any]) -> dict[str, Any]:
-    """Properties as the function gets them. Intrinsic functions are left out, but not unknown."""
+    """Return the properties as the function receives them, without intrinsic functions."""
     assert set(properties) <= set(contract.Property)
-    assert "ServiceToken" in properties
+    assert properties["ServiceToken"] == {"Fn::ImportValue": EXPORT_NAME}
     known: dict[str, Any] = {"ClusterName": "ml-cluster"}
     for name, value in properties.items():
         if not isinstance(value, dict | list):
@@ -79,7 +82,7 @@ def literal(properties: dict[str, Any]) -> dict[str, Any]:
 
 
 @each("json", "bash")
-def test_data_and_scripts_have_no_syntax_error(block: CodeBlock) -> None:
+def test_json_and_bash_have_no_syntax_errors(block: CodeBlock) -> None:
     if block.language == "json":
         assert json.loads(block.text)
     else:
@@ -87,12 +90,12 @@ def test_data_and_scripts_have_no_syntax_error(block: CodeBlock) -> None:
 
 
 CUSTOM = {"s3", "deploy", "package", "wait"}
-"""Commands of the AWS CLI that are no API operations, which tests in other folders run."""
+"""AWS CLI commands that are not API operations. Tests in other folders run them."""
 
 
 @pytest.fixture
 def aws(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
-    """The AWS CLI without AWS: it reads and checks a command, and then cannot connect."""
+    """Return a function that runs the AWS CLI without AWS: commands are only validated."""
     monkeypatch.chdir(ROOT)
     for name, value in {
         "AWS_ACCESS_KEY_ID": "a",
@@ -111,14 +114,14 @@ def aws(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
     return run
 
 
-def test_what_the_aws_cli_does_not_know_is_found(aws: Callable[..., str]) -> None:
+def test_unknown_aws_cli_commands_and_options_are_found(aws: Callable[..., str]) -> None:
     assert "--policy-document" in aws("iam", "create-policy", "--policy-name", "a")
     assert "Unknown options" in aws("iam", "list-policies", "--polcy-name", "a")
     assert "Invalid choice" in aws("iam", "make-policy")
 
 
 @each("console")
-def test_commands_exist_and_have_their_options(block: CodeBlock, aws: Callable[..., str]) -> None:
+def test_commands_and_their_options_exist(block: CodeBlock, aws: Callable[..., str]) -> None:
     assert block.commands
     for words in block.commands:
         for option, value in pairwise(words):
@@ -141,9 +144,19 @@ def test_commands_exist_and_have_their_options(block: CodeBlock, aws: Callable[.
                 assert words[0] in {"aws", "gh", "git", "pip", "scontrol", "sinfo"}
 
 
+def test_the_readme_has_two_commands_to_try_and_an_app_in_ten_lines() -> None:
+    commands = [words for block in code_blocks(README, "console") for words in block.commands]
+    assert [words for words in commands if words[0] == "make"] == [
+        ["make", "demo"],
+        ["make", "test"],
+    ]
+    (app,) = code_blocks(README, "python")
+    assert len(app.text.split("stack = ")[1].splitlines()) <= 10
+
+
 @cache
 def cdk_help(command: str) -> frozenset[str]:
-    """The long options of a command of the CDK CLI."""
+    """Return the long options of a CDK CLI command."""
     done = subprocess.run(
         [CDK, command, "--help"],
         env={"PATH": PATH, "HOME": "/nonexistent", "CDK_DISABLE_VERSION_CHECK": "1"},
@@ -155,8 +168,8 @@ def cdk_help(command: str) -> frozenset[str]:
     return frozenset(re.findall(r"--[a-z][a-z-]+", done.stdout))
 
 
-def test_every_block_names_its_language() -> None:
-    """Otherwise none of these tests would look at it."""
+def test_every_code_block_has_a_language() -> None:
+    """Otherwise, none of these tests would check it."""
     assert DOCS / "index.md" in PAGES
     assert len(all_code_blocks("python")) >= 3
     for page in PAGES:

@@ -1,6 +1,6 @@
-"""What cdk-nag finds in the app of "In a locked-down account", with both of its versions.
+"""The findings of cdk-nag 2 in the app of "In a locked-down account".
 
-Both are packages of one name. The first is not in the environment: it is fetched once, by hash.
+Versions 2 and 3 have the same package name, so version 2 is downloaded separately, once, by hash.
 """
 
 import json
@@ -22,7 +22,7 @@ VERSION_2: Final = (
     "cdk-nag==2.38.2 --hash=sha256:d37f18ae9450f401bcc55d5d82138beee561486806579849cb9be25ff7565904"
 )
 APP: Final = "Validations.of(app)"
-"""Where the part of the app begins that is for version 3."""
+"""The beginning of the part that only version 3 supports."""
 REPORT: Final = """
 import json, cdk_nag
 messages = app.synth().get_stack_by_name("Maintenance").messages
@@ -33,7 +33,7 @@ print(json.dumps([cdk_nag.__file__, errors]))
 
 @pytest.fixture(scope="module")
 def version_2() -> Path:
-    """The folder with cdk-nag 2."""
+    """Return the folder with cdk-nag 2."""
     folder = ROOT / ".sandbox" / "cdk-nag-2"
     if not folder.exists():
         folder.parent.mkdir(exist_ok=True)
@@ -48,7 +48,7 @@ def version_2() -> Path:
 
 
 def errors_of_version_2(folder: Path, suppressions: str) -> list[str]:
-    """The errors in the page's app, without what is for version 3, and with this in its place."""
+    """Return the errors in the page's app, with these suppressions in place of version 3's."""
     (app,) = (block.text for block in code_blocks(PAGE, "python") if APP in block.text)
     text = app.partition(APP)[0]
     imports = "from cdk_nag import AwsSolutionsChecks, HIPAASecurityChecks, NIST80053R5Checks\n"
@@ -62,13 +62,13 @@ def errors_of_version_2(folder: Path, suppressions: str) -> list[str]:
     return [str(error) for error in errors]
 
 
-def test_version_2_finds_nothing_that_the_page_does_not_suppress(version_2: Path) -> None:
+def test_the_suppressions_of_the_page_cover_all_findings_of_version_2(version_2: Path) -> None:
     (suppressions,) = (block.text for block in code_blocks(PAGE, "py"))
     assert errors_of_version_2(version_2, suppressions) == []
 
 
-def test_version_2_finds_what_the_page_says_it_does(version_2: Path) -> None:
-    """Without findings, a page without errors would prove nothing."""
+def test_version_2_has_the_findings_that_the_page_lists(version_2: Path) -> None:
+    """Without suppressions there are findings, so the other test proves something."""
     (suppressions,) = (block.text for block in code_blocks(PAGE, "py"))
     checks = suppressions.partition("no_inline =")[0]
     found = {error.partition(":")[0] for error in errors_of_version_2(version_2, checks)}

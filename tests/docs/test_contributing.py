@@ -1,4 +1,4 @@
-"""The contributor's guide leads from a symptom, or from a rule, to code that exists."""
+"""CONTRIBUTING.md leads from symptoms and rules to code that exists."""
 
 import re
 
@@ -19,7 +19,7 @@ def rows(head: str) -> list[list[str]]:
 
 
 def exists(place: str) -> bool:
-    """Whether a place is a path of the repository, or a module of one of the packages."""
+    """Return whether a path of the repository, or a module of one of the packages, exists."""
     if "/" in place:
         return (ROOT / place).exists()
     name = place.partition(".")[0]
@@ -27,13 +27,13 @@ def exists(place: str) -> bool:
 
 
 def is_defined(name: str) -> bool:
-    """Whether a constant, class, or function of this name is defined at the top of a module."""
+    """Return whether a module defines a constant, class, or function with this name."""
     definition = re.compile(rf"^(?:class |def )?{re.escape(name)}\b", re.MULTILINE)
     paths = (path for source in SOURCES for path in (ROOT / source).rglob("*.py"))
     return any(definition.search(path.read_text(encoding="utf-8")) for path in paths)
 
 
-def test_every_module_that_a_symptom_leads_to_exists() -> None:
+def test_every_symptom_leads_to_a_module_that_exists() -> None:
     symptoms = rows(SYMPTOMS)
     assert len(symptoms) > 10
     places = {place for _, where in symptoms for place in re.findall(r"`([^`]+)`", where)}
@@ -43,7 +43,7 @@ def test_every_module_that_a_symptom_leads_to_exists() -> None:
 
 @pytest.mark.parametrize(("rule", "code", "explanation"), rows(RULES))
 def test_every_rule_is_found_in_two_hops(rule: str, code: str, explanation: str) -> None:
-    """From the page to the code, and to a page that says what the rule is about."""
+    """The page links to the code, and to a page that explains the rule."""
     places = re.findall(r"`([^`]+)`", code)
     assert [place for place in places if not (exists(place) or is_defined(place))] == []
     assert not is_defined("NO_SUCH_LIMIT")

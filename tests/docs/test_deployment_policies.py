@@ -1,4 +1,4 @@
-"""The policies of `docs/iam` allow what a deployment needs, and no more."""
+"""The policies in `docs/iam` allow what a deployment needs, and nothing else."""
 
 import json
 import re
@@ -26,7 +26,7 @@ BOUNDARY_ARN: Final = "arn:aws:iam::111122223333:policy/hyperpod-node-removal-bo
 STACK: Final = "hyperpod-node-removal-ml-cluster-with-a-very-long-name"
 CODE: Final = "arn:aws:s3:::cdk-hpnr-assets-111122223333-us-west-2/0123.zip"
 
-WRITES: Final = {
+ACTIONS: Final = {
     "AWS::Lambda::Function": (
         "lambda:CreateFunction lambda:DeleteFunction lambda:GetFunction"
         " lambda:GetFunctionCodeSigningConfig lambda:GetFunctionConfiguration"
@@ -52,22 +52,22 @@ WRITES: Final = {
     ),
     "Custom::HyperPodNodeRemoval": "lambda:InvokeFunction",
 }
-"""What CloudFormation calls to create, read, update and delete resources of a type, with the
-properties that the construct sets, by the handlers in the resource schemas of its registry. A log
-group that the template retains is never deleted."""
+"""The actions that CloudFormation calls to create, read, update, and delete resources of a type,
+with the properties that the construct sets. The source is the handlers in the resource schemas of
+its registry. A log group that the template retains is never deleted."""
 
-APART: Final = {
+OTHER_ACTIONS: Final = {
     "iam:PassRole": "arn:aws:iam::111122223333:role/{name}",
     "logs:DescribeLogGroups": f"arn:aws:logs:{PLACE}:log-group::log-stream:",
     "s3:GetObject": CODE,
     "ssm:GetParameters": f"arn:aws:ssm:{PLACE}:parameter/cdk-bootstrap/hpnr/version",
 }
-"""What else is called on the way, and on what."""
+"""Other actions that a deployment calls, and their resources."""
 
 
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """The app's stack, as `cdk.json` of the start page has it made, with an EKS cluster."""
+    """The template of the app's stack, with the context of the start page and an EKS cluster."""
     app = App(
         outdir=str(tmp_path_factory.mktemp("out")),
         context={
@@ -86,7 +86,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 def of_type(template: dict[str, Any], kind: str) -> dict[str, Any]:
-    """Properties by logical id."""
+    """Return the properties of the resources of this type, by logical id."""
     return {
         name: resource.get("Properties", {})
         for name, resource in template["Resources"].items()
@@ -95,14 +95,14 @@ def of_type(template: dict[str, Any], kind: str) -> dict[str, Any]:
 
 
 def generated_name(logical_id: str, limit: int = 64) -> str:
-    """As CloudFormation makes it: the stack's name and the logical id share the room evenly."""
+    """Return a name as CloudFormation generates it, half stack name and half logical id."""
     room = limit - len("-0123456789AB") - 1
     stack = STACK[: max(room - room // 2, room - len(logical_id))]
     return f"{stack}-{logical_id[: room - len(stack)]}-0123456789AB"
 
 
 def arns(template: dict[str, Any], kind: str) -> list[str]:
-    """What resources of a type are to IAM."""
+    """Return the ARNs of the resources of this type."""
     if kind == "AWS::Logs::LogGroup":
         return [
             f"arn:aws:logs:{PLACE}:log-group:{generated_name(name, 512)}{suffix}"
@@ -116,29 +116,29 @@ def arns(template: dict[str, Any], kind: str) -> list[str]:
     return [f"arn:aws:lambda:{PLACE}:function:{generated_name(name)}" for name in names]
 
 
-@pytest.mark.parametrize("kind", WRITES)
-def test_what_cloudformation_calls_is_allowed(template: dict[str, Any], kind: str) -> None:
-    assert {one["Type"] for one in template["Resources"].values()} == set(WRITES)
+@pytest.mark.parametrize("kind", ACTIONS)
+def test_the_actions_of_cloudformation_are_allowed(template: dict[str, Any], kind: str) -> None:
+    assert {one["Type"] for one in template["Resources"].values()} == set(ACTIONS)
     for arn in arns(template, kind):
-        for action in WRITES[kind].split():
+        for action in ACTIONS[kind].split():
             assert EXECUTION.allows(action, arn, iam_PermissionsBoundary=BOUNDARY_ARN), action
 
 
-def test_what_is_called_on_the_way_is_allowed(template: dict[str, Any]) -> None:
+def test_the_other_actions_of_a_deployment_are_allowed(template: dict[str, Any]) -> None:
     (role,) = of_type(template, "AWS::IAM::Role")
-    for action, arn in APART.items():
+    for action, arn in OTHER_ACTIONS.items():
         name = arn.format(name=generated_name(role))
         assert EXECUTION.allows(action, name, iam_PassedToService="lambda.amazonaws.com")
 
 
-def test_no_action_is_allowed_that_nothing_calls(template: dict[str, Any]) -> None:
-    assert {*" ".join(WRITES.values()).split(), *APART} == EXECUTION.actions
-    # therefore nothing calls logs:DeleteLogGroup
+def test_no_unused_action_is_allowed(template: dict[str, Any]) -> None:
+    assert {*" ".join(ACTIONS.values()).split(), *OTHER_ACTIONS} == EXECUTION.actions
+    # so nothing calls logs:DeleteLogGroup
     (group,) = of_type(template, "AWS::Logs::LogGroup")
     assert template["Resources"][group]["DeletionPolicy"] == "Retain"
 
 
-def test_every_resource_but_one_is_narrower_than_its_account() -> None:
+def test_only_one_action_is_allowed_on_all_resources() -> None:
     wide = [action for action, resource in EXECUTION.resources if resource == "*"]
     assert wide == ["logs:DescribeLogGroups"]
     for _, resource in EXECUTION.resources:
@@ -146,17 +146,19 @@ def test_every_resource_but_one_is_narrower_than_its_account() -> None:
     assert not any("*" in action for action in EXECUTION.actions | BOUNDARY.actions)
 
 
-@pytest.mark.parametrize("right", ["iam:CreateRole", "iam:PutRolePolicy"])
+@pytest.mark.parametrize("action", ["iam:CreateRole", "iam:PutRolePolicy"])
 @pytest.mark.parametrize(
     "boundary", [{}, {"iam_PermissionsBoundary": "arn:aws:iam::aws:policy/AdministratorAccess"}]
 )
-def test_a_role_without_the_boundary_gets_no_rights(right: str, boundary: dict[str, str]) -> None:
+def test_a_role_without_the_boundary_gets_no_permissions(
+    action: str, boundary: dict[str, str]
+) -> None:
     role = f"arn:aws:iam::111122223333:role/{generated_name('Role')}"
-    assert not EXECUTION.allows(right, role, **boundary)
-    assert EXECUTION.allows(right, role, iam_PermissionsBoundary=BOUNDARY_ARN)
+    assert not EXECUTION.allows(action, role, **boundary)
+    assert EXECUTION.allows(action, role, iam_PermissionsBoundary=BOUNDARY_ARN)
 
 
-def test_the_boundary_cannot_be_loosened() -> None:
+def test_the_boundary_cannot_be_removed_or_changed() -> None:
     for action in (
         *("DeleteRolePermissionsBoundary", "AttachRolePolicy"),
         *("CreatePolicyVersion", "SetDefaultPolicyVersion", "DeletePolicy"),
@@ -166,7 +168,7 @@ def test_the_boundary_cannot_be_loosened() -> None:
     assert not any("policy/" in resource for resource in iam)
 
 
-def test_other_stacks_are_out_of_reach() -> None:
+def test_other_stacks_cannot_be_accessed() -> None:
     other = f"arn:aws:lambda:{PLACE}:function:payroll-Function-0123456789AB"
     reached = {action for action in EXECUTION.actions if EXECUTION.allows(action, other)}
     assert reached == {"logs:DescribeLogGroups"}
@@ -180,7 +182,7 @@ def test_other_stacks_are_out_of_reach() -> None:
 
 
 def granted(template: dict[str, Any]) -> set[str]:
-    """The actions that the template gives the function."""
+    """Return the actions that the template allows the function."""
     policies = [*of_type(template, "AWS::IAM::Policy").values()]
     (role,) = of_type(template, "AWS::IAM::Role").values()
     return {
@@ -191,7 +193,7 @@ def granted(template: dict[str, Any]) -> set[str]:
     }
 
 
-def test_the_role_has_the_boundary_which_is_what_the_function_needs(
+def test_the_role_has_the_boundary_and_needs_all_of_it(
     template: dict[str, Any],
 ) -> None:
     (role,) = of_type(template, "AWS::IAM::Role").values()
@@ -212,14 +214,14 @@ def test_the_role_has_the_boundary_which_is_what_the_function_needs(
         ),
     ],
 )
-def test_the_boundary_reaches_what_the_function_works_on(action: str, resource: str) -> None:
+def test_the_boundary_allows_the_resources_of_the_function(action: str, resource: str) -> None:
     arn = f"arn:aws:{resource.format(PLACE)}"
     assert BOUNDARY.allows(action, arn)
     assert not BOUNDARY.allows(action, arn.replace("111122223333", "444455556666"))
 
 
 def with_option(option: str, folder: Path) -> dict[str, Any]:
-    """The template of a stack that uses one of the options of the start page."""
+    """Return the template of a stack with one of the options on the start page."""
     app = App(outdir=str(folder))
     stack = Stack(app, STACK)
     provider = NodeRemovalProvider(
@@ -261,13 +263,13 @@ OPTIONS: Final = re.findall(
 
 
 @pytest.mark.parametrize(("options", "types", "actions"), OPTIONS, ids=[row[0] for row in OPTIONS])
-def test_what_an_option_additionally_needs(
+def test_an_option_needs_the_types_and_actions_on_the_page(
     options: str, types: str, actions: str, tmp_path: Path
 ) -> None:
     assert len(OPTIONS) == 6
     for option in re.findall(r"`(\w+)`", options):
         template = with_option(option, tmp_path / option)
-        made = {one["Type"] for one in template["Resources"].values()} - set(WRITES)
+        made = {one["Type"] for one in template["Resources"].values()} - set(ACTIONS)
         assert made == set(re.findall(r"`(\w+::\w+::\w+)`", types))
         shown = set(re.findall(r"`(\w+:\w+)`", actions))
         assert granted(template) == BOUNDARY.actions | shown
@@ -276,7 +278,7 @@ def test_what_an_option_additionally_needs(
             assert f"{PLACE}:function:drain" in json.dumps(policies)
 
 
-def test_the_roles_of_the_pipeline_are_those_of_the_bootstrap() -> None:
+def test_the_pipeline_assumes_the_roles_of_the_bootstrap() -> None:
     bootstrap = BOOTSTRAP.read_text(encoding="utf-8")
     for action, resource in PIPELINE.resources:
         assert action == "sts:AssumeRole"

@@ -1,4 +1,4 @@
-"""Events, log lines, and queries on the pages are those of the function."""
+"""The events, log lines, and queries on the pages match the function's."""
 
 import json
 import logging
@@ -33,12 +33,12 @@ def cluster(world: World) -> Cluster:
 
 
 def on_one_line(text: str) -> str:
-    """Return a text with spaces for line breaks: pages are narrower than the log."""
+    """Return a text with spaces in place of line breaks. Pages are narrower than the log."""
     return " ".join(text.split())
 
 
 def with_shown_ids(text: str, nodes: list[str]) -> str:
-    """Return a text with the ids that the pages show in place of those of the cluster."""
+    """Return a text with the ids of the pages in place of those of the cluster."""
     for number, node in enumerate(nodes):
         text = text.replace(node, SHOWN.format(number))
     return text
@@ -50,7 +50,9 @@ def with_shown_ids(text: str, nodes: list[str]) -> str:
 @pytest.mark.parametrize(
     "page", [ROOT / "README.md", DOCS / "index.md"], ids=lambda page: page.name
 )
-def test_the_stack_event_is_the_functions_own(page: Path, world: World, cluster: Cluster) -> None:
+def test_the_stack_event_is_what_the_function_reports(
+    page: Path, world: World, cluster: Cluster
+) -> None:
     nodes = list(cluster.node_ids("workers")[:7])
     cluster.refuse(nodes[0], "NodeIdInUse", "Another operation is under way")
     cluster.set_node_status(nodes[1], "SystemUpdating")
@@ -65,7 +67,7 @@ def test_the_stack_event_is_the_functions_own(page: Path, world: World, cluster:
 CHECKLIST = [on_one_line(block.text) for block in code_blocks(DOCS / "before-you-delete.md")]
 
 
-def test_the_plan_is_the_one_in_the_log(
+def test_the_plan_matches_the_log(
     world: World, cluster: Cluster, caplog: pytest.LogCaptureFixture
 ) -> None:
     nodes = [cluster.node_ids("workers")[0], *cluster.node_ids("head"), SHOWN.format(2)]
@@ -76,7 +78,7 @@ def test_the_plan_is_the_one_in_the_log(
     assert on_one_line(with_shown_ids(plan, nodes)) in CHECKLIST
 
 
-def test_the_lines_to_change_are_those_of_the_log(world: World, cluster: Cluster) -> None:
+def test_the_lines_to_change_match_the_log(world: World, cluster: Cluster) -> None:
     result = world.remove(cluster.node_ids("workers")[:3])
     lines = [line.text for line in report.of_result(result, world.request, LOG).lines]
     (shown,) = [block for block in CHECKLIST if "InstanceCount" in block]
@@ -91,7 +93,7 @@ EVENT, *RESPONSES = [
 ]
 
 
-def test_the_hooks_event_is_the_functions_own() -> None:
+def test_the_event_of_the_hook_is_what_the_function_sends() -> None:
     (shown,) = EVENT["Nodes"]
     node = Node(
         shown["NodeId"],
@@ -121,21 +123,21 @@ def test_the_hooks_event_is_the_functions_own() -> None:
     assert EVENT["Version"] == VERSION
 
 
-def test_the_hooks_responses_and_its_time_are_those_of_the_function() -> None:
+def test_the_function_accepts_the_responses_of_the_hook() -> None:
     node = Node(EVENT["Nodes"][0]["NodeId"], "", "workers", "Running")
-    yes, one_vetoed, no, not_yet = (
+    proceed, one_vetoed, veto, wait = (
         verdict(json.dumps(response).encode(), [node]) for response in RESPONSES
     )
-    assert yes.veto_of(node) is None
+    assert proceed.veto_of(node) is None
     assert one_vetoed.decision is Decision.PROCEED
     assert one_vetoed.veto_of(node) == "pod ml/trainer-0 cannot be evicted"
-    assert no.decision is Decision.VETO
-    assert not_yet.decision is Decision.WAIT
-    assert not_yet.retry_after == 30
-    sentence = "not ready in time: job 17 is running"
-    assert not_yet.veto_of(node) == sentence
+    assert veto.decision is Decision.VETO
+    assert wait.decision is Decision.WAIT
+    assert wait.retry_after == 30
+    reason = "not ready in time: job 17 is running"
+    assert wait.veto_of(node) == reason
     assert BEFORE_REMOVAL_MAX == 12 * 60
-    assert all(text in HOOK_PAGE for text in (sentence, "Twelve minutes", "12 minutes or less"))
+    assert all(text in HOOK_PAGE for text in (reason, "Twelve minutes", "12 minutes or less"))
 
 
 # Metrics and events ---------------------------------------------------------------------------
@@ -144,13 +146,13 @@ TELEMETRY_PAGE = DOCS / "observability.md"
 TELEMETRY = TELEMETRY_PAGE.read_text(encoding="utf-8")
 
 
-def test_the_event_is_one_of_the_schema() -> None:
+def test_the_event_matches_its_schema() -> None:
     (block,) = code_blocks(TELEMETRY_PAGE, "json")
     assert checked(block.text)["Version"] == telemetry.EVENT_VERSION
     assert f"({PATH.relative_to(DOCS)})" in TELEMETRY
 
 
-def test_metrics_names_and_limits_are_those_of_the_contract() -> None:
+def test_metrics_and_names_match_the_contract() -> None:
     rows = set(re.findall(r"^\| `(\w+)` \| (Count|Seconds) \| (.*?) \|", TELEMETRY, re.MULTILINE))
     assert {name for name, _, _ in rows} == set(telemetry.Metric)
     assert {unit for name, unit, _ in rows if name == telemetry.Metric.DURATION} == {"Seconds"}
@@ -172,8 +174,8 @@ def test_metrics_names_and_limits_are_those_of_the_contract() -> None:
 QUERY = re.compile(r"^(?:fields|filter|stats|parse) ")
 STRING = re.compile(r'"[^"]*"|\'[^\']*\'|/[^/]*/')
 NAME = re.compile(r"@?[a-z]\w*")
-OF_LAMBDA = {"@timestamp", "@message", "message", "level"}
-LANGUAGE = re.compile(
+LAMBDA_FIELDS = {"@timestamp", "@message", "message", "level"}
+KEYWORDS = re.compile(
     r"\b(?:fields|filter|stats|sort|limit|parse|by|as|asc|desc|and|or|in|like|not|count"
     r"|count_distinct|ispresent|max|min|avg|sum|bin)\b"
 )
@@ -184,7 +186,7 @@ QUERIES = [
 
 @pytest.fixture
 def log_fields(world: World, cluster: Cluster, caplog: pytest.LogCaptureFixture) -> set[str]:
-    """The fields in the log of a removal of which one node fails."""
+    """The fields in the log of a removal in which one node fails."""
     bad, good, *_ = cluster.node_ids("workers")
     cluster.refuse(bad, "NodeIdInUse", "Another operation is under way.")
     result = world.remove([bad, good], retry_for=0)
@@ -197,10 +199,10 @@ def log_fields(world: World, cluster: Cluster, caplog: pytest.LogCaptureFixture)
 
 
 @pytest.mark.parametrize("query", QUERIES, ids=[query.place for query in QUERIES])
-def test_queries_use_fields_of_the_log(query: CodeBlock, log_fields: set[str]) -> None:
+def test_queries_use_fields_that_the_log_has(query: CodeBlock, log_fields: set[str]) -> None:
     assert len(QUERIES) >= 5
     text = STRING.sub("", query.text)
     defined = set(re.findall(r" as (\w+)", text))
-    names = set(NAME.findall(LANGUAGE.sub("", text))) - defined
+    names = set(NAME.findall(KEYWORDS.sub("", text))) - defined
     assert names
-    assert names - OF_LAMBDA <= log_fields
+    assert names - LAMBDA_FIELDS <= log_fields

@@ -1,4 +1,4 @@
-"""After the examples were run in a checkout, `git status` is clean."""
+"""`git status` is clean after the examples have run in a checkout."""
 
 import subprocess
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ TEMPLATES = ROOT / "examples" / "cloudformation" / "README.md"
 
 
 def generated() -> Iterator[Path]:
-    """What the CDK CLI writes next to an app, and the AWS CLI where a command of a page says."""
+    """Yield the files that the CDK CLI and the `package` commands of the docs write."""
     for settings in (ROOT / "cdk.json", *ROOT.glob("examples/**/cdk.json")):
         if "node_modules" not in settings.parts:
             yield settings.parent / "cdk.context.json"
@@ -24,7 +24,7 @@ def generated() -> Iterator[Path]:
                     yield folder / value
 
 
-def test_git_ignores_what_the_commands_of_the_docs_generate() -> None:
+def test_git_ignores_the_files_that_the_commands_of_the_docs_generate() -> None:
     paths = list(generated())
     assert len(paths) >= 8
     done = subprocess.run(

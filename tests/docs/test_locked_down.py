@@ -1,4 +1,4 @@
-"""What a role of somebody else must have is what the function is given otherwise."""
+"""The page lists the permissions that a function's role needs if others create it."""
 
 import json
 import re
@@ -26,7 +26,7 @@ HOOK_ARN: Final = f"arn:aws:lambda:{PLACE}:function:drain"
 
 @pytest.fixture(scope="module")
 def statements() -> list[dict[str, Any]]:
-    """All that a role gets when every option is used."""
+    """The statements that a role gets if all options are used."""
     stack = Stack(App(analytics_reporting=False), "hyperpod-node-removal-ml-cluster")
     NodeRemovalProvider(
         stack,
@@ -52,7 +52,7 @@ def statements() -> list[dict[str, Any]]:
     ]
 
 
-def test_the_list_has_every_action_and_known_resource(statements: list[dict[str, Any]]) -> None:
+def test_the_policy_has_every_action_and_known_resource(statements: list[dict[str, Any]]) -> None:
     assert {action for one in statements for action in as_list(one["Action"])} == ROLE.actions
     literal = [
         (action, resource)
@@ -64,11 +64,11 @@ def test_the_list_has_every_action_and_known_resource(statements: list[dict[str,
     assert {resource for _, resource in literal} == {EKS_CLUSTER_ARN, HOOK_ARN, "*"}
     assert [pair for pair in literal if not ROLE.allows(*pair)] == []
     wide = {action.partition(":")[0] for action, resource in ROLE.resources if resource == "*"}
-    assert wide == {"ec2", "xray"}, "only what has no narrower resource"
+    assert wide == {"ec2", "xray"}, "actions without a narrower resource"
 
 
-def test_the_actions_of_a_deployment_are_those_of_the_resource_schema() -> None:
-    """The schema, as cfn-lint has it, lists what CloudFormation calls to create a function."""
+def test_the_actions_of_a_deployment_are_in_the_resource_schema() -> None:
+    """The schema in cfn-lint lists the actions that CloudFormation calls to create a function."""
     found = find_spec("cfnlint")
     assert found is not None
     assert found.origin is not None

@@ -1,4 +1,4 @@
-"""What the operations page says to do about a stuck stack works."""
+"""The instructions for stuck stacks on the operations page work."""
 
 import json
 import re
@@ -23,17 +23,17 @@ LOGICAL_ID = "Removal1BFB0048"
 
 
 @dataclass
-class Case:
+class RemovalStack:
     """The stack of a removal file, and its cluster."""
 
     sandbox: Sandbox
     cluster: Cluster
     folder: Path
-    said: str = ""
-    """What the last command of the CDK CLI printed."""
+    output: str = ""
+    """The output of the last CDK CLI command."""
 
     @property
-    def stack(self) -> str:
+    def name(self) -> str:
         return f"hyperpod-node-removal-{self.cluster.name}"
 
     def write(self, *nodes: str) -> None:
@@ -45,26 +45,26 @@ class Case:
         app.synth()
 
     def deploy(self) -> str:
-        """Deploy without the CDK CLI. Returns the status of the stack."""
-        return self.sandbox.deploy_assembly(self.folder / "cdk.out", self.stack).status
+        """Deploy without the CDK CLI, and return the status of the stack."""
+        return self.sandbox.deploy_assembly(self.folder / "cdk.out", self.name).status
 
     def cdk(self, *words: str) -> str:
-        """Run a command of the page. Returns the status of the stack."""
-        given = [word.replace(STACK, self.stack) for word in words]
+        """Run a CDK CLI command of the page, and return the status of the stack."""
+        given = [word.replace(STACK, self.name) for word in words]
         if given[0] == "deploy":
             given += ["--require-approval", "never"]
-        self.said = self.sandbox.cdk(*given, cwd=self.folder).stdout
-        return self.sandbox.status(self.stack) or "gone"
+        self.output = self.sandbox.cdk(*given, cwd=self.folder).stdout
+        return self.sandbox.status(self.name) or "gone"
 
     def aws(self, words: list[str]) -> None:
-        """Run a command of the page."""
-        given = (word.replace(STACK, self.stack) for word in words[1:])
+        """Run an AWS CLI command of the page."""
+        given = (word.replace(STACK, self.name) for word in words[1:])
         done = run_aws(self.sandbox, *given)
         assert done.code == 0, done.log
 
     def resources(self, **given: str) -> list[dict[str, str]]:
         client = self.sandbox.client("cloudformation")
-        found = client.describe_stack_resources(StackName=self.stack, **given)["StackResources"]
+        found = client.describe_stack_resources(StackName=self.name, **given)["StackResources"]
         return list(found)
 
     def delete_function(self) -> None:
@@ -76,66 +76,61 @@ class Case:
         self.sandbox.client("lambda").delete_function(FunctionName=name)
 
 
-@pytest.fixture(scope="module")
-def bootstrapped(sandbox: Sandbox) -> Sandbox:
-    sandbox.bootstrap()
-    return sandbox
-
-
 @pytest.fixture
-def case(bootstrapped: Sandbox, tmp_path: Path) -> Case:
+def stack(bootstrapped: Sandbox, tmp_path: Path) -> RemovalStack:
     (tmp_path / "cdk.json").write_text(json.dumps({"app": "cdk.out"}), encoding="utf-8")
     name = f"ml-{uuid4().hex[:8]}"
     cluster = bootstrapped.hyperpod.create_cluster(name, {"workers": 6}, shutdown_seconds=0.5)
-    return Case(bootstrapped, cluster, tmp_path)
+    return RemovalStack(bootstrapped, cluster, tmp_path)
 
 
-def test_a_failure_can_be_kept_tried_again_and_rolled_back(case: Case) -> None:
+def test_a_failed_update_can_be_retried_or_rolled_back(stack: RemovalStack) -> None:
     (deploy,) = commands(PAGE, "cdk", "deploy")
     (rollback,) = commands(PAGE, "cdk", "rollback")
-    bad, good, other, *_ = case.cluster.node_ids("workers")
-    case.write(good)
-    assert case.deploy() == "CREATE_COMPLETE"
-    case.cluster.refuse(bad)
-    case.write(good, bad)
-    assert case.cdk(*deploy[1:]) == "UPDATE_FAILED"
-    case.cluster.allow(bad)
-    assert case.cdk(*deploy[1:]) == "UPDATE_COMPLETE", case.said
-    assert bad not in case.cluster.present
-    case.cluster.refuse(other)
-    case.write(other)
-    assert case.cdk(*deploy[1:]) == "UPDATE_FAILED"
-    assert case.cdk(*rollback[1:]) == "UPDATE_ROLLBACK_COMPLETE", case.said
-    assert other in case.cluster.present
+    bad, good, other, *_ = stack.cluster.node_ids("workers")
+    stack.write(good)
+    assert stack.deploy() == "CREATE_COMPLETE"
+    stack.cluster.refuse(bad)
+    stack.write(good, bad)
+    assert stack.cdk(*deploy[1:]) == "UPDATE_FAILED"
+    stack.cluster.allow(bad)
+    assert stack.cdk(*deploy[1:]) == "UPDATE_COMPLETE", stack.output
+    assert bad not in stack.cluster.present
+    stack.cluster.refuse(other)
+    stack.write(other)
+    assert stack.cdk(*deploy[1:]) == "UPDATE_FAILED"
+    assert stack.cdk(*rollback[1:]) == "UPDATE_ROLLBACK_COMPLETE", stack.output
+    assert other in stack.cluster.present
 
 
-def test_a_stack_that_lost_its_function_comes_loose_and_can_go(case: Case) -> None:
-    first, second, *_ = case.cluster.node_ids("workers")
-    case.write(first)
-    assert case.deploy() == "CREATE_COMPLETE"
-    (resource,) = case.resources(LogicalResourceId=LOGICAL_ID)
+def test_a_stack_without_its_function_can_be_rolled_back_and_deleted(stack: RemovalStack) -> None:
+    first, second, *_ = stack.cluster.node_ids("workers")
+    stack.write(first)
+    assert stack.deploy() == "CREATE_COMPLETE"
+    (resource,) = stack.resources(LogicalResourceId=LOGICAL_ID)
     assert resource["ResourceType"] == contract.RESOURCE_TYPE
-    case.delete_function()
-    case.write(second)
-    assert case.deploy() == "UPDATE_ROLLBACK_FAILED"
+    stack.delete_function()
+    stack.write(second)
+    assert stack.deploy() == "UPDATE_ROLLBACK_FAILED"
     *_, skipping = commands(PAGE, "aws", "cloudformation", "continue-update-rollback")
     assert LOGICAL_ID in skipping
-    case.aws(skipping)
-    client = case.sandbox.client("cloudformation")
+    stack.aws(skipping)
+    client = stack.sandbox.client("cloudformation")
     often = {"Delay": 1}
-    client.get_waiter("stack_rollback_complete").wait(StackName=case.stack, WaiterConfig=often)
-    assert case.sandbox.status(case.stack) == "UPDATE_ROLLBACK_COMPLETE"
-    assert second in case.cluster.present
-    assert case.sandbox.delete(case.stack).status == "DELETE_FAILED"
+    client.get_waiter("stack_rollback_complete").wait(StackName=stack.name, WaiterConfig=often)
+    assert stack.sandbox.status(stack.name) == "UPDATE_ROLLBACK_COMPLETE"
+    assert second in stack.cluster.present
+    assert stack.sandbox.delete(stack.name).status == "DELETE_FAILED"
     (leaving_out,) = commands(PAGE, "aws", "cloudformation", "delete-stack")
     assert LOGICAL_ID in leaving_out
-    with case.sandbox.settings(lag_forward=0.0, lag_back=0.0):  # else the waiter is misled
-        case.aws(leaving_out)
-        client.get_waiter("stack_delete_complete").wait(StackName=case.stack, WaiterConfig=often)
-    assert case.sandbox.status(case.stack) is None
+    # With a lag, the waiter would see an old status.
+    with stack.sandbox.settings(lag_forward=0.0, lag_back=0.0):
+        stack.aws(leaving_out)
+        client.get_waiter("stack_delete_complete").wait(StackName=stack.name, WaiterConfig=often)
+    assert stack.sandbox.status(stack.name) is None
 
 
-def test_every_code_is_there() -> None:
+def test_every_failure_code_is_on_the_page() -> None:
     _, _, section = PAGE.read_text(encoding="utf-8").partition("## What to do about each code\n")
     rows = re.findall(r"^\| `(\w+)` \| (.*) \|$", section.partition("\n## ")[0], re.MULTILINE)
     advice = dict(rows)

@@ -1,8 +1,8 @@
-"""The cookbook's ways in from TypeScript and Terraform lead to a removal.
+"""The TypeScript and Terraform examples of the cookbook remove nodes.
 
-TypeScript is run by the project's own Node.js, with the aws-cdk-lib for JavaScript that the Python
-package carries. Terraform itself cannot be run here: its file is read, held against the schema that
-the provider documents, and applied with the calls that the provider makes.
+TypeScript runs on the project's own Node.js, with the JavaScript aws-cdk-lib that is part of the
+Python package. Terraform cannot run here: its file is parsed, compared with the arguments that the
+provider documents, and applied with the calls that the provider makes.
 """
 
 import importlib.util
@@ -34,7 +34,7 @@ JSII: Final = {
     "aws_cdk.cloud_assembly_schema": "@aws-cdk/cloud-assembly-schema",
     "constructs": "constructs",
 }
-"""Packages for JavaScript, by the Python packages that carry them."""
+"""JavaScript packages, by the Python packages that contain them."""
 
 STACK_ARGUMENTS: Final = {
     "capabilities": "Capabilities",
@@ -51,11 +51,11 @@ STACK_ARGUMENTS: Final = {
     "template_url": "TemplateURL",
     "timeout_in_minutes": "TimeoutInMinutes",
 }
-"""Arguments of `aws_cloudformation_stack`, with those of CreateStack to which the provider passes
-them (its documentation, website/docs/r/cloudformation_stack.html.markdown)."""
+"""The CreateStack parameters, by the arguments of `aws_cloudformation_stack` (from the provider's
+documentation, website/docs/r/cloudformation_stack.html.markdown)."""
 META_ARGUMENTS: Final = {"depends_on", "timeouts"}
 TEMPLATE_BODY_MAX: Final = 51_200
-"""Bytes (the provider's documentation, and CreateStack's)."""
+"""The maximum in bytes (from the documentation of the provider and of CreateStack)."""
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +72,7 @@ def cluster(sandbox: Sandbox) -> Cluster:
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the Terraform file needs of the project."""
+    """A folder with the parts of the project that the Terraform file needs."""
     folder = tmp_path_factory.mktemp("checkout")
     (folder / "dist").mkdir()
     write_templates(folder / "dist")
@@ -82,30 +82,30 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def terraform() -> Mapping[str, Any]:
-    """The blocks of the page's file, by kind and name."""
+    """The blocks of the page's Terraform file, by kind and name."""
     (block,) = code_blocks(PAGE, "terraform")
     read = hcl2.load(io.StringIO(block.text))
     found: dict[str, Any] = {}
     for kind in ("resource", "variable", "output"):
         for entry in read[kind]:
-            found |= flattened(kind if kind != "resource" else "", entry)
+            found |= flatten(kind if kind != "resource" else "", entry)
     return found
 
 
-def flattened(prefix: str, entry: Mapping[str, Any]) -> dict[str, Any]:
-    """`{'"kind"': {'"name"': {...}}}` as `{"kind.name": {...}}`."""
+def flatten(prefix: str, entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `{'"kind"': {'"name"': {...}}}` as `{"kind.name": {...}}`."""
     found: dict[str, Any] = {}
     for name, value in entry.items():
         path = ".".join(filter(None, (prefix, name.strip('"'))))
-        found |= {path: value} if "__is_block__" in value else flattened(path, value)
+        found |= {path: value} if "__is_block__" in value else flatten(path, value)
     return found
 
 
 @pytest.fixture(scope="module")
-def evaluated(
+def evaluate(
     terraform: Mapping[str, Any], checkout: Path, cluster: Cluster
 ) -> Callable[[str], dict[str, Any]]:
-    """The arguments of a stack, with the value of each expression."""
+    """Return a function that evaluates the arguments of a stack in the Terraform file."""
     handler = terraform["aws_s3_object.handler"]
     nodes = cluster.node_ids("workers")[:2]
 
@@ -121,7 +121,7 @@ def evaluated(
             return value(handler[found[1]])
         if given == '${join(",", var.node_ids)}':
             return ",".join(nodes)
-        assert "${" not in given, f"an expression that this test does not know: {given}"
+        assert "${" not in given, f"unknown expression: {given}"
         return re.sub(r"arn:aws:sagemaker:.*", cluster.arn, given.strip('"'))
 
     return lambda name: {
@@ -133,10 +133,10 @@ def evaluated(
 
 @pytest.fixture(scope="module")
 def provider(
-    sandbox: Sandbox, checkout: Path, evaluated: Callable[[str], dict[str, Any]]
+    sandbox: Sandbox, checkout: Path, evaluate: Callable[[str], dict[str, Any]]
 ) -> Mapping[str, str]:
-    """The first stack of the Terraform file, whose function serves both tests; its outputs."""
-    arguments = evaluated("provider")
+    """Deploy the provider of the Terraform file for both tests, and return its outputs."""
+    arguments = evaluate("provider")
     parameters = arguments["parameters"]
     sandbox.client("s3").put_object(
         Bucket=parameters["CodeBucket"],
@@ -144,11 +144,11 @@ def provider(
         Body=(checkout / "dist" / "handler.zip").read_bytes(),
     )
     # the page has one stack with removals, the tests have two
-    return applied(sandbox, {**arguments, "parameters": {**parameters, "StackName": "*"}})
+    return apply(sandbox, {**arguments, "parameters": {**parameters, "StackName": "*"}})
 
 
-def applied(sandbox: Sandbox, arguments: Mapping[str, Any]) -> Mapping[str, str]:
-    """Create a stack as the provider does; the outputs."""
+def apply(sandbox: Sandbox, arguments: Mapping[str, Any]) -> Mapping[str, str]:
+    """Create a stack as the Terraform provider does, and return its outputs."""
     given = {STACK_ARGUMENTS[name]: one for name, one in arguments.items() if name != "timeouts"}
     given["Parameters"] = [
         {"ParameterKey": name, "ParameterValue": one} for name, one in given["Parameters"].items()
@@ -161,7 +161,7 @@ def applied(sandbox: Sandbox, arguments: Mapping[str, Any]) -> Mapping[str, str]
     return sandbox.outputs(given["StackName"])
 
 
-def test_terraform_uses_what_the_provider_documents(terraform: Mapping[str, Any]) -> None:
+def test_the_terraform_file_uses_documented_arguments(terraform: Mapping[str, Any]) -> None:
     stacks = [one for name, one in terraform.items() if name.startswith("aws_cloudformation_stack")]
     assert len(stacks) == 2
     for stack in stacks:
@@ -172,26 +172,26 @@ def test_terraform_uses_what_the_provider_documents(terraform: Mapping[str, Any]
     )
 
 
-def test_terraform_removes_the_nodes_within_its_limits(
+def test_the_terraform_file_removes_the_nodes_within_its_limits(
     sandbox: Sandbox,
     cluster: Cluster,
     provider: Mapping[str, str],
-    evaluated: Callable[[str], dict[str, Any]],
+    evaluate: Callable[[str], dict[str, Any]],
 ) -> None:
-    arguments = evaluated("faulty_nodes")
-    for stack in (arguments, evaluated("provider")):
+    arguments = evaluate("faulty_nodes")
+    for stack in (arguments, evaluate("provider")):
         assert len(stack["template_body"].encode()) <= TEMPLATE_BODY_MAX
     (timeouts,) = arguments["timeouts"]
     assert set(timeouts) == {"create", "update"}
     for text in timeouts.values():
         assert int(text.removesuffix("m")) * 60 > SERVICE_TIMEOUT_MAX
     nodes = arguments["parameters"]["NodeIds"]
-    assert applied(sandbox, arguments)["RemovedNodes"] == nodes
+    assert apply(sandbox, arguments)["RemovedNodes"] == nodes
     assert cluster.present.isdisjoint(nodes.split(","))
 
 
 def node_modules() -> Path:
-    """What the app imports, unpacked once for each version of aws-cdk-lib."""
+    """Unpack the app's imports, once for each version of aws-cdk-lib, and return the folder."""
     made = ROOT / ".sandbox" / f"aws-cdk-lib-{version('aws-cdk-lib')}" / "node_modules"
     if not made.exists():
         made.parent.mkdir(parents=True, exist_ok=True)
@@ -200,9 +200,9 @@ def node_modules() -> Path:
                 specification = importlib.util.find_spec(f"{python_package}._jsii")
                 assert specification is not None
                 assert specification.submodule_search_locations
-                (carried,) = Path(specification.submodule_search_locations[0]).glob("*.tgz")
+                (archives,) = Path(specification.submodule_search_locations[0]).glob("*.tgz")
                 folder = Path(scratch, "node_modules", package)
-                with tarfile.open(carried) as archive:
+                with tarfile.open(archives) as archive:
                     archive.extractall(folder, filter="data")
                 for path in (folder / "package").iterdir():
                     path.rename(folder / path.name)
@@ -212,7 +212,7 @@ def node_modules() -> Path:
 
 @pytest.fixture
 def app(cluster: Cluster, tmp_path: Path) -> Path:
-    """The page's app, with two nodes of the cluster, and what it imports."""
+    """A folder with the page's app for two nodes of the cluster, and its imports."""
     (tmp_path / "node_modules").symlink_to(node_modules())
     (block,) = code_blocks(PAGE, "typescript")
     text = block.text
@@ -223,7 +223,7 @@ def app(cluster: Cluster, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_typescript_removes_the_nodes(
+def test_the_typescript_app_removes_the_nodes(
     sandbox: Sandbox, cluster: Cluster, provider: Mapping[str, str], app: Path
 ) -> None:
     (command,) = commands(PAGE, of="node app.ts")

@@ -1,4 +1,4 @@
-"""The contract reference holds the whole contract, as the code has it."""
+"""The contract reference has the whole contract, and matches the code."""
 
 import re
 
@@ -15,7 +15,7 @@ PROPERTIES = f"## Properties of `{contract.RESOURCE_TYPE}`"
 
 
 def rows(heading: str) -> dict[str, list[str]]:
-    """The table under a heading, by its first cell."""
+    """Return the rows of the table under a heading, by their first cells."""
     _, _, text = PAGE.partition(f"{heading}\n")
     found = re.search(r"(?:^\|.*\n)+", text, re.MULTILINE)
     assert found
@@ -28,7 +28,7 @@ def rows(heading: str) -> dict[str, list[str]]:
     return {row[0].strip("`"): row[1:] for row in body}
 
 
-def test_the_page_has_the_whole_contract_with_a_meaning_of_each_part() -> None:
+def test_the_page_has_every_name_of_the_contract_with_its_meaning() -> None:
     for heading, names in (
         (PROPERTIES, Property),
         ("## Attributes", Attribute),
@@ -47,17 +47,17 @@ def test_the_page_has_the_whole_contract_with_a_meaning_of_each_part() -> None:
 
 
 def test_the_page_is_up_to_date() -> None:
-    """After a change of the contract, `python -m release.contract_reference` updates it."""
+    """To update it, run `python -m release.contract_reference`."""
     assert contract_reference.updated(PAGE) == PAGE
     assert sorted(re.findall(r"<!-- table: (.*) -->", PAGE)) == sorted(tables())
 
 
-def test_the_words_on_codes_are_those_of_the_reason_and_the_command() -> None:
+def test_the_texts_of_failure_codes_match_the_contract() -> None:
     shown = [(code, *words) for code, words in rows("## Codes of failed nodes").items()]
     assert shown == [(code, code.what_happened, code.next_step) for code in FailureCode]
 
 
-def test_the_defaults_are_those_of_the_function() -> None:
+def test_the_defaults_match_the_function() -> None:
     defaults = {name: row[-1].strip("`") for name, row in rows(PROPERTIES).items()}
     request = RemovalRequest.from_properties({"ClusterName": "ml-cluster"})
     assert defaults[Property.ON_PARTIAL_FAILURE] == request.on_partial_failure
@@ -68,7 +68,7 @@ def test_the_defaults_are_those_of_the_function() -> None:
     assert defaults[Property.DRY_RUN] == str(request.is_dry_run).lower()
 
 
-def test_what_is_allowed_is_what_the_function_says() -> None:
+def test_the_allowed_values_match_the_function() -> None:
     shown = {name: row[1] for name, row in rows(PROPERTIES).items()}
     least, most = contract.SERVICE_TIMEOUT_MIN, contract.SERVICE_TIMEOUT_MAX
     assert shown[Property.SERVICE_TIMEOUT] == f"{least} to {most} seconds"
@@ -78,7 +78,7 @@ def test_what_is_allowed_is_what_the_function_says() -> None:
     assert [name for name, text in shown.items() if not text] == [Property.SERVICE_TOKEN]
 
 
-def test_every_public_class_is_there_with_its_arguments_and_methods() -> None:
+def test_every_public_class_has_its_arguments_and_methods() -> None:
     methods = 0
     for name in hyperpod_node_removal.__all__:
         kind = getattr(hyperpod_node_removal, name)
@@ -93,6 +93,6 @@ def test_every_public_class_is_there_with_its_arguments_and_methods() -> None:
     assert methods >= 15
 
 
-def test_a_string_belongs_to_the_name_before_it() -> None:
+def test_a_docstring_documents_the_name_before_it() -> None:
     source = 'A = 1\n"""About\n  A."""\nB: int = 2\nprint()\n"""About nothing."""\n'
     assert documented(source) == {"A": "About A.", "B": ""}

@@ -1,4 +1,4 @@
-"""The documentation builds without a warning, and its pages fetch nothing from elsewhere."""
+"""The documentation builds without warnings, and its pages load nothing from other sites."""
 
 import re
 from html.parser import HTMLParser
@@ -15,11 +15,11 @@ from release import docs_site
 from sandbox.project import ROOT
 
 LOADED = {"link": "href", "script": "src", "img": "src", "iframe": "src", "source": "src"}
-"""Elements with which a page loads something by itself, and where they say what."""
+"""Elements that load a file, and their attributes with its URL."""
 
 
 class Elements(HTMLParser):
-    """What a page loads and where it points."""
+    """The URLs that a page loads and links to, and its ids and classes."""
 
     def __init__(self, page: Path) -> None:
         super().__init__()
@@ -47,32 +47,32 @@ def pages(site: Path) -> dict[Path, Elements]:
     return found
 
 
-def is_elsewhere(url: str) -> bool:
+def is_external(url: str) -> bool:
     parts = urlsplit(url)
     return bool(parts.netloc) or parts.scheme not in {"", "data"}
 
 
-def test_nothing_is_loaded_from_elsewhere(site: Path, pages: dict[Path, Elements]) -> None:
-    """The theme fetches mermaid for a diagram in text, and numbers for a repository's link."""
+def test_nothing_is_loaded_from_other_sites(site: Path, pages: dict[Path, Elements]) -> None:
+    """The theme would load mermaid for a text diagram, and statistics for a repository link."""
     loaded = {url for page in pages.values() for url in page.loaded}
     assert loaded
     for sheet in site.rglob("*.css"):
         form = r"(?:@import\s*|url\()[\"']?([^\"')]+)"
         loaded |= set(re.findall(form, sheet.read_text("utf-8")))
-    assert [url for url in loaded if is_elsewhere(url)] == []
+    assert [url for url in loaded if is_external(url)] == []
     for page in pages.values():
         assert page.classes.isdisjoint({"mermaid", "md-source", "arithmatex"})
 
 
-def test_every_link_within_the_site_leads_somewhere(pages: dict[Path, Elements]) -> None:
-    """mkdocs checks those of Markdown; these are also those of HTML, of the theme and to files."""
+def test_every_internal_link_has_a_target(pages: dict[Path, Elements]) -> None:
+    """mkdocs checks only links in Markdown, not those in HTML, of the theme, and to files."""
     broken = []
     for path, page in pages.items():
         if path.name == "404.html":  # linked from the root, wherever that will be
             continue
         for link in page.links:
             parts = urlsplit(link)
-            if is_elsewhere(link):
+            if is_external(link):
                 continue
             target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
             anchors = pages[target].ids if target in pages else set[str]()
@@ -88,7 +88,7 @@ def test_every_decision_record_is_in_the_navigation(pages: dict[Path, Elements])
     assert records <= set(home.links)
 
 
-def test_the_icon_is_our_own_and_small(site: Path, pages: dict[Path, Elements]) -> None:
+def test_every_page_has_the_icon(site: Path, pages: dict[Path, Elements]) -> None:
     icon = site / "assets" / "favicon.svg"
     assert icon.stat().st_size < 1_000
     for path, page in pages.items():
@@ -96,7 +96,7 @@ def test_the_icon_is_our_own_and_small(site: Path, pages: dict[Path, Elements]) 
             assert any((path.parent / url).resolve() == icon for url in page.loaded), path
 
 
-def test_files_outside_the_site_are_linked_once_the_repository_has_an_address(
+def test_files_outside_the_site_are_linked_if_the_repository_has_an_address(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     given = (
@@ -104,21 +104,21 @@ def test_files_outside_the_site_are_linked_once_the_repository_has_an_address(
     )
     address = docs_site.repository_address
     assert not address('[project]\nname = "a"\n')
-    assert linked(given) == "`examples/pipelines`, the app (`app.py`), [here](start.md#x)"
+    assert render(given) == "`examples/pipelines`, the app (`app.py`), [here](start.md#x)"
 
     repository = "https://git.example.com/team/removal"
     pyproject = f'[project]\n[project.urls]\nRepository = "{repository}/"\n'
     monkeypatch.setattr(docs_site, "repository_address", lambda _: address(pyproject))
-    assert linked(given) == (
+    assert render(given) == (
         f"[`examples/pipelines`]({repository}/blob/HEAD/examples/pipelines),"
         f" [the app]({repository}/blob/HEAD/app.py), [here](start.md#x)"
     )
     with pytest.raises(PluginError, match="no_such_file is not a file of the repository"):
-        linked("[a](../no_such_file)")
+        render("[a](../no_such_file)")
 
 
-def linked(markdown: str) -> str:
-    """A page of `docs/`, as the site has it."""
+def render(markdown: str) -> str:
+    """Return the Markdown of a page as it is built into the site."""
     config = load_config(str(ROOT / "mkdocs.yml"))
     file = File("index.md", config.docs_dir, config.site_dir, use_directory_urls=False)
     page = Page(None, file, config)

@@ -1,4 +1,4 @@
-"""The start page leads to a removal."""
+"""The commands of the start page remove nodes."""
 
 import json
 import sys
@@ -20,7 +20,7 @@ NODES = ("i-0123456789abcdef0", "i-0123456789abcdef1")
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A folder with the `cdk.json` of the project."""
+    """A folder with the project's `cdk.json`."""
     write_settings(tmp_path, (ROOT / "cdk.json").read_text(encoding="utf-8"))
     return tmp_path
 
@@ -32,7 +32,7 @@ def write_settings(folder: Path, text: str) -> None:
     (folder / "cdk.json").write_text(json.dumps(settings), encoding="utf-8")
 
 
-def test_the_commands_of_the_page_lead_to_a_removal(
+def test_the_commands_of_the_page_remove_the_nodes(
     checkout: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     (restricted,) = [block.text for block in code_blocks(START, "json") if '"app"' in block.text]
@@ -50,8 +50,8 @@ def test_the_commands_of_the_page_lead_to_a_removal(
         for words in commands(START, real=real):
             match words[:2]:
                 case ["aws", _]:
-                    ran = run_aws(sandbox, *words[1:])
-                    assert ran.code == 0, ran.log
+                    completed = run_aws(sandbox, *words[1:])
+                    assert completed.code == 0, completed.log
                 case ["cdk", "bootstrap"]:
                     done = sandbox.cdk(*words[1:], cwd=tmp_path_factory.mktemp("empty"))
                     assert done.returncode == 0, done.stdout
@@ -72,7 +72,7 @@ def test_the_commands_of_the_page_lead_to_a_removal(
     assert "cdk-hpnr-assets" in json.dumps(deployed)
 
 
-def test_the_first_deployment_comes_before_everything_else() -> None:
+def test_the_page_begins_with_the_first_deployment() -> None:
     page = START.read_text(encoding="utf-8")
     assert page[: page.index("$ cdk deploy")].count("\n") <= 15
     assert '"Statement"' not in page  # policies are files

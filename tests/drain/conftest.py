@@ -1,6 +1,7 @@
-"""A real Slurm, and the drains of a release. The summary reports a missing Slurm."""
+"""Fixtures for drains: a real Slurm, and a release. The summary reports a missing Slurm."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -38,7 +39,7 @@ Resources:
 
 @pytest.fixture(scope="session")
 def dist(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder with the files of a release, whose archives are also in the bucket."""
+    """A folder with the files of a release. Its archives are also in the bucket."""
     folder = tmp_path_factory.mktemp("dist")
     write_templates(folder)
     s3 = sandbox.client("s3")
@@ -48,7 +49,7 @@ def dist(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def from_release(
+def deploy_from_release(
     sandbox: Sandbox,
     dist: Path,
     drain: str,
@@ -56,11 +57,11 @@ def from_release(
     node_ids: str,
     *,
     seconds: int,
-    **given: str,
+    **parameters: str,
 ) -> str:
-    """Deploy a drain with the AWS CLI, a provider that may invoke it, and a removal.
+    """Deploy a drain with the AWS CLI, a provider that can invoke it, and a removal.
 
-    Returns the reasons of what failed; empty if nothing did.
+    Return the reasons of the failures, or an empty text.
     """
     name = cluster.name
     drain_arn = Cli(sandbox, dist).deploy(
@@ -68,7 +69,7 @@ def from_release(
         f"{name}-drain",
         capabilities=("CAPABILITY_IAM",),
         CodeBucket=BUCKET,
-        **given,
+        **parameters,
     )["FunctionArn"]
     provider = sandbox.deploy(
         f"{name}-provider",
@@ -96,12 +97,17 @@ def from_release(
     return " ".join(event.reason for event in removal.failures())
 
 
-@pytest.fixture
-def slurm() -> Iterator[Slurm]:
-    """Slurm with three idle nodes, for one test: it starts in a second."""
+def start_slurm(names: Sequence[str]) -> AbstractContextManager[Slurm]:
+    """Start a Slurm with these nodes, or skip the test if Slurm is not prepared."""
     if not sandbox_slurm.is_prepared():
         pytest.skip(sandbox_slurm.MISSING)
-    with sandbox_slurm.slurm(NAMES) as slurm:
+    return sandbox_slurm.slurm(names)
+
+
+@pytest.fixture
+def slurm() -> Iterator[Slurm]:
+    """A Slurm with three idle nodes for one test. It starts in a second."""
+    with start_slurm(NAMES) as slurm:
         yield slurm
 
 

@@ -1,4 +1,4 @@
-"""Events of a hook, and what its responses say."""
+"""Events for hooks, and the reasons in their responses."""
 
 import time
 from datetime import UTC, datetime
@@ -9,7 +9,7 @@ STACK: Final = "arn:aws:cloudformation:us-west-2:111122223333:stack/maintenance/
 MARK: Final = "hyperpod-node-removal maintenance/FaultyNodes 6d1f0c2e"
 RELEASE: Final[dict[str, Any]] = {"Version": "2", "Action": "RELEASE"}
 CONTEXT: Final = Mock(get_remaining_time_in_millis=lambda: 120_000)
-"""Of an invocation of two minutes."""
+"""The context of an invocation with two minutes left."""
 PROCEED: Final = {"Version": "2", "Decision": "PROCEED", "VetoedNodes": []}
 
 

@@ -1,4 +1,4 @@
-"""The backup marker, by the real AWS CLI from the release."""
+"""The backup marker, deployed from a release with the AWS CLI."""
 
 import threading
 from pathlib import Path
@@ -10,12 +10,12 @@ import pytest
 
 from hyperpod_node_removal_backup_marker import index
 from sandbox.aws import Sandbox
-from tests.drain.conftest import from_release
+from tests.drain.conftest import deploy_from_release
 from tests.drain.hook import CONTEXT, event, node, reasons
 
 
 @pytest.mark.parametrize("waits", ["false", "true"])
-def test_only_nodes_with_a_marker_go(sandbox: Sandbox, dist: Path, waits: str) -> None:
+def test_only_nodes_with_a_marker_are_removed(sandbox: Sandbox, dist: Path, waits: str) -> None:
     name = f"marked-{uuid4().hex[:8]}"
     cluster = sandbox.hyperpod.create_cluster(name, {"workers": 4}, shutdown_seconds=0.5)
     saved, unsaved, *others = cluster.node_ids("workers")
@@ -23,7 +23,7 @@ def test_only_nodes_with_a_marker_go(sandbox: Sandbox, dist: Path, waits: str) -
     s3.create_bucket(Bucket=bucket)
     s3.put_object(Bucket=bucket, Key=f"hyperpod-backups/{saved}")
     s3.put_object(Bucket=bucket, Key=f"hyperpod-backups/{unsaved}.partial")
-    outcome = from_release(
+    failures = deploy_from_release(
         sandbox,
         dist,
         "backup-marker",
@@ -33,19 +33,19 @@ def test_only_nodes_with_a_marker_go(sandbox: Sandbox, dist: Path, waits: str) -
         MarkerBucket=bucket,
         Waits=waits,
     )
-    assert f"Vetoed: {unsaved}" in outcome
-    assert f"no marker s3://{bucket}/hyperpod-backups/{unsaved}" in outcome
-    assert ("not ready in time" in outcome) is (waits == "true")
+    assert f"Vetoed: {unsaved}" in failures
+    assert f"no marker s3://{bucket}/hyperpod-backups/{unsaved}" in failures
+    assert ("not ready in time" in failures) is (waits == "true")
     assert cluster.present == {unsaved, *others}
 
 
-def test_markers_are_looked_for_several_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those of 3,000 nodes have to be found within one invocation."""
-    together = threading.Barrier(10, timeout=30)
+def test_markers_are_looked_up_concurrently(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The markers of 3,000 nodes must be looked up within one invocation."""
+    barrier = threading.Barrier(10, timeout=30)
 
     def list_objects_v2(*, Bucket: str, Prefix: str, MaxKeys: int) -> dict[str, Any]:  # noqa: N803
         assert (Bucket, MaxKeys) == ("b", 1)
-        together.wait()
+        barrier.wait()
         return {"Contents": [{"Key": Prefix}]} if Prefix.endswith("0") else {}
 
     s3 = SimpleNamespace(list_objects_v2=list_objects_v2)
@@ -53,7 +53,7 @@ def test_markers_are_looked_for_several_at_a_time(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(index, "get_session", lambda: session)
     for name, value in {"BUCKET": "b", "PREFIX": "p/", "WAITS": "false"}.items():
         monkeypatch.setenv(name, value)
-    answer = index.handler(event(*(node(f"i-{number}") for number in range(20))), CONTEXT)
-    vetoed = reasons(answer, "VetoedNodes")
+    response = index.handler(event(*(node(f"i-{number}") for number in range(20))), CONTEXT)
+    vetoed = reasons(response, "VetoedNodes")
     assert list(vetoed) == [f"i-{number}" for number in range(20) if number % 10]
     assert vetoed["i-1"] == "no marker s3://b/p/i-1; save its data and write one"

@@ -1,4 +1,4 @@
-"""Removals with the drain on EKS in the sandbox, from the construct and from a release."""
+"""Removals with the EKS drain in the sandbox, from the construct and from a release."""
 
 from pathlib import Path
 from uuid import uuid4
@@ -12,10 +12,10 @@ from sandbox.kubernetes import Budget, ClusterState, KubernetesApi, Node, Pod
 from sandbox.schedulers import access_entries, eks_cluster, rules
 from sandbox.stacks import Deployment
 from tests.construct.test_drain import eks_drain
-from tests.drain.conftest import from_release
+from tests.drain.conftest import deploy_from_release
 
 
-def deployed(sandbox: Sandbox, folder: Path, cluster: Cluster, eks: str, *nodes: str) -> Deployment:
+def deploy(sandbox: Sandbox, folder: Path, cluster: Cluster, eks: str, *nodes: str) -> Deployment:
     """Deploy a removal with `EksDrain`."""
     app = App(outdir=str(folder), analytics_reporting=False)
     stack = Stack(app, cluster.name)
@@ -33,15 +33,15 @@ def deployed(sandbox: Sandbox, folder: Path, cluster: Cluster, eks: str, *nodes:
     return sandbox.deploy_assembly(folder, cluster.name)
 
 
-def test_eks_from_the_construct_and_the_release(
+def test_the_eks_drains_of_the_construct_and_of_a_release_evict_pods(
     sandbox: Sandbox, dist: Path, tmp_path: Path
 ) -> None:
     name = f"eks-{uuid4().hex[:8]}"
     cluster = sandbox.hyperpod.create_cluster(
         name, {"workers": 4}, shutdown_seconds=0.5, orchestrator="Eks"
     )
-    free, blocked, by_hand, other = cluster.node_ids("workers")
-    names = {node: f"hyperpod-{node}" for node in (free, blocked, by_hand, other)}
+    free, blocked, cordoned, other = cluster.node_ids("workers")
+    names = {node: f"hyperpod-{node}" for node in (free, blocked, cordoned, other)}
     state = ClusterState(
         nodes={name: Node() for name in names.values()},
         pods=[
@@ -50,28 +50,28 @@ def test_eks_from_the_construct_and_the_release(
         ],
         budgets=[Budget("trainer", "trainer", min_available=1)],
     )
-    state.nodes[names[by_hand]].is_cordoned = True
-    cluster.refuse(by_hand)
+    state.nodes[names[cordoned]].is_cordoned = True
+    cluster.refuse(cordoned)
     # The model of SageMaker gives every cluster on EKS an EKS cluster of the same name.
     with eks_cluster(sandbox, KubernetesApi(name, state, rules())) as arn:
-        failed = deployed(sandbox, tmp_path / "cdk.out", cluster, arn, free, blocked, by_hand)
+        failed = deploy(sandbox, tmp_path / "cdk.out", cluster, arn, free, blocked, cordoned)
         assert failed.status == "ROLLBACK_COMPLETE"
         reasons = " ".join(event.reason for event in failed.failures())
         assert f"Vetoed: {blocked}" in reasons, reasons
         refused = "pod ml/trainer-0 cannot be evicted: The disruption budget trainer needs 1"
         assert refused in reasons
-        assert cluster.present == {blocked, by_hand, other}
+        assert cluster.present == {blocked, cordoned, other}
         assert state.evicted == ["web-0"]
-        assert not state.nodes[names[blocked]].is_cordoned, "it takes pods again"
-        assert state.nodes[names[by_hand]].is_cordoned, "it stays as it was"
+        assert not state.nodes[names[blocked]].is_cordoned, "it is uncordoned"
+        assert state.nodes[names[cordoned]].is_cordoned, "it stays cordoned"
         entry = access_entries(sandbox)[-1]
         assert entry["KubernetesGroups"] == ["hyperpod-node-drain"]
         assert entry["ClusterName"] == name
 
         state.budgets.clear()
-        outcome = from_release(
+        failures = deploy_from_release(
             sandbox, dist, "eks-drain", cluster, blocked, seconds=300, EksCluster=name
         )
-        assert outcome == ""
-    assert cluster.present == {by_hand, other}
+        assert failures == ""
+    assert cluster.present == {cordoned, other}
     assert state.evicted == ["web-0", "trainer-0"]

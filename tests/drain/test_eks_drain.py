@@ -1,4 +1,4 @@
-"""The drain on EKS, step by step against a model of the Kubernetes API."""
+"""The EKS drain, one invocation after the other, against a model of the Kubernetes API."""
 
 import logging
 import ssl
@@ -27,49 +27,49 @@ EKS = "arn:aws:eks:us-west-2:111122223333:cluster"
 
 @cache
 def session() -> Any:
-    """A session of botocore, which reads AWS's endpoints once."""
+    """Return a botocore session. It loads AWS's endpoints only once for all tests."""
     return get_session()
 
 
-class Drained:
-    """A cluster of two nodes, and the function that is invoked for them."""
+class Drain:
+    """The drain function, and a cluster of two nodes."""
 
     def __init__(self) -> None:
         self.state = ClusterState(nodes={NODE: Node(), OTHER: Node()})
         self.api = KubernetesApi("training", self.state, rules())
 
-    def ask(self, *nodes: str, **more: Any) -> dict[str, Any]:
+    def invoke(self, *nodes: str, **more: Any) -> dict[str, Any]:
         given = {"EksClusterArn": f"{EKS}/training", **more}
-        asked = event(*map(node, nodes or (FIRST, SECOND)), **given)
+        request = event(*map(node, nodes or (FIRST, SECOND)), **given)
         with self.api.serve() as endpoint, patch.object(index, "connect") as connect:
             connect.side_effect = lambda name: Kubernetes(
                 endpoint, authority=self.api.authority, token=signed_token(session(), name)
             )
-            return index.handler(asked, CONTEXT)
+            return index.handler(request, CONTEXT)
 
     def release(self, *nodes: str, **more: Any) -> None:
-        assert self.ask(*nodes, **RELEASE, **more) == {}
+        assert self.invoke(*nodes, **RELEASE, **more) == {}
 
 
 @pytest.fixture
-def drained(monkeypatch: pytest.MonkeyPatch) -> Drained:
+def drain(monkeypatch: pytest.MonkeyPatch) -> Drain:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setenv("CLUSTER", "training")
     monkeypatch.setenv("DISRUPTS", "false")
-    return Drained()
+    return Drain()
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Time that passes only while the function sleeps: seconds since the epoch."""
+    """The time in seconds since the epoch, as the only item. It passes only in `sleep`."""
     now, this, wait = [time.time()], threading.get_ident(), time.sleep
 
     def sleep(seconds: float) -> None:
         if threading.get_ident() == this:
             now[0] += seconds
-        else:  # a thread of a library, which wakes up now and then
+        else:  # a library's thread, which polls
             wait(seconds)
 
     monkeypatch.setattr(time, "time", lambda: now[0])
@@ -80,63 +80,63 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 # Draining ------------------------------------------------------------------------------------
 
 
-def test_pods_are_evicted_and_waited_for(drained: Drained) -> None:
-    drained.state.pods = [
+def test_pods_are_evicted_and_the_drain_waits_until_they_are_gone(drain: Drain) -> None:
+    drain.state.pods = [
         Pod("ml", f"trainer-{number}", NODE, lists_until_gone=2) for number in range(5)
     ]
-    answer = drained.ask()
-    assert answer["Decision"] == "WAIT"
-    assert reasons(answer, "WaitingNodes") == {FIRST: "pod ml/trainer-0 is still terminating"}
-    assert drained.state.evicted == [f"trainer-{number}" for number in range(5)], "page after page"
-    for one in drained.state.nodes.values():
+    response = drain.invoke()
+    assert response["Decision"] == "WAIT"
+    assert reasons(response, "WaitingNodes") == {FIRST: "pod ml/trainer-0 is still terminating"}
+    assert drain.state.evicted == [f"trainer-{number}" for number in range(5)], "from all pages"
+    for one in drain.state.nodes.values():
         assert one.is_cordoned
         assert one.annotations == {KEY: MARK}
-    assert drained.ask()["Decision"] == "WAIT", "their grace period is waited for"
-    assert drained.ask()["Decision"] == "WAIT"
-    assert drained.ask() == PROCEED
-    assert len(drained.state.evicted) == 5, "evicted once"
+    assert drain.invoke()["Decision"] == "WAIT", "during their grace period"
+    assert drain.invoke()["Decision"] == "WAIT"
+    assert drain.invoke() == PROCEED
+    assert len(drain.state.evicted) == 5, "each of them once"
 
 
-def test_what_belongs_to_the_node_or_has_finished_is_left_alone(drained: Drained) -> None:
-    drained.state.pods = [
+def test_daemon_static_and_finished_pods_are_not_evicted(drain: Drain) -> None:
+    drain.state.pods = [
         Pod("kube-system", "aws-node", NODE, controller="DaemonSet"),
         Pod("kube-system", "static", NODE, "Node", annotations={"kubernetes.io/config.mirror": ""}),
         Pod("ml", "done", NODE, controller="", phase="Succeeded"),
         Pod("ml", "failed", NODE, controller="Job", phase="Failed"),
     ]
-    assert drained.ask() == PROCEED
-    assert drained.state.evicted == []
-    assert len(drained.state.pods) == 4
+    assert drain.invoke() == PROCEED
+    assert drain.state.evicted == []
+    assert len(drain.state.pods) == 4
 
 
-def test_a_budget_is_honored_and_named_until_it_gives_way(drained: Drained) -> None:
-    drained.state.pods = [
+def test_the_drain_waits_for_a_disruption_budget_and_reports_it(drain: Drain) -> None:
+    drain.state.pods = [
         Pod("ml", "trainer-0", NODE, app="trainer"),
         Pod("ml", "trainer-1", "hyperpod-i-elsewhere", app="trainer"),
         Pod("ml", "web-0", OTHER),
     ]
-    drained.state.budgets = [Budget("trainer", "trainer", min_available=2)]
+    drain.state.budgets = [Budget("trainer", "trainer", min_available=2)]
     blocked = {
         FIRST: "pod ml/trainer-0 cannot be evicted: The disruption budget trainer needs 2 healthy"
         " pods and has 2 currently"
     }
-    drained.ask()
-    assert reasons(drained.ask(), "WaitingNodes").items() >= blocked.items()
-    assert reasons(drained.ask(), "WaitingNodes") == blocked, "the other node is drained meanwhile"
-    drained.state.pods.append(Pod("ml", "trainer-2", "hyperpod-i-new", app="trainer"))
-    assert drained.ask()["Decision"] == "WAIT"
-    drained.ask()
-    assert drained.ask() == PROCEED
+    drain.invoke()
+    assert reasons(drain.invoke(), "WaitingNodes").items() >= blocked.items()
+    assert reasons(drain.invoke(), "WaitingNodes") == blocked, "the other node is done by now"
+    drain.state.pods.append(Pod("ml", "trainer-2", "hyperpod-i-new", app="trainer"))
+    assert drain.invoke()["Decision"] == "WAIT"
+    drain.invoke()
+    assert drain.invoke() == PROCEED
 
 
-def test_a_pod_without_a_controller_is_a_veto_before_anything_is_evicted(drained: Drained) -> None:
-    drained.state.pods = [Pod("ml", "web-0", NODE), Pod("ml", "by-hand", NODE, controller="")]
-    answer = drained.ask()
-    assert answer["Decision"] == "PROCEED"
-    assert reasons(answer, "VetoedNodes") == {
+def test_a_pod_without_a_controller_vetoes_its_node_before_any_eviction(drain: Drain) -> None:
+    drain.state.pods = [Pod("ml", "web-0", NODE), Pod("ml", "by-hand", NODE, controller="")]
+    response = drain.invoke()
+    assert response["Decision"] == "PROCEED"
+    assert reasons(response, "VetoedNodes") == {
         FIRST: "pod ml/by-hand has no controller, so nothing would create it again"
     }
-    assert drained.state.evicted == []
+    assert drain.state.evicted == []
 
 
 @pytest.mark.parametrize(
@@ -147,310 +147,308 @@ def test_a_pod_without_a_controller_is_a_veto_before_anything_is_evicted(drained
         ("cluster-autoscaler.kubernetes.io/safe-to-evict", "false"),
     ],
 )
-def test_an_annotation_that_says_do_not_disrupt_is_a_veto_unless_it_is_overruled(
-    drained: Drained, key: str, value: str, monkeypatch: pytest.MonkeyPatch
+def test_a_do_not_disrupt_annotation_vetoes_its_node_unless_overridden(
+    drain: Drain, key: str, value: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    drained.state.pods = [
+    drain.state.pods = [
         Pod("ml", "web-0", NODE, annotations={key: "neither"}),
         Pod("ml", "trainer-0", NODE, annotations={key: value}),
     ]
-    drained.state.nodes[OTHER].annotations = {key: value}
-    assert reasons(drained.ask(), "VetoedNodes") == {
+    drain.state.nodes[OTHER].annotations = {key: value}
+    assert reasons(drain.invoke(), "VetoedNodes") == {
         FIRST: f"pod ml/trainer-0 has the annotation {key}={value}",
         SECOND: f"node {OTHER} has the annotation {key}={value}",
     }
-    assert drained.state.evicted == []
+    assert drain.state.evicted == []
     monkeypatch.setenv("DISRUPTS", "true")
-    drained.ask()
-    assert drained.state.evicted == ["web-0", "trainer-0"]
+    drain.invoke()
+    assert drain.state.evicted == ["web-0", "trainer-0"]
 
 
-def test_a_namespace_that_is_being_deleted_is_waited_for(drained: Drained) -> None:
-    """It deletes its pods itself, and refuses an eviction as it refuses all that is new."""
-    drained.state.pods = [Pod("old", "web-0", NODE), Pod("ml", "web-1", NODE)]
-    drained.state.terminating = {"old"}
-    answer = drained.ask(FIRST)
-    assert reasons(answer, "WaitingNodes") == {
+def test_the_drain_waits_for_a_terminating_namespace(drain: Drain) -> None:
+    """Kubernetes deletes its pods, and denies evictions, which are new objects."""
+    drain.state.pods = [Pod("old", "web-0", NODE), Pod("ml", "web-1", NODE)]
+    drain.state.terminating = {"old"}
+    response = drain.invoke(FIRST)
+    assert reasons(response, "WaitingNodes") == {
         FIRST: "pod old/web-0 cannot be evicted: namespace old is being terminated"
     }
-    assert drained.state.evicted == ["web-1"]
-    drained.state.pods[0].is_leaving = True
+    assert drain.state.evicted == ["web-1"]
+    drain.state.pods[0].is_leaving = True
     for _ in range(2):
-        drained.ask(FIRST)
-    assert drained.ask(FIRST) == PROCEED
+        drain.invoke(FIRST)
+    assert drain.invoke(FIRST) == PROCEED
 
 
 @pytest.mark.parametrize("status", [400, 403, 422])
-def test_an_eviction_that_a_webhook_denies_keeps_its_own_node_only(
-    drained: Drained, clock: list[float], status: int
+def test_an_eviction_that_a_webhook_denies_blocks_only_its_own_node(
+    drain: Drain, clock: list[float], status: int
 ) -> None:
-    drained.state.pods = [Pod("ml", "kept", NODE), Pod("ml", "web-0", OTHER)]
-    drained.state.denied = {"kept": status}
+    drain.state.pods = [Pod("ml", "kept", NODE), Pod("ml", "web-0", OTHER)]
+    drain.state.denied = {"kept": status}
     for _ in range(3):
-        answer = drained.ask()
-    assert answer["Decision"] == "WAIT"
-    assert reasons(answer, "WaitingNodes") == {
+        response = drain.invoke()
+    assert response["Decision"] == "WAIT"
+    assert reasons(response, "WaitingNodes") == {
         FIRST: 'pod ml/kept cannot be evicted: admission webhook "pods" denied the request: kept'
     }
 
 
-def test_a_pod_that_somebody_has_deleted_is_waited_for_whatever_it_is(drained: Drained) -> None:
-    drained.state.pods = [
+def test_the_drain_waits_for_any_pod_that_is_already_terminating(drain: Drain) -> None:
+    drain.state.pods = [
         Pod("ml", "by-hand", NODE, controller="", is_leaving=True),
         Pod("ml", "kept", NODE, annotations={"karpenter.sh/do-not-disrupt": "true"}),
     ]
-    drained.state.pods[1].is_leaving = True
-    answer = drained.ask(FIRST)
-    assert reasons(answer, "WaitingNodes") == {FIRST: "pod ml/by-hand is still terminating"}
-    assert drained.ask(FIRST) == PROCEED
-    assert drained.state.evicted == []
+    drain.state.pods[1].is_leaving = True
+    response = drain.invoke(FIRST)
+    assert reasons(response, "WaitingNodes") == {FIRST: "pod ml/by-hand is still terminating"}
+    assert drain.invoke(FIRST) == PROCEED
+    assert drain.state.evicted == []
 
 
-def test_a_pod_that_a_finalizer_holds_keeps_its_node(drained: Drained) -> None:
-    drained.state.pods = [Pod("ml", "stuck", NODE, finalizers=["example.com/checkpoint"])]
+def test_a_pod_with_a_finalizer_blocks_its_node(drain: Drain) -> None:
+    drain.state.pods = [Pod("ml", "stuck", NODE, finalizers=["example.com/checkpoint"])]
     for _ in range(3):
-        answer = drained.ask(FIRST)
-    assert reasons(answer, "WaitingNodes")[FIRST] == (
+        response = drain.invoke(FIRST)
+    assert reasons(response, "WaitingNodes")[FIRST] == (
         "pod ml/stuck is still terminating, held by the finalizer example.com/checkpoint"
     )
-    assert drained.state.evicted == ["stuck"]
+    assert drain.state.evicted == ["stuck"]
 
 
-def test_pods_of_a_node_that_has_stopped_to_report_are_not_waited_for_without_end(
-    drained: Drained, clock: list[float]
+def test_the_drain_stops_waiting_for_the_pods_of_an_unreachable_node(
+    drain: Drain, clock: list[float]
 ) -> None:
-    """Nothing confirms that they have ended: such a node was vetoed at each deployment."""
-    drained.state.nodes[NODE].is_unreachable = True
-    drained.state.pods = [
+    """Nothing confirms that they have ended, so the node would be vetoed in every deployment."""
+    drain.state.nodes[NODE].is_unreachable = True
+    drain.state.pods = [
         Pod("ml", "trainer-0", NODE, finalizers=["batch.kubernetes.io/job-tracking"])
     ]
-    drained.state.pods[0].ends_at = f"{datetime.fromtimestamp(clock[0] + 30, UTC):%FT%TZ}"
-    drained.ask(FIRST)
-    assert drained.state.evicted == ["trainer-0"], "so that it runs elsewhere"
+    drain.state.pods[0].ends_at = f"{datetime.fromtimestamp(clock[0] + 30, UTC):%FT%TZ}"
+    drain.invoke(FIRST)
+    assert drain.state.evicted == ["trainer-0"], "so that it runs elsewhere"
     clock[0] += 320
-    assert reasons(drained.ask(FIRST), "WaitingNodes") == {
+    assert reasons(drain.invoke(FIRST), "WaitingNodes") == {
         FIRST: "pod ml/trainer-0 is still terminating, held by the finalizer"
         " batch.kubernetes.io/job-tracking"
     }
     clock[0] += 20
-    assert drained.ask(FIRST) == PROCEED
-    drained.state.nodes[NODE].is_unreachable = False
-    assert drained.ask(FIRST)["Decision"] == "WAIT", "it reports again"
+    assert drain.invoke(FIRST) == PROCEED
+    drain.state.nodes[NODE].is_unreachable = False
+    assert drain.invoke(FIRST)["Decision"] == "WAIT", "it is reachable again"
 
 
-def test_a_pod_that_comes_back_keeps_its_node(drained: Drained) -> None:
-    """As one does that tolerates the cordon, or is bound to the node by name."""
+def test_a_pod_that_is_recreated_on_its_node_blocks_it(drain: Drain) -> None:
+    """Such a pod tolerates the cordon, or is bound to the node by name."""
     for number in range(3):
-        drained.state.pods = [Pod("ml", "stubborn", NODE, uid=str(number))]
-        assert drained.ask(FIRST)["Decision"] == "WAIT"
-    assert drained.state.evicted == ["stubborn"] * 3
+        drain.state.pods = [Pod("ml", "stubborn", NODE, uid=str(number))]
+        assert drain.invoke(FIRST)["Decision"] == "WAIT"
+    assert drain.state.evicted == ["stubborn"] * 3
 
 
-def test_a_pod_of_the_same_name_elsewhere_is_not_evicted(drained: Drained) -> None:
-    drained.state.pods = [Pod("ml", "trainer-0", NODE)]
-    real = drained.state.pods_on
+def test_a_pod_with_the_same_name_on_another_node_is_not_evicted(drain: Drain) -> None:
+    drain.state.pods = [Pod("ml", "trainer-0", NODE)]
+    real = drain.state.pods_on
 
     def pods_on(node: str) -> list[dict[str, object]]:
         shown = real(node)
         if shown:
-            drained.state.pods = [Pod("ml", "trainer-0", "hyperpod-i-new", uid="another")]
+            drain.state.pods = [Pod("ml", "trainer-0", "hyperpod-i-new", uid="another")]
         return shown
 
-    drained.state.pods_on = pods_on  # type: ignore[method-assign]
-    drained.ask()
-    assert drained.ask() == PROCEED
-    assert drained.state.evicted == []
+    drain.state.pods_on = pods_on  # type: ignore[method-assign]
+    drain.invoke()
+    assert drain.invoke() == PROCEED
+    assert drain.state.evicted == []
 
 
-# What others did -----------------------------------------------------------------------------
+# Changes by others ---------------------------------------------------------------------------
 
 
-def test_a_release_uncordons_only_what_this_removal_cordoned(drained: Drained) -> None:
-    drained.state.nodes[OTHER].is_cordoned = True
-    assert drained.ask() == PROCEED
-    assert drained.state.nodes[OTHER].annotations == {}
-    drained.release(LogicalResourceId="OtherNodes")
-    assert drained.state.nodes[NODE].is_cordoned
+def test_a_release_uncordons_only_nodes_that_this_removal_cordoned(drain: Drain) -> None:
+    drain.state.nodes[OTHER].is_cordoned = True
+    assert drain.invoke() == PROCEED
+    assert drain.state.nodes[OTHER].annotations == {}
+    drain.release(LogicalResourceId="OtherNodes")
+    assert drain.state.nodes[NODE].is_cordoned
     for _ in range(2):
-        drained.release("i-gone", FIRST, SECOND)
-    assert not drained.state.nodes[NODE].is_cordoned
-    assert drained.state.nodes[NODE].annotations == {}
-    assert drained.state.nodes[OTHER].is_cordoned
+        drain.release("i-gone", FIRST, SECOND)
+    assert not drain.state.nodes[NODE].is_cordoned
+    assert drain.state.nodes[NODE].annotations == {}
+    assert drain.state.nodes[OTHER].is_cordoned
 
 
-def test_a_question_after_a_release_drains_again(drained: Drained) -> None:
-    drained.release()
-    drained.ask()
-    drained.release()
-    assert drained.ask() == PROCEED
-    assert drained.state.nodes[NODE].is_cordoned
+def test_an_invocation_after_a_release_drains_again(drain: Drain) -> None:
+    drain.release()
+    drain.invoke()
+    drain.release()
+    assert drain.invoke() == PROCEED
+    assert drain.state.nodes[NODE].is_cordoned
 
 
-# What goes wrong -----------------------------------------------------------------------------
+# Errors --------------------------------------------------------------------------------------
 
 
-def test_a_node_that_kubernetes_does_not_know_does_not_count_as_empty(drained: Drained) -> None:
-    assert reasons(drained.ask("i-never-joined"), "VetoedNodes") == {
+def test_a_node_that_kubernetes_does_not_know_is_vetoed(drain: Drain) -> None:
+    assert reasons(drain.invoke("i-never-joined"), "VetoedNodes") == {
         "i-never-joined": "Kubernetes knows no node hyperpod-i-never-joined"
     }
 
 
 @pytest.mark.parametrize("status", [409, 410, 429, 500, 503])
-def test_an_outage_is_waited_out(drained: Drained, status: int) -> None:
-    drained.state.pods = [Pod("ml", "web-0", NODE)]
+def test_the_drain_continues_after_an_outage_at_any_call(drain: Drain, status: int) -> None:
+    drain.state.pods = [Pod("ml", "web-0", NODE)]
     for calls_before, call in enumerate(("get", "patch", "list", "create")):
-        drained.api.failures = [0] * min(calls_before, 2) + [status]
-        assert drained.ask(FIRST)["Decision"] == "WAIT"
-        assert drained.api.calls[-1][0] == call
-        assert drained.state.evicted == []
-    while drained.ask(FIRST) != PROCEED:
-        assert drained.state.evicted == ["web-0"]
-    assert drained.state.evicted == ["web-0"]
+        drain.api.failures = [0] * min(calls_before, 2) + [status]
+        assert drain.invoke(FIRST)["Decision"] == "WAIT"
+        assert drain.api.calls[-1][0] == call
+        assert drain.state.evicted == []
+    while drain.invoke(FIRST) != PROCEED:
+        assert drain.state.evicted == ["web-0"]
+    assert drain.state.evicted == ["web-0"]
 
 
 @pytest.mark.parametrize(("status", "decision"), [(503, "WAIT"), (403, "VETO"), (302, "VETO")])
-def test_a_call_that_fails_is_the_reason(
-    drained: Drained, clock: list[float], status: int, decision: str
+def test_the_reason_is_the_call_that_failed(
+    drain: Drain, clock: list[float], status: int, decision: str
 ) -> None:
-    drained.api.failures = [status] * 99
-    answer = drained.ask(FIRST)
-    assert answer["Decision"] == decision
-    assert answer.get("Reason", reasons(answer, "WaitingNodes").get(FIRST)) == (
+    drain.api.failures = [status] * 99
+    response = drain.invoke(FIRST)
+    assert response["Decision"] == decision
+    assert response.get("Reason", reasons(response, "WaitingNodes").get(FIRST)) == (
         f"get node {NODE}: {status} the server was unable to return a response"
     )
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_a_permission_that_has_no_effect_yet_is_waited_for(
-    drained: Drained, clock: list[float], status: int
+def test_the_drain_waits_until_a_new_permission_takes_effect(
+    drain: Drain, clock: list[float], status: int
 ) -> None:
-    """An access entry has none for some seconds, and a first removal follows it at once."""
-    drained.api.failures = [status] * 4
-    assert drained.ask(FIRST, seconds=300) == PROCEED
-    assert drained.state.nodes[NODE].is_cordoned
+    """An access entry takes some seconds, and the first removal can begin before that."""
+    drain.api.failures = [status] * 4
+    assert drain.invoke(FIRST, seconds=300) == PROCEED
+    assert drain.state.nodes[NODE].is_cordoned
 
 
 @pytest.mark.parametrize(("seconds", "waited"), [(300, 60), (60, 40)])
-def test_a_permission_that_is_missing_is_a_veto_after_a_minute_if_there_is_time(
-    drained: Drained, clock: list[float], seconds: int, waited: int
+def test_a_missing_permission_is_a_veto_after_a_minute_or_before_the_deadline(
+    drain: Drain, clock: list[float], seconds: int, waited: int
 ) -> None:
-    drained.api.failures = [401] * 99
+    drain.api.failures = [401] * 99
     began = clock[0]
-    answer = drained.ask(seconds=seconds)
-    assert answer["Decision"] == "VETO"
-    assert ": 401 the server" in answer["Reason"]
+    response = drain.invoke(seconds=seconds)
+    assert response["Decision"] == "VETO"
+    assert ": 401 the server" in response["Reason"]
     assert clock[0] - began == pytest.approx(waited, abs=5)
 
 
-def test_no_right_is_given_that_is_not_used(drained: Drained, clock: list[float]) -> None:
-    drained.state.pods = [Pod("ml", "web-0", NODE)]
-    drained.ask()
+def test_every_granted_permission_is_used_and_enforced(drain: Drain, clock: list[float]) -> None:
+    drain.state.pods = [Pod("ml", "web-0", NODE)]
+    drain.invoke()
     given = {(v, r) for rule in rules() for v in rule["verbs"] for r in rule["resources"]}
-    assert set(drained.api.calls) == given
-    drained.api = KubernetesApi("training", drained.state, rules()[1:])
-    assert "403 nodes is forbidden" in drained.ask()["Reason"]
-    drained.state.pods = [Pod("ml", "web-1", NODE)]
-    drained.api = KubernetesApi("training", drained.state, rules()[:2])
-    assert "403 pods/eviction is forbidden" in drained.ask()["Reason"]
+    assert set(drain.api.calls) == given
+    drain.api = KubernetesApi("training", drain.state, rules()[1:])
+    assert "403 nodes is forbidden" in drain.invoke()["Reason"]
+    drain.state.pods = [Pod("ml", "web-1", NODE)]
+    drain.api = KubernetesApi("training", drain.state, rules()[:2])
+    assert "403 pods/eviction is forbidden" in drain.invoke()["Reason"]
 
 
-def test_nodes_are_drained_several_at_a_time_over_a_few_connections(drained: Drained) -> None:
-    """One after the other, each call on a connection of its own, 1,000 nodes took minutes."""
+def test_nodes_are_drained_concurrently_over_a_few_connections(drain: Drain) -> None:
+    """Without concurrency, and with a connection for each call, 1,000 nodes took minutes."""
     nodes = [f"i-{number:017x}" for number in range(40)]
-    drained.state.nodes = {f"hyperpod-{one}": Node() for one in nodes}
-    together, listed = threading.Barrier(10, timeout=60), drained.state.pods_on
+    drain.state.nodes = {f"hyperpod-{one}": Node() for one in nodes}
+    barrier, listed = threading.Barrier(10, timeout=60), drain.state.pods_on
 
     def pods_on(node: str) -> list[dict[str, object]]:
-        together.wait()
+        barrier.wait()
         return listed(node)
 
-    drained.state.pods_on = pods_on  # type: ignore[method-assign]
-    assert drained.ask(*nodes) == PROCEED
-    assert len(drained.api.calls) == 3 * len(nodes)
-    assert len(drained.api.connections) == 10
-    drained.release(*nodes)
-    assert not any(one.is_cordoned for one in drained.state.nodes.values())
+    drain.state.pods_on = pods_on  # type: ignore[method-assign]
+    assert drain.invoke(*nodes) == PROCEED
+    assert len(drain.api.calls) == 3 * len(nodes)
+    assert len(drain.api.connections) == 10
+    drain.release(*nodes)
+    assert not any(one.is_cordoned for one in drain.state.nodes.values())
 
 
-def test_a_node_for_which_there_is_no_time_is_waited_for(drained: Drained) -> None:
-    answer = drained.ask(seconds=10)
-    assert set(reasons(answer, "WaitingNodes").values()) == {"not reached in time"}
-    assert drained.api.calls == []
+def test_a_node_that_is_not_reached_in_time_waits(drain: Drain) -> None:
+    response = drain.invoke(seconds=10)
+    assert set(reasons(response, "WaitingNodes").values()) == {"not reached in time"}
+    assert drain.api.calls == []
 
 
-def test_pods_for_which_there_is_no_time_are_evicted_the_next_time(
-    drained: Drained, monkeypatch: pytest.MonkeyPatch
+def test_pods_that_are_not_reached_in_time_are_evicted_by_the_next_invocation(
+    drain: Drain, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A slow API server must not make the hook miss its deadline: nothing would be removed."""
-    drained.state.pods = [Pod("ml", f"web-{number}", NODE) for number in range(4)]
-    began, slow = time.time(), drained.state.evict
+    drain.state.pods = [Pod("ml", f"web-{number}", NODE) for number in range(4)]
+    began, original = time.time(), drain.state.evict
     now = began
 
     def evict(*pod: str) -> tuple[int, str]:
         nonlocal now
         now += 20
-        return slow(*pod)
+        return original(*pod)
 
-    monkeypatch.setattr(drained.state, "evict", evict)
+    monkeypatch.setattr(drain.state, "evict", evict)
     monkeypatch.setattr(time, "time", lambda: now)
-    answer = drained.ask(FIRST)
-    assert answer["Decision"] == "WAIT"
-    assert reasons(answer, "WaitingNodes") == {FIRST: "pod ml/web-3: not reached in time"}
-    assert drained.state.evicted == ["web-0", "web-1", "web-2"]
+    response = drain.invoke(FIRST)
+    assert response["Decision"] == "WAIT"
+    assert reasons(response, "WaitingNodes") == {FIRST: "pod ml/web-3: not reached in time"}
+    assert drain.state.evicted == ["web-0", "web-1", "web-2"]
     assert now < began + 75
 
 
 @pytest.mark.parametrize(
-    ("arn", "sentence"), [("", "use SlurmDrain"), (f"{EKS}/other", "not in training")]
+    ("arn", "reason"), [("", "use SlurmDrain"), (f"{EKS}/other", "not in training")]
 )
-def test_another_orchestrator_is_a_veto(drained: Drained, arn: str, sentence: str) -> None:
-    assert sentence in drained.ask(EksClusterArn=arn)["Reason"]
+def test_a_cluster_with_another_orchestrator_is_vetoed(drain: Drain, arn: str, reason: str) -> None:
+    assert reason in drain.invoke(EksClusterArn=arn)["Reason"]
 
 
 @pytest.mark.parametrize("status", [403, 503])
-def test_a_release_that_fails_raises_and_releases_the_other_nodes(
-    drained: Drained, status: int
-) -> None:
-    drained.ask()
-    drained.api.failures = [status]
+def test_a_failed_release_raises_and_releases_the_other_nodes(drain: Drain, status: int) -> None:
+    drain.invoke()
+    drain.api.failures = [status]
     with pytest.raises(SchedulerError):
-        drained.release()
-    assert sorted(one.is_cordoned for one in drained.state.nodes.values()) == [False, True]
+        drain.release()
+    assert sorted(one.is_cordoned for one in drain.state.nodes.values()) == [False, True]
 
 
-def test_no_log_level_shows_the_parts_of_a_token(
-    drained: Drained, caplog: pytest.LogCaptureFixture
+def test_the_token_is_not_logged_at_any_level(
+    drain: Drain, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    drained.ask()
+    drain.invoke()
     assert NODE in caplog.text
     assert "Signature" not in caplog.text
 
 
-def test_an_authority_without_a_key_identifier_is_accepted(
-    drained: Drained, monkeypatch: pytest.MonkeyPatch
+def test_a_certificate_authority_without_a_key_identifier_is_accepted(
+    drain: Drain, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Those of EKS have none (awslabs/mcp #3791), and Python 3.13 and later are strict."""
-    made = ssl.create_default_context
+    """Those of EKS have none (awslabs/mcp #3791), which Python 3.13 and later reject."""
+    create = ssl.create_default_context
 
     def strict(**given: Any) -> ssl.SSLContext:
-        context = made(**given)
+        context = create(**given)
         context.verify_flags |= ssl.VERIFY_X509_STRICT
         return context
 
     monkeypatch.setattr(ssl, "create_default_context", strict)
-    client = Kubernetes("https://x", authority=drained.api.authority, token="")
+    client = Kubernetes("https://x", authority=drain.api.authority, token="")
     assert not client._trust.verify_flags & ssl.VERIFY_X509_STRICT
 
 
-def test_a_server_with_another_certificate_is_not_trusted(
-    drained: Drained, caplog: pytest.LogCaptureFixture
+def test_a_server_with_an_untrusted_certificate_is_not_called(
+    drain: Drain, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    other = KubernetesApi("training", drained.state, rules())
-    with drained.api.serve() as endpoint:
+    other = KubernetesApi("training", drain.state, rules())
+    with drain.api.serve() as endpoint:
         client = Kubernetes(endpoint, authority=other.authority, token="k8s-aws-v1.secret")
         with pytest.raises(SchedulerError, match="SSLCertVerificationError"):
             client.node(NODE)
-    assert drained.api.calls == []
+    assert drain.api.calls == []
     assert "secret" not in caplog.text

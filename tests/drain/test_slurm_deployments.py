@@ -1,4 +1,4 @@
-"""A removal with SlurmDrain in the sandbox: real functions, a real Slurm, real jobs."""
+"""Removals with the Slurm drain in the sandbox, with a real Slurm and real jobs."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -12,20 +12,20 @@ from aws_cdk import App, CfnParameter, Duration, Stack
 from aws_cdk.aws_secretsmanager import Secret
 
 from hyperpod_node_removal import NodeRemoval
-from sandbox import slurm as sandbox_slurm
 from sandbox.aws import Sandbox
 from sandbox.hyperpod import Cluster
 from sandbox.schedulers import slurm_names
 from sandbox.slurm import Slurm
 from sandbox.stacks import Deployment, read_assembly
 from tests.construct.test_drain import slurm_drain
+from tests.drain.conftest import deploy_from_release, start_slurm
 
 
 @pytest.fixture(scope="module")
 def assembly(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("cdk.out")
     app = App(outdir=str(directory))
-    stack = Stack(app, "Drained")
+    stack = Stack(app, "Removal")
     token = CfnParameter(stack, "TokenArn").value_as_string
     NodeRemoval(
         stack,
@@ -45,19 +45,19 @@ def assembly(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @dataclass
-class Drained:
-    """A stack, a cluster, and its Slurm."""
+class SlurmRemoval:
+    """A stack, its cluster, and the cluster's Slurm."""
 
     sandbox: Sandbox
     assembly: Path
     cluster: Cluster
     slurm: Slurm
     names: dict[str, str]
-    """Of the nodes in Slurm, by instance id."""
+    """The nodes' names in Slurm, by instance id."""
     token: str
 
     def deploy(self, *node_ids: str, seconds: int = 300) -> Deployment:
-        stack = read_assembly(self.assembly, "Drained")
+        stack = read_assembly(self.assembly, "Removal")
         return self.sandbox.deploy(
             self.cluster.name,
             stack.template,
@@ -78,8 +78,8 @@ class Drained:
         self.slurm.wait(lambda: not self.is_drained(node_id), "it is not released")
 
     @contextmanager
-    def once_draining(self, node_id: str, action: Callable[[], None]) -> Iterator[None]:
-        """Do something as soon as a node is drained."""
+    def when_drained(self, node_id: str, action: Callable[[], None]) -> Iterator[None]:
+        """Run an action in a thread as soon as a node is drained."""
 
         def wait() -> None:
             self.slurm.wait(lambda: self.is_drained(node_id), "no drain")
@@ -92,64 +92,85 @@ class Drained:
 
 
 @pytest.fixture
-def drained(sandbox: Sandbox, assembly: Path) -> Iterator[Drained]:
-    if not sandbox_slurm.is_prepared():
-        pytest.skip(sandbox_slurm.MISSING)
+def removal(sandbox: Sandbox, assembly: Path) -> Iterator[SlurmRemoval]:
     name = f"drained-{uuid4().hex[:8]}"
     cluster = sandbox.hyperpod.create_cluster(name, {"workers": 4}, shutdown_seconds=0.5)
     names = slurm_names(sandbox, cluster)
-    with sandbox_slurm.slurm(list(names.values())) as slurm:
+    with start_slurm(list(names.values())) as slurm:
         secret = sandbox.client("secretsmanager").create_secret(
             Name=name, SecretString=slurm.token()
         )
-        yield Drained(sandbox, assembly, cluster, slurm, names, secret["ARN"])
+        yield SlurmRemoval(sandbox, assembly, cluster, slurm, names, secret["ARN"])
 
 
-def test_a_deployment_waits_for_the_job_of_its_node_and_ends_complete(drained: Drained) -> None:
-    busy, free, *_ = drained.names
-    job = drained.slurm.submit(drained.names[busy])
+def test_a_deployment_waits_for_the_job_on_its_node(removal: SlurmRemoval) -> None:
+    busy, free, *_ = removal.names
+    job = removal.slurm.submit(removal.names[busy])
     ended: list[list[str]] = []
 
     def end() -> None:
-        assert {busy, free} <= drained.cluster.present
-        ended.append(drained.slurm.job_states(job))
-        drained.slurm.cancel(job)
+        assert {busy, free} <= removal.cluster.present
+        ended.append(removal.slurm.job_states(job))
+        removal.slurm.cancel(job)
 
-    with drained.once_draining(busy, end):
-        done = drained.deploy(busy, free)
+    with removal.when_drained(busy, end):
+        done = removal.deploy(busy, free)
     assert done.status == "CREATE_COMPLETE", done.events
     assert ended == [["RUNNING"]]
-    assert drained.cluster.present.isdisjoint({busy, free})
+    assert removal.cluster.present.isdisjoint({busy, free})
 
 
 def test_a_node_that_was_drained_by_hand_stays_drained_when_it_is_not_removed(
-    drained: Drained,
+    removal: SlurmRemoval,
 ) -> None:
-    by_hand, ours, busy, _ = drained.names
-    drained.slurm.update(drained.names[by_hand], state="drain", reason="bad DIMM")
-    drained.slurm.submit(drained.names[busy])
-    for node in (by_hand, ours):
-        drained.cluster.refuse(node)
-    done = drained.deploy(by_hand, ours, busy, seconds=120)
+    by_hand, idle, busy, _ = removal.names
+    removal.slurm.update(removal.names[by_hand], state="drain", reason="bad DIMM")
+    removal.slurm.submit(removal.names[busy])
+    for node in (by_hand, idle):
+        removal.cluster.refuse(node)
+    done = removal.deploy(by_hand, idle, busy, seconds=120)
     assert done.status == "ROLLBACK_COMPLETE"
-    drained.await_release(ours)
-    drained.sandbox.await_idle()
-    assert drained.slurm.node(drained.names[by_hand])["reason"] == "bad DIMM"
-    assert drained.is_drained(by_hand)
+    removal.await_release(idle)
+    removal.sandbox.await_idle()
+    assert removal.slurm.node(removal.names[by_hand])["reason"] == "bad DIMM"
+    assert removal.is_drained(by_hand)
 
 
-def test_a_deployment_that_is_canceled_meanwhile_releases(drained: Drained) -> None:
-    gone, busy, *_ = drained.names
-    assert drained.deploy(gone).status == "CREATE_COMPLETE"
-    job = drained.slurm.submit(drained.names[busy])
-    cloudformation = drained.sandbox.client("cloudformation")
+def test_a_canceled_deployment_releases_its_nodes(removal: SlurmRemoval) -> None:
+    gone, busy, *_ = removal.names
+    assert removal.deploy(gone).status == "CREATE_COMPLETE"
+    job = removal.slurm.submit(removal.names[busy])
+    cloudformation = removal.sandbox.client("cloudformation")
 
     def cancel() -> None:
-        cloudformation.cancel_update_stack(StackName=drained.cluster.name)
+        cloudformation.cancel_update_stack(StackName=removal.cluster.name)
 
-    with drained.once_draining(busy, cancel):
-        done = drained.deploy(busy)
+    with removal.when_drained(busy, cancel):
+        done = removal.deploy(busy)
     assert done.status == "UPDATE_ROLLBACK_COMPLETE"
-    drained.await_release(busy)
-    assert drained.slurm.job_states(job) == ["RUNNING"]
-    assert busy in drained.cluster.present
+    removal.await_release(busy)
+    assert removal.slurm.job_states(job) == ["RUNNING"]
+    assert busy in removal.cluster.present
+
+
+def test_the_slurm_drain_of_a_release_vetoes_a_busy_node(removal: SlurmRemoval, dist: Path) -> None:
+    free, busy, *_ = removal.names
+    job = removal.slurm.submit(removal.names[busy])
+    failures = deploy_from_release(
+        removal.sandbox,
+        dist,
+        "slurm-drain",
+        removal.cluster,
+        f"{free},{busy}",
+        seconds=120,
+        RestApi=removal.slurm.rest_api,
+        TokenArn=removal.token,
+        SubnetIds="subnet-0123456789abcdef0",
+        SecurityGroupIds="sg-0123456789abcdef0",
+    )
+    assert f"Vetoed: {busy}" in failures
+    assert f"not ready in time: job {job} of root is on {removal.names[busy]}" in failures
+    assert removal.slurm.job_states(job) == ["RUNNING"]
+    assert free not in removal.cluster.present
+    assert removal.is_drained(free)
+    removal.await_release(busy)

@@ -1,4 +1,4 @@
-"""The drain on Slurm, against a real one: what happens to its nodes and jobs."""
+"""The Slurm drain against a real Slurm, with nodes and jobs."""
 
 import logging
 import time
@@ -20,17 +20,17 @@ pytestmark = pytest.mark.slow
 
 FIRST, SECOND, THIRD = NAMES
 
-Drain = Callable[..., dict[str, Any]]
+Invoke = Callable[..., dict[str, Any]]
 
 
 def slurm_node(name: str) -> dict[str, str]:
-    """Its instance id is its name in Slurm."""
+    """Return a node of an event whose instance id is its name in Slurm."""
     return node(name, f"{name}.us-west-2.compute.internal")
 
 
 @pytest.fixture
 def secret(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
-    """The secret with the token, and a role that may read it."""
+    """The secret with the token. If it is empty, access is denied."""
     secret = {"SecretString": ""}
 
     def service(sent: Any) -> dict[str, Any]:
@@ -48,129 +48,135 @@ def secret(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
 
 
 @pytest.fixture
-def ask(slurm: Slurm, secret: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Drain:
+def invoke(slurm: Slurm, secret: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Invoke:
     monkeypatch.setenv("REST_API", slurm.rest_api)
     secret["SecretString"] = slurm.token() + "\n"
 
-    def ask(*names: str, jobs: str = "WAIT", grace: float = 0, **more: Any) -> dict[str, Any]:
+    def invoke(*names: str, jobs: str = "WAIT", grace: float = 0, **more: Any) -> dict[str, Any]:
         monkeypatch.setenv("JOBS", jobs)
         monkeypatch.setenv("GRACE", str(grace))
         return index.handler(event(*map(slurm_node, names), **more), CONTEXT)
 
-    return ask
+    return invoke
 
 
 @pytest.fixture
-def release(ask: Drain) -> Drain:
-    return lambda *names, **more: ask(*names, **RELEASE, **more)
+def release(invoke: Invoke) -> Invoke:
+    return lambda *names, **more: invoke(*names, **RELEASE, **more)
 
 
 # Draining ------------------------------------------------------------------------------------
 
 
-def test_idle_nodes_are_drained_with_the_mark_and_free_at_once(slurm: Slurm, ask: Drain) -> None:
-    assert ask(FIRST, SECOND) == PROCEED
+def test_idle_nodes_are_drained_with_the_mark_and_can_be_removed(
+    slurm: Slurm, invoke: Invoke
+) -> None:
+    assert invoke(FIRST, SECOND) == PROCEED
     for name in (FIRST, SECOND):
         assert slurm.states(name) == {"IDLE", "DRAIN"}
         assert slurm.node(name)["reason"] == MARK
     assert slurm.states(THIRD) == {"IDLE"}
 
 
-def test_a_job_is_waited_for_and_named(slurm: Slurm, ask: Drain) -> None:
+def test_the_drain_waits_for_a_job_and_reports_it(slurm: Slurm, invoke: Invoke) -> None:
     job = slurm.submit(FIRST)
     for _ in range(2):
-        answer = ask(FIRST, SECOND)
-        assert answer["Decision"] == "WAIT"
-        assert reasons(answer, "WaitingNodes") == {FIRST: f"job {job} of root is on {FIRST}"}
+        response = invoke(FIRST, SECOND)
+        assert response["Decision"] == "WAIT"
+        assert reasons(response, "WaitingNodes") == {FIRST: f"job {job} of root is on {FIRST}"}
     assert "RUNNING" in slurm.job_states(job)
     slurm.cancel(job)
-    slurm.wait(lambda: ask(FIRST, SECOND) == PROCEED, "it does not become free")
+    slurm.wait(lambda: invoke(FIRST, SECOND) == PROCEED, "it does not become free")
 
 
-def test_a_suspended_job_is_waited_for_though_its_node_is_idle(slurm: Slurm, ask: Drain) -> None:
+def test_the_drain_waits_for_a_suspended_job_on_an_idle_node(slurm: Slurm, invoke: Invoke) -> None:
     job = slurm.submit(FIRST)
     slurm.run("scontrol", "suspend", str(job))
     slurm.wait(lambda: slurm.states(FIRST) == {"IDLE"}, "it is not suspended")
-    assert reasons(ask(FIRST), "WaitingNodes") == {FIRST: f"job {job} of root is on {FIRST}"}
+    assert reasons(invoke(FIRST), "WaitingNodes") == {FIRST: f"job {job} of root is on {FIRST}"}
 
 
-def test_a_job_of_several_nodes_and_several_jobs_of_one_are_named(slurm: Slurm, ask: Drain) -> None:
+def test_jobs_on_several_nodes_and_several_jobs_on_a_node_are_reported(
+    slurm: Slurm, invoke: Invoke
+) -> None:
     wide = slurm.submit(FIRST, SECOND)
-    assert reasons(ask(SECOND), "WaitingNodes") == {SECOND: f"job {wide} of root is on {SECOND}"}
+    assert reasons(invoke(SECOND), "WaitingNodes") == {SECOND: f"job {wide} of root is on {SECOND}"}
     slurm.cancel(wide)
     jobs = [slurm.submit(THIRD) for _ in range(2)]
-    assert reasons(ask(THIRD), "WaitingNodes") == {
+    assert reasons(invoke(THIRD), "WaitingNodes") == {
         THIRD: f"job {jobs[0]} of root, job {jobs[1]} of root are on {THIRD}"
     }
 
 
-def test_no_new_job_starts_on_a_drained_node(slurm: Slurm, ask: Drain) -> None:
-    ask(FIRST)
+def test_no_new_job_starts_on_a_drained_node(slurm: Slurm, invoke: Invoke) -> None:
+    invoke(FIRST)
     job = int(slurm.run("sbatch", "--parsable", "-w", FIRST, "--chdir=/tmp", "--wrap=true"))
-    ask(FIRST)
+    invoke(FIRST)
     assert slurm.job_states(job) == ["PENDING"]
 
 
-def test_a_job_is_requeued_if_it_may_be_and_its_node_takes_jobs_again(
-    slurm: Slurm, ask: Drain, release: Drain
+def test_only_requeueable_jobs_are_requeued_and_a_release_resumes_the_node(
+    slurm: Slurm, invoke: Invoke, release: Invoke
 ) -> None:
     job = slurm.submit(FIRST)
     kept = slurm.submit(SECOND, requeue=False)
-    ask(FIRST, SECOND, jobs="REQUEUE")
+    invoke(FIRST, SECOND, jobs="REQUEUE")
     slurm.wait(lambda: slurm.job_states(job) == ["PENDING"], "it is not requeued")
-    answer = ask(FIRST, SECOND, jobs="REQUEUE")
-    assert list(reasons(answer, "WaitingNodes")) == [SECOND]
-    assert slurm.job_states(kept) == ["RUNNING"], "it would not come back"
+    response = invoke(FIRST, SECOND, jobs="REQUEUE")
+    assert list(reasons(response, "WaitingNodes")) == [SECOND]
+    assert slurm.job_states(kept) == ["RUNNING"], "it cannot be requeued"
     assert "DRAIN" in slurm.states(FIRST)
-    slurm.wait(lambda: ask(FIRST) == PROCEED, "it does not become free")
+    slurm.wait(lambda: invoke(FIRST) == PROCEED, "it does not become free")
     release(FIRST)
     slurm.wait(lambda: not slurm.states(FIRST) & {"DRAIN", "DOWN"}, "it is not resumed")
 
 
-def test_a_job_is_canceled_after_its_grace_period_only(slurm: Slurm, ask: Drain) -> None:
+def test_a_job_is_canceled_only_after_its_grace_period(slurm: Slurm, invoke: Invoke) -> None:
     job = slurm.submit(FIRST)
-    ask(FIRST, jobs="CANCEL", grace=3600)
-    ask(FIRST, jobs="CANCEL", grace=3600)
+    invoke(FIRST, jobs="CANCEL", grace=3600)
+    invoke(FIRST, jobs="CANCEL", grace=3600)
     assert slurm.job_states(job) == ["RUNNING"]
-    ask(FIRST, jobs="CANCEL", grace=0)
+    invoke(FIRST, jobs="CANCEL", grace=0)
     slurm.wait(lambda: "CANCELLED" in slurm.job_states(job), "it is not canceled")
-    slurm.wait(lambda: ask(FIRST) == PROCEED, "it does not become free")
+    slurm.wait(lambda: invoke(FIRST) == PROCEED, "it does not become free")
 
 
-# What others did -----------------------------------------------------------------------------
+# Changes by others ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("jobs", ["WAIT", "REQUEUE", "CANCEL"])
-def test_a_node_that_was_drained_before_stays_as_it_was(
-    slurm: Slurm, ask: Drain, release: Drain, jobs: str
+def test_a_node_that_was_already_drained_stays_as_it_was(
+    slurm: Slurm, invoke: Invoke, release: Invoke, jobs: str
 ) -> None:
     job = slurm.submit(FIRST)
     slurm.update(FIRST, state="drain", reason="bad DIMM")
-    assert list(reasons(ask(FIRST, jobs=jobs), "WaitingNodes")) == [FIRST], "its job is waited for"
-    assert slurm.job_states(job) == ["RUNNING"], "and left alone"
+    assert list(reasons(invoke(FIRST, jobs=jobs), "WaitingNodes")) == [FIRST], (
+        "it waits for the job"
+    )
+    assert slurm.job_states(job) == ["RUNNING"], "and does not change it"
     slurm.cancel(job)
-    slurm.wait(lambda: ask(FIRST) == PROCEED, "it does not become free")
+    slurm.wait(lambda: invoke(FIRST) == PROCEED, "it does not become free")
     release(FIRST)
     assert slurm.states(FIRST) == {"IDLE", "DRAIN"}
     assert slurm.node(FIRST)["reason"] == "bad DIMM"
 
 
 @pytest.mark.parametrize("state", ["DOWN", "FAIL"])
-def test_a_node_that_was_taken_out_of_service_before_stays_so(
-    slurm: Slurm, ask: Drain, release: Drain, state: str
+def test_a_node_that_was_already_out_of_service_stays_as_it_was(
+    slurm: Slurm, invoke: Invoke, release: Invoke, state: str
 ) -> None:
     slurm.update(FIRST, state=state.lower(), reason="bad DIMM")
-    assert ask(FIRST) == PROCEED
+    assert invoke(FIRST) == PROCEED
     release(FIRST)
     assert state in slurm.states(FIRST)
     assert slurm.node(FIRST)["reason"] == "bad DIMM"
 
 
-def test_a_release_resumes_only_what_this_removal_drained(
-    slurm: Slurm, ask: Drain, release: Drain
+def test_a_release_resumes_only_nodes_that_this_removal_drained(
+    slurm: Slurm, invoke: Invoke, release: Invoke
 ) -> None:
-    ask(FIRST, THIRD)
-    ask(SECOND, LogicalResourceId="OtherNodes")
+    invoke(FIRST, THIRD)
+    invoke(SECOND, LogicalResourceId="OtherNodes")
     slurm.update(THIRD, state="drain", reason="bad DIMM")  # by an administrator, afterwards
     for _ in range(2):
         assert release(FIRST, SECOND, THIRD) == {}
@@ -178,34 +184,36 @@ def test_a_release_resumes_only_what_this_removal_drained(
     assert "DRAIN" in slurm.states(SECOND) & slurm.states(THIRD)
 
 
-def test_a_question_after_a_release_drains_again(slurm: Slurm, ask: Drain, release: Drain) -> None:
+def test_an_invocation_after_a_release_drains_again(
+    slurm: Slurm, invoke: Invoke, release: Invoke
+) -> None:
     release(FIRST)
-    ask(FIRST)
+    invoke(FIRST)
     release(FIRST)
-    assert ask(FIRST) == PROCEED
+    assert invoke(FIRST) == PROCEED
     assert "DRAIN" in slurm.states(FIRST)
 
 
-# What goes wrong -----------------------------------------------------------------------------
+# Errors --------------------------------------------------------------------------------------
 
 
-def test_a_name_that_slurm_does_not_know_is_vetoed(slurm: Slurm, ask: Drain) -> None:
-    answer = ask(Nodes=[*map(slurm_node, (FIRST, "ip-10-9-9-9")), node("x"), node("")])
-    assert answer["Decision"] == "PROCEED"
-    assert reasons(answer, "VetoedNodes") == {
+def test_a_node_that_slurm_does_not_know_is_vetoed(slurm: Slurm, invoke: Invoke) -> None:
+    response = invoke(Nodes=[*map(slurm_node, (FIRST, "ip-10-9-9-9")), node("x"), node("")])
+    assert response["Decision"] == "PROCEED"
+    assert reasons(response, "VetoedNodes") == {
         "ip-10-9-9-9": "Slurm knows no node ip-10-9-9-9",
         "x": "SageMaker reports no host name for it",
     }
 
 
-def test_a_user_who_may_not_change_nodes_gets_a_veto_with_slurms_words(
-    slurm: Slurm, ask: Drain, secret: dict[str, str], monkeypatch: pytest.MonkeyPatch
+def test_a_user_without_permission_gets_a_veto_with_the_error_of_slurm(
+    slurm: Slurm, invoke: Invoke, secret: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     secret["SecretString"] = slurm.token("nobody")
     monkeypatch.setenv("USER_NAME", "nobody")
-    answer = ask(FIRST)
-    assert "does not drain" in reasons(answer, "VetoedNodes")[FIRST]
-    assert "Invalid user id" in reasons(answer, "VetoedNodes")[FIRST]
+    response = invoke(FIRST)
+    assert "does not drain" in reasons(response, "VetoedNodes")[FIRST]
+    assert "Invalid user id" in reasons(response, "VetoedNodes")[FIRST]
 
 
 @pytest.mark.parametrize(
@@ -219,43 +227,43 @@ def test_a_user_who_may_not_change_nodes_gets_a_veto_with_slurms_words(
         ("", "the secret with the token cannot be read"),
     ],
 )
-def test_a_secret_without_a_valid_token_is_a_veto_that_does_not_show_it(
-    slurm: Slurm, ask: Drain, secret: dict[str, str], text: str, reason: str
+def test_a_secret_without_a_valid_token_is_a_veto_that_does_not_show_the_token(
+    slurm: Slurm, invoke: Invoke, secret: dict[str, str], text: str, reason: str
 ) -> None:
     secret["SecretString"] = text.format(slurm.token())
-    answer = ask(FIRST)
-    assert answer["Decision"] == "VETO"
-    assert answer["Reason"].startswith(reason)
-    assert slurm.token() not in answer["Reason"]
+    response = invoke(FIRST)
+    assert response["Decision"] == "VETO"
+    assert response["Reason"].startswith(reason)
+    assert slurm.token() not in response["Reason"]
 
 
-def test_no_log_level_shows_the_token(
-    ask: Drain, secret: dict[str, str], caplog: pytest.LogCaptureFixture
+def test_the_token_is_not_logged_at_any_level(
+    invoke: Invoke, secret: dict[str, str], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    ask(FIRST)
+    invoke(FIRST)
     assert FIRST in caplog.text
     assert secret["SecretString"].strip() not in caplog.text
 
 
-def test_a_daemon_that_does_not_respond_is_waited_for_and_a_release_raises(
-    ask: Drain, release: Drain, monkeypatch: pytest.MonkeyPatch
+def test_the_drain_waits_for_an_unresponsive_daemon_but_a_release_raises(
+    invoke: Invoke, release: Invoke, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("REST_API", "http://127.0.0.1:1")
-    answer = ask(FIRST)
-    assert answer["Decision"] == "WAIT"
-    assert reasons(answer, "WaitingNodes")[FIRST].startswith("127.0.0.1:1 does not respond: ")
+    response = invoke(FIRST)
+    assert response["Decision"] == "WAIT"
+    assert reasons(response, "WaitingNodes")[FIRST].startswith("127.0.0.1:1 does not respond: ")
     with pytest.raises(SchedulerError):
         release(FIRST)
 
 
-def test_a_cluster_on_eks_is_a_veto(ask: Drain) -> None:
+def test_a_cluster_on_eks_is_vetoed(invoke: Invoke) -> None:
     arn = "arn:aws:eks:us-west-2:111122223333:cluster/training"
-    assert "use EksDrain" in ask(FIRST, EksClusterArn=arn)["Reason"]
+    assert "use EksDrain" in invoke(FIRST, EksClusterArn=arn)["Reason"]
 
 
 @pytest.mark.parametrize("version", ["v0.0.40", "v0.0.41", "v0.0.42"])
-def test_each_version_that_the_daemon_serves_is_understood(slurm: Slurm, version: str) -> None:
+def test_every_api_version_of_the_daemon_is_supported(slurm: Slurm, version: str) -> None:
     client = Client(slurm.rest_api, user="root", token=slurm.token())
     assert client.version == "v0.0.42", "the newest"
     client._base = f"/slurm/{version}"

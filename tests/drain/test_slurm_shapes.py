@@ -1,4 +1,4 @@
-"""Responses of slurmrestd that the real one does not give here, and Slurm's host lists."""
+"""Responses of slurmrestd that the tested version does not send, and Slurm's host lists."""
 
 import json
 import math
@@ -29,11 +29,11 @@ def document(*versions: int, methods: tuple[str, ...] = ("get", "post")) -> dict
     ("served", "used"),
     [((39,), 39), ((38, 39, 40), 40), ((40, 41, 42), 42), ((41, 42, 43), 42), ((43, 44), 43)],
 )
-def test_the_newest_version_that_is_known_is_used(served: tuple[int, ...], used: int) -> None:
+def test_the_newest_supported_version_is_used(served: tuple[int, ...], used: int) -> None:
     assert version_of(document(*served)) == f"v0.0.{used}"
 
 
-def test_a_daemon_that_cannot_change_a_node_is_a_clear_error() -> None:
+def test_a_daemon_without_a_supported_version_is_an_error() -> None:
     old = document(37, 38, methods=("get",))
     with pytest.raises(
         SchedulerError, match=r"serves v0\.0\.37, v0\.0\.38 of its API, which cannot"
@@ -44,17 +44,19 @@ def test_a_daemon_that_cannot_change_a_node_is_a_clear_error() -> None:
 
 
 @contextmanager
-def serving(answers: dict[str, Any], trust: trustme.CA | None = None) -> Iterator[str]:
+def serve(responses: dict[str, Any], trust: trustme.CA | None = None) -> Iterator[str]:
     """Serve documents by path."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            status, answer, *headers = answers[self.path]
+            status, response, *headers = responses[self.path]
             self.send_response(status)
             for name, value in headers:
                 self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(answer if isinstance(answer, bytes) else json.dumps(answer).encode())
+            self.wfile.write(
+                response if isinstance(response, bytes) else json.dumps(response).encode()
+            )
 
         def log_message(self, *_: object) -> None:
             pass
@@ -85,8 +87,8 @@ JOB_39 = {
 }
 
 
-def test_the_shapes_of_v0_0_39_are_understood() -> None:
-    answers = {
+def test_responses_of_v0_0_39_are_supported() -> None:
+    responses = {
         "/openapi/v3": (200, document(39)),
         "/slurm/v0.0.39/nodes/": (200, {"errors": [], "nodes": [NODE_39]}),
         "/slurm/v0.0.39/jobs/": (
@@ -94,7 +96,7 @@ def test_the_shapes_of_v0_0_39_are_understood() -> None:
             {"jobs": [JOB_39, {**JOB_39, "job_id": 8, "job_state": "COMPLETED"}]},
         ),
     }
-    with serving(answers) as url:
+    with serve(responses) as url:
         slurm = Slurm(url, user="root", token="x")
         (node,), (job,) = slurm.nodes(), slurm.jobs()
     assert node.is_drained
@@ -105,12 +107,12 @@ def test_the_shapes_of_v0_0_39_are_understood() -> None:
 
 
 @pytest.mark.parametrize("since", [None, 0, {"set": False, "number": 0}])
-def test_a_reason_without_a_time_is_never_old(since: Any) -> None:
+def test_a_reason_without_a_time_never_ends_a_grace_period(since: Any) -> None:
     assert SlurmNode.parse(NODE_39 | {"reason_changed_at": since}).reason_since == math.inf
 
 
 @pytest.mark.parametrize(
-    ("answer", "sentence", "is_transient"),
+    ("response", "message", "is_transient"),
     [
         ((500, b"oops"), "with HTTP 500", True),
         ((502, {"message": "Bad Gateway"}), "with HTTP 502", True),
@@ -124,28 +126,28 @@ def test_a_reason_without_a_time_is_never_old(since: Any) -> None:
     ],
 )
 def test_a_response_without_a_list_is_an_error(
-    answer: Any, sentence: str, is_transient: bool
+    response: Any, message: str, is_transient: bool
 ) -> None:
-    answers = {"/openapi/v3": (200, document(42)), "/slurm/v0.0.42/nodes/": answer}
-    with serving(answers) as url:
+    responses = {"/openapi/v3": (200, document(42)), "/slurm/v0.0.42/nodes/": response}
+    with serve(responses) as url:
         slurm = Slurm(url, user="root", token="x")
-        with pytest.raises(SchedulerError, match=sentence) as error:
+        with pytest.raises(SchedulerError, match=message) as error:
             slurm.nodes()
     assert error.value.is_transient is is_transient
 
 
-def test_a_redirect_is_not_followed_since_the_token_is_for_one_server() -> None:
-    with serving({"/openapi/v3": (200, document(42))}) as other:
+def test_redirects_are_not_followed_because_the_token_is_for_one_server() -> None:
+    with serve({"/openapi/v3": (200, document(42))}) as other:
         moved: Any = (302, {}, ("Location", f"{other}/openapi/v3"))
-        with serving({"/openapi/v3": moved}) as url, pytest.raises(SchedulerError, match="302"):
+        with serve({"/openapi/v3": moved}) as url, pytest.raises(SchedulerError, match="302"):
             Slurm(url, user="root", token="x")
 
 
-def test_a_private_authority_is_trusted_if_the_environment_names_it(
+def test_a_private_certificate_authority_can_be_set_in_the_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     private = trustme.CA()
-    with serving({"/openapi/v3": (200, document(42))}, private) as url:
+    with serve({"/openapi/v3": (200, document(42))}, private) as url:
         with pytest.raises(SchedulerError, match="SSLCertVerificationError") as error:
             Slurm(url, user="root", token="x")
         assert error.value.is_transient
@@ -155,7 +157,7 @@ def test_a_private_authority_is_trusted_if_the_environment_names_it(
 
 
 class SlowSlurm:
-    """A Slurm that takes a second for each change of a node, and a clock that it moves on."""
+    """A Slurm that takes a second of virtual time to change a node."""
 
     def __init__(self, count: int) -> None:
         self.time = 1_000_000.0
@@ -182,25 +184,25 @@ class SlowSlurm:
         return ""
 
 
-def test_nodes_for_which_there_is_no_time_are_drained_the_next_time(
+def test_nodes_that_are_not_reached_in_time_are_drained_by_the_next_invocation(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A hook that misses its deadline would not be asked again, and nothing would be removed."""
+    """A hook that misses its deadline is not invoked again, and nothing is removed."""
     slurm = SlowSlurm(150)
     monkeypatch.setattr(index, "_connect", lambda: slurm)
     monkeypatch.setattr(time, "time", lambda: slurm.time)
     nodes = [node(f"i-{name}", f"{name}.ec2.internal") for name in slurm.states]
-    answer = index.handler(event(*nodes, seconds=720), CONTEXT)
+    response = index.handler(event(*nodes, seconds=720), CONTEXT)
     assert slurm.time <= 1_000_000 + 120
-    assert answer["Decision"] == "WAIT"
-    waiting = reasons(answer, "WaitingNodes")
+    assert response["Decision"] == "WAIT"
+    waiting = reasons(response, "WaitingNodes")
     assert waiting["i-ip-10-1-0-149"] == "ip-10-1-0-149: not reached in time"
     assert "i-ip-10-1-0-0" not in waiting
     assert index.handler(event(*nodes, seconds=720), CONTEXT) == PROCEED
 
 
 def test_the_jobs_of_a_large_cluster_are_found_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Comparing each with each took an hour, and the hook two minutes for 100 nodes of 1,000."""
+    """Comparing every job with every node took an hour, longer than an invocation."""
     slurm = SlowSlurm(3000)
     busy, *idle = slurm.states
     jobs = [Job(number, "ada", f"ip-10-1-0-[{number % 3000}]", True) for number in range(24_000)]
@@ -209,15 +211,15 @@ def test_the_jobs_of_a_large_cluster_are_found_in_time(monkeypatch: pytest.Monke
         states |= {"DRAIN", "ALLOCATED"}
     monkeypatch.setattr(slurm, "jobs", lambda: [wide, *jobs])
     monkeypatch.setattr(index, "_connect", lambda: slurm)
-    answer = index.handler(event(*(node(f"i-{name}", name) for name in (busy, *idle))), CONTEXT)
-    waiting = reasons(answer, "WaitingNodes")
+    response = index.handler(event(*(node(f"i-{name}", name) for name in (busy, *idle))), CONTEXT)
+    waiting = reasons(response, "WaitingNodes")
     assert len(waiting) == 3000
     assert waiting[f"i-{busy}"] == (
         f"job 24000 of ada, job 0 of ada, job 3000 of ada and 6 more are on {busy}"
     )
 
 
-def test_a_release_that_fails_raises_and_releases_the_other_nodes(
+def test_a_failed_release_raises_and_releases_the_other_nodes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     slurm = SlowSlurm(3)
@@ -245,7 +247,7 @@ def test_a_release_that_fails_raises_and_releases_the_other_nodes(
         ("", [], [""]),
     ],
 )
-def test_host_lists(hostlist: str, inside: list[str], outside: list[str]) -> None:
+def test_host_lists_are_expanded(hostlist: str, inside: list[str], outside: list[str]) -> None:
     hosts = set(Job(7, "ada", hostlist, may_requeue=True).hosts())
     assert hosts.issuperset(inside)
     assert hosts.isdisjoint(outside)

@@ -17,7 +17,7 @@ FORWARD = ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS")
 _PAUSE = 1.0
 """Seconds after which CloudFormation acts on a reply."""
 _CLEANUP = 2.0
-"""Seconds that the clean-up after an update or its rollback takes."""
+"""Seconds that the cleanup after an update or its rollback takes."""
 _SIGNAL_TIMEOUT = 300.0
 """Seconds that a wait condition waits for its signal."""
 
@@ -130,7 +130,7 @@ class CloudFormation:
         return {"Stacks": [self._stacks[stack_id].describe()]}
 
     def signal(self, stack_id: str, condition: str, text: str, url: str) -> dict[str, Any]:
-        """Carry out SignalResource, called for the request with this response URL."""
+        """Carry out SignalResource for the request with this response URL."""
         self._stacks[stack_id].signal(condition, text, self.request_of(url))
         return {}
 
@@ -211,7 +211,7 @@ class Stack:
         Raises:
             ServiceError: it is not visible yet.
         """
-        view = self.forced or self._seen()
+        view = self.forced or self._visible_view()
         shown: dict[str, Any] = {
             "StackId": self.stack_id,
             "StackName": self.stack_id.split("/")[1],
@@ -226,7 +226,7 @@ class Stack:
             ]
         return shown
 
-    def _seen(self) -> View:
+    def _visible_view(self) -> View:
         now = self.now()
         for view in reversed(self.history):
             lag = self.lag_forward if view.status in FORWARD else self.lag_backward
@@ -301,14 +301,14 @@ class Stack:
         self._send("Delete", self.properties or {}, end)
 
     def cancel(self) -> None:
-        """Cancel the operation, as if another resource had failed: no reply is waited for."""
+        """Cancel the operation without waiting for a reply, as if another resource had failed."""
         if self.condition:
             self._end_condition(self._on_no_signal)
         if self.requests and self.request.is_forward and not self.request.is_closed:
-            self.request.close("CANCELLED")
+            self.request.close("CANCELED")
 
     def cancel_and_redeploy(self, properties: Properties) -> None:
-        """Cancel the operation, and deploy other properties once the stack is at rest."""
+        """Cancel the operation, and deploy other properties as soon as the stack is stable."""
         self._next = properties
         self.cancel()
         self._continue()
@@ -421,7 +421,7 @@ class Stack:
         self._continue()
 
     def _continue(self) -> None:
-        """Deploy the next properties, if there are any, once the stack is at rest."""
+        """Deploy the next properties, if there are any, as soon as the stack is stable."""
         if self._next is not None and self.status.endswith("_COMPLETE"):
             self._later(_PAUSE, self._deploy_next)
 

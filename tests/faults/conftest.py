@@ -1,4 +1,4 @@
-"""The tally of the fault suite: how many faults were tried, and how many were survived."""
+"""The tally of the fault suite: the numbers of faults that were tried and survived."""
 
 import contextlib
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ class Tally:
 
 @pytest.fixture
 def tally(request: pytest.FixtureRequest) -> Iterator[Tally]:
-    """Return the tally of a test. It counts for the `GROUP` of its module."""
+    """The tally of a test, which is added to the `GROUP` of its module."""
     tally = Tally()
     yield tally
     counts = [request.module.GROUP, tally.tried, tally.survived]

@@ -178,7 +178,7 @@ class Clock:
 
 
 def _fresh_index() -> ModuleType:
-    """Import the function anew, as a new process does."""
+    """Import the function again, as a new process does."""
     module = ModuleType(index.__name__)
     module.__file__ = index.__file__
     exec(_ENTRY, vars(module))

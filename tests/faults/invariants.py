@@ -39,10 +39,10 @@ from hyperpod_node_removal_contract import REASON_MAX_BYTES, Attribute
 from tests.faults.cloudformation import FORWARD, Reply, Request, Truth, View
 from tests.faults.simulation import FRESHNESS, Deletion, Simulation
 
-AGAIN = 8
-"""Events are delivered again after one fault in this many, chosen by the number of its calls."""
+REDELIVERED_ONE_IN = 8
+"""Events are delivered again after one fault in this many, selected by the number of calls."""
 _NOT_FOUND = ("NodeIdNotFound", "NodeLogicalIdNotFound")
-_RUN = ("COMPLETE", "ACCEPTED", "PARTIAL", "FAILED")
+_RUN_OUTCOMES = ("COMPLETE", "ACCEPTED", "PARTIAL", "FAILED")
 
 
 def check(
@@ -62,9 +62,9 @@ def check(
     """
     _check_all(sim, is_answered=is_answered)
     # Delivering the events again takes more time than the fault itself.
-    if is_repeatable and is_answered and len(sim.injector.calls) % AGAIN == 0:
+    if is_repeatable and is_answered and len(sim.injector.calls) % REDELIVERED_ONE_IN == 0:
         for request in _last_of_each_stack(sim):
-            _check_again(sim, request)
+            _check_redelivery(sim, request)
         _check_all(sim, is_answered=True)
 
 
@@ -79,8 +79,8 @@ def _check_all(sim: Simulation, *, is_answered: bool) -> None:
         _check_signals(request)
     for deletion in sim.deletions:
         _check_deletion(sim, deletion)
-        _check_agreement(sim, deletion)
-    _check_bystanders(sim)
+        _check_approvals(sim, deletion)
+    _check_other_nodes(sim)
     _check_log(sim)
 
 
@@ -110,7 +110,7 @@ def _check_deletion(sim: Simulation, deletion: Deletion) -> None:
     request = deletion.request
     assert request.event["RequestType"] in {"Create", "Update"}, "I2: a delete during a Delete"
     assert request.is_forward, "I2: a delete in a rollback"
-    assert set(deletion.identifiers) <= named(request), "I2: a node that the event does not name"
+    assert set(deletion.identifiers) <= ids_of(request), "I2: a node that is not in the event"
     assert not deletion.is_late, "I2: a delete for a deployment that has ended"
     assert len(deletion.identifiers) == len(set(deletion.identifiers))
     assert any(
@@ -121,7 +121,7 @@ def _check_deletion(sim: Simulation, deletion: Deletion) -> None:
     ), "I2: a delete without a fresh look at the stack"
 
 
-def _check_agreement(sim: Simulation, deletion: Deletion) -> None:
+def _check_approvals(sim: Simulation, deletion: Deletion) -> None:
     if "BeforeRemoval" not in deletion.request.event["ResourceProperties"]:
         return
     approved: set[str] = set()
@@ -134,18 +134,18 @@ def _check_agreement(sim: Simulation, deletion: Deletion) -> None:
             assert not nodes & set(deletion.identifiers), "I8: a delete of a released node"
 
 
-def _check_bystanders(sim: Simulation) -> None:
+def _check_other_nodes(sim: Simulation) -> None:
     identifiers: set[str] = set()
     for request in sim.cloudformation.requests:
         if request.is_forward:
-            identifiers |= named(request)
+            identifiers |= ids_of(request)
     for cluster in sim.clusters:
         state = cluster._state
         requested = {id(state.ever[name]) for name in identifiers if name in state.ever}
         for node in () if state.deleted else state.ever.values():
             if id(node) not in requested:
-                assert node in state.listed(), "I2: a node that no event names is gone"
-                assert node.status != "ShuttingDown", "I2: a node that no event names is leaving"
+                assert node in state.listed(), "I2: a node that is in no event is gone"
+                assert node.status != "ShuttingDown", "I2: a node that is in no event is leaving"
 
 
 # I9 ------------------------------------------------------------------------------------------
@@ -200,7 +200,7 @@ def _is_printable(text: str) -> bool:
 # I5 ------------------------------------------------------------------------------------------
 
 
-def named(request: Request) -> set[str]:
+def ids_of(request: Request) -> set[str]:
     """Return every identifier in the properties of a request."""
     identifiers: set[str] = set()
     for key in ("NodeIds", "NodeLogicalIds"):
@@ -225,22 +225,22 @@ def _check_outcome(sim: Simulation, request: Request, reply: Reply) -> None:
         assert content["Status"] == ("FAILED" if is_failure else "SUCCESS")
         assert planned + removed + accepted + absent + failed == requested
         return
-    assert data["Outcome"] in _RUN
+    assert data["Outcome"] in _RUN_OUTCOMES
     assert removed + accepted + absent + failed == requested, "I5: the counts do not add up"
-    gone = _whole(data["RemovedNodes"]) + _whole(data["AlreadyAbsentNodes"])
+    gone = _complete_ids(data["RemovedNodes"]) + _complete_ids(data["AlreadyAbsentNodes"])
     present = _identifiers(reply.truth)
     assert not set(gone) & present, "I5: a node that is reported as gone is in the cluster"
     accepted_names: set[str] = set()
     for deletion in sim.deletions:
         if deletion.invocation.number in reply.invocation.ancestors:
             accepted_names |= deletion.accepted
-    already_absent = set(_whole(data["AlreadyAbsentNodes"]))
+    already_absent = set(_complete_ids(data["AlreadyAbsentNodes"]))
     assert not already_absent & accepted_names, "I5: a removed node is reported as already absent"
-    there = [node for node in reply.truth if {node.instance_id, node.logical_id} & named(request)]
-    assert len(there) <= accepted + failed, "I5: a node in the cluster is not reported"
-    reported = _whole(data["AcceptedNodes"]) + _whole(data["FailedNodes"])
+    stayed = [node for node in reply.truth if {node.instance_id, node.logical_id} & ids_of(request)]
+    assert len(stayed) <= accepted + failed, "I5: a node in the cluster is not reported"
+    reported = _complete_ids(data["AcceptedNodes"]) + _complete_ids(data["FailedNodes"])
     if len(reported) == accepted + failed:
-        for node in there:
+        for node in stayed:
             assert {node.instance_id, node.logical_id} & set(reported), (
                 "I5: a node in the cluster is not reported"
             )
@@ -264,7 +264,7 @@ def _check_failures(
     assert f"{failed} of {requested} node" in content["Reason"], "I5: no count in the reason"
     lines = [line for line in reply.invocation.log if ": not removed: " in line]
     codes = {line.split(": ")[0]: line.split(": ")[2] for line in lines}
-    assert set(_whole(content["Data"]["FailedNodes"])) <= set(codes) <= named(request), "I5"
+    assert set(_complete_ids(content["Data"]["FailedNodes"])) <= set(codes) <= ids_of(request), "I5"
     assert len(codes) == failed, "I5: a failed node without a line in the log"
     own = [
         deletion
@@ -275,7 +275,7 @@ def _check_failures(
     requested_names = {
         name for deletion in own if deletion.is_done for name in deletion.identifiers
     }
-    standing = {
+    remaining = {
         name
         for node in reply.truth
         if node.status != "ShuttingDown"
@@ -288,19 +288,19 @@ def _check_failures(
         and call.operation in {"ListClusterNodes", "DescribeClusterNode"}
     ]
     has_looked = bool(looks) and looks[-1] not in sim.injector.failed
-    is_last_word = bool(looks) and looks[-1] > max((d.number for d in own), default=-1)
+    is_confirmed = bool(looks) and looks[-1] > max((d.number for d in own), default=-1)
     for name, code in codes.items():
         if code == "NotAttempted":
             assert name not in requested_names, "I5: a requested node is reported as not attempted"
         elif code == "NoAnswer":
             assert name in named_in_calls, "I5: NoAnswer for a node that was not requested"
-        elif code in _NOT_FOUND and not is_last_word:
-            assert name not in standing, "I5: a node in the cluster is reported as not existing"
+        elif code in _NOT_FOUND and not is_confirmed:
+            assert name not in remaining, "I5: a node in the cluster is reported as not existing"
         elif has_looked and code != "StillPresent":
-            assert name in standing, f"I5: a node that is leaving is reported as failed: {code}"
+            assert name in remaining, f"I5: a node that is leaving is reported as failed: {code}"
 
 
-def _whole(ids: str) -> list[str]:
+def _complete_ids(ids: str) -> list[str]:
     return [name for name in ids.split(",") if name and not name.endswith(" more")]
 
 
@@ -318,7 +318,7 @@ def _last_of_each_stack(sim: Simulation) -> list[Request]:
     return list(last.values())
 
 
-def _check_again(sim: Simulation, request: Request) -> None:
+def _check_redelivery(sim: Simulation, request: Request) -> None:
     sim.end_faults()
     _check_requests_nothing(sim, request, None if request.is_forward else request.view)
     if not request.is_forward:
@@ -326,31 +326,31 @@ def _check_again(sim: Simulation, request: Request) -> None:
         return
     first = request.arrived[0].content
     before = len(sim.deletions)
-    standing = _standing(sim)
+    remaining = _remaining_ids(sim)
     replies = sim.deliver_again(request, request.view)
     assert replies, "I6: no reply"
     second = replies[-1].content
     names = {name for deletion in sim.deletions[before:] for name in deletion.identifiers}
-    assert names <= standing, "I6: a node that is gone or leaving was requested"
+    assert names <= remaining, "I6: a node that is gone or leaving was requested"
     if any(cluster._state.deleted for cluster in sim.clusters):
         return
-    was_cancelled = first["Data"]["Outcome"] == "ROLLED_BACK"
-    if first["Status"] == "SUCCESS" and not was_cancelled and not standing & named(request):
-        assert second["Status"] == "SUCCESS", "I6: what succeeded failed"
-    failed = set(_whole(first["Data"]["FailedNodes"]))
-    standing = _standing(sim)
-    if failed and failed <= standing:
+    was_canceled = first["Data"]["Outcome"] == "ROLLED_BACK"
+    if first["Status"] == "SUCCESS" and not was_canceled and not remaining & ids_of(request):
+        assert second["Status"] == "SUCCESS", "I6: a failure after a success"
+    failed = set(_complete_ids(first["Data"]["FailedNodes"]))
+    remaining = _remaining_ids(sim)
+    if failed and failed <= remaining:
         assert second["Status"] == first["Status"], "I6: the second run ended differently"
 
 
 def _check_requests_nothing(sim: Simulation, request: Request, view: View | None) -> None:
-    """Deliver the event when the stack is at rest or rolling back."""
+    """Deliver the event while the stack is stable or rolling back."""
     before = len(sim.deletions)
     assert sim.deliver_again(request, view), "I6: no reply"
     assert len(sim.deletions) == before, "I6: a late delivery requested nodes"
 
 
-def _standing(sim: Simulation) -> set[str]:
+def _remaining_ids(sim: Simulation) -> set[str]:
     """Return the ids of the nodes that are in a cluster and not leaving."""
     return {
         name

@@ -65,7 +65,7 @@ class ReplyRefused:
 
 
 @dataclass(frozen=True)
-class Twice:
+class DeliveredTwice:
     """Every event is delivered twice."""
 
     delay: float
@@ -75,7 +75,7 @@ class Twice:
 
 
 @dataclass(frozen=True)
-class Slow:
+class SlowCalls:
     """Every call takes some seconds."""
 
     seconds: float
@@ -85,7 +85,7 @@ class Slow:
 
 
 @dataclass(frozen=True)
-class Cancelled:
+class Canceled:
     """Another resource fails, or the deployment is canceled."""
 
     delay: float
@@ -147,9 +147,9 @@ OTHERS: st.SearchStrategy[RandomFault] = st.one_of(
         CallsFail, CALL, st.sampled_from(sorted(AFTER)), skip=SKIP, is_after_work=st.just(True)
     ),
     st.builds(ReplyRefused, st.integers(1, 2), st.booleans()),
-    st.builds(Twice, SECONDS),
-    st.builds(Slow, st.sampled_from([0.1, 1.0, 4.0])),
-    st.builds(Cancelled, SECONDS),
+    st.builds(DeliveredTwice, SECONDS),
+    st.builds(SlowCalls, st.sampled_from([0.1, 1.0, 4.0])),
+    st.builds(Canceled, SECONDS),
     st.builds(
         NodeChanged,
         SECONDS,

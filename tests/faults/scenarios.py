@@ -1,4 +1,4 @@
-"""Operations on a stack, during which faults are injected. Each begins, and the test runs it."""
+"""Operations on a stack during which faults are injected. A scenario begins one, a test runs it."""
 
 import json
 from collections.abc import Callable
@@ -16,11 +16,26 @@ def properties(**more: object) -> dict[str, object]:
     return {"ClusterName": "ml-cluster", "RetryFor": "60", **more}
 
 
-def a_creation(sim: Simulation) -> Stack:
-    nodes = sim.cluster(shutdown_seconds=45).node_ids("workers")[:2]
+def _create(sim: Simulation, *, shutdown_seconds: float, **more: object) -> Stack:
+    """Create a stack that removes two nodes."""
+    nodes = sim.cluster(shutdown_seconds=shutdown_seconds).node_ids("workers")[:2]
     stack = sim.stack()
-    stack.create(properties(NodeIds=list(nodes)))
+    stack.create(properties(NodeIds=list(nodes), **more))
     return stack
+
+
+def _update_in_part(sim: Simulation, *, shutdown_seconds: float = 45, **more: object) -> Stack:
+    """Update a stack to remove two nodes, of which one is refused."""
+    cluster = sim.cluster(shutdown_seconds=shutdown_seconds)
+    bad, good, *_ = cluster.node_ids("workers")
+    cluster.refuse(bad)
+    stack = sim.deployed_stack({})
+    stack.update(properties(NodeIds=[bad, good], **more))
+    return stack
+
+
+def a_creation(sim: Simulation) -> Stack:
+    return _create(sim, shutdown_seconds=45)
 
 
 def a_removal_from_many(sim: Simulation) -> Stack:
@@ -49,7 +64,7 @@ def an_update(sim: Simulation) -> Stack:
     cluster = sim.cluster(shutdown_seconds=45, continuous=True)
     first, second, *_ = cluster.node_ids("workers")
     third = cluster.logical_ids("workers")[2]
-    stack = sim.deployed({"NodeIds": [first]})
+    stack = sim.deployed_stack({"NodeIds": [first]})
     stack.update(properties(NodeIds=[first, second], NodeLogicalIds=[third]))
     return stack
 
@@ -58,34 +73,23 @@ def an_update_that_fails(sim: Simulation) -> Stack:
     cluster = sim.cluster(shutdown_seconds=45)
     old, bad, good, *_ = cluster.node_ids("workers")
     cluster.fail_while_leaving(bad)
-    stack = sim.deployed({"NodeIds": [old]})
+    stack = sim.deployed_stack({"NodeIds": [old]})
     stack.update(properties(NodeIds=[bad, good]))
     return stack
 
 
 def an_update_that_reports(sim: Simulation) -> Stack:
-    cluster = sim.cluster(shutdown_seconds=45)
-    bad, good, *_ = cluster.node_ids("workers")
-    cluster.refuse(bad)
-    stack = sim.deployed({})
-    stack.update(properties(NodeIds=[bad, good], OnPartialFailure="REPORT"))
-    return stack
+    return _update_in_part(sim, OnPartialFailure="REPORT")
 
 
 def an_update_with_a_verdict(sim: Simulation) -> Stack:
     """Update with a wait condition that shows the verdict in the stack's events."""
-    cluster = sim.cluster(shutdown_seconds=45)
-    bad, good, *_ = cluster.node_ids("workers")
-    cluster.refuse(bad)
-    stack = sim.deployed({})
-    given = {"OnPartialFailure": "REPORT", "VerdictCondition": "Verdict1"}
-    stack.update(properties(NodeIds=[bad, good], **given))
-    return stack
+    return _update_in_part(sim, OnPartialFailure="REPORT", VerdictCondition="Verdict1")
 
 
 def an_update_that_is_refused(sim: Simulation) -> Stack:
     nodes = sim.cluster().node_ids("workers")[:1]
-    stack = sim.deployed({"NodeIds": list(nodes)})
+    stack = sim.deployed_stack({"NodeIds": list(nodes)})
     stack.update(properties(NodeIds=[*nodes, "i-nonsense"]))
     return stack
 
@@ -100,12 +104,12 @@ def an_update_with_a_hook(sim: Simulation) -> Stack:
         return json.dumps({"Decision": "PROCEED", "VetoedNodes": [veto]}).encode()
 
     sim.hook = hook
-    stack = sim.deployed({})
+    stack = sim.deployed_stack({})
     stack.update(properties(NodeIds=[vetoed, *good], BeforeRemoval=HOOK))
     return stack
 
 
-def drained(
+def a_drain(
     sim: Simulation,
     *,
     busy_for: float,
@@ -113,12 +117,12 @@ def drained(
     timeout: str = "1800",
     is_new: bool = False,
 ) -> Stack:
-    """Update, or create, with a hook of version 2 that waits for one of two nodes.
+    """Update or create with a hook of version 2 that waits for one of two nodes.
 
     It waits for `busy_for` seconds.
     """
     busy, other = sim.cluster(shutdown_seconds=45).node_ids("workers")[:2]
-    stack = sim.stack() if is_new else sim.deployed({})
+    stack = sim.stack() if is_new else sim.deployed_stack({})
     free_at = sim.timeline.now() + busy_for
 
     def hook(event: dict[str, object]) -> bytes:
@@ -140,35 +144,32 @@ def drained(
 def a_drain_that_waits(sim: Simulation) -> Stack:
     """Drain two nodes. They are free in the second invocation."""
     sim.functions.seconds = 300.0
-    return drained(sim, busy_for=350.0)
+    return a_drain(sim, busy_for=350.0)
 
 
 def a_drain_that_vetoes_a_node(sim: Simulation) -> Stack:
-    return drained(sim, busy_for=100.0, vetoes=True)
+    return a_drain(sim, busy_for=100.0, vetoes=True)
 
 
 def a_drain_that_outlasts_the_timeout(sim: Simulation) -> Stack:
-    return drained(sim, busy_for=1e6, timeout="400")
+    return a_drain(sim, busy_for=1e6, timeout="400")
 
 
 def a_drain_that_is_canceled(sim: Simulation) -> Stack:
     """Drain two nodes, and cancel in the second invocation."""
     sim.functions.seconds = 300.0
-    stack = drained(sim, busy_for=1e6)
+    stack = a_drain(sim, busy_for=1e6)
     sim.timeline.after(350.0, stack.cancel)
     return stack
 
 
 def an_acceptance(sim: Simulation) -> Stack:
-    nodes = sim.cluster(shutdown_seconds=300).node_ids("workers")[:2]
-    stack = sim.stack()
-    stack.create(properties(NodeIds=list(nodes), WaitFor="ACCEPTED"))
-    return stack
+    return _create(sim, shutdown_seconds=300, WaitFor="ACCEPTED")
 
 
 def a_deletion(sim: Simulation) -> Stack:
     nodes = sim.cluster().node_ids("workers")[:1]
-    stack = sim.deployed({"NodeIds": list(nodes)})
+    stack = sim.deployed_stack({"NodeIds": list(nodes)})
     stack.delete()
     return stack
 
@@ -189,35 +190,24 @@ def a_reply_that_is_retried(sim: Simulation) -> Stack:
 def a_chain(sim: Simulation) -> Stack:
     """Remove two nodes in three invocations: one requests, one waits, and one replies."""
     sim.functions.seconds = 200.0
-    nodes = sim.cluster(shutdown_seconds=400).node_ids("workers")[:2]
-    stack = sim.stack()
-    stack.create(properties(NodeIds=list(nodes)))
-    return stack
+    return _create(sim, shutdown_seconds=400)
 
 
 def a_long_chain(sim: Simulation) -> Stack:
     """Remove two nodes in two invocations as long as in AWS."""
-    nodes = sim.cluster(shutdown_seconds=1000).node_ids("workers")[:2]
-    stack = sim.stack()
-    stack.create(properties(NodeIds=list(nodes)))
-    return stack
+    return _create(sim, shutdown_seconds=1000)
 
 
 def a_partial_chain(sim: Simulation) -> Stack:
     """Update in two invocations, with a node that is refused and one that leaves late."""
-    cluster = sim.cluster(shutdown_seconds=870)
-    bad, good, *_ = cluster.node_ids("workers")
-    cluster.refuse(bad)
-    stack = sim.deployed({})
-    stack.update(properties(NodeIds=[bad, good]))
-    return stack
+    return _update_in_part(sim, shutdown_seconds=870)
 
 
 def a_chain_that_fails(sim: Simulation) -> Stack:
     """Update with a node that is always refused, and one that is until the second invocation."""
     sim.functions.seconds = 200.0
     cluster = sim.cluster(shutdown_seconds=200)
-    stack = sim.deployed({})
+    stack = sim.deployed_stack({})
     bad, late, *_ = cluster.node_ids("workers")
     cluster.refuse(bad)
     cluster.refuse(late, until=sim.timeline.now() + 250)
@@ -227,11 +217,7 @@ def a_chain_that_fails(sim: Simulation) -> Stack:
 
 def a_chain_whose_stack_rolls_back(sim: Simulation) -> Stack:
     sim.functions.seconds = 200.0
-    cluster = sim.cluster(shutdown_seconds=100)
-    bad, good, *_ = cluster.node_ids("workers")
-    cluster.refuse(bad)
-    stack = sim.deployed({})
-    stack.update(properties(NodeIds=[bad, good], RetryFor="400"))
+    stack = _update_in_part(sim, shutdown_seconds=100, RetryFor="400")
     sim.timeline.after(300.0, stack.cancel)
     return stack
 

@@ -1,4 +1,4 @@
-"""The AWS around the function: a cluster, stacks, Lambda, and one virtual clock."""
+"""A simulation of the AWS around the function: clusters, stacks, Lambda, and a virtual clock."""
 
 import json
 import logging
@@ -53,7 +53,7 @@ class Deletion:
 
 
 class Simulation:
-    """The AWS of one test. Use it as a context manager."""
+    """The AWS of one test, as a context manager."""
 
     def __init__(self, seed: int = 0) -> None:
         self.timeline = Timeline()
@@ -98,17 +98,18 @@ class Simulation:
 
     # For tests -------------------------------------------------------------------------------
 
-    def cluster(self, workers: int = 6, **settings: Any) -> Cluster:
-        """Create `ml-cluster` with a group `workers`."""
-        cluster = self.hp.create_cluster("ml-cluster", {"workers": workers}, **settings)
+    def cluster(self, workers: int = 6, *, head: int = 0, **settings: Any) -> Cluster:
+        """Create `ml-cluster` with a group `workers` and, if it has nodes, a group `head`."""
+        groups = {"workers": workers, "head": head} if head else {"workers": workers}
+        cluster = self.hp.create_cluster("ml-cluster", groups, **settings)
         self.clusters.append(cluster)
         return cluster
 
     def stack(self, name: str = "ml-stack") -> Stack:
         return self.cloudformation.stack(name)
 
-    def deployed(self, properties: Properties, name: str = "ml-stack") -> Stack:
-        """Return a stack that has been created with `properties`. Its nodes have left at once."""
+    def deployed_stack(self, properties: Properties, name: str = "ml-stack") -> Stack:
+        """Return a stack that has been created with `properties`. Its nodes left immediately."""
         for node_id in properties.get("NodeIds", ()):
             self.clusters[0].leave_after(node_id, 0.0)
         stack = self.stack(name)
@@ -132,7 +133,7 @@ class Simulation:
 
         Args:
             request: the request.
-            view: what DescribeStacks shows meanwhile, if not the stack as it is.
+            view: what DescribeStacks shows in the meantime, by default the current stack.
         """
         before = len(request.replies)
         request.stack.forced = view
@@ -186,20 +187,22 @@ class Simulation:
         finally:
             if sent.operation == "BatchDeleteClusterNodes":
                 identifiers = (*request.get("NodeIds", ()), *request.get("NodeLogicalIds", ()))
-                about = self.cloudformation.request_of(invocation.event["ResponseURL"])
-                is_over = not (about.stack.condition and about is about.stack.request)
-                is_late = began > about.closed_at + FRESHNESS and is_over and not about.stack.forced
+                target = self.cloudformation.request_of(invocation.event["ResponseURL"])
+                is_over = not (target.stack.condition and target is target.stack.request)
+                is_late = (
+                    began > target.closed_at + FRESHNESS and is_over and not target.stack.forced
+                )
                 self.deletions.append(
                     Deletion(
-                        invocation, began, number, identifiers, about, is_late, is_done, accepted
+                        invocation, began, number, identifiers, target, is_late, is_done, accepted
                     )
                 )
 
     def _invoke_hook(self, sent: Sent, invocation: Invocation) -> Answer:
         assert sent.parameters["FunctionName"] == HOOK
         event = json.loads(sent.parameters["Payload"])
-        about = self.cloudformation.request_of(invocation.event["ResponseURL"])
-        assert about.is_forward, "the hook was invoked in a rollback or for a Delete"
+        target = self.cloudformation.request_of(invocation.event["ResponseURL"])
+        assert target.is_forward, "the hook was invoked in a rollback or for a Delete"
 
         def work() -> Answer:
             return {"StatusCode": 200, "Payload": self.hook(event)}
@@ -270,7 +273,7 @@ class Simulation:
 
 
 class _Log(logging.Handler):
-    """Keeps what each invocation logs, including extra fields."""
+    """Saves the log of each invocation, including extra fields."""
 
     _KNOWN = frozenset(vars(logging.makeLogRecord({})))
 

@@ -19,7 +19,7 @@ GROUP = "2 calls to AWS"
 
 
 def a_removal(sim: Simulation) -> Stack:
-    """Two nodes by instance id, one by logical id, one by both."""
+    """Remove two nodes by instance id, one by logical id, and one by both."""
     cluster = sim.cluster(8, continuous=True, shutdown_seconds=(20, 60))
     nodes, names = cluster.node_ids("workers"), cluster.logical_ids("workers")
     stack = sim.stack()
@@ -30,7 +30,7 @@ def a_removal(sim: Simulation) -> Stack:
 
 
 def first(cluster: Cluster) -> str:
-    """Return an id of the first node of the set that is listed, or of another node."""
+    """Return the id of the first node in the cluster, which is in the set until it has left."""
     return cluster.nodes[0].logical_id or ""
 
 
@@ -52,7 +52,7 @@ CHANGES: Mapping[str, Change] = {
     "a node is not found for a while": lambda sim, c: c.refuse(
         third(c), "NodeIdNotFound", until=sim.timeline.now() + 25
     ),
-    "a node is not found for ever": lambda sim, c: c.refuse(first(c), "NodeLogicalIdNotFound"),
+    "a node is never found": lambda sim, c: c.refuse(first(c), "NodeLogicalIdNotFound"),
     "a node is refused for an unknown reason": lambda sim, c: c.refuse(first(c), "\x1b[31mOdd\n"),
     "a node is added": lambda sim, c: c.add_pending("workers"),
     "the cluster is updated": lambda sim, c: c.set_status(
@@ -78,7 +78,7 @@ CHANGES: Mapping[str, Change] = {
     ],
     ids=["few", "few, ValidationException", "many"],
 )
-def test_a_change_at_any_call_is_reported_as_it_is(
+def test_a_change_of_the_cluster_at_any_call_is_reported_correctly(
     scenario: Scenario, stride: int, busy_code: str, tally: Tally
 ) -> None:
     for call, (name, change) in sample(calls_of(scenario)[::stride], CHANGES.items()):
@@ -99,8 +99,8 @@ def a_removal_on_two_pages(sim: Simulation) -> Stack:
     return stack
 
 
-def test_a_node_that_moves_between_pages_is_reported_as_it_is(tally: Tally) -> None:
-    """A listing misses a node that slips to a page that was read, or shows it on both pages."""
+def test_a_node_that_moves_between_pages_is_reported_correctly(tally: Tally) -> None:
+    """A listing misses a node that moves to a page that was already read, or shows it twice."""
     calls = [
         call
         for call in calls_of(a_removal_on_two_pages)
@@ -134,7 +134,7 @@ def turn_page(sim: Simulation, number: int, node_id: str, *, is_lost: bool) -> N
 
 
 def test_a_node_that_reappears_is_not_reported_as_gone(tally: Tally) -> None:
-    """It is missing from one listing, at any time before the other nodes have left."""
+    """It is missing from one listing at any time before the other nodes have left."""
     calls = [call for call in calls_of(a_removal) if call.operation == "ListClusterNodes"]
     for call in calls[:-2]:
         with tally.fault(f"missing at call {call.number}"), Simulation() as sim:

@@ -1,7 +1,7 @@
 """The process is killed before or after any call, or the deployment is canceled at any call.
 
-The calls are those of a run without faults; then there is a run for each of them. Lambda retries
-the event of a process that was killed.
+The calls are those of a run without faults. The fault at each call gets a run of its own. Lambda
+retries the event of a process that was killed.
 """
 
 import pytest
@@ -18,7 +18,9 @@ MOMENTS = {"before": False, "after": True}
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
-def test_a_kill_or_a_cancellation_at_any_call_is_survived(scenario: Scenario, tally: Tally) -> None:
+def test_a_stack_survives_a_kill_or_a_cancellation_at_any_call(
+    scenario: Scenario, tally: Tally
+) -> None:
     kinds = ("killed before", "killed after", "canceled at")
     for call, kind in sample(calls_of(scenario), kinds):
         with tally.fault(f"{kind} call {call.number}, {call.operation}"), Simulation() as sim:
@@ -34,10 +36,10 @@ def test_a_kill_or_a_cancellation_at_any_call_is_survived(scenario: Scenario, ta
             check(sim)
 
 
-def test_two_kills_at_any_two_calls_are_survived(tally: Tally) -> None:
+def test_a_stack_survives_kills_at_any_two_calls(tally: Tally) -> None:
     for call, (moment, is_after_work) in sample(calls_of(scenarios.an_acceptance), MOMENTS.items()):
-        second, is_there_a_call = call.number, True
-        while is_there_a_call:
+        second, has_more_calls = call.number, True
+        while has_more_calls:
             second += 1
             with (
                 tally.fault(f"killed {moment} calls {call.number} and {second}"),
@@ -47,16 +49,16 @@ def test_two_kills_at_any_two_calls_are_survived(tally: Tally) -> None:
                 sim.injector.kill(call.number, is_after_work=is_after_work)
                 fault = sim.injector.kill(second, is_after_work=is_after_work)
                 sim.run()
-                is_there_a_call = bool(fault.hits)
+                has_more_calls = bool(fault.hits)
                 assert not stack.is_stuck
                 check(sim, is_repeatable=False)
 
 
 @pytest.mark.parametrize("scenario", [scenarios.a_creation, scenarios.a_chain])
-def test_an_event_that_is_not_delivered_again_costs_the_timeout_and_no_more(
+def test_without_retries_a_kill_only_costs_the_timeout_of_the_stack(
     scenario: Scenario, tally: Tally
 ) -> None:
-    """The construct tells Lambda not to retry: a retry may be older than the template."""
+    """The construct turns Lambda's retries off, because a retry may be older than the template."""
     for call, (moment, is_after_work) in sample(calls_of(scenario), MOMENTS.items()):
         with (
             tally.fault(f"killed {moment} call {call.number}, {call.operation}"),

@@ -17,7 +17,7 @@ from tests.faults.simulation import Simulation
 GROUP = "5 deployments"
 
 
-def test_an_event_that_is_delivered_twice_is_one_removal(tally: Tally) -> None:
+def test_an_event_that_is_delivered_twice_causes_one_removal(tally: Tally) -> None:
     """At the same time, a moment later, and after the end of the first removal."""
     delays = (0.0, 0.5, 1.0, 3.0, 20.0, 60.0, 300.0, 1200.0)
     for scenario, delay in sample(SCENARIOS, delays):
@@ -30,14 +30,12 @@ def test_an_event_that_is_delivered_twice_is_one_removal(tally: Tally) -> None:
 
 
 @pytest.mark.parametrize("request_id", ["the same", "another"])
-def test_a_deployment_that_is_repeated_succeeds(
-    request_id: str, sim: Simulation, tally: Tally
-) -> None:
+def test_a_repeated_deployment_succeeds(request_id: str, sim: Simulation, tally: Tally) -> None:
     with tally.fault(f"{request_id} request id"):
         cluster = sim.cluster()
         bad, good, *_ = cluster.node_ids("workers")
         cluster.refuse(bad)
-        stack = sim.deployed({})
+        stack = sim.deployed_stack({})
         again = properties(NodeIds=[bad, good])
         stack.update(again)
         sim.run()
@@ -51,10 +49,10 @@ def test_a_deployment_that_is_repeated_succeeds(
         check(sim)
 
 
-def test_an_update_during_a_hand_over_is_not_mistaken_for_the_one_before(tally: Tally) -> None:
-    """The next deployment, of other nodes, begins while the chain of a canceled one is under way.
+def test_an_update_during_a_hand_over_is_not_mistaken_for_the_previous_one(tally: Tally) -> None:
+    """A deployment of other nodes begins while the invocations of a canceled one continue.
 
-    A node of the canceled one gets a new instance.
+    A node of the canceled deployment gets a new instance.
     """
     begins, pauses = range(10, 500, 35), (80.0, 200.0, 400.0)
     for begin, pause, is_waiting in sample(begins, pauses, (False, True)):
@@ -64,7 +62,7 @@ def test_an_update_during_a_hand_over_is_not_mistaken_for_the_one_before(tally: 
             bad, other, *_ = cluster.node_ids("workers")
             leaving, *_ = cluster.logical_ids("workers")[4:]
             cluster.refuse(bad, until=sim.timeline.now() + begin + pause)
-            stack = sim.deployed({})
+            stack = sim.deployed_stack({})
             waiting = [bad] if is_waiting else []
             stack.update(properties(NodeIds=waiting, NodeLogicalIds=[leaving], RetryFor="2000"))
             sim.timeline.after(begin, stack.cancel)
@@ -79,8 +77,8 @@ def test_an_update_during_a_hand_over_is_not_mistaken_for_the_one_before(tally: 
             check(sim, is_repeatable=False)
 
 
-def test_a_rollback_that_failed_is_continued(tally: Tally) -> None:
-    """Up to three times, whatever fails on the way."""
+def test_a_failed_rollback_can_be_continued(tally: Tally) -> None:
+    """The rollback fails up to three times."""
     for failures in (1, 2, 3):
         for error in ("access denied", "refused"):
             with tally.fault(f"{error}, {failures} times"), Simulation() as sim:
@@ -92,17 +90,17 @@ def test_a_rollback_that_failed_is_continued(tally: Tally) -> None:
                     when=lambda call, s=stack: "ROLLBACK" in s.status,  # type: ignore[misc]
                 )
                 sim.run()
-                for _ in range(failures):
+                for attempt in range(1, failures + 1):
                     assert stack.status == "UPDATE_ROLLBACK_FAILED"
                     stack.roll_back(properties())
-                    if _ == failures - 1:
+                    if attempt == failures:
                         fault.times = 0
                     sim.run()
                 assert stack.status == "UPDATE_ROLLBACK_COMPLETE"
                 check(sim)
 
 
-def test_two_stacks_with_common_nodes_both_end_as_they_should(tally: Tally) -> None:
+def test_two_stacks_with_common_nodes_both_get_the_right_status(tally: Tally) -> None:
     kinds, delays, latencies = (
         ("good", "bad", "accepted"),
         (0.0, 0.5, 1.5, 4.0, 30.0, 60.0, 90.0),
@@ -126,7 +124,7 @@ def test_two_stacks_with_common_nodes_both_end_as_they_should(tally: Tally) -> N
             check(sim)
 
 
-def test_a_creation_without_a_reply_is_rolled_back_without_a_delete(
+def test_a_creation_without_a_reply_rolls_back_and_removes_nothing(
     sim: Simulation, tally: Tally
 ) -> None:
     """The function is killed three times; CloudFormation generates the id of the Delete."""

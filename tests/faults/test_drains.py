@@ -27,7 +27,7 @@ def released(sim: Simulation) -> set[str]:
 
 
 @pytest.mark.parametrize("scenario", ENDS)
-def test_each_drained_node_is_gone_or_released(scenario: Scenario, tally: Tally) -> None:
+def test_every_drained_node_is_removed_or_released(scenario: Scenario, tally: Tally) -> None:
     status, removed, stayed = ENDS[scenario]
     with tally.fault("none"), Simulation() as sim:
         stack = scenario(sim)
@@ -40,7 +40,7 @@ def test_each_drained_node_is_gone_or_released(scenario: Scenario, tally: Tally)
 
 
 @pytest.mark.parametrize("second", range(8, 410, 35))
-def test_a_deployment_that_is_canceled_at_any_time_releases_what_it_did_not_remove(
+def test_a_deployment_that_is_canceled_at_any_time_releases_the_other_nodes(
     second: int, tally: Tally
 ) -> None:
     with tally.fault(f"canceled after {second} s"), Simulation() as sim:
@@ -57,10 +57,10 @@ def test_a_deployment_that_is_canceled_at_any_time_releases_what_it_did_not_remo
 def test_a_hook_is_notified_before_the_rollback_can_delete_it(
     second: int, is_new: bool, tally: Tally
 ) -> None:
-    """A deployment that brings the hook is canceled while the hook waits. It deletes the hook as
-    soon as the resource has answered, and then nobody releases the nodes."""
+    """A deployment that creates the hook is canceled while the hook waits. The rollback deletes the
+    hook as soon as the resource has replied. After that, nothing could release the nodes."""
     with tally.fault(f"canceled after {second} s"), Simulation() as sim:
-        stack = scenarios.drained(sim, busy_for=1e6, is_new=is_new)
+        stack = scenarios.a_drain(sim, busy_for=1e6, is_new=is_new)
         sim.timeline.after(second, stack.cancel)
         sim.run()
         forward, backward = stack.requests[-2:]
@@ -70,18 +70,18 @@ def test_a_hook_is_notified_before_the_rollback_can_delete_it(
         check(sim, is_repeatable=False)
 
 
-def test_the_rollback_of_a_hook_does_not_outlast_its_own_timeout(tally: Tally) -> None:
+def test_the_rollback_of_a_hook_ends_within_its_timeout(tally: Tally) -> None:
     with tally.fault("canceled after 5 s"), Simulation() as sim:
-        stack = scenarios.drained(sim, busy_for=1e6, timeout="60", is_new=True)
+        stack = scenarios.a_drain(sim, busy_for=1e6, timeout="60", is_new=True)
         sim.timeline.after(5.0, stack.cancel)
         sim.run()
         assert stack.status == "ROLLBACK_COMPLETE"
         check(sim, is_repeatable=False)
 
 
-def test_a_removal_with_a_hook_is_deleted_at_once(tally: Tally) -> None:
+def test_a_removal_with_a_hook_is_deleted_immediately(tally: Tally) -> None:
     with tally.fault("none"), Simulation() as sim:
-        stack = scenarios.drained(sim, busy_for=0.0, is_new=True)
+        stack = scenarios.a_drain(sim, busy_for=0.0, is_new=True)
         sim.run()
         began = sim.timeline.now()
         stack.delete()
@@ -91,7 +91,7 @@ def test_a_removal_with_a_hook_is_deleted_at_once(tally: Tally) -> None:
         check(sim)
 
 
-def test_a_lost_release_changes_no_end(tally: Tally) -> None:
+def test_a_lost_release_does_not_change_the_status_of_the_stack(tally: Tally) -> None:
     for (scenario, (status, _, stayed)), (name, error) in sample(ENDS.items(), BEFORE.items()):
         with tally.fault(f"{name} at the release"), Simulation() as sim:
             stack = scenario(sim)

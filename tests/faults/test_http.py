@@ -1,4 +1,4 @@
-"""Truncated and missing answers, with the real SDK over real HTTP."""
+"""Truncated and missing responses, with the real SDK over real HTTP."""
 
 import socket
 import threading
@@ -17,7 +17,7 @@ from tests.aws_transport import Answer, RawAnswerError, Sent, answered_by
 from tests.faults.conftest import Tally
 
 GROUP = "2 calls to AWS"
-ANSWER = b'{"ClusterNodeSummaries": [{"InstanceId": "i-0123456789abcdef0"}]}'
+RESPONSE = b'{"ClusterNodeSummaries": [{"InstanceId": "i-0123456789abcdef0"}]}'
 
 
 def client(url: str) -> Any:
@@ -33,17 +33,17 @@ def client(url: str) -> Any:
 
 
 @contextmanager
-def saying(response: bytes) -> Iterator[str]:
-    """Serve one request with these bytes, and close the connection. Yields the URL."""
+def serve(response: bytes) -> Iterator[str]:
+    """Respond to one request with these bytes, and close the connection. Yield the URL."""
     with socket.create_server(("127.0.0.1", 0)) as server:
 
-        def serve() -> None:
+        def respond() -> None:
             connection, _ = server.accept()
             with connection:
                 connection.recv(65536)
                 connection.sendall(response)
 
-        thread = threading.Thread(target=serve, daemon=True)
+        thread = threading.Thread(target=respond, daemon=True)
         thread.start()
         yield f"http://127.0.0.1:{server.getsockname()[1]}"
         thread.join()
@@ -57,27 +57,27 @@ def http(body: bytes, *, status: str = "200 OK", length: int | None = None) -> b
 @pytest.mark.parametrize(
     ("what", "response"),
     [
-        ("a body cut in the middle", http(ANSWER[:20], length=len(ANSWER))),
-        ("a body that ends too early", http(ANSWER[:20])),
+        ("a body cut in the middle", http(RESPONSE[:20], length=len(RESPONSE))),
+        ("a body that ends too early", http(RESPONSE[:20])),
         ("a body that ends in the middle of a letter", http('{"a": "\u00e9'.encode()[:-1])),
         ("no body", http(b"")),
-        ("no answer", b""),
+        ("no response", b""),
         ("half a header", b"HTTP/1.1 200 OK\r\nContent-Le"),
         ("a page of a proxy", http(b"<html>Hello</html>")),
         ("an error page of a proxy", http(b"<html>Sorry</html>", status="502 Bad Gateway")),
     ],
 )
-def test_an_answer_that_cannot_be_read_is_a_transient_error(
+def test_an_unreadable_response_is_a_transient_error(
     what: str, response: bytes, tally: Tally
 ) -> None:
-    with tally.fault(what), saying(response) as url, pytest.raises(aws.TransientError):
+    with tally.fault(what), serve(response) as url, pytest.raises(aws.TransientError):
         Cluster("ml-cluster", client(url)).nodes()
 
 
 @pytest.mark.parametrize(
     ("response", "error"),
     [
-        (http(ANSWER[:20], length=len(ANSWER)), RawAnswerError(ANSWER[:20], is_cut=True)),
+        (http(RESPONSE[:20], length=len(RESPONSE)), RawAnswerError(RESPONSE[:20], is_cut=True)),
         (http(b"<html>Hello</html>"), RawAnswerError(b"<html>Hello</html>")),
         (http(b"null"), RawAnswerError(b"null")),
         (http(b"<html></html>", status="502 Bad Gateway"), RawAnswerError(b"<html></html>", 502)),
@@ -88,13 +88,13 @@ def test_an_answer_that_cannot_be_read_is_a_transient_error(
     ],
     ids=["cut", "page", "null", "error page", "error"],
 )
-def test_the_transport_of_other_tests_fails_as_a_socket_does(
+def test_the_transport_of_other_tests_fails_like_a_socket(
     response: bytes, error: Exception
 ) -> None:
     def refuse(_: Sent) -> Answer:
         raise error
 
-    with saying(response) as url, pytest.raises(aws.TransientError) as expected:
+    with serve(response) as url, pytest.raises(aws.TransientError) as expected:
         Cluster("ml-cluster", client(url)).nodes()
     with answered_by(refuse), pytest.raises(aws.TransientError) as raised:
         Cluster("ml-cluster", client("https://api.example")).nodes()

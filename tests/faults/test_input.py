@@ -97,7 +97,7 @@ def event(**more: Any) -> dict[str, Any]:
     }
 
 
-def survive(given: object, *, is_nowhere: bool = False) -> list[dict[str, Any]]:
+def survive(given: object, *, is_unreachable: bool = False) -> list[dict[str, Any]]:
     """Send an event to the function, check what it does, and return its replies."""
     bodies: list[bytes] = []
     with Simulation() as sim:
@@ -110,7 +110,7 @@ def survive(given: object, *, is_nowhere: bool = False) -> list[dict[str, Any]]:
             "request_of": lambda _: request,
             "receive": lambda _, sent: bodies.append(sent.body),
         }
-        if is_nowhere:
+        if is_unreachable:
             sim.injector.fail(PUT, OSError, times=math.inf)
         with patch.multiple(sim.cloudformation, **answers):
             sim.functions.deliver(json.dumps(given).encode())
@@ -136,7 +136,7 @@ def survive(given: object, *, is_nowhere: bool = False) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("request_type", ["Create", "Update", "Delete"])
-def test_nearly_valid_properties(request_type: str, tally: Tally) -> None:
+def test_nearly_valid_properties_get_one_reply(request_type: str, tally: Tally) -> None:
     outcomes: set[str] = set()
 
     @FUZZ
@@ -153,7 +153,7 @@ def test_nearly_valid_properties(request_type: str, tally: Tally) -> None:
     assert request_type == "Delete" or outcomes >= {"COMPLETE", "EMPTY", "FAILED", "PLANNED"}
 
 
-def test_anything_at_all(tally: Tally) -> None:
+def test_the_function_survives_any_event(tally: Tally) -> None:
     keys = st.sampled_from([*event(), "PhysicalResourceId", KEY, "CrHelperPoll", "CrHelperData"])
 
     @FUZZ
@@ -183,9 +183,11 @@ def test_anything_at_all(tally: Tally) -> None:
     ],
 )
 @pytest.mark.parametrize("request_type", ["Create", "Delete", "Rename"])
-def test_a_response_url_that_leads_nowhere(url: str, request_type: str, tally: Tally) -> None:
+def test_the_function_survives_an_invalid_response_url(
+    url: str, request_type: str, tally: Tally
+) -> None:
     with tally.fault(repr(url)):
-        survive(event(RequestType=request_type, ResponseURL=url), is_nowhere=True)
+        survive(event(RequestType=request_type, ResponseURL=url), is_unreachable=True)
 
 
 def plain_continuation() -> dict[str, Any]:
@@ -195,8 +197,8 @@ def plain_continuation() -> dict[str, Any]:
     return plain
 
 
-def test_a_continuation_of_another_shape(tally: Tally) -> None:
-    """Only the function makes continuations, but one version may get another's."""
+def test_the_function_survives_a_malformed_continuation(tally: Tally) -> None:
+    """Only the function writes continuations, but one version may read another's."""
 
     @FUZZ
     @given(st.data())
@@ -219,7 +221,7 @@ def test_a_continuation_of_another_shape(tally: Tally) -> None:
     each()
 
 
-def test_very_many_ids(tally: Tally) -> None:
+def test_too_many_ids_are_rejected_with_their_number(tally: Tally) -> None:
     for kind, count, is_text in product(("NodeIds", "NodeLogicalIds"), (3001, 10_000), (0, 1)):
         ids = [f"i-{n:017x}" if kind == "NodeIds" else f"workers-{n}" for n in range(count)]
         with tally.fault(f"{count} {kind}"):
@@ -228,7 +230,7 @@ def test_very_many_ids(tally: Tally) -> None:
             assert f"name {count} nodes; allowed: 3000" in answer["Reason"]
 
 
-def test_ids_that_are_hostile(tally: Tally) -> None:
+def test_the_function_survives_hostile_text_in_any_property(tally: Tally) -> None:
     shapes: tuple[Callable[[str], object], ...] = (
         str,
         lambda s: [s],
@@ -247,7 +249,7 @@ def test_ids_that_are_hostile(tally: Tally) -> None:
             survive(event(**{key: hostile, "RequestType": "Delete"}))
 
 
-def test_deep_nesting(tally: Tally) -> None:
+def test_deeply_nested_properties_are_rejected(tally: Tally) -> None:
     deep: Any = "i-0123456789abcdef0"
     for _ in range(300):
         deep = [deep]

@@ -20,7 +20,7 @@ GROUP = "4 invocations"
 
 
 def hang(sim: Simulation, number: int, *, times_out: bool, is_after_work: bool) -> None:
-    """Give a call no answer, and let it time out or not. A reply and a hand-over always do."""
+    """Let a call hang, with or without a timeout. Replies and hand-overs always time out."""
 
     def wait(call: Call, answer: Answer | None) -> None:
         in_time = times_out or call.operation in {PUT, "Invoke"}
@@ -34,21 +34,19 @@ def hang(sim: Simulation, number: int, *, times_out: bool, is_after_work: bool) 
     "scenario",
     [scenarios.an_update_that_fails, scenarios.a_long_chain, scenarios.a_partial_chain],
 )
-def test_a_call_that_hangs_does_not_keep_the_reply_back(scenario: Scenario, tally: Tally) -> None:
+def test_a_call_that_hangs_does_not_prevent_the_reply(scenario: Scenario, tally: Tally) -> None:
     for call, times_out, is_after_work in sample(calls_of(scenario), (True, False), (False, True)):
         with tally.fault(f"call {call.number}, {call.operation}, hangs"), Simulation() as sim:
             stack = scenario(sim)
             hang(sim, call.number, times_out=times_out, is_after_work=is_after_work)
             sim.run()
             check(sim)
-            # A rollback that cannot look at the stack is the one thing that has to fail.
+            # Only a rollback that cannot look at the stack has to fail.
             assert not stack.is_stuck or call.operation == "DescribeStacks"
 
 
-def test_a_process_is_not_frozen_while_its_reply_is_on_its_way(
-    sim: Simulation, tally: Tally
-) -> None:
-    """A call hangs until the function replies without its answer, and returns meanwhile."""
+def test_a_process_is_not_frozen_while_it_sends_its_reply(sim: Simulation, tally: Tally) -> None:
+    """A call hangs until the function replies without its response, and then returns."""
     with tally.fault("a call returns in the middle of the reply"):
         nodes = sim.cluster(shutdown_seconds=2000).node_ids("workers")[:1]
         sim.functions.retries = 0
@@ -66,10 +64,10 @@ def test_a_process_is_not_frozen_while_its_reply_is_on_its_way(
 @pytest.mark.parametrize(
     "scenario", [scenarios.a_creation, scenarios.an_update_that_fails, scenarios.a_chain]
 )
-def test_memory_that_runs_out_at_any_call_is_a_reply_with_the_outcome(
+def test_the_reply_has_the_outcome_if_memory_runs_out_at_any_call(
     scenario: Scenario, tally: Tally
 ) -> None:
-    # After the reply, memory is needed for nothing more.
+    # Nothing is done after the reply.
     calls = [call for call in calls_of(scenario) if call.operation != PUT]
     for call, is_after_work in sample(calls, (False, True)):
         with tally.fault(f"at call {call.number}, {call.operation}"), Simulation() as sim:
@@ -83,7 +81,7 @@ def test_memory_that_runs_out_at_any_call_is_a_reply_with_the_outcome(
 
 
 @pytest.mark.parametrize("is_failure", [False, True])
-def test_connections_that_are_closed_while_a_process_is_frozen_are_replaced(
+def test_connections_that_are_closed_while_a_process_is_frozen_are_reopened(
     is_failure: bool, tally: Tally
 ) -> None:
     scenario = scenarios.an_update_that_fails if is_failure else scenarios.an_update
@@ -109,7 +107,7 @@ def test_connections_that_are_closed_while_a_process_is_frozen_are_replaced(
         check(sim)
 
 
-def test_a_warm_process_keeps_the_removals_of_two_stacks_apart(tally: Tally) -> None:
+def test_a_warm_process_does_not_mix_up_the_removals_of_two_stacks(tally: Tally) -> None:
     operations: dict[str, dict[str, Any]] = {
         "good": {"NodeIds": [0]},
         "bad": {"NodeIds": [1], "RetryFor": "0"},
@@ -150,8 +148,8 @@ CONCURRENT = (
 )
 
 
-def test_two_invocations_of_one_event_at_the_same_time(tally: Tally) -> None:
-    """Calls take a random time, so those of the two interleave differently with each seed."""
+def test_a_stack_survives_concurrent_invocations_of_one_event(tally: Tally) -> None:
+    """Calls take random times, so the two invocations interleave differently with each seed."""
     for scenario, seed in sample(CONCURRENT, range(30)):
         chance = random.Random(seed)
         with tally.fault(f"{scenario.__name__}, seed {seed}"), Simulation(seed) as sim:

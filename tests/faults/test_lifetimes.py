@@ -1,4 +1,4 @@
-"""Random sequences of operations on a cluster and two stacks, with faults at each."""
+"""Random sequences of operations on a cluster and two stacks, with faults in each operation."""
 
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -175,7 +175,9 @@ class Lifetimes(RuleBasedStateMachine):
 
 
 @pytest.mark.parametrize(("bus", "count"), [("", 60), ("operations", 20)])
-def test_lifetimes(bus: str, count: int, tally: Tally, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stacks_survive_random_sequences_of_operations(
+    bus: str, count: int, tally: Tally, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Without an event bus, and with one that has faults of its own."""
     monkeypatch.setenv(EVENT_BUS_VARIABLE, bus)
     Lifetimes.tally = tally

@@ -11,7 +11,7 @@ from tests.faults import scenarios
 from tests.faults.cloudformation import Stack
 from tests.faults.conftest import Tally
 from tests.faults.fault_injection import PUT, Fault
-from tests.faults.invariants import check, named
+from tests.faults.invariants import check, ids_of
 from tests.faults.sampling import sample
 from tests.faults.scenarios import Scenario, properties
 from tests.faults.simulation import Simulation
@@ -38,11 +38,11 @@ def lag(sim: Simulation, *, forward: float = 0.0, backward: float = 0.0) -> None
 
 
 SHOWN = ("ids and times", "times", "ids")
-"""What DescribeStacks shows of the operations of a stack."""
+"""The details of a stack's operations that DescribeStacks shows."""
 
 
 @pytest.mark.parametrize("scenario", LAGGING)
-def test_a_status_that_lags_changes_no_end(scenario: Scenario, tally: Tally) -> None:
+def test_a_lagging_status_does_not_change_the_result(scenario: Scenario, tally: Tally) -> None:
     """A rollback is not shown for up to 4 s, and any other operation for up to 30 s."""
     with Simulation() as sim:
         ideal = scenario(sim)
@@ -55,7 +55,7 @@ def test_a_status_that_lags_changes_no_end(scenario: Scenario, tally: Tally) -> 
             lag(sim, forward=forward, backward=backward)
             sim.run()
             assert stack.status == ideal.status
-            assert len(sim.clusters[0].nodes) == 6 - len(gone(stack))
+            assert len(sim.clusters[0].nodes) == 6 - len(removed_nodes(stack))
             check(sim, is_repeatable=False)
 
 
@@ -64,8 +64,8 @@ def show(stack: Stack, shown: str) -> None:
     stack.shows_update_time = "times" in shown
 
 
-def gone(stack: Stack) -> set[str]:
-    """Return the nodes that the requests that went forward reported as removed."""
+def removed_nodes(stack: Stack) -> set[str]:
+    """Return the nodes that creations and updates reported as removed."""
     forward = [request for request in stack.requests if request.is_forward]
     return {
         name
@@ -79,14 +79,14 @@ def gone(stack: Stack) -> set[str]:
 # Cancel, fix the file, deploy again ----------------------------------------------------------
 
 
-def test_a_node_that_was_taken_out_of_the_file_stays(tally: Tally) -> None:
-    """Canceled after each second from 1 to 90, and deployed again at once."""
+def test_a_node_that_was_removed_from_the_file_stays_in_the_cluster(tally: Tally) -> None:
+    """The deployment is canceled after 1 to 90 seconds, and the fixed file is deployed at once."""
     for shown, second in sample(SHOWN, range(1, 91)):
         with tally.fault(f"{shown}, canceled after {second} s"), Simulation() as sim:
             cluster = sim.cluster(shutdown_seconds=45)
             wrong, right, *_ = cluster.node_ids("workers")
             cluster.refuse(wrong, until=sim.timeline.now() + second + 3)
-            stack = sim.deployed({})
+            stack = sim.deployed_stack({})
             show(stack, shown)
             stack.update(properties(NodeIds=[wrong], RetryFor="600"))
             fixed = properties(NodeIds=[right])
@@ -110,14 +110,13 @@ GUARDS: Mapping[str, Mapping[str, Any]] = {
 
 
 def guarded(sim: Simulation, guard: str, **more: Any) -> Stack:
-    cluster = sim.hp.create_cluster("ml-cluster", {"workers": 6, "head": 1}, shutdown_seconds=90)
-    sim.clusters.append(cluster)
+    cluster = sim.cluster(head=1, shutdown_seconds=90)
     stack = sim.stack()
     stack.create(properties(NodeIds=list(cluster.node_ids("workers")[:3]), **GUARDS[guard], **more))
     return stack
 
 
-def test_a_duplicate_event_breaks_no_guard_that_held(tally: Tally) -> None:
+def test_a_duplicate_event_does_not_violate_a_guard_that_passed(tally: Tally) -> None:
     delays = (0.0, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 40.0, 60.0, 85.0)
     for guard, delay, latency in sample(GUARDS, delays, (0.0, 0.4)):
         with tally.fault(f"{guard}, {delay} s later"), Simulation() as sim:
@@ -130,7 +129,7 @@ def test_a_duplicate_event_breaks_no_guard_that_held(tally: Tally) -> None:
             check(sim, is_repeatable=False)
 
 
-def test_a_delayed_event_is_answered_in_time(tally: Tally) -> None:
+def test_a_delayed_event_gets_a_reply_in_time(tally: Tally) -> None:
     for guard, timeout, delay in sample(GUARDS, ("60", "120", "3600"), range(0, 60, 3)):
         with tally.fault(f"{guard}, {timeout} s, delayed by {delay} s"), Simulation() as sim:
             sim.cloudformation.deliveries = (float(delay),)
@@ -143,26 +142,27 @@ def test_a_delayed_event_is_answered_in_time(tally: Tally) -> None:
             check(sim, is_repeatable=False)
 
 
-# Listings, neighbors, and an S3 that is out --------------------------------------------------
+# Listings, concurrent removals, and an S3 outage ---------------------------------------------
 
 
 @pytest.mark.parametrize("guard", ["", *GUARDS])
-def test_a_listing_that_lacks_a_node_once_changes_nothing(guard: str, tally: Tally) -> None:
+def test_a_node_that_is_missing_from_one_listing_does_not_change_the_result(
+    guard: str, tally: Tally
+) -> None:
     more = GUARDS.get(guard, {})
     with Simulation() as sim:
-        _hiding(sim, more, -1)
+        create_with_a_hidden_node(sim, more, -1)
         listings = sum(call.operation == "ListClusterNodes" for call in sim.injector.calls)
     for (number,) in sample(range(listings)):
         with tally.fault(f"{guard}, at listing {number}"), Simulation() as sim:
-            stack = _hiding(sim, more, number)
+            stack = create_with_a_hidden_node(sim, more, number)
             assert stack.status == "CREATE_COMPLETE"
             assert len(sim.clusters[0].nodes) == 5
             check(sim, is_repeatable=False)
 
 
-def _hiding(sim: Simulation, more: Mapping[str, Any], number: int) -> Stack:
-    cluster = sim.hp.create_cluster("ml-cluster", {"workers": 6, "head": 1}, shutdown_seconds=20)
-    sim.clusters.append(cluster)
+def create_with_a_hidden_node(sim: Simulation, more: Mapping[str, Any], number: int) -> Stack:
+    cluster = sim.cluster(head=1, shutdown_seconds=20)
     nodes = cluster.node_ids("workers")[:2]
     seen = 0
 
@@ -179,8 +179,8 @@ def _hiding(sim: Simulation, more: Mapping[str, Any], number: int) -> Stack:
     return stack
 
 
-def test_concurrent_removals_each_end_as_they_should(tally: Tally) -> None:
-    """From one cluster, at the same time or one after the other, with and without a common node."""
+def test_concurrent_removals_from_one_cluster_all_succeed(tally: Tally) -> None:
+    """They begin at the same time or one after the other, with and without a common node."""
     delays, bools = (0.0, 0.3, 1.0, 5.0, 30.0, 70.0), (False, True)
     for delay, count, is_busy, has_common in sample(delays, (2, 3), bools, bools):
         with tally.fault(f"{count}, {delay} s apart"), Simulation() as sim:
@@ -195,12 +195,12 @@ def test_concurrent_removals_each_end_as_they_should(tally: Tally) -> None:
                 sim.timeline.after(delay * number, partial(stack.create, wanted))
             sim.run()
             assert {stack.status for stack in stacks} == {"CREATE_COMPLETE"}
-            everyone = set().union(*(named(stack.request) for stack in stacks))
-            assert not everyone & cluster.present
+            all_nodes = set().union(*(ids_of(stack.request) for stack in stacks))
+            assert not all_nodes & cluster.present
             check(sim, is_repeatable=False)
 
 
-def test_a_response_url_that_fails_for_minutes_gets_its_reply(tally: Tally) -> None:
+def test_a_response_url_that_fails_for_minutes_gets_the_reply(tally: Tally) -> None:
     outages = sample((scenarios.a_creation, scenarios.a_deletion), (2, 5, 10, 12), (403, 500, 503))
     for scenario, minutes, status in outages:
         with tally.fault(f"{status} for {minutes} min"), Simulation() as sim:

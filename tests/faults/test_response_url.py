@@ -19,7 +19,7 @@ from tests.faults.simulation import Simulation
 from tests.handler.endpoint import Endpoint
 
 GROUP = "3 response URL"
-TROUBLES: Mapping[str, Exception] = {
+FAILURES: Mapping[str, Exception] = {
     "HTTP status 403": ServiceError("AccessDenied", status=403),
     "HTTP status 503": ServiceError("SlowDown", status=503),
     "HTTP status 307": ServiceError("TemporaryRedirect", status=307),
@@ -41,15 +41,15 @@ def fail(sim: Simulation, what: str, times: float, *, is_after_work: bool) -> No
     def act(call: Call, answer: Answer | None) -> None:
         if what == "TimeoutError":
             sim.timeline.sleep(call.timeout)
-        raise TROUBLES[what]
+        raise FAILURES[what]
 
     sim.injector.add(Fault(act, PUT, is_after_work=is_after_work, times=times))
 
 
-def test_an_error_that_passes_is_waited_out(tally: Tally) -> None:
-    """Whether the reply was delivered, and only the answer was lost, or not."""
+def test_the_reply_is_retried_after_transient_errors(tally: Tally) -> None:
+    """The reply may have been delivered, if only its response was lost."""
     moments = (False, True)
-    for scenario, what, times, is_after_work in sample(OPERATIONS, TROUBLES, (1, 2, 5), moments):
+    for scenario, what, times, is_after_work in sample(OPERATIONS, FAILURES, (1, 2, 5), moments):
         with tally.fault(f"{what}, {times} times, {scenario.__name__}"), Simulation() as sim:
             stack = scenario(sim)
             fail(sim, what, times, is_after_work=is_after_work)
@@ -58,8 +58,8 @@ def test_an_error_that_passes_is_waited_out(tally: Tally) -> None:
             check(sim)
 
 
-def test_a_reply_that_never_arrives_is_in_the_log(tally: Tally) -> None:
-    for scenario, what in sample(OPERATIONS, TROUBLES):
+def test_a_reply_that_cannot_be_delivered_is_logged(tally: Tally) -> None:
+    for scenario, what in sample(OPERATIONS, FAILURES):
         with tally.fault(f"{what}, permanently, {scenario.__name__}"), Simulation() as sim:
             scenario(sim)
             answered = len(sim.cloudformation.requests) - 1
@@ -67,11 +67,13 @@ def test_a_reply_that_never_arrives_is_in_the_log(tally: Tally) -> None:
             sim.run()
             check(sim, is_answered=False)
             for request in sim.cloudformation.requests[answered:]:
-                assert request.replies, "the reply was not tried"
+                assert request.replies, "no reply was sent"
 
 
-@pytest.mark.parametrize("what", TROUBLES)
-def test_a_reply_in_the_last_seconds_gets_what_is_left_of_them(what: str, tally: Tally) -> None:
+@pytest.mark.parametrize("what", FAILURES)
+def test_a_reply_in_the_last_seconds_is_retried_in_the_remaining_time(
+    what: str, tally: Tally
+) -> None:
     """A call hangs until the reply is due, and then the URL fails once."""
     with tally.fault(what), Simulation() as sim:
         nodes = sim.cluster(shutdown_seconds=2000).node_ids("workers")[:1]
@@ -91,12 +93,12 @@ def test_a_reply_in_the_last_seconds_gets_what_is_left_of_them(what: str, tally:
 
 
 @pytest.mark.parametrize("status", [403, 503, 307, "reset"])
-def test_a_real_server_that_fails_gets_the_reply_in_the_end(
+def test_a_server_that_fails_twice_gets_the_reply(
     sim: Simulation, endpoint: Endpoint, status: int | str, tally: Tally
 ) -> None:
     with tally.fault(str(status)):
         endpoint.statuses = [status, status, 200]
-        through(sim, lambda: endpoint.url)
+        send_to_server(sim, lambda: endpoint.url)
         stack = scenarios.a_creation(sim)
         sim.run()
         assert stack.status == "CREATE_COMPLETE"
@@ -105,14 +107,12 @@ def test_a_real_server_that_fails_gets_the_reply_in_the_end(
         check(sim, is_repeatable=False)
 
 
-def test_a_server_that_refuses_the_connection_is_called_again(
-    sim: Simulation, endpoint: Endpoint, tally: Tally
-) -> None:
+def test_a_refused_connection_is_retried(sim: Simulation, endpoint: Endpoint, tally: Tally) -> None:
     with tally.fault("refused"), closing(socket.create_server(("127.0.0.1", 0))) as server:
         port = server.getsockname()[1]
         server.close()
         urls = [f"https://127.0.0.1:{port}/?X-Amz-Signature=s3cret", endpoint.url]
-        through(sim, lambda: urls.pop(0) if len(urls) > 1 else urls[0])
+        send_to_server(sim, lambda: urls.pop(0) if len(urls) > 1 else urls[0])
         stack = scenarios.a_deletion(sim)
         endpoint.requests.clear()
         sim.run()
@@ -121,8 +121,8 @@ def test_a_server_that_refuses_the_connection_is_called_again(
         check(sim, is_repeatable=False)
 
 
-def through(sim: Simulation, url: Callable[[], str]) -> None:
-    """Send the bytes of each reply to a server as well, and return its answer."""
+def send_to_server(sim: Simulation, url: Callable[[], str]) -> None:
+    """Send the bytes of each reply to a server first, and raise its response if it is an error."""
 
     def send(call: Call, answer: Answer | None) -> None:
         given = urlsplit(url())
@@ -139,4 +139,4 @@ def through(sim: Simulation, url: Callable[[], str]) -> None:
 
 
 _context = ssl.create_default_context
-"""The standard library's, which a sim replaces."""
+"""The original function, which `Simulation` replaces."""

@@ -28,7 +28,9 @@ ONCE = [(name, False) for name in BEFORE] + [(name, True) for name in AFTER]
         (scenarios.a_chain, 4),
     ],
 )
-def test_an_error_at_any_call_is_waited_out(scenario: Scenario, stride: int, tally: Tally) -> None:
+def test_a_transient_error_at_any_call_does_not_change_the_result(
+    scenario: Scenario, stride: int, tally: Tally
+) -> None:
     calls = [call for call in calls_of(scenario) if call.operation != PUT]
     with Simulation() as sim:
         stack = scenario(sim)
@@ -49,8 +51,8 @@ def test_an_error_at_any_call_is_waited_out(scenario: Scenario, stride: int, tal
 
 
 @pytest.mark.parametrize("error", AFTER)
-def test_a_removal_whose_answer_is_lost_is_no_failure(error: str, tally: Tally) -> None:
-    """Even without retries, and if the nodes have left before the next look at the cluster."""
+def test_a_removal_whose_response_is_lost_succeeds(error: str, tally: Tally) -> None:
+    """Also without retries, and if the nodes leave before the next look at the cluster."""
     for retry_for, shutdown_seconds in product(("0", "60"), (0.0, 60.0)):
         with tally.fault(f"{error}, {retry_for}, {shutdown_seconds}"), Simulation() as sim:
             nodes = sim.cluster(shutdown_seconds=shutdown_seconds).node_ids("workers")[:2]
@@ -63,7 +65,7 @@ def test_a_removal_whose_answer_is_lost_is_no_failure(error: str, tally: Tally) 
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_a_permanent_error_ends_in_a_reply(operation: str, tally: Tally) -> None:
+def test_a_permanent_error_gets_a_reply(operation: str, tally: Tally) -> None:
     only = {"Invoke": scenarios.a_chain, "DescribeClusterNode": scenarios.a_removal_from_many}
     common = (scenarios.a_creation, scenarios.an_update, scenarios.a_chain)
     chosen = (only[operation],) if operation in only else common
@@ -73,12 +75,12 @@ def test_a_permanent_error_ends_in_a_reply(operation: str, tally: Tally) -> None
             sim.injector.fail(operation, make, times=1e9, skip=skip)
             sim.run()
             check(sim)
-            # A rollback that cannot look at the stack is the one thing that has to fail.
+            # Only a rollback that cannot look at the stack has to fail.
             assert not stack.is_stuck or operation == "DescribeStacks"
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_a_permission_that_spreads_within_20_seconds_is_waited_for(
+def test_a_removal_waits_20_seconds_until_a_permission_takes_effect(
     operation: str, tally: Tally
 ) -> None:
     many = operation == "DescribeClusterNode"
@@ -100,8 +102,10 @@ def test_a_permission_that_spreads_within_20_seconds_is_waited_for(
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_credentials_that_have_expired_are_waited_for(operation: str, tally: Tally) -> None:
-    """All calls fail for 25 seconds, from any call of a chain on."""
+def test_a_removal_continues_after_expired_credentials_are_replaced(
+    operation: str, tally: Tally
+) -> None:
+    """All calls fail for 25 seconds, beginning with any call of a chain."""
     calls = [call for call in calls_of(scenarios.a_chain) if call.operation == operation]
     for (call,) in sample(calls):
         with tally.fault(f"from call {call.number} on"), Simulation() as sim:
@@ -136,11 +140,11 @@ def test_a_stack_that_cannot_be_described_for_minutes_does_not_get_stuck(
         assert stack.status == "UPDATE_ROLLBACK_COMPLETE"
 
 
-def test_a_denied_delete_is_not_repeated_after_a_rollback(sim: Simulation, tally: Tally) -> None:
-    """The stack may roll back while a delete waits for its permission."""
+def test_a_denied_delete_is_not_retried_after_a_rollback(sim: Simulation, tally: Tally) -> None:
+    """The stack rolls back while a delete waits for its permission."""
     with tally.fault("denied for 40 s, rolled back after 10 s"):
         nodes = sim.cluster().node_ids("workers")[:2]
-        stack = sim.deployed({})
+        stack = sim.deployed_stack({})
         stack.update(scenarios.properties(NodeIds=list(nodes)))
         granted = sim.timeline.now() + 40
         sim.injector.fail(
@@ -156,7 +160,9 @@ def test_a_denied_delete_is_not_repeated_after_a_rollback(sim: Simulation, tally
 
 
 @pytest.mark.parametrize("is_after_work", [False, True])
-def test_a_hook_that_cannot_be_invoked_removes_nothing(is_after_work: bool, tally: Tally) -> None:
+def test_no_node_is_removed_if_the_hook_cannot_be_invoked(
+    is_after_work: bool, tally: Tally
+) -> None:
     for name, error in (AFTER if is_after_work else PERMANENT).items():
         with tally.fault(f"{name} at the hook"), Simulation() as sim:
             stack = scenarios.an_update_with_a_hook(sim)
@@ -170,7 +176,7 @@ def test_a_hook_that_cannot_be_invoked_removes_nothing(is_after_work: bool, tall
             check(sim, is_repeatable=False)
 
 
-def test_a_throttled_hook_is_invoked_again(sim: Simulation, tally: Tally) -> None:
+def test_a_throttled_invocation_of_the_hook_is_retried(sim: Simulation, tally: Tally) -> None:
     with tally.fault("throttled at the hook"):
         scenarios.an_update_with_a_hook(sim)
         sim.injector.fail(INVOKE_HOOK, BEFORE["throttled"], times=3)

@@ -1,4 +1,4 @@
-"""The event bus fails or hangs, or the process ends there: no reply changes."""
+"""The event bus fails or hangs, or the process is killed at its call. No reply changes."""
 
 import pytest
 
@@ -19,19 +19,19 @@ SCENARIOS = (
     scenarios.a_chain,
 )
 EVENTS: dict[Scenario, int] = {scenarios.an_update_that_fails: 2}
-"""Events of a scenario, if it is not one."""
+"""The number of events of a scenario, if it is not 1."""
 
 Replies = list[tuple[float, str]]
 
 
 @pytest.fixture(autouse=True)
-def _on(monkeypatch: pytest.MonkeyPatch) -> None:
+def _enable_telemetry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(EVENT_BUS_VARIABLE, "operations")
     monkeypatch.setenv(METRICS_VARIABLE, "true")
 
 
 def replies_of(sim: Simulation) -> Replies:
-    """Return the seconds after which an invocation answered each request, and the status."""
+    """Return the status of each reply, and its seconds after the start of the invocation."""
     first = [request.arrived[0] for request in sim.cloudformation.requests]
     return [
         (
@@ -42,7 +42,7 @@ def replies_of(sim: Simulation) -> Replies:
     ]
 
 
-def clean(scenario: Scenario) -> Replies:
+def replies_without_faults(scenario: Scenario) -> Replies:
     with Simulation() as sim:
         scenario(sim)
         sim.run()
@@ -51,8 +51,8 @@ def clean(scenario: Scenario) -> Replies:
         return replies_of(sim)
 
 
-def test_an_event_that_is_lost_changes_no_reply(tally: Tally) -> None:
-    replies = {scenario: clean(scenario) for scenario in SCENARIOS}
+def test_a_lost_event_changes_no_reply(tally: Tally) -> None:
+    replies = {scenario: replies_without_faults(scenario) for scenario in SCENARIOS}
     for scenario, (error, make) in sample(SCENARIOS, PERMANENT.items()):
         with tally.fault(f"{error} permanently"), Simulation() as sim:
             scenario(sim)
@@ -68,8 +68,10 @@ def test_an_event_that_is_lost_changes_no_reply(tally: Tally) -> None:
     ("error", "is_after_work"),
     [(name, False) for name in BEFORE] + [(name, True) for name in AFTER],
 )
-def test_an_error_that_passes_costs_no_event(error: str, is_after_work: bool, tally: Tally) -> None:
-    """It is retried, and so may arrive twice."""
+def test_an_event_is_sent_again_after_a_transient_error(
+    error: str, is_after_work: bool, tally: Tally
+) -> None:
+    """It arrives twice if only the response was lost."""
     with tally.fault(error), Simulation() as sim:
         scenarios.a_creation(sim)
         make = (AFTER if is_after_work else BEFORE)[error]
@@ -82,23 +84,23 @@ def test_an_error_that_passes_costs_no_event(error: str, is_after_work: bool, ta
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_a_bus_that_hangs_changes_no_reply(scenario: Scenario, tally: Tally) -> None:
-    undisturbed = clean(scenario)
+    expected = replies_without_faults(scenario)
     with tally.fault("no answer in 2,000 s"), Simulation() as sim:
-        # As in the construct: an event whose invocation timed out is not retried.
+        # As with the construct, an invocation that timed out is not retried.
         sim.functions.retries = 0
         sim.injector.latency = lambda call: 2000.0 if call.operation == "PutEvents" else 0.0
         scenario(sim)
         sim.run()
-        assert replies_of(sim) == undisturbed
+        assert replies_of(sim) == expected
         check(sim)
 
 
 @pytest.mark.parametrize("is_after_work", [False, True])
 @pytest.mark.parametrize("scenario", SCENARIOS)
-def test_a_process_that_ends_at_the_event_has_replied(
+def test_a_process_that_is_killed_at_the_event_has_already_replied(
     scenario: Scenario, is_after_work: bool, tally: Tally
 ) -> None:
-    undisturbed = clean(scenario)
+    expected = replies_without_faults(scenario)
     numbers = [call.number for call in calls_of(scenario) if call.operation == "PutEvents"]
     assert numbers
     for number in numbers:
@@ -107,5 +109,5 @@ def test_a_process_that_ends_at_the_event_has_replied(
             scenario(sim)
             sim.injector.kill(number, is_after_work=is_after_work)
             sim.run()
-            assert replies_of(sim) == undisturbed
+            assert replies_of(sim) == expected
             check(sim)

@@ -26,8 +26,8 @@ def deploy(*arrange: Callable[[Simulation], object]) -> tuple[Simulation, Stack]
         return sim, stack
 
 
-def removed_once(sim: Simulation) -> bool:
-    """Return whether the node that was removed was requested once."""
+def is_requested_once(sim: Simulation) -> bool:
+    """Return whether the removed node was requested exactly once."""
     done = [one for one in sim.deletions if one.is_done]
     (request,) = {id(one.request): one.request for one in done}.values()
     good = request.event["ResourceProperties"]["NodeIds"][-1]
@@ -41,24 +41,24 @@ def refuse(times: int, code: str, status: int) -> Callable[[Simulation], object]
 
 @pytest.mark.parametrize("error", [THROTTLED, BROKEN, DENIED])
 @pytest.mark.parametrize("times", [1, 3, 9])
-def test_a_signal_that_is_refused_for_a_while_arrives(times: int, error: tuple[str, int]) -> None:
+def test_a_refused_signal_is_retried(times: int, error: tuple[str, int]) -> None:
     sim, stack = deploy(refuse(times, *error))
     assert stack.status == "UPDATE_COMPLETE"
     assert [text[:19] for text, _ in stack.signals] == ["1 of 2 not removed:"]
-    assert removed_once(sim)
+    assert is_requested_once(sim)
 
 
 @pytest.mark.parametrize("error", [THROTTLED, BROKEN, DENIED])
-def test_a_signal_that_is_always_refused_fails_the_stack_and_removes_nothing_more(
+def test_a_signal_that_is_always_refused_fails_the_stack_and_removes_no_more_nodes(
     error: tuple[str, int],
 ) -> None:
     sim, stack = deploy(refuse(10_000, *error))
     assert stack.status == "UPDATE_ROLLBACK_COMPLETE"
     assert stack.signals == []
-    assert removed_once(sim)
+    assert is_requested_once(sim)
 
 
-def test_a_signal_whose_answer_is_lost_is_not_an_error_and_counts_once() -> None:
+def test_a_signal_whose_response_is_lost_counts_once() -> None:
     _, stack = deploy(
         lambda sim: sim.injector.fail(
             SIGNAL, lambda: ServiceError("InternalFailure", status=500), times=1, is_after_work=True
@@ -69,7 +69,7 @@ def test_a_signal_whose_answer_is_lost_is_not_an_error_and_counts_once() -> None
 
 
 @pytest.mark.parametrize("seconds", [0.0, 10.0, 60.0, 200.0])
-def test_a_condition_that_begins_late_is_signaled(seconds: float) -> None:
+def test_a_wait_condition_that_begins_late_is_signaled(seconds: float) -> None:
     def later(sim: Simulation) -> None:
         for request in sim.cloudformation.requests:
             request.stack.condition_delay = seconds
@@ -80,22 +80,21 @@ def test_a_condition_that_begins_late_is_signaled(seconds: float) -> None:
 
 
 @pytest.mark.parametrize("seconds", [50.0, 75.0, 100.0])
-def test_a_hand_over_between_the_reply_and_the_signal(seconds: float) -> None:
-    """Invocations are so short that the next one signals."""
+def test_the_next_invocation_signals_after_a_hand_over(seconds: float) -> None:
+    """Invocations are too short for the reply and the signal."""
 
     def shorten(sim: Simulation) -> None:
         sim.functions.seconds = seconds
 
     sim, stack = deploy(shorten)
-    if stack.status != "UPDATE_COMPLETE":
-        pytest.fail(f"{stack.status} with invocations of {seconds} s")
+    assert stack.status == "UPDATE_COMPLETE"
     assert len(stack.signals) == 1
-    assert removed_once(sim)
+    assert is_requested_once(sim)
 
 
 @pytest.mark.parametrize("after", [0.0, 1.0, 3.0, 30.0])
-def test_a_stack_that_is_canceled_while_it_waits_and_deployed_again(after: float) -> None:
-    """The condition of the second deployment has the name of the first one's."""
+def test_a_stack_that_is_canceled_while_it_waits_can_be_deployed_again(after: float) -> None:
+    """The wait conditions of both deployments have the same name."""
     with Simulation() as sim:
         stack = an_update_with_a_verdict(sim)
         stack.condition_delay = 5.0
@@ -116,7 +115,7 @@ def test_a_stack_that_is_canceled_while_it_waits_and_deployed_again(after: float
         assert [request for _, request in stack.signals] == [stack.request]
 
 
-def test_both_copies_of_an_event_signal_and_the_stack_completes() -> None:
+def test_a_duplicate_event_counts_as_one_signal() -> None:
     with Simulation() as sim:
         sim.cloudformation.deliveries = (0.0, 0.5)
         stack = an_update_with_a_verdict(sim)
@@ -126,7 +125,7 @@ def test_both_copies_of_an_event_signal_and_the_stack_completes() -> None:
         assert len(stack.signals) == 1
 
 
-def test_a_set_that_stays_the_same_is_deployed_without_a_signal() -> None:
+def test_an_unchanged_set_is_deployed_without_a_signal() -> None:
     with Simulation() as sim:
         stack = an_update_with_a_verdict(sim)
         sim.run()

@@ -1,4 +1,4 @@
-"""Virtual time for several threads, only one of which runs at a time: always the next one due.
+"""Virtual time for several threads, of which only one runs at a time: the next one due.
 
 A thread that sleeps passes its turn to the next, so every run is the same. A thread that is alone
 advances the time by itself, without a switch of threads.
@@ -55,7 +55,7 @@ class Timeline:
         return self.at(self._now + seconds, action)
 
     def sleep(self, seconds: float) -> None:
-        """Let time pass for the caller, and run what is due meanwhile."""
+        """Let time pass for the caller, and run what is due in the meantime."""
         wake_at = self._now + max(0.0, seconds)
         if not self._is_any_due(wake_at):
             self._now = wake_at

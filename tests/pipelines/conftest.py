@@ -1,4 +1,4 @@
-"""A team's repository, and a cluster."""
+"""Fixtures for a team's repository and a cluster."""
 
 from pathlib import Path
 from uuid import uuid4
@@ -8,12 +8,6 @@ import pytest
 from sandbox.aws import Sandbox
 from sandbox.hyperpod import Cluster
 from tests.pipelines.team import Team
-
-
-@pytest.fixture(scope="session")
-def bootstrapped(sandbox: Sandbox) -> Sandbox:
-    sandbox.bootstrap()
-    return sandbox
 
 
 @pytest.fixture
@@ -27,7 +21,7 @@ def cluster(sandbox: Sandbox) -> Cluster:
 
 
 def new_cluster(sandbox: Sandbox) -> Cluster:
-    """A cluster of eight workers under a name of its own."""
+    """Create a cluster of eight workers with a unique name."""
     return sandbox.hyperpod.create_cluster(
         f"team-{uuid4().hex[:8]}", {"workers": 8}, shutdown_seconds=0.5
     )

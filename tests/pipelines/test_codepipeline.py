@@ -1,4 +1,4 @@
-"""The example in AWS CodePipeline: what its template has, and what its builds run."""
+"""The example for AWS CodePipeline: its template, and the commands of its builds."""
 
 import json
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class Pipeline:
     resources: dict[str, dict[str, Any]]
 
     def project(self, name: str) -> dict[str, Any]:
-        """The properties of a project of CodeBuild, by a part of its logical id."""
+        """Return the properties of a CodeBuild project, by a part of its logical id."""
         (project,) = (
             resource["Properties"]
             for logical_id, resource in self.resources.items()
@@ -36,21 +36,21 @@ class Pipeline:
         return project
 
     def build(self, name: str) -> dict[str, Any]:
-        """What it runs."""
+        """Return the build specification of a project."""
         return dict(json.loads(self.project(name)["Source"]["BuildSpec"]))
 
     def commands(self, name: str) -> list[str]:
-        """What it runs, once everything is installed."""
+        """Return the commands of a project after the installation."""
         install, *commands = self.build(name)["phases"]["build"]["commands"]
         assert install == INSTALL
         return list(commands)
 
     def run(self, name: str) -> Ran:
-        """Run a build as its role."""
+        """Run the commands of a project with its role."""
         return self.team.run("\n".join(self.commands(name)), **ROLE)
 
     def actions(self, policy: str) -> set[str]:
-        """Actions that a role's policy allows, by a part of its logical id."""
+        """Return the actions that a role's policy allows, by a part of its logical id."""
         return {
             action
             for logical_id, resource in self.resources.items()
@@ -72,7 +72,7 @@ def pipeline(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Pipe
             "removals/evaluation.yaml": "cluster: evaluation\n",
         }
     )
-    # the commands of the synth step, which are checked below against the template
+    # the commands of the synth step, which are compared with the template below
     commands = [
         "ci/report.sh validate",
         "ci/synth.sh",
@@ -96,7 +96,7 @@ def stages(pipeline: Pipeline) -> dict[str, list[dict[str, Any]]]:
     }
 
 
-def test_a_person_approves_after_the_plan_and_before_any_removal(pipeline: Pipeline) -> None:
+def test_manual_approval_is_after_the_plan_and_before_any_removal(pipeline: Pipeline) -> None:
     plan, approve, *removals = stages(pipeline)["Removals"]
     assert (plan["Name"], approve["ActionTypeId"]["Category"]) == ("Plan", "Approval")
     orders = [int(action["RunOrder"]) for action in (plan, approve, *removals)]
@@ -106,14 +106,14 @@ def test_a_person_approves_after_the_plan_and_before_any_removal(pipeline: Pipel
     assert names == {f"hyperpod-node-removal-{cluster}" for cluster in clusters}
 
 
-def test_no_key_is_stored(pipeline: Pipeline) -> None:
+def test_the_pipeline_stores_no_access_key(pipeline: Pipeline) -> None:
     ((source,),) = (stages(pipeline)["Source"],)
     assert source["ActionTypeId"]["Provider"] == "CodeStarSourceConnection"
     types = {resource["Type"] for resource in pipeline.resources.values()}
     assert not {"AWS::IAM::User", "AWS::IAM::AccessKey", "AWS::SecretsManager::Secret"} & types
 
 
-def test_roles_of_builds_only_read(pipeline: Pipeline) -> None:
+def test_the_roles_of_builds_can_only_read(pipeline: Pipeline) -> None:
     reports = {"codebuild:CreateReport", "codebuild:CreateReportGroup", "codebuild:UpdateReport"}
     own = reports | {
         "codebuild:BatchPutCodeCoverages",
@@ -144,21 +144,21 @@ def test_pull_requests_are_validated_and_synthesized(pipeline: Pipeline) -> None
     assert base == {"Type": "BASE_REF", "Pattern": "refs/heads/main"}
 
 
-def test_the_cli_of_the_pipeline_is_that_of_the_lock_file(pipeline: Pipeline) -> None:
+def test_the_pipeline_uses_the_cdk_cli_of_the_lock_file(pipeline: Pipeline) -> None:
     package = json.loads((pipeline.team.folder / "package.json").read_text(encoding="utf-8"))
     install = pipeline.build("SelfMutation")["phases"]["install"]["commands"]
     assert install == [f"npm install -g aws-cdk@{package['devDependencies']['aws-cdk']}"]
 
 
-def test_the_plan_is_shown(pipeline: Pipeline) -> None:
+def test_the_plan_lists_the_nodes(pipeline: Pipeline) -> None:
     planned = pipeline.run("RemovalsPlan")
     assert planned.code == 0, planned.log
     for node in pipeline.cluster.node_ids("workers")[:2]:
         assert node in planned.log
 
 
-def test_what_the_pipeline_deploys_and_what_it_explains(pipeline: Pipeline) -> None:
-    """CodePipeline deploys the stage's template; if that fails, a rule starts the build Explain."""
+def test_a_failed_deployment_of_the_pipeline_is_explained(pipeline: Pipeline) -> None:
+    """CodePipeline deploys the stage's template. If that fails, a rule starts the build Explain."""
     name = f"hyperpod-node-removal-{pipeline.cluster.name}"
     assembly = pipeline.team.folder / "cdk.out" / f"assembly-{name}"
     (template,) = assembly.glob("*.template.json")

@@ -1,4 +1,4 @@
-"""The files of the example agree with the project and with each other."""
+"""The files of the example are consistent with the project and with each other."""
 
 import json
 import re
@@ -21,7 +21,7 @@ def text(name: str) -> str:
     return (EXAMPLE / name).read_text(encoding="utf-8")
 
 
-def test_the_version_is_in_one_file_and_is_that_of_the_project() -> None:
+def test_only_requirements_txt_has_the_version_of_the_project() -> None:
     version = PROJECT["project"]["version"]
     assert PIN.findall(text("requirements.txt")) == [("hyperpod-node-removal", version)]
     for file in EXAMPLE.rglob("*"):
@@ -29,7 +29,7 @@ def test_the_version_is_in_one_file_and_is_that_of_the_project() -> None:
             assert f"removal=={version}" not in file.read_text(encoding="utf-8"), file
 
 
-def test_everything_else_is_pinned_by_hash_as_it_is_tested() -> None:
+def test_other_packages_are_pinned_by_hash_to_the_tested_versions() -> None:
     locked = dict(PIN.findall(text("requirements.lock")))
     blocks = re.split(r"^(?=\S)", text("requirements.lock"), flags=re.MULTILINE)
     assert all("--hash=sha256:" in block for block in blocks if PIN.match(block))
@@ -38,7 +38,7 @@ def test_everything_else_is_pinned_by_hash_as_it_is_tested() -> None:
 
 
 @pytest.mark.parametrize("python", ["3.11", "3.13"])
-def test_the_lock_has_what_the_package_and_its_extras_need(python: str) -> None:
+def test_the_lock_file_has_the_dependencies_of_the_package_and_its_extras(python: str) -> None:
     locked = dict(PIN.findall(text("requirements.lock")))
     project = PROJECT["project"]
     own = [line for line in text("requirements.in").splitlines() if not line.startswith("#")]
@@ -49,19 +49,19 @@ def test_the_lock_has_what_the_package_and_its_extras_need(python: str) -> None:
             assert needed.specifier.contains(locked[needed.name.lower()]), line
 
 
-def test_the_cdk_cli_is_the_one_that_is_tested() -> None:
-    ours, lock = json.loads(text("package.json")), json.loads(text("package-lock.json"))
+def test_the_cdk_cli_has_the_tested_version() -> None:
+    package, lock = json.loads(text("package.json")), json.loads(text("package-lock.json"))
     project = json.loads((ROOT / "package-lock.json").read_text("utf-8"))["packages"]
-    assert lock["packages"][""]["devDependencies"] == ours["devDependencies"]
+    assert lock["packages"][""]["devDependencies"] == package["devDependencies"]
     assert lock["packages"]["node_modules/aws-cdk"] == project["node_modules/aws-cdk"]
 
 
-def test_its_removal_files_are_valid() -> None:
+def test_the_removal_files_are_valid() -> None:
     names = [settings.stack_name for settings in read_removal_folder(EXAMPLE / "removals", "r")]
     assert names == ["hyperpod-node-removal-evaluation", "hyperpod-node-removal-ml-cluster"]
 
 
-def test_cfn_lint_finds_nothing_in_the_roles() -> None:
+def test_cfn_lint_accepts_the_role_templates() -> None:
     roles = list((EXAMPLE / "roles").glob("*.yaml"))
     assert {path.stem for path in roles} == {"github", "gitlab"}
     assert cfn_lint(*roles) == ""

@@ -1,4 +1,4 @@
-"""Who can assume the roles of the pipelines, and what they can do."""
+"""The trust policies and permissions of the pipelines' roles."""
 
 import json
 import re
@@ -20,7 +20,7 @@ HOSTS: Final = {
     "github": ("token.actions.githubusercontent.com", "github.example.com/_services/token"),
     "gitlab": ("gitlab.com", "gitlab.example.com"),
 }
-"""Issuers of tokens: the public one of each platform, and one of a company's own."""
+"""Token issuers: the public one of each platform, and one of a self-managed server."""
 PROVIDER: Final = "arn:aws:iam::111122223333:oidc-provider/"
 ROLES: Final = ("ReadRole", "DeployRole")
 
@@ -30,7 +30,7 @@ def template(platform: str) -> Any:
 
 
 class Roles:
-    """The roles of one platform, as CloudFormation creates them."""
+    """The roles of a platform, as CloudFormation creates them."""
 
     def __init__(self, sandbox: Sandbox, platform: str, host: str, stack: str) -> None:
         self.platform, self.host = platform, host
@@ -43,8 +43,8 @@ class Roles:
         document: dict[str, Any] = shown["AssumeRolePolicyDocument"]
         return document
 
-    def lets_in(self, role: str, sub: str, aud: str = "sts.amazonaws.com") -> bool:
-        """Whether a token with these claims gets the role."""
+    def can_be_assumed(self, role: str, sub: str, aud: str = "sts.amazonaws.com") -> bool:
+        """Return whether a token with these claims can assume the role."""
         provider = PROVIDER + self.host
         context = EvalContext(
             principal_arn=provider,
@@ -86,7 +86,7 @@ DEPLOYMENT: Final = {
     "github": "repo:team/removals:environment:removals",
     "gitlab": "project_path:team/removals:ref_type:branch:ref:main",
 }
-STRANGERS: Final = [
+OTHER_SUBJECTS: Final = [
     "repo:team/removals:ref:refs/heads/main",
     "repo:team/removals:environment:other",
     "repo:team/removals-2:pull_request",
@@ -99,31 +99,31 @@ STRANGERS: Final = [
 ]
 
 
-def test_pull_requests_read_and_deployments_deploy(roles: Roles) -> None:
+def test_pull_requests_get_the_read_role_and_deployments_get_both(roles: Roles) -> None:
     pull_request, deployment = PULL_REQUEST[roles.platform], DEPLOYMENT[roles.platform]
-    assert roles.lets_in("ReadRole", pull_request)
-    assert roles.lets_in("ReadRole", deployment)
-    assert roles.lets_in("DeployRole", deployment)
-    assert not roles.lets_in("DeployRole", pull_request)
+    assert roles.can_be_assumed("ReadRole", pull_request)
+    assert roles.can_be_assumed("ReadRole", deployment)
+    assert roles.can_be_assumed("DeployRole", deployment)
+    assert not roles.can_be_assumed("DeployRole", pull_request)
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_nobody_else_gets_in(roles: Roles, role: str) -> None:
-    assert [sub for sub in STRANGERS if roles.lets_in(role, sub)] == []
+def test_other_tokens_cannot_assume_a_role(roles: Roles, role: str) -> None:
+    assert [sub for sub in OTHER_SUBJECTS if roles.can_be_assumed(role, sub)] == []
     elsewhere = "https://elsewhere.example"
-    assert not roles.lets_in(role, DEPLOYMENT[roles.platform], aud=elsewhere)
+    assert not roles.can_be_assumed(role, DEPLOYMENT[roles.platform], aud=elsewhere)
 
 
 @pytest.mark.parametrize("platform", sorted(HOSTS))
 @pytest.mark.parametrize("host", ['a.example", "x": "', "a.example/*", "a.example${Host}", ""])
-def test_a_provider_with_another_form_is_refused(platform: str, host: str) -> None:
-    """The ARN becomes part of the text of the trust policy."""
+def test_an_invalid_provider_arn_is_rejected(platform: str, host: str) -> None:
+    """The ARN is inserted into the text of the trust policy."""
     form = template(platform)["Parameters"]["ProviderArn"]["AllowedPattern"]
     assert re.fullmatch(form, PROVIDER + host) is None
     assert all(re.fullmatch(form, PROVIDER + good) for good in HOSTS[platform])
 
 
-def test_the_deployment_role_trusts_one_exact_subject(roles: Roles) -> None:
+def test_the_deploy_role_trusts_one_exact_subject(roles: Roles) -> None:
     (statement,) = roles.trust("DeployRole")["Statement"]
     assert statement["Condition"] == {
         "StringEquals": {
@@ -133,7 +133,7 @@ def test_the_deployment_role_trusts_one_exact_subject(roles: Roles) -> None:
     }
 
 
-def test_the_role_that_reads_changes_nothing(roles: Roles) -> None:
+def test_the_read_role_can_only_read(roles: Roles) -> None:
     policy = roles.policy("ReadRole")
     assert policy.actions == {
         "cloudformation:DescribeStackEvents",
@@ -146,7 +146,7 @@ def test_the_role_that_reads_changes_nothing(roles: Roles) -> None:
     assert all(":us-east-1:000000000000:" in resource for _, resource in policy.resources)
 
 
-def test_the_role_that_deploys_is_that_of_the_documentation(roles: Roles) -> None:
+def test_the_deploy_role_has_the_documented_policy(roles: Roles) -> None:
     shown = Policy.of_file("pipeline-role.json")
     (statement,) = roles.policy("DeployRole").statements
     assert as_list(statement["Action"]) == ["sts:AssumeRole"]
@@ -160,8 +160,8 @@ def test_the_role_that_deploys_is_that_of_the_documentation(roles: Roles) -> Non
     assert json.loads(resources) == [resource for _, resource in shown.resources]
 
 
-def test_the_command_of_the_page_makes_the_roles(sandbox: Sandbox) -> None:
+def test_the_command_of_the_page_creates_the_roles(sandbox: Sandbox) -> None:
     (command,) = commands(DOCS / "pipelines.md", of="roles/github.yaml")
     run_aws(sandbox, *command[1:], folder=EXAMPLE)
     roles = Roles(sandbox, "github", HOSTS["github"][0], "removal-pipeline-roles")
-    assert roles.lets_in("DeployRole", DEPLOYMENT["github"])
+    assert roles.can_be_assumed("DeployRole", DEPLOYMENT["github"])

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Prints the names of clusters, one per line, from the names of the files in removals/.
 #
-#   ci/clusters.sh since COMMIT   those whose file has changed since COMMIT
-#   ci/clusters.sh named CLUSTER  that one, if it has a file
+#   ci/clusters.sh since COMMIT   the clusters whose file has changed since COMMIT
+#   ci/clusters.sh named CLUSTER  the cluster, if it has a file
 #
-# File names come from pull requests: one that cannot be the name of a cluster is an error.
+# File names come from pull requests. One that is not a valid cluster name is an error.
 set -euo pipefail
 
 readonly NO_COMMIT=0000000000000000000000000000000000000000 # before the first push of a branch
@@ -29,7 +29,7 @@ case "$1" in
     if [[ $since == "$NO_COMMIT" ]]; then
       since=$(git hash-object -t tree /dev/null)
     elif ! git merge-base --is-ancestor "$since" HEAD; then
-      fail "$since is not before this commit, so what changed is not known; deploy by hand"
+      fail "$since is not before this commit, so the changed files are unknown; deploy manually"
     fi
     git diff -z --no-renames --name-only --diff-filter=D "$since" HEAD -- removals/ |
       print_clusters | while read -r cluster; do

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what the pipelines run, everything by hash. The package itself is the wheel in this
-# folder, never one from an index, where anybody could register its name. Needs Python 3.11 or
+# Installs the packages of the pipelines, all by hash. The package itself is the wheel in this
+# folder, never one from an index, where anyone could register its name. Needs Python 3.11 or
 # later; requirements.lock includes Node.js.
 set -euo pipefail
 
