@@ -24,7 +24,7 @@ def sample(*dimensions: Iterable[Any], stride: int = 1) -> list[Any]:
 
     Each value has a number; that of a call counts the calls of the same operation. A combination is
     in the sample if its numbers add up to a multiple of `ONE_IN`. So the calls of an operation meet
-    the faults in turn: each fault at every eighth call, and the next fault one call before it. Where
+    the faults in turn: each fault at every eighth call, and the next one a call before it. Where
     dimensions are so short that a value would not be tried at all, the sample is larger.
 
     Args:
