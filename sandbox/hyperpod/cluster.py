@@ -129,29 +129,14 @@ class Cluster:
             node.status, node.status_until, node.leaves_at = status, until, None
             node.message = message
 
-    def detach(
-        self,
-        node_id: str,
-        seconds: float,
-        to: "Cluster | None" = None,
-        attach_seconds: float = 60.0,
-    ) -> None:
-        """Do as MoveClusterNodes: the node is DetachInProgress for `seconds`, then leaves.
+    def detach(self, node_id: str, seconds: float) -> None:
+        """Move the node to a cluster that is not modeled, as MoveClusterNodes does.
 
-        It appears in the group of the same name of the cluster `to` (None: one that is not
-        modeled), with the same ids, as AttachInProgress for `attach_seconds`, then Running.
-        AWS moves nodes of continuous clusters on EKS only; the model moves any.
-
-        Raises:
-            ValueError: `to` has no such group.
+        It is DetachInProgress for `seconds`, then leaves. AWS moves nodes of continuous clusters on
+        EKS only; the model moves any.
         """
         with self._lock:
-            node = self._state.find(node_id)
-            if to is not None and node.group not in to.target_counts:
-                raise ValueError(f"{to.name} has no group {node.group}; allowed: one that has")
-            move = self._state.start_moving(node, seconds, attach_seconds)
-            if to is not None:
-                to._state.arriving.append(move)  # noqa: SLF001 - of the same class
+            self._state.leave(self._state.find(node_id), NodeStatus.DETACHING, seconds)
 
     def hide(self, node_id: str, listings: int = 1) -> None:
         """Leave the node out of the next listings.

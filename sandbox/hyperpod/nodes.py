@@ -26,7 +26,6 @@ class NodeStatus(StrEnum):
     SHUTTING_DOWN = "ShuttingDown"
     SYSTEM_UPDATING = "SystemUpdating"
     DETACHING = "DetachInProgress"
-    ATTACHING = "AttachInProgress"
 
 
 class ClusterStatus(StrEnum):
@@ -72,8 +71,6 @@ class Node:
     launched: datetime
     instance_id: str | None
     logical_id: str | None
-    address: int
-    """Number of its private address, which a moved node keeps."""
     status: str = NodeStatus.RUNNING
     message: str = ""
     status_until: float | None = None
@@ -99,22 +96,6 @@ class Node:
             status=self.status,
             message=self.message,
         )
-
-
-@dataclass(frozen=True)
-class Move:
-    """The move of a node to the group of the same name in another cluster."""
-
-    node: Node
-    """The node as its source has it."""
-    at: float
-    """When it leaves the one list and appears in the other."""
-    attach_seconds: float
-
-    @property
-    def is_canceled(self) -> bool:
-        """Whether something else happened to the node before it left."""
-        return self.at not in (self.node.leaves_at, self.node.left_at)
 
 
 @dataclass

@@ -136,7 +136,7 @@ def _node(node: Node, glimpse: str | None = None, *, with_logical_ids: bool) -> 
 
 def _hostname(node: Node) -> str:
     """Return a name as the service model describes it: `ip-10-0-1-7.` and a domain."""
-    number = node.address
+    number = node.ordinal
     return f"ip-10-{number >> 16}-{number >> 8 & 255}-{number & 255}.ec2.internal"
 
 

@@ -227,6 +227,18 @@ def test_a_node_in_a_request_by_both_ids_leaves_once(world: World) -> None:
     assert cluster.target_counts == {"workers": 1}
 
 
+def test_a_moved_node_detaches_then_leaves(world: World) -> None:
+    cluster = world.hp.create_cluster("ml-cluster", {"workers": 3})
+    moved, kept, other = cluster.node_ids("workers")
+    cluster.detach(moved, 30.0)
+    cluster.detach(kept, 30.0)
+    assert world.status(moved) == "DetachInProgress"
+    assert cluster.target_counts == {"workers": 1}
+    cluster.set_node_status(kept, "Running")
+    world.now = 30.0
+    assert cluster.present == {kept, other}
+
+
 @pytest.mark.parametrize("status", ["DetachInProgress", "AttachInProgress", "Hibernating"])
 def test_a_node_in_an_unknown_status_is_shown_and_not_deleted(world: World, status: str) -> None:
     cluster = world.hp.create_cluster("ml-cluster", {"workers": 2})
@@ -453,48 +465,6 @@ def test_a_listing_may_never_end(world: World, rule: str) -> None:
         tokens.append(page["NextToken"])
     assert {n["InstanceId"] for n in nodes} == cluster.present
     assert len(set(tokens)) == (1 if rule == "repeats_next_token" else 6)
-
-
-# Moves --------------------------------------------------------------------------------------------
-
-
-def test_a_moved_node_detaches_then_is_attached_to_the_other_cluster(world: World) -> None:
-    source = world.hp.create_cluster("ml-cluster", {"workers": 2}, continuous=True)
-    target = world.hp.create_cluster("ml-target", {"workers": 1}, continuous=True)
-    node, logical_id = source.node_ids("workers")[0], source.logical_ids("workers")[0]
-    hostname = world.listed()[0]["PrivateDnsHostname"]
-
-    source.detach(node, 30.0, to=target, attach_seconds=20.0)
-    assert world.status(node) == "DetachInProgress"
-    assert world.status(node, "ml-target") is None
-    assert source.target_counts == {"workers": 1}
-    assert target.target_counts == {"workers": 1}
-
-    world.now = 30.0
-    assert world.status(node, "ml-target") == "AttachInProgress", "even if read before the source"
-    assert world.status(node) is None
-    assert target.node(logical_id).instance_id == node
-    assert target.target_counts == {"workers": 2}
-    assert world.listed("ml-target")[-1]["PrivateDnsHostname"] == hostname
-
-    world.now = 50.0
-    assert world.status(node, "ml-target") == "Running"
-    assert world.delete(node, cluster="ml-target")["Successful"] == [node]
-
-
-def test_a_move_may_go_nowhere_or_be_canceled(world: World) -> None:
-    source = world.hp.create_cluster("ml-cluster", {"workers": 3})
-    target = world.hp.create_cluster("ml-target", {"workers": 1})
-    moved, kept, other = source.node_ids("workers")
-    source.detach(moved, 10.0)
-    source.detach(kept, 10.0, to=target)
-    source.set_node_status(kept, "Running")
-    with pytest.raises(ValueError, match="ml-head has no group workers"):
-        source.detach(other, 10.0, to=world.hp.create_cluster("ml-head", {"head": 1}))
-
-    world.now = 10.0
-    assert source.present == {kept, other}
-    assert len(target.present) == 1
 
 
 # Faults -------------------------------------------------------------------------------------------
