@@ -1,9 +1,10 @@
 """A HyperPod cluster as tests use it: what they read, and what they arrange."""
 
+from dataclasses import replace
 from threading import RLock
 
 from sandbox.hyperpod.faults import Refusal
-from sandbox.hyperpod.nodes import ClusterStatus, NodeStatus, NodeView
+from sandbox.hyperpod.nodes import ClusterStatus, Node, NodeStatus
 from sandbox.hyperpod.state import ClusterState
 
 
@@ -41,21 +42,22 @@ class Cluster:
             nodes = self._state.listed()
             return tuple(n.logical_id for n in nodes if n.group == group and n.logical_id)
 
-    def node(self, node_id: str) -> NodeView:
-        """Return the listed node with this id."""
+    def node(self, node_id: str) -> Node:
+        """Return the listed node with this id, as it is now."""
         with self._lock:
-            return self._state.find(node_id).view()
+            return replace(self._state.find(node_id))
 
     @property
-    def nodes(self) -> tuple[NodeView, ...]:
-        """All listed nodes, in order of creation."""
+    def nodes(self) -> tuple[Node, ...]:
+        """All listed nodes as they are now, in order of creation."""
         with self._lock:
-            return tuple(node.view() for node in self._state.listed())
+            return tuple(replace(node) for node in self._state.listed())
 
     @property
     def present(self) -> frozenset[str]:
         """Instance ids that are still listed, whatever their status."""
-        return frozenset(node.instance_id for node in self.nodes if node.instance_id)
+        with self._lock:
+            return frozenset(n.instance_id for n in self._state.listed() if n.instance_id)
 
     @property
     def departures(self) -> dict[str, float]:

@@ -47,30 +47,18 @@ DELETABLE_STATUSES = frozenset({NodeStatus.RUNNING, NodeStatus.FAILURE, NodeStat
 """Statuses in which a node may be deleted; the others are refused with `InvalidNodeStatus`."""
 
 
-@dataclass(frozen=True)
-class NodeView:
-    """A node at one moment."""
-
-    instance_id: str | None
-    """None while the node waits for its first instance (continuous provisioning)."""
-    logical_id: str | None
-    """None unless the cluster provisions continuously."""
-    group: str
-    instance_type: str
-    status: str
-    message: str
-
-
 @dataclass
 class Node:
-    """A node as the cluster keeps it. Times are seconds of the model's clock."""
+    """A node. Times are seconds of the model's clock."""
 
     ordinal: int
     group: str
     instance_type: str
     launched: datetime
     instance_id: str | None
+    """None while the node waits for its first instance (continuous provisioning)."""
     logical_id: str | None
+    """None unless the cluster provisions continuously."""
     status: str = NodeStatus.RUNNING
     message: str = ""
     status_until: float | None = None
@@ -86,16 +74,6 @@ class Node:
     """When it left the list; None while it is listed."""
     glimpses: list[str | None] = field(default_factory=list)
     """Statuses that the next listings show in place of the real one; None to leave it out."""
-
-    def view(self) -> NodeView:
-        return NodeView(
-            instance_id=self.instance_id,
-            logical_id=self.logical_id,
-            group=self.group,
-            instance_type=self.instance_type,
-            status=self.status,
-            message=self.message,
-        )
 
 
 @dataclass
