@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from threading import RLock
 from typing import Any
 
+from sandbox.http_server import Respond, serving
 from sandbox.hyperpod import responses, wire
 from sandbox.hyperpod.changes import DeleteRequest, delete_nodes, plan_of, update_cluster
 from sandbox.hyperpod.cluster import Cluster
@@ -23,6 +24,8 @@ from sandbox.hyperpod.faults import (
 )
 from sandbox.hyperpod.nodes import CLUSTER
 from sandbox.hyperpod.state import ClusterPlan, ClusterState
+
+Denial = Callable[[str, str, str], str]
 
 
 class HyperPod:
@@ -152,10 +155,12 @@ class HyperPod:
             raise fault.error
         return response
 
-    def serve(
-        self, denial: Callable[[str, str, str], str] = lambda *_: ""
-    ) -> AbstractContextManager[str]:
-        """Serve SageMaker on a free port of 127.0.0.1. Yields the endpoint URL.
+    def serve(self, denial: Denial = lambda *_: "") -> AbstractContextManager[str]:
+        """Serve SageMaker on a free port of 127.0.0.1. Yields the endpoint URL."""
+        return serving(self.responder(denial))
+
+    def responder(self, denial: Denial = lambda *_: "") -> Respond:
+        """Return what responds to HTTP requests for SageMaker.
 
         Args:
             denial: returns why an access key is denied an IAM action on the ARN of a cluster; an
@@ -171,7 +176,7 @@ class HyperPod:
             if message := denial(access_key, f"sagemaker:{operation}", arn):
                 raise ServiceError("AccessDeniedException", message)
 
-        return wire.served(self.call, authorize)
+        return wire.responder(self.call, authorize)
 
     def _respond(self, operation: str, request: Request) -> dict[str, Any]:
         name = request.get("ClusterName", "")

@@ -3,7 +3,6 @@
 import json
 import re
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
 from typing import Any
 
 from moto.core.request import Request as MotoRequest
@@ -12,7 +11,7 @@ from moto.core.utils import camelcase_to_underscores
 from moto.sagemaker.responses import SageMakerResponse
 from werkzeug.wrappers import Request, Response
 
-from sandbox.http_server import serving
+from sandbox.http_server import Respond
 from sandbox.hyperpod.faults import ServiceError
 
 Call = Callable[[str, Mapping[str, Any]], dict[str, Any]]
@@ -32,8 +31,8 @@ _OPERATIONS = (
 _ACCESS_KEY = re.compile(r"Credential=([^/]+)/")
 
 
-def served(call: Call, authorize: Authorize) -> AbstractContextManager[str]:
-    """Serve SageMaker. Yields the endpoint URL."""
+def responder(call: Call, authorize: Authorize) -> Respond:
+    """Return what responds to requests for SageMaker."""
     responses = _responses_for(call, authorize)
 
     def respond(request: Request) -> Response:
@@ -43,7 +42,7 @@ def served(call: Call, authorize: Authorize) -> AbstractContextManager[str]:
         )
         return Response(body, status=status, headers=dict(headers))
 
-    return serving(respond)
+    return respond
 
 
 def _responses_for(call: Call, authorize: Authorize) -> Any:
