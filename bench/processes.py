@@ -15,7 +15,6 @@ import sys
 import tempfile
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,11 +26,10 @@ from bench.scenario import CLUSTER, GROUP, STACK_ID, removal_event
 from hyperpod_node_removal._asset import package_folder, staged_code
 from sandbox.http_server import serving
 from sandbox.hyperpod import HyperPod
+from sandbox.interpreters import link_sdk
 from sandbox.project import PATH
 
 SIZES: Final = (1, 99, 1000, 3000)
-_SDK: Final = ("boto3", "botocore", "dateutil", "jmespath", "s3transfer", "six", "urllib3")
-"""What Lambda's Python runtime has besides the function."""
 _VALGRIND: Final = (
     *("valgrind", "--tool=cachegrind", "--cache-sim=no", "--branch-sim=no"),
     "--cachegrind-out-file=/dev/null",
@@ -71,22 +69,6 @@ def naive(folder: Path) -> Function:
     shutil.copytree(Path(__file__).with_name("peers") / "naive", folder, ignore=ignored)
     shutil.copytree(package_folder("crhelper"), folder / "crhelper", ignore=ignored)
     return Function(folder, "index")
-
-
-def link_sdk(folder: Path) -> Path:
-    """Make a folder with the SDK and nothing else."""
-    cache = folder / "__pycache__"
-    cache.mkdir(parents=True)
-    for name in _SDK:
-        spec = find_spec(name)
-        assert spec, f"{name} is not installed"
-        assert spec.origin
-        origin = Path(spec.origin)
-        source = origin.parent if origin.name == "__init__.py" else origin
-        (folder / source.name).symlink_to(source)
-        if source is origin and spec.cached:
-            (cache / Path(spec.cached).name).symlink_to(spec.cached)
-    return folder
 
 
 def remove(

@@ -10,6 +10,7 @@ from bench import processes
 from bench.processes import Usage
 from bench.reporting import Chapter, Verdict, table
 from hyperpod_node_removal._function import MEMORY_MEGABYTES
+from sandbox.interpreters import link_sdk
 
 START_GOAL: Final = 1.0
 MEMORY_GOAL: Final = 0.8
@@ -32,7 +33,7 @@ def measure() -> dict[str, Starts]:
     """Run the product and the naive handler."""
     found = {}
     with tempfile.TemporaryDirectory() as name:
-        sdk = processes.link_sdk(Path(name, "sdk"))
+        sdk = link_sdk(Path(name, "sdk"))
         naive = processes.naive(Path(name, "naive"))
         for peer, function in {"this product": processes.ours(), "crhelper, naive": naive}.items():
             start = None
