@@ -161,7 +161,7 @@ def _show_requests(sandbox: Sandbox) -> None:
     while True:
         requests, replies = sandbox.requests(), sandbox.replies()
         for request in requests[sent:]:
-            _show(f"CloudFormation {request.request_type} {request.event['LogicalResourceId']}")
+            _show(f"CloudFormation {request['RequestType']} {request['LogicalResourceId']}")
         for reply in replies[received:]:
             _show(f"reply {reply.json()['Status'] if reply.status == 200 else reply.status}")  # noqa: PLR2004
         sent, received = len(requests), len(replies)

@@ -1,5 +1,6 @@
 """An AWS for one test session or one demo: CloudFormation, Lambda, S3 and a HyperPod service."""
 
+import json
 import os
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import yaml
 from botocore.config import Config
 
 from sandbox.engine import OWN_AGENT, Settings
-from sandbox.engine.exchange import ReceivedReply, SentRequest, read_replies, read_requests
+from sandbox.engine.exchange import ReceivedReply
 from sandbox.hyperpod import HyperPod
 from sandbox.interpreters import runtime_client
 from sandbox.process import (
@@ -207,13 +208,15 @@ class Sandbox:
         found = pages.paginate(logGroupName=log_group)
         return [event["message"] for page in found for event in page["events"]]
 
-    def requests(self) -> list[SentRequest]:
+    def requests(self) -> list[dict[str, Any]]:
         """Return every request that was sent to a custom resource, in order."""
-        return read_requests(self.directory)
+        sent: list[dict[str, Any]] = json.loads(self._request("requests"))
+        return sent
 
     def replies(self) -> list[ReceivedReply]:
         """Return everything that was sent to a ResponseURL, in order of arrival."""
-        return read_replies(self.directory)
+        received = json.loads(self._request("replies"))
+        return [ReceivedReply(**{**one, "body": one["body"].encode("latin-1")}) for one in received]
 
     def await_idle(self) -> None:
         """Wait until no function is running."""

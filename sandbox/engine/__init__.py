@@ -24,6 +24,9 @@ OWN_PATHS: Final = "/sandbox/"
   after so many seconds.
 - `denial`, of an access key, an IAM action and a resource's ARN, returns the message of an
   AccessDeniedException, or nothing.
+- `requests` returns the requests that were sent to custom resources, as a JSON list.
+- `replies` returns the fields of each `exchange.ReceivedReply`, as a JSON list. Each byte of a body
+  is the character with its number.
 - `settings` changes the settings that the object contains."""
 EKS_FOLDER: Final = "eks"
 """Folder of the sandbox's directory with a file for each EKS cluster."""

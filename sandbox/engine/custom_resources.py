@@ -127,7 +127,7 @@ def install(exchange: Exchange) -> None:
             request["PhysicalResourceId"] = physical_id
         if old_props is not None:
             request["OldResourceProperties"] = as_strings(old_props)
-        exchange.sent(request)
+        exchange.requests.append(request)
         record = lambda_svc._execution_record_for_config(function, config)
         lambda_svc.invoke_async_with_retry(record, request)
         try:

@@ -52,7 +52,7 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 def application(*, endpoint: str, directory: Path) -> Application:
     """Return ministack with all changes installed, as an ASGI application."""
-    exchange = Exchange(endpoint, directory)
+    exchange = Exchange(endpoint)
     settings = Settings()
     past = lag.Lag(settings)
     custom_resources.install(exchange)
@@ -72,7 +72,7 @@ def application(*, endpoint: str, directory: Path) -> Application:
             await _send(send, _deliver(exchange, scope, await _body(receive)))
         elif path.startswith(OWN_PATHS):
             body = await _body(receive)
-            await _send(send, 200, await _own_response(path, body, settings, restricted))
+            await _send(send, 200, await _own_response(path, body, settings, restricted, exchange))
         elif (cluster := resource_types.eks_cluster(directory, path)) is not None:
             await _send(send, 200, cluster)
         elif (size := _event_bytes(scope)) > EVENT_BYTES:
@@ -89,7 +89,11 @@ def application(*, endpoint: str, directory: Path) -> Application:
 
 
 async def _own_response(
-    path: str, body: bytes, settings: Settings, restricted: permissions.Functions
+    path: str,
+    body: bytes,
+    settings: Settings,
+    restricted: permissions.Functions,
+    exchange: Exchange,
 ) -> bytes:
     match path.removeprefix(OWN_PATHS):
         case "idle":
@@ -99,6 +103,11 @@ async def _own_response(
             await _await_rest(*json.loads(body))
         case "denial":
             return restricted.denial(body)
+        case "requests":
+            return json.dumps(exchange.requests).encode()
+        case "replies":
+            found = [{**vars(one), "body": one.body.decode("latin-1")} for one in exchange.replies]
+            return json.dumps(found).encode()
         case "settings":
             settings.change(json.loads(body))
     return b""

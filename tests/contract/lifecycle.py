@@ -104,7 +104,7 @@ class Removal:
 
     def requests(self) -> list[dict[str, Any]]:
         """What CloudFormation asked of the function, in order."""
-        sent = [request.event for request in self.sandbox.requests()]
+        sent = self.sandbox.requests()
         return [event for event in sent if f":stack/{self.name}/" in event["StackId"]]
 
     def replies(self) -> list[dict[str, Any]]:

@@ -108,8 +108,8 @@ def test_a_removal_longer_than_an_invocation_is_handed_over(
         line for line in log_lines(sandbox, deployment) if "Handing over to invocation" in line
     ]
     assert len(links) >= 2, "three links or more"
-    (create,) = (r for r in sandbox.requests() if f":stack/{name}/" in r.event["StackId"])
-    (reply,) = (r for r in sandbox.replies() if r.request_id == create.request_id)
+    (create,) = (r for r in sandbox.requests() if f":stack/{name}/" in r["StackId"])
+    (reply,) = (r for r in sandbox.replies() if r.request_id == create["RequestId"])
     assert reply.json()["Status"] == "SUCCESS"
     # No leftover: nothing was made beside what the template says.
     kinds = {event.resource_type for event in deployment.events}
