@@ -77,9 +77,6 @@ def arguments(words: list[str]) -> argparse.Namespace:
         "--throttle", type=int, default=0, metavar="N", help="every Nth call is throttled"
     )
     parser.add_argument(
-        "--lag", type=float, default=0.0, help="seconds that DescribeStacks lags for SDKs"
-    )
-    parser.add_argument(
         "--drain",
         choices=KINDS,
         help="also run a scheduler: a real Slurm (`make slurm`), or a model of the Kubernetes API",
@@ -122,9 +119,8 @@ def main(words: list[str]) -> int:
                 running = scheduler(given.drain, sandbox, cluster, _workers(given))
                 more = stack.enter_context(running)
             hyperpod.latency = given.latency
-            with sandbox.settings(lag_forward=given.lag, lag_back=given.lag):
-                print("\n".join(_introduction(sandbox, cluster, given, more)), flush=True)
-                _show_requests(sandbox)
+            print("\n".join(_introduction(sandbox, cluster, given, more)), flush=True)
+            _show_requests(sandbox)
     except KeyboardInterrupt:
         print("\nThe sandbox has stopped, and nothing of it is left.")
     except SandboxError as problem:

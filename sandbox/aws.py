@@ -16,7 +16,7 @@ import boto3
 import yaml
 from botocore.config import Config
 
-from sandbox.engine import OWN_AGENT, Settings
+from sandbox.engine import OWN_AGENT
 from sandbox.engine.exchange import ReceivedReply
 from sandbox.hyperpod import HyperPod
 from sandbox.interpreters import runtime_client
@@ -68,7 +68,7 @@ class Sandbox:
         self.region = region
         self.hyperpod = hyperpod or HyperPod(account=account, region=region)
         self._python = python or Path(os.environ.get("SANDBOX_PYTHON", sys.executable))
-        self._settings = Settings()
+        self._lag = (0.0, 0.0)
         self._exit = ExitStack()
         self._session = boto3.session.Session()
         self._clients: dict[str, Any] = {}
@@ -159,18 +159,15 @@ class Sandbox:
         )
 
     @contextmanager
-    def settings(self, **values: object) -> Iterator[None]:
-        """Change settings of the engine for a while; see `sandbox.engine.Settings`."""
-        before = {name: getattr(self._settings, name) for name in values}
-        self._change(values)
+    def lag(self, forward: float, back: float) -> Iterator[None]:
+        """Let DescribeStacks lag for a while, by seconds: see `sandbox.engine.lag.Lag`."""
+        before, self._lag = self._lag, (forward, back)
+        self._request("lag", self._lag)
         try:
             yield
         finally:
-            self._change(before)
-
-    def _change(self, values: dict[str, Any]) -> None:
-        self._settings.change(values)
-        self._request("settings", values)
+            self._lag = before
+            self._request("lag", before)
 
     def _denial(self, access_key: str, action: str, resource: str) -> str:
         """Return why the engine's IAM denies access to SageMaker; empty if it does not."""

@@ -19,7 +19,6 @@ from ministack.services import cloudformation, lambda_svc
 from sandbox.engine import (
     OWN_AGENT,
     OWN_PATHS,
-    Settings,
     custom_resources,
     deployments,
     events,
@@ -53,10 +52,9 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 def application(*, endpoint: str, directory: Path) -> Application:
     """Return ministack with all changes installed, as an ASGI application."""
     exchange = Exchange(endpoint)
-    settings = Settings()
-    past = lag.Lag(settings)
+    past = lag.Lag()
     custom_resources.install(exchange)
-    deployments.install(exchange, settings)
+    deployments.install(exchange)
     restricted = permissions.Functions()
     restricted.install()
     operations.install()
@@ -72,7 +70,7 @@ def application(*, endpoint: str, directory: Path) -> Application:
             await _send(send, _deliver(exchange, scope, await _body(receive)))
         elif path.startswith(OWN_PATHS):
             body = await _body(receive)
-            await _send(send, 200, await _own_response(path, body, settings, restricted, exchange))
+            await _send(send, 200, await _own_response(path, body, past, restricted, exchange))
         elif (cluster := resource_types.eks_cluster(directory, path)) is not None:
             await _send(send, 200, cluster)
         elif (size := _event_bytes(scope)) > EVENT_BYTES:
@@ -91,7 +89,7 @@ def application(*, endpoint: str, directory: Path) -> Application:
 async def _own_response(
     path: str,
     body: bytes,
-    settings: Settings,
+    past: lag.Lag,
     restricted: permissions.Functions,
     exchange: Exchange,
 ) -> bytes:
@@ -108,8 +106,8 @@ async def _own_response(
         case "replies":
             found = [{**vars(one), "body": one.body.decode("latin-1")} for one in exchange.replies]
             return json.dumps(found).encode()
-        case "settings":
-            settings.change(json.loads(body))
+        case "lag":
+            past.forward, past.back = json.loads(body)
     return b""
 
 

@@ -15,7 +15,7 @@ def removal(
 ) -> Iterator[Removal]:
     removal = Removal(sandbox, synthesized(tmp_path_factory))
     lag = getattr(request, "param", 0.0)
-    with sandbox.settings(lag_forward=lag, lag_back=lag):
+    with sandbox.lag(lag, lag):
         yield removal
     # Whatever a test did: one reply to each request, all with the resource's one id.
     replies = removal.replies()

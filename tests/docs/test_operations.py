@@ -129,7 +129,7 @@ def test_a_stack_that_lost_its_function_comes_loose_and_can_go(case: Case) -> No
     assert case.sandbox.delete(case.stack).status == "DELETE_FAILED"
     (leaving_out,) = commands(PAGE, "aws", "cloudformation", "delete-stack")
     assert LOGICAL_ID in leaving_out
-    with case.sandbox.settings(lag_forward=0.0, lag_back=0.0):  # else the waiter is misled
+    with case.sandbox.lag(0.0, 0.0):  # else the waiter is misled
         case.aws(leaving_out)
         client.get_waiter("stack_delete_complete").wait(StackName=case.stack, WaiterConfig=often)
     assert case.sandbox.status(case.stack) is None

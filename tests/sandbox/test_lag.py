@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from sandbox.aws import Sandbox
-from sandbox.engine import Settings
 from sandbox.engine.lag import Lag
 from tests.aws_cli import run_aws
 from tests.sandbox.scripted_stack import FAILED, ScriptedStack
@@ -19,7 +18,7 @@ LONG = 600.0
 def seconds(request: pytest.FixtureRequest, sandbox: Sandbox) -> Iterator[None]:
     """The lag of a test, forward and back: none, unless it is parametrized."""
     forward, back = getattr(request, "param", (0.0, 0.0))
-    with sandbox.settings(lag_forward=forward, lag_back=back):
+    with sandbox.lag(forward, back):
         yield
 
 
@@ -99,7 +98,8 @@ def test_a_change_set_is_an_operation_and_its_execution_an_update(stack: Scripte
 
 def test_what_was_shown_once_is_never_taken_back() -> None:
     now = 0.0
-    lag = Lag(Settings(lag_forward=3.0), clock=lambda: now)
+    lag = Lag(clock=lambda: now)
+    lag.forward = 3.0
     stack = {"StackStatus": "CREATE_COMPLETE"}
 
     def change(status: str) -> None:
@@ -115,13 +115,3 @@ def test_what_was_shown_once_is_never_taken_back() -> None:
     assert lag.seen(stack)["StackStatus"] == "UPDATE_COMPLETE"
     now = 13.0
     assert lag.seen(stack)["StackStatus"] == "UPDATE_COMPLETE"
-
-
-def test_an_unknown_setting_is_rejected(sandbox: Sandbox) -> None:
-    with (
-        pytest.raises(ValueError, match="retried_from is 'ANY'; allowed: LAST_SUCCESS, FAILED_"),
-        sandbox.settings(retried_from="ANY"),
-    ):
-        pass
-    with pytest.raises(AttributeError), sandbox.settings(patience=3):
-        pass
