@@ -29,8 +29,6 @@ OWN_PATHS: Final = "/sandbox/"
 - `lag`, of two numbers of seconds, sets how far DescribeStacks lags: see `lag.Lag`."""
 EKS_FOLDER: Final = "eks"
 """Folder of the sandbox's directory with a file for each EKS cluster."""
-EKS_ACCESS_ENTRIES: Final = "access-entries.jsonl"
-"""The file of that folder with the access entries that CloudFormation created."""
 
 
 def check_version() -> None:

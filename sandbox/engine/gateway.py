@@ -59,7 +59,7 @@ def application(*, endpoint: str, directory: Path) -> Application:
     events.install(past.note)
     lag.install(past)
     functions.install(directory)
-    resource_types.install(directory)
+    resource_types.install()
 
     async def respond(scope: Scope, receive: Receive, send: Send) -> None:
         restricted.restrict(scope)

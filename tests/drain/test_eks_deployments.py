@@ -9,7 +9,7 @@ from hyperpod_node_removal import NodeRemoval
 from sandbox.aws import Sandbox
 from sandbox.hyperpod import Cluster
 from sandbox.kubernetes import Budget, ClusterState, KubernetesApi, Node, Pod
-from sandbox.schedulers import access_entries, eks_cluster, rules
+from sandbox.schedulers import eks_cluster, rules
 from sandbox.stacks import Deployment
 from tests.construct.test_drain import eks_drain
 from tests.drain.conftest import from_release
@@ -64,7 +64,9 @@ def test_eks_from_the_construct_and_the_release(
         assert state.evicted == ["web-0"]
         assert not state.nodes[names[blocked]].is_cordoned, "it takes pods again"
         assert state.nodes[names[by_hand]].is_cordoned, "it stays as it was"
-        entry = access_entries(sandbox)[-1]
+        kind = "AWS::EKS::AccessEntry"
+        entry = next(e.properties for e in failed.events if e.resource_type == kind)
+        assert entry is not None
         assert entry["KubernetesGroups"] == ["hyperpod-node-drain"]
         assert entry["ClusterName"] == name
 
