@@ -57,7 +57,7 @@ def test_stopping_ends_running_functions() -> None:
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr("sandbox.stacks.DEPLOY_SECONDS", 0.0)
                 with pytest.raises(TimeoutError, match="CREATE_IN_PROGRESS"):
-                    stack.deploy(Create={"connect": port, "sleep": 300}, function={"Timeout": 600})
+                    stack.deploy(Create={"hold": port}, function={"Timeout": 600})
             held, _ = listener.accept()
             directory = sandbox.directory
         with held:
