@@ -16,7 +16,6 @@ from ministack.services.cloudformation import changesets, handlers, stacks
 from sandbox.engine import replace
 from sandbox.engine.change import Change, Record, topological_order
 from sandbox.engine.exchange import Exchange
-from sandbox.engine.operations import validate_role
 from sandbox.engine.resources import Resources
 
 _LEFTOVERS: Final = "Update successful. One or more resources could not be deleted."
@@ -80,9 +79,6 @@ class Deployment:
         stack = self._change.stack
         stack.pop("_failed_operation", None)
         stack["_properties"] = {}
-        if problem := validate_role(stack):
-            await self._fail(problem)
-            return
         try:
             order = self._change.order()
         except ValueError as problem:

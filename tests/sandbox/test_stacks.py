@@ -1,6 +1,5 @@
 """Stacks: their events, failures, and parallel resources are those of a real account."""
 
-import json
 import socket
 import threading
 from collections.abc import Iterator
@@ -115,34 +114,6 @@ def test_an_empty_export_fails_the_stack_after_all_resources(
 
 def test_an_empty_output_that_is_not_exported_is_fine(stack: ScriptedStack) -> None:
     assert stack.deploy(Create={"Data": {"Size": ""}}, outputs=("Size",)).outputs == {"Size": ""}
-
-
-def test_a_role_that_cannot_be_assumed_is_the_stacks_own_failure(stack: ScriptedStack) -> None:
-    """The words of aws-samples/amazon-cognito-passwordless-auth #192."""
-    iam = stack.sandbox.client("iam")
-    cloudformation = stack.sandbox.client("cloudformation")
-    trust = {
-        "Version": "2012-10-17",
-        "Statement": [
-            {
-                "Effect": "Allow",
-                "Principal": {"Service": "cloudformation.amazonaws.com"},
-                "Action": "sts:AssumeRole",
-            }
-        ],
-    }
-    role = iam.create_role(RoleName=stack.name, AssumeRolePolicyDocument=json.dumps(trust))
-    arn = role["Role"]["Arn"]
-    queue = json.dumps({"Resources": {"Queue": {"Type": "AWS::SQS::Queue"}}})
-    cloudformation.create_stack(StackName=stack.name, TemplateBody=queue, RoleARN=arn)
-    cloudformation.get_waiter("stack_create_complete").wait(StackName=stack.name)
-    iam.delete_role(RoleName=stack.name)
-    deleted = stack.sandbox.delete(stack.name)
-    assert deleted.status == "DELETE_FAILED"
-    assert [(e.logical_id, e.reason) for e in deleted.events] == [
-        (stack.name, ""),
-        (stack.name, f"Role {arn} is invalid or cannot be assumed"),
-    ]
 
 
 def test_a_replacement_fails_with_rollback_disabled(stack: ScriptedStack) -> None:
