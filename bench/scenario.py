@@ -1,6 +1,7 @@
 """The surroundings of every peer: one cluster, one latency of calls, one way for nodes to leave."""
 
 import json
+import math
 import random
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,7 +12,6 @@ from typing import Any, Final
 from bench.virtual_time import VirtualClock
 from sandbox.hyperpod import HyperPod
 from sandbox.hyperpod.client import SageMaker
-from sandbox.hyperpod.faults import SeededLatency
 from tests.aws_transport import Answer, Sent, Service, answered_by
 from tests.https_transport import Put, status_line, taken_by
 
@@ -32,6 +32,7 @@ LAMBDA_SECONDS: Final = 900.0
 """The longest an invocation can take."""
 LATENCY: Final = 0.1
 """Seconds of a median call. Nobody publishes it; it is the same for every peer."""
+_LATENCY_SIGMA: Final = 0.3
 BATCH: Final = 99
 """The most nodes in one BatchDeleteClusterNodes request."""
 PAGE: Final = 100
@@ -140,7 +141,7 @@ class Scenario:
         self.clock = VirtualClock()
         self.started = self.clock.now()
         self.calls: Counter[str] = Counter()
-        self.latency = SeededLatency(case.seed, median=LATENCY)
+        self._latencies: dict[str, random.Random] = {}
         self.hyperpod = HyperPod(
             clock=self.clock.now, sleep=self.clock.sleep, region=REGION, account=ACCOUNT
         )
@@ -201,6 +202,17 @@ class Scenario:
         random.seed(self.case.seed)  # the pauses of the product and of the SDK's retries
         with answered_by(answer), taken_by(take):
             yield
+
+    def latency(self, operation: str) -> float:
+        """Return the seconds that the next call of an operation takes.
+
+        Log-normal, as latencies of services are: two thirds are within a factor of e to the power
+        of sigma of the median. Each operation draws from its own sequence, so other calls do not
+        change it.
+        """
+        if operation not in self._latencies:
+            self._latencies[operation] = random.Random(f"{self.case.seed}/{operation}")
+        return self._latencies[operation].lognormvariate(math.log(LATENCY), _LATENCY_SIGMA)
 
     def called(self, operation: str) -> None:
         """Count a call of another service than SageMaker, and let its latency pass."""
