@@ -35,17 +35,10 @@ _ERRORS: Final = {
 def service_error(
     code: str | None = None, message: str | None = None, status: int = 400
 ) -> ServiceError:
-    """Return an error; by default, its code and message fit the status.
-
-    Raises:
-        ValueError: no code is given, and the status has no default.
-    """
-    if code is None and status not in _ERRORS:
-        known = ", ".join(map(str, _ERRORS))
-        raise ValueError(f"status {status} has no code of its own; allowed: a code, or {known}")
+    """Return an error; by default, its code and message fit the status."""
     code = code or _ERRORS[status][0]
     if message is None:
-        message = dict(_ERRORS.values()).get(code, f"The service answered {code}.")
+        message = dict(_ERRORS.values()).get(code, f"The service returned {code}.")
     return ServiceError(code, message, status)
 
 
