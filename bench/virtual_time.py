@@ -15,7 +15,7 @@ from unittest.mock import patch
 T = TypeVar("T")
 
 START: Final = 1_000_000.0
-"""The first time, in seconds."""
+"""The time at which a clock starts, in seconds."""
 
 
 class InvocationEndedError(BaseException):
@@ -51,7 +51,7 @@ class VirtualClock:
         self._asleep: list[tuple[float, int, Semaphore]] = []
         self._timers: defaultdict[int, list[Timer]] = defaultdict(list)
         self._threads: set[int] = set()
-        """Those for which it is in place of `time`."""
+        """Those that see this clock's time: see `as_time`."""
 
     def now(self) -> float:
         """Return the time in seconds."""

@@ -61,12 +61,12 @@ def chapter(found: dict[str, Starts]) -> Chapter:
         title="Start and memory",
         what=(
             "Whole processes: the deployed asset, or the handler that a good engineer writes in an"
-            " afternoon with crhelper, with the SDK as it is installed and nothing else. A start goes"
-            " from the beginning of the interpreter to the first request over HTTPS, and is counted in"
-            " instructions (valgrind, hash seed fixed), on which nothing else on the machine has a part;"
-            f" why it is not leaner is in ADR 15. Memory is the peak of a removal of {NODES} nodes; the"
-            f" function has {MEMORY_MEGABYTES} MB, for the CPU that comes with it, and"
-            " `python -m bench.processes` shows what larger sets take."
+            " afternoon with crhelper, with the SDK as it is installed and nothing else. A start is counted"
+            " from the start of the interpreter to the first HTTPS request, in instructions (valgrind,"
+            " fixed hash seed), which do not depend on other processes; ADR 15 says why there are not"
+            f" fewer. Memory is the peak of a removal of {NODES} nodes; the function has"
+            f" {MEMORY_MEGABYTES} MB because of the CPU that comes with it. `python -m bench.processes`"
+            " shows what larger sets need."
         ),
         verdicts=[
             start,

@@ -9,7 +9,7 @@ import pytest
 from bench.reporting import Chapter, Verdict, page, results, table
 from bench.scenario import Case
 from bench.sections import removals
-from bench.shapes import HELD, Shape, shapes
+from bench.shapes import LIMITED_CASES, Shape, shapes
 from bench.virtual_time import VirtualClock
 from sandbox.project import ROOT
 
@@ -35,12 +35,12 @@ def test_every_shape_is_in_the_page_with_its_goals_and_the_scripts(chapter: Chap
     assert {verdict.is_met for verdict in chapter.verdicts} <= {True, False}
 
 
-def test_the_page_begins_with_the_goals_and_says_what_a_test_holds(chapter: Chapter) -> None:
+def test_the_page_begins_with_the_goals_and_has_the_limits_of_a_test(chapter: Chapter) -> None:
     text = page({"system": "Linux"}, [chapter])
     head, _, rest = text.partition("## 1. ")
     assert head.count("| 1. How far from the bound |") == len(chapter.verdicts)
     assert rest.index(chapter.tables[0]) < rest.index(chapter.what)
-    assert all(held.name in chapter.what for held in HELD)
+    assert all(limited.name in chapter.what for limited in LIMITED_CASES)
 
 
 def test_the_results_have_one_row_a_line(chapter: Chapter) -> None:
