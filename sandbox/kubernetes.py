@@ -281,7 +281,7 @@ def _verb_and_resource(method: str, parts: Sequence[str]) -> tuple[str, str]:
         return "create", "pods/eviction"
     if "pods" in parts:
         return ("list" if parts[-1] == "pods" else "get"), "pods"
-    return {"GET": "get", "PATCH": "patch"}.get(method, method.lower()), parts[2]
+    return method.lower(), parts[2]
 
 
 def _status(code: int, message: str, causes: Sequence[Mapping[str, str]] = ()) -> Result:

@@ -1,7 +1,7 @@
 """Custom resources as in CloudFormation, where ministack differs.
 
-Changed: the function gets its event by an asynchronous invocation, and so up to two retries if it
-fails; the event has ServiceTimeout at its top level, as text, if it is set; the reply is read as
+Changed: the function is invoked asynchronously, and so is retried up to twice if it fails; the
+event has ServiceTimeout at its top level, as text, if it is set; the reply is read as
 CloudFormation reads it, and a failure has CloudFormation's text.
 
 Sources: the user guide, custom resource response objects, for the fields and the 4,096 bytes, and

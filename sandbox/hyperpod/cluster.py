@@ -147,12 +147,12 @@ class Cluster:
         that follow it. DescribeClusterNode and the test still see the node.
         """
         with self._lock:
-            self._state.find(node_id).glimpses.extend([None] * listings)
+            self._state.find(node_id).listed_as.extend([None] * listings)
 
     def show_once(self, node_id: str, status: str = "Failure") -> None:
         """Show the node with this status in the next listing only (see `hide`)."""
         with self._lock:
-            self._state.find(node_id).glimpses.append(status)
+            self._state.find(node_id).listed_as.append(status)
 
     def leave_out(self, group: str, *members: str) -> None:
         """Leave members of a group out of DescribeCluster, such as `TargetCount`."""

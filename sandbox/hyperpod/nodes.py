@@ -72,7 +72,7 @@ class Node:
     in_target_count: bool = True
     left_at: float | None = None
     """When it left the list; None while it is listed."""
-    glimpses: list[str | None] = field(default_factory=list)
+    listed_as: list[str | None] = field(default_factory=list)
     """Statuses that the next listings show in place of the real one; None to leave it out."""
 
 

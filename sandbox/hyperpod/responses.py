@@ -56,8 +56,8 @@ def list_nodes(cluster: ClusterState, request: Request, rules: Rules) -> dict[st
     if not 1 <= size <= _PAGE:
         raise ServiceError("ValidationException", f"MaxResults is {size}; allowed: 1 to {_PAGE}.")
     listing, after = (cluster.begin_listing(), 0) if token is None else _position(cluster, token)
-    glimpses = cluster.listings[listing]
-    hidden = {ordinal for ordinal, glimpse in glimpses.items() if glimpse is None}
+    listed_as = cluster.listings[listing]
+    hidden = {ordinal for ordinal, status in listed_as.items() if status is None}
     nodes = [
         node
         for node in cluster.listed()
@@ -69,7 +69,7 @@ def list_nodes(cluster: ClusterState, request: Request, rules: Rules) -> dict[st
     page = nodes[:size]
     response: dict[str, Any] = {
         "ClusterNodeSummaries": [
-            _node(node, glimpses.get(node.ordinal), with_logical_ids=with_logical_ids)
+            _node(node, listed_as.get(node.ordinal), with_logical_ids=with_logical_ids)
             for node in page
         ]
     }
@@ -116,8 +116,8 @@ def _group(cluster: ClusterState, group: Group) -> dict[str, Any]:
     return {name: value for name, value in response.items() if name not in group.left_out}
 
 
-def _node(node: Node, glimpse: str | None = None, *, with_logical_ids: bool) -> dict[str, Any]:
-    status = {"Status": glimpse or str(node.status)}
+def _node(node: Node, listed_as: str | None = None, *, with_logical_ids: bool) -> dict[str, Any]:
+    status = {"Status": listed_as or str(node.status)}
     if node.message:
         status["Message"] = node.message
     response: dict[str, Any] = {

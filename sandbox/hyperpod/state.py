@@ -60,7 +60,7 @@ class ClusterState:
         self.ever: dict[str, Node] = {}
         """Every identifier that ever named a node, and that node."""
         self.listings: list[Mapping[int, str | None]] = []
-        """What each listing shows wrongly on all its pages, by ordinal: see `Node.glimpses`."""
+        """What each listing shows wrongly on all its pages, by ordinal: see `Node.listed_as`."""
         self._random = random.Random(f"{plan.seed}/{plan.name}")
         self._status = ClusterStatus.IN_SERVICE
         self._status_until: float | None = None
@@ -129,15 +129,15 @@ class ClusterState:
         return self.find_settled(identifier)
 
     def find_settled(self, identifier: str) -> Node:
-        """Do the same for a caller that has called `settle`: fast with thousands of nodes."""
+        """Do the same without `settle`, which takes long with thousands of nodes."""
         node = self.ever[identifier]
         if node.left_at is not None or identifier not in (node.instance_id, node.logical_id):
             raise KeyError(identifier)
         return node
 
     def begin_listing(self) -> int:
-        """Return the number of a new listing, which takes one glimpse of each node that has any."""
-        self.listings.append({n.ordinal: n.glimpses.pop(0) for n in self.listed() if n.glimpses})
+        """Return the number of a new listing, which takes the next of each node's `listed_as`."""
+        self.listings.append({n.ordinal: n.listed_as.pop(0) for n in self.listed() if n.listed_as})
         return len(self.listings) - 1
 
     def add_node(self, group: str, status: NodeStatus, *, with_instance: bool) -> Node:

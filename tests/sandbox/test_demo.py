@@ -1,4 +1,4 @@
-"""The demo shows what really happens, and fails if something is different."""
+"""The demo shows what happens, and fails if a claim is not true."""
 
 import os
 import shutil
@@ -52,9 +52,9 @@ def test_the_demo_in_100_columns() -> None:
     blocks = (block.text for block in code_blocks(ROOT / "README.md", "text"))
     (shown,) = (text for text in blocks if text.startswith("Deploy the removal"))
     lines = shown.splitlines()  # headings, checks, and, indented, commands and events
-    told = [line.strip() for line in lines if line.startswith("  ✔ ") or line[0] != " "]
-    assert len(told) > 5
-    assert [line for line in told if line not in story] == []
+    claims = [line.strip() for line in lines if line.startswith("  ✔ ") or line[0] != " "]
+    assert len(claims) > 5
+    assert [line for line in claims if line not in story] == []
 
 
 @pytest.fixture

@@ -192,9 +192,9 @@ def test_a_failure_cancels_what_is_in_progress_and_deletes_it_meanwhile(
         ]
         create, delete = stack.requests()
         assert delete["PhysicalResourceId"].startswith(f"{stack.name}-Thing-")
-        answered = [r.request_id for r in stack.sandbox.replies()]
-        assert delete["RequestId"] in answered
-        assert create["RequestId"] not in answered, "it still runs"
+        replied = [r.request_id for r in stack.sandbox.replies()]
+        assert delete["RequestId"] in replied
+        assert create["RequestId"] not in replied, "it still runs"
         listener.accept()[0].close()
         stack.sandbox.await_idle()
     late = stack.sandbox.replies()[-1]

@@ -125,5 +125,5 @@ def invoked_with(size: int, context: Any) -> str:
 
 def put(url: str, text: str) -> None:
     request = urllib.request.Request(url, text.encode(), {"Content-Type": ""}, method="PUT")
-    with urllib.request.urlopen(request, timeout=5) as answer:
-        assert answer.status == 200
+    with urllib.request.urlopen(request, timeout=5) as response:
+        assert response.status == 200
