@@ -82,8 +82,9 @@ class Screen:
         elif "ROLLBACK" in status or status == "DELETE_SKIPPED":
             style = "yellow"
         row = Table.grid(padding=(0, 2))
-        for width in (8, 20, None):
+        for width in (8, 20):
             row.add_column(width=width, no_wrap=True)
+        row.add_column()
         what = Text.assemble(
             (event.logical_id, "bold" if event.resource_type == STACK else ""),
             (f"  {event.resource_type}", "dim"),
