@@ -1,4 +1,4 @@
-"""The page that `make bench` writes, and the clock behind its figures."""
+"""The page that `make bench` writes."""
 
 import json
 import re
@@ -10,7 +10,6 @@ from bench.reporting import Chapter, Verdict, page, results, table
 from bench.scenario import Case
 from bench.sections import removals
 from bench.shapes import LIMITED_CASES, Shape, shapes
-from bench.virtual_time import VirtualClock
 from sandbox.project import ROOT
 
 SMALL = (
@@ -83,42 +82,3 @@ def test_every_file_that_the_page_names_exists() -> None:
 
 def test_a_cell_keeps_its_place_in_the_table() -> None:
     assert table(["a"], [["x|y\nz"]]).splitlines()[-1] == "| x\\|y z |"
-
-
-def test_timers_run_and_invocations_end_while_their_thread_sleeps() -> None:
-    clock = VirtualClock()
-    began = clock.now()
-    seen: list[float] = []
-    clock.timer(5.0, lambda: seen.append(clock.now() - began))
-    with clock.invocation(8.0):
-        clock.sleep(20.0)
-    assert seen == [5.0]
-    assert clock.now() - began == 8.0
-
-
-def test_the_thread_that_wakes_up_first_runs_first() -> None:
-    clock = VirtualClock()
-    began = clock.now()
-    seen: list[tuple[str, float]] = []
-
-    def wait(name: str, *pauses: float) -> str:
-        for pause in pauses:
-            clock.sleep(pause)
-            seen.append((name, clock.now() - began))
-        return name
-
-    jobs = [lambda: wait("a", 3.0, 3.0), lambda: wait("b", 2.0, 2.0, 4.0)]
-    assert clock.together(jobs) == ["a", "b"]
-    assert seen == [("b", 2.0), ("a", 3.0), ("b", 4.0), ("a", 6.0), ("b", 8.0)]
-
-
-def test_an_invocation_ends_only_in_its_own_thread() -> None:
-    clock = VirtualClock()
-    began = clock.now()
-
-    def run(most: float) -> float:
-        with clock.invocation(most):
-            clock.sleep(10.0)
-        return clock.now() - began
-
-    assert clock.together([lambda: run(4.0), lambda: run(20.0)]) == [4.0, 10.0]
