@@ -1,1 +1,1 @@
-"""The product measured side by side with what else one would use: `make bench`."""
+"""The product measured side by side with its alternatives: `make bench`."""

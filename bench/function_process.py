@@ -1,8 +1,8 @@
 """The process of a Lambda function: its own code, then the SDK, and nothing else to import.
 
-Run by `bench.processes` as a script, without `site`. Standard input is one JSON object: where the
-code and the SDK are, what to import, the event, and whether to stop at the first request. What is
-printed is one JSON object: CPU seconds and peak memory in kilobytes.
+`bench.processes` runs it as a script, without `site`. It reads a JSON object: where the code and
+the SDK are, what to import, the event, and whether to stop at the first request. It prints a JSON
+object: CPU seconds and peak memory in kilobytes.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""What a removal may take, in time and in calls: made of the bound, not of the product's pace."""
+"""How much time and how many calls a removal may take, derived from the bound."""
 
 import math
 import random
@@ -15,16 +15,16 @@ TIME_GOAL: Final = f"time: at most the bound + {SLACK:g} s + {SHARE:.0%}"
 
 TIMES_OF_BOUND: Final = 3
 SOON: Final = 120.0
-"""Seconds up to which a removal may take so many times the calls of the bound."""
+"""Seconds up to which a removal may take TIMES_OF_BOUND times the calls of the bound."""
 LONG: Final = 600.0
-"""Seconds from which on it may take half the calls of the script that lists."""
+"""Seconds from which it may take half the calls of the script that lists."""
 SOON_GOAL: Final = f"calls: at most {TIMES_OF_BOUND} times the bound, up to two minutes"
 LONG_GOAL: Final = "calls: at most half the list script's, from ten minutes on"
 PAGES_GOAL: Final = "calls: at most the list script's, for clusters of more than one page"
 CALL_GOALS: Final = (SOON_GOAL, LONG_GOAL, PAGES_GOAL)
 
 _ORDERS: Final = 100
-"""Orders in which nodes may be described, of which nine of ten count: see `calls_for_time`."""
+"""Orders in which nodes may be described: see `calls_for_time`."""
 
 
 @dataclass(frozen=True)
@@ -36,16 +36,16 @@ class CallLimit:
     made: int
     bound: int
     needed: int
-    """Calls that the time goal and the rules take: see `calls_for_time`."""
+    """Calls that the time goal takes: see `calls_for_time`."""
 
     @property
     def is_kept(self) -> bool:
-        """Whether no more were made."""
+        """Whether no more calls were made."""
         return self.made <= self.most
 
     @property
     def obstacle(self) -> str:
-        """Why nobody can keep it together with the time goal, in numbers; empty if one can."""
+        """Why no removal can keep it and meet the time goal, in numbers; empty if one can."""
         if self.bound > self.most:
             return f"the bound is {self.bound:,}"
         return f"the time goal takes {self.needed:,}" if self.needed > self.most else ""
@@ -57,36 +57,36 @@ def is_in_time(bound: PeerResult, ours: PeerResult) -> bool:
 
 
 def calls_for_time(case: Case, bound: PeerResult, safe: PeerResult) -> int:
-    """Return the calls without which nobody who keeps the rules can be sure to meet the time goal.
+    """Return the calls that a removal needs to be sure to meet the time goal and keep the rules.
 
-    Nobody knows when the last node leaves. If it leaves right after a look, the next look has to
-    come within the time that the goal allows for it, less what the rules take of that; where they
-    take all of it, the goal counts from the safe bound. Each look takes a description of a node
-    that is in the cluster. One that was in it at the last look is the best guess; once it has left,
-    others are tried in any order, or the cluster is listed if that takes fewer calls. The order
-    decides how many calls that takes: no more than the result in nine of ten orders.
+    Nobody knows when the last node leaves. If it leaves right after a check, the next check must
+    come within the time that the goal allows, less what the rules take of it; if they take all of
+    it, the goal counts from the safe bound. A check describes a node that is in the cluster. One
+    that was in it at the last check is the best guess; once it has left, others are tried in any
+    order, or the cluster is listed if that takes fewer calls. In nine of ten orders, no more calls
+    are needed than the result.
     """
     spare = safe.seconds - bound.seconds
     confirmed = bound.seconds - bound.last_left
-    time, looks = bound.last_request, list[float]()
+    time, checks = bound.last_request, list[float]()
     while time < bound.last_left:
         time += SLACK + SHARE * (time + confirmed) - (spare if spare < SLACK else 0.0)
-        looks.append(time - bound.last_request)
+        checks.append(time - bound.last_request)
     scenario, draw = Scenario(case), random.Random(0)
     leaves = [scenario.leaves_after[node] for node in scenario.sets[0] if node not in bound.refused]
     counts = [
-        _descriptions(draw.sample(leaves, len(leaves)), looks[:-1], case.pages)
+        _descriptions(draw.sample(leaves, len(leaves)), checks[:-1], case.pages)
         for _ in range(_ORDERS)
     ]
     return safe.call_count + math.ceil(quantiles(counts, n=10)[-1])
 
 
-def _descriptions(leaves: list[float], looks: list[float], pages: int) -> int:
-    """Count the calls of the looks, each of the first node in this order that has not left."""
+def _descriptions(leaves: list[float], checks: list[float], pages: int) -> int:
+    """Count the calls of the checks, each of the first node in this order that has not left."""
     count, first = 0, 0
-    for look in looks:
+    for check in checks:
         before = first
-        while first < len(leaves) and leaves[first] <= look:
+        while first < len(leaves) and leaves[first] <= check:
             first += 1
         count += min(first - before + 1, pages)
     return count

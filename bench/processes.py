@@ -13,24 +13,31 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
-from bench import endpoint
-from bench.scenario import CLUSTER, GROUP, removal_event
+import botocore
+import trustme
+from werkzeug.wrappers import Request, Response
+
+from bench.scenario import CLUSTER, GROUP, STACK_ID, removal_event
 from hyperpod_node_removal._asset import package_folder, staged_code
+from sandbox.http_server import serving
 from sandbox.hyperpod import HyperPod
+from sandbox.interpreters import link_sdk
 from sandbox.project import PATH
 
 SIZES: Final = (1, 99, 1000, 3000)
-_SDK: Final = ("boto3", "botocore", "dateutil", "jmespath", "s3transfer", "six", "urllib3")
-"""What Lambda's Python runtime has besides the function."""
 _VALGRIND: Final = (
     *("valgrind", "--tool=cachegrind", "--cache-sim=no", "--branch-sim=no"),
     "--cachegrind-out-file=/dev/null",
 )
+_STACK: Final = f"""<DescribeStacksResponse xmlns="http://cloudformation.amazonaws.com/doc/2010-05-15/">
+<DescribeStacksResult><Stacks><member><StackName>ml-stack</StackName><StackId>{STACK_ID}</StackId>
+<StackStatus>CREATE_IN_PROGRESS</StackStatus></member></Stacks></DescribeStacksResult>
+</DescribeStacksResponse>"""
 
 
 @dataclass(frozen=True)
@@ -64,22 +71,6 @@ def naive(folder: Path) -> Function:
     return Function(folder, "index")
 
 
-def link_sdk(folder: Path) -> Path:
-    """Make a folder with the SDK and nothing else."""
-    cache = folder / "__pycache__"
-    cache.mkdir(parents=True)
-    for name in _SDK:
-        spec = find_spec(name)
-        assert spec, f"{name} is not installed"
-        assert spec.origin
-        origin = Path(spec.origin)
-        source = origin.parent if origin.name == "__init__.py" else origin
-        (folder / source.name).symlink_to(source)
-        if source is origin and spec.cached:
-            (cache / Path(spec.cached).name).symlink_to(spec.cached)
-    return folder
-
-
 def remove(
     function: Function,
     sdk: Path,
@@ -99,14 +90,15 @@ def remove(
     node_ids = cluster.node_ids(GROUP)
     for node in node_ids[refused_every - 1 :: refused_every] if refused_every else ():
         cluster.refuse(node)
-    with endpoint.serve(hyperpod, sdk.parent) as aws:
+    trust, replies = sdk.parent / "trust.pem", list[bytes]()
+    with _serve(hyperpod, trust, replies) as url:
         given = {
             "code": str(function.code),
             "module": function.module,
             "sdk": str(sdk),
             "event": {
                 **removal_event(node_ids, RetryFor="0"),
-                "ResponseURL": f"{aws.url}/reply?signature=s3cret",
+                "ResponseURL": f"{url}/reply?signature=s3cret",
             },
             "stops_at_first_request": is_start,
         }
@@ -119,9 +111,9 @@ def remove(
                 "AWS_REGION": "us-east-1",
                 "AWS_ACCESS_KEY_ID": "testing",
                 "AWS_SECRET_ACCESS_KEY": "testing",
-                "AWS_ENDPOINT_URL": aws.url,
-                "AWS_CA_BUNDLE": str(aws.trust),
-                "SSL_CERT_FILE": str(aws.trust),
+                "AWS_ENDPOINT_URL": url,
+                "AWS_CA_BUNDLE": str(trust),
+                "SSL_CERT_FILE": str(trust),
                 "AWS_EC2_METADATA_DISABLED": "true",
                 "PATH": PATH,
                 "PYTHONHASHSEED": "0",
@@ -133,8 +125,31 @@ def remove(
     usage = json.loads(done.stdout.splitlines()[-1])
     counted = re.search(r"refs:\s+([\d,]+)", done.stderr) if is_start else None
     instructions = int(counted[1].replace(",", "")) if counted else 0
-    reply = {} if is_start else json.loads(aws.replies[0])
+    reply = {} if is_start else json.loads(replies[0])
     return Usage(usage["cpu"], usage["peak"] / 1024, instructions), reply
+
+
+def _serve(hyperpod: HyperPod, trust: Path, replies: list[bytes]) -> AbstractContextManager[str]:
+    """Serve SageMaker, a stack that is being created, and the response URL. Yields the URL.
+
+    Args:
+        trust: becomes a file of all authorities that the SDK trusts, and the server's own.
+        replies: gets what is sent to the response URL.
+    """
+    sagemaker = hyperpod.responder()
+    authority = trustme.CA()
+    of_sdk = Path(botocore.__file__).with_name("cacert.pem")
+    trust.write_bytes(of_sdk.read_bytes() + authority.cert_pem.bytes())
+
+    def respond(request: Request) -> Response:
+        if request.method == "PUT":
+            replies.append(request.get_data())
+            return Response()
+        if "X-Amz-Target" in request.headers:
+            return sagemaker(request)
+        return Response(_STACK, content_type="text/xml")
+
+    return serving(respond, authority)
 
 
 def main(sizes: list[int]) -> None:

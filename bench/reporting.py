@@ -1,4 +1,4 @@
-"""What a section reports, the page that is made of all of them, and the rows behind it."""
+"""What a section reports, and the page and the rows that are made of all of them."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,10 +27,10 @@ class Chapter:
 
     title: str
     what: str
-    """What is measured, and how, for a reader who wants to doubt it."""
+    """What is measured, and how."""
     verdicts: Sequence[Verdict]
     tables: Sequence[str]
-    """The first one is the answer, and comes before everything else."""
+    """The first one is shown before `what`."""
     rows: Sequence[Mapping[str, Any]]
     """The same as JSON."""
 

@@ -1,6 +1,7 @@
-"""The surroundings of every peer: one cluster, one latency of calls, one way for nodes to leave."""
+"""What every peer runs against: one cluster, one latency of calls, and times of leaving."""
 
 import json
+import math
 import random
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,7 +12,6 @@ from typing import Any, Final
 from bench.virtual_time import VirtualClock
 from sandbox.hyperpod import HyperPod
 from sandbox.hyperpod.client import SageMaker
-from sandbox.hyperpod.faults import SeededLatency
 from tests.aws_transport import Answer, Sent, Service, answered_by
 from tests.https_transport import Put, status_line, taken_by
 
@@ -32,6 +32,7 @@ LAMBDA_SECONDS: Final = 900.0
 """The longest an invocation can take."""
 LATENCY: Final = 0.1
 """Seconds of a median call. Nobody publishes it; it is the same for every peer."""
+_LATENCY_SIGMA: Final = 0.3
 BATCH: Final = 99
 """The most nodes in one BatchDeleteClusterNodes request."""
 PAGE: Final = 100
@@ -49,7 +50,7 @@ _RESPONSE_URL: Final = "https://cloudformation-custom-resource.example/reply"
 
 @dataclass(frozen=True)
 class Case:
-    """What to remove, and how it goes."""
+    """What to remove, and how the service behaves."""
 
     nodes: int
     of: int
@@ -76,22 +77,22 @@ class Case:
 
 @dataclass(frozen=True)
 class PeerResult:
-    """What a peer answered, and when."""
+    """The reply of a peer, and when it came."""
 
     seconds: float
-    """From the request to the answer, the last one if there are several; without an answer, as long
-    as CloudFormation waits."""
+    """From the request to the reply, the last one if there are several; without a reply, as long as
+    CloudFormation waits."""
     status: str
-    """SUCCESS or FAILED; empty without an answer. Like the following, of the first removal."""
+    """SUCCESS or FAILED; empty without a reply. Like the following, of the first removal."""
     reason: str
     body: bytes
     """What was sent to the response URL. Empty for a script."""
     still_there: int
-    """Requested nodes that were in the cluster at the time of the answer."""
+    """Requested nodes that were in the cluster at the time of the reply."""
     refused: tuple[str, ...]
     """Instance ids of the nodes that the service refuses."""
     right: int
-    """Removals whose answer was SUCCESS when every node had left, or FAILED when all had left but
+    """Removals whose reply was SUCCESS when every node had left, or FAILED when all had left but
     those that are refused."""
     last_request: float
     """When the last delete request was sent, in seconds from the request of the removal."""
@@ -133,20 +134,20 @@ def removal_event(node_ids: Sequence[str], number: int = 0, **properties: Any) -
 
 
 class Scenario:
-    """The surroundings of one run."""
+    """What one run of a peer runs against."""
 
     def __init__(self, case: Case) -> None:
         self.case = case
         self.clock = VirtualClock()
         self.started = self.clock.now()
         self.calls: Counter[str] = Counter()
-        self.latency = SeededLatency(case.seed, median=LATENCY)
+        self._latencies: dict[str, random.Random] = {}
         self.hyperpod = HyperPod(
             clock=self.clock.now, sleep=self.clock.sleep, region=REGION, account=ACCOUNT
         )
         self.hyperpod.latency = self.latency
         self.sagemaker = SageMaker(self.hyperpod)
-        """A client straight on the model, which costs less time than the SDK's."""
+        """A client that calls the model directly, which is faster than the SDK."""
         count = case.nodes * case.removals
         self.cluster = self.hyperpod.create_cluster(
             CLUSTER, {GROUP: count, "others": case.of - count}, seed=case.seed
@@ -179,9 +180,9 @@ class Scenario:
 
     @contextmanager
     def reached(self, **services: Service) -> Iterator[None]:
-        """Let all that the SDK sends, and every reply, reach the scenario.
+        """Send the SDK's requests and every reply to the scenario.
 
-        The stack of CloudFormation is being created. `services` answer further operations than
+        The stack of CloudFormation is being created. `services` respond to operations other than
         those on the stack and the cluster.
         """
 
@@ -202,8 +203,19 @@ class Scenario:
         with answered_by(answer), taken_by(take):
             yield
 
+    def latency(self, operation: str) -> float:
+        """Return the seconds that the next call of an operation takes.
+
+        Log-normal, as latencies of services are: two thirds are within a factor of e to the power
+        of sigma of the median. Each operation draws from its own sequence, so other calls do not
+        change it.
+        """
+        if operation not in self._latencies:
+            self._latencies[operation] = random.Random(f"{self.case.seed}/{operation}")
+        return self._latencies[operation].lognormvariate(math.log(LATENCY), _LATENCY_SIGMA)
+
     def called(self, operation: str) -> None:
-        """Count a call of another service than SageMaker, and let its latency pass."""
+        """Count a call of a service other than SageMaker, and let its latency pass."""
         self.calls[operation] += 1
         self.clock.sleep(self.latency(operation))
 
@@ -222,7 +234,7 @@ class Scenario:
         self._replies.setdefault(number, reply)
 
     def result(self) -> PeerResult:
-        """Return what was answered in time."""
+        """Return the replies that came in time."""
         none = _Reply(SERVICE_TIMEOUT, b"{}", frozenset(self.sets[0]))
         replies = [self._replies.get(number, none) for number in range(self.case.removals)]
         replies = [reply if reply.time <= SERVICE_TIMEOUT else none for reply in replies]

@@ -52,9 +52,9 @@ def shapes() -> Iterator[Shape]:
 
 
 def quick() -> Iterator[Shape]:
-    """Yield one round of a small shape of each kind, for those who change the bench."""
-    for held in HELD:
-        yield Shape(held.name, (held.case,), f"within {held.case.leaves_within:g} s")
+    """Yield one round of a small shape of each kind."""
+    for limited in LIMITED_CASES:
+        yield Shape(limited.name, (limited.case,), f"within {limited.case.leaves_within:g} s")
 
 
 def _swept(name: str, case: Case) -> Shape:
@@ -67,9 +67,9 @@ def _shape(name: str, case: Case, leaves: str) -> Shape:
 
 
 @dataclass(frozen=True)
-class Held:
-    """A case whose figures a test limits. They are exact, since all of it is in virtual time: lower
-    them whenever the product gets better."""
+class LimitedCase:
+    """A case whose calls and seconds a test limits. They are exact, since time is virtual: lower
+    the limits whenever the product gets better."""
 
     name: str
     case: Case
@@ -77,15 +77,15 @@ class Held:
     max_seconds: float
 
 
-HELD: Final = (
-    Held("1 of 3,000", Case(1, 3000, leaves_within=5.0), 70, 12.0),
-    Held("8 of 1,000", Case(8, 1000, leaves_within=17.0), 46, 19.4),
-    Held("8 of 300, one after 1,200 s", Case(8, 300, 5.5, straggler=1200.0), 172, 1214.0),
-    Held("8 of 1,000, all refused", Case(8, 1000, refused=8), 208, 604.6),
-    Held("8 of 1,000, 2 refused", Case(8, 1000, refused=2), 168, 603.1),
-    Held("8 of 1,000, 2 calls a second", Case(8, 1000, rate=2.0), 64, 66.6),
-    Held("8 of 1,000, 1 call a second", Case(8, 1000, rate=1.0), 60, 94.4),
-    Held(
+LIMITED_CASES: Final = (
+    LimitedCase("1 of 3,000", Case(1, 3000, leaves_within=5.0), 70, 12.0),
+    LimitedCase("8 of 1,000", Case(8, 1000, leaves_within=17.0), 46, 19.4),
+    LimitedCase("8 of 300, one after 1,200 s", Case(8, 300, 5.5, straggler=1200.0), 172, 1214.0),
+    LimitedCase("8 of 1,000, all refused", Case(8, 1000, refused=8), 208, 604.6),
+    LimitedCase("8 of 1,000, 2 refused", Case(8, 1000, refused=2), 168, 603.1),
+    LimitedCase("8 of 1,000, 2 calls a second", Case(8, 1000, rate=2.0), 64, 66.6),
+    LimitedCase("8 of 1,000, 1 call a second", Case(8, 1000, rate=1.0), 60, 94.4),
+    LimitedCase(
         "ten at once, each 8 of 3,000, 2 calls a second",
         Case(8, 3000, rate=2.0, removals=10),
         1051,

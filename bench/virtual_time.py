@@ -1,124 +1,74 @@
 """Time that passes only when every thread sleeps, so that twenty minutes take a moment."""
 
-import heapq
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from itertools import count
-from threading import Semaphore, get_ident
-from typing import Final, TypeVar
+from functools import partial
+from math import inf
+from threading import get_ident
+from typing import TypeVar
 from unittest.mock import patch
 
-T = TypeVar("T")
+from tests.faults.timeline import Actor, Appointment, Timeline
 
-START: Final = 1_000_000.0
-"""The first time, in seconds."""
+T = TypeVar("T")
 
 
 class InvocationEndedError(BaseException):
     """Lambda has ended the process of a function. Not an `Exception`: nothing must catch it."""
 
 
-@dataclass(order=True)
-class Timer:
-    """An action at a time, unless it is canceled before."""
-
-    time: float
-    order: int
-    action: Callable[[], object] | None = field(compare=False)
-
-    def start(self) -> None:
-        """Do nothing: it runs already. `threading.Timer` has this method."""
-
-    def cancel(self) -> None:
-        """Do nothing when the time comes."""
-        self.action = None
-
-
-class VirtualClock:
-    """A clock for threads of which one runs at a time, in an order that is always the same.
-
-    A thread that sleeps lets the one run that wakes up first. A timer's action runs in the thread
-    that set the timer, while that thread sleeps.
-    """
+class VirtualClock(Timeline):
+    """A clock for threads of which one runs at a time, in an order that is always the same."""
 
     def __init__(self) -> None:
-        self._now = START
-        self._order = count()
-        self._asleep: list[tuple[float, int, Semaphore]] = []
-        self._timers: defaultdict[int, list[Timer]] = defaultdict(list)
+        super().__init__()
+        self._ends: dict[Actor | None, float] = {}
+        """When the invocation of a thread ends."""
         self._threads: set[int] = set()
-        """Those for which it is in place of `time`."""
-
-    def now(self) -> float:
-        """Return the time in seconds."""
-        return self._now
+        """Those that see this clock's time: see `as_time`."""
 
     def sleep(self, seconds: float) -> None:
-        """Let time pass, and run the timers that are due in it."""
-        until = self._now + max(0.0, seconds)
-        timers = self._timers[get_ident()]
-        while timers and timers[0].time <= until:
-            timer = heapq.heappop(timers)
-            if timer.action:
-                self._sleep_until(timer.time)
-                timer.action()
-        self._sleep_until(until)
+        """Let time pass, until the end of the invocation at most."""
+        actor = self.actor
+        end = self._ends.get(actor, inf)
+        super().sleep(min(seconds, end - self.now()))
+        if self.now() >= end:
+            raise InvocationEndedError
 
-    def timer(self, seconds: float, action: Callable[[], object]) -> Timer:
-        """Run an action after so many seconds."""
-        timer = Timer(self._now + max(0.0, seconds), next(self._order), action)
-        heapq.heappush(self._timers[get_ident()], timer)
-        return timer
+    def timer(self, seconds: float, action: Callable[[], object]) -> Appointment:
+        """Run an action after so many seconds, in a thread of its own."""
+
+        def run() -> None:
+            with self._counted():
+                action()
+
+        return self.after(seconds, Actor(self, None, run).resume)
 
     def together(self, jobs: Sequence[Callable[[], T]]) -> list[T]:
         """Run all jobs at once, each in a thread, and raise what one of them raises."""
+        results: dict[int, T] = {}
 
-        def take_turn(job: Callable[[], T], turn: Semaphore) -> T:
-            turn.acquire()
-            try:
-                with self._counted():
-                    return job()
-            finally:
-                self._wake_next()
+        def run(number: int, job: Callable[[], T]) -> None:
+            with self._counted():
+                results[number] = job()
 
-        with ThreadPoolExecutor(len(jobs)) as pool:
-            results = pool.map(take_turn, jobs, [self._line_up(self._now) for _ in jobs])
-            self._wake_next()
-            return list(results)
-
-    def _sleep_until(self, time: float) -> None:
-        turn = self._line_up(max(self._now, time))
-        self._wake_next()
-        turn.acquire()
-
-    def _line_up(self, time: float) -> Semaphore:
-        turn = Semaphore(0)
-        heapq.heappush(self._asleep, (time, next(self._order), turn))
-        return turn
-
-    def _wake_next(self) -> None:
-        if self._asleep:
-            self._now, _, turn = heapq.heappop(self._asleep)
-            turn.release()
+        for number, job in enumerate(jobs):
+            self.after(0.0, Actor(self, None, partial(run, number, job)).resume)
+        self.run()
+        return [results[number] for number in range(len(jobs))]
 
     @contextmanager
     def invocation(self, seconds: float) -> Iterator[None]:
         """End the block after so many seconds, as Lambda ends a function."""
-
-        def end() -> None:
-            raise InvocationEndedError
-
-        timer = self.timer(seconds, end)
+        actor = self.actor
+        self._ends[actor] = self.now() + seconds
         try:
             yield
         except InvocationEndedError:
             pass
         finally:
-            timer.cancel()
+            del self._ends[actor]
 
     @contextmanager
     def as_time(self) -> Iterator[None]:

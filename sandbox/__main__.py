@@ -1,11 +1,11 @@
-"""An AWS on this machine while the command runs: `make sandbox`, `python -m sandbox`."""
+"""Run a simulated AWS on this machine: `make sandbox`, `python -m sandbox`."""
 
 import argparse
 import itertools
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import datetime
 from typing import Any, Final
@@ -16,7 +16,7 @@ from sandbox.hyperpod import Cluster, HyperPod
 from sandbox.process import SandboxError
 from sandbox.schedulers import KINDS, scheduler
 
-# Those of the README, so that its commands work as written.
+# As in the README, so that its commands work as written.
 ACCOUNT: Final = "111122223333"
 REGION: Final = "us-west-2"
 CLUSTER_ID: Final = "a1b2c3d4e5f6"
@@ -33,11 +33,10 @@ _POLL_SECONDS: Final = 0.5
 
 
 class ShownHyperPod(HyperPod):
-    """A HyperPod that prints its calls, and whose cluster has the id of the README's."""
+    """A HyperPod that prints its calls, and whose cluster has the id that the README shows."""
 
-    def __init__(self, show: Callable[[str], None], *, throttle: int, **settings: Any) -> None:
-        super().__init__(account=ACCOUNT, region=REGION, **settings)
-        self._show = show
+    def __init__(self, throttle: int) -> None:
+        super().__init__(account=ACCOUNT, region=REGION, sleep=time.sleep)
         if throttle:
             numbers = itertools.count(1)
             for operation in ("ListClusterNodes", "DescribeCluster", "BatchDeleteClusterNodes"):
@@ -45,7 +44,7 @@ class ShownHyperPod(HyperPod):
 
     def call(self, operation: str, request: Any) -> dict[str, Any]:
         nodes = [*request.get("NodeIds", ()), *request.get("NodeLogicalIds", ())]
-        self._show(" ".join(["SageMaker", operation, request.get("ClusterName", ""), *nodes]))
+        _show(" ".join(["SageMaker", operation, request.get("ClusterName", ""), *nodes]))
         return super().call(operation, request)
 
     def _arn(self, name: str, seed: int) -> str:  # noqa: ARG002
@@ -77,9 +76,6 @@ def arguments(words: list[str]) -> argparse.Namespace:
         "--throttle", type=int, default=0, metavar="N", help="every Nth call is throttled"
     )
     parser.add_argument(
-        "--lag", type=float, default=0.0, help="seconds that DescribeStacks lags for SDKs"
-    )
-    parser.add_argument(
         "--drain",
         choices=KINDS,
         help="also run a scheduler: a real Slurm (`make slurm`), or a model of the Kubernetes API",
@@ -102,7 +98,7 @@ def main(words: list[str]) -> int:
     # SIGINT as well: it is ignored in processes that a shell script starts in the background.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
-    hyperpod = ShownHyperPod(_show, throttle=given.throttle, sleep=time.sleep)
+    hyperpod = ShownHyperPod(given.throttle)
     try:
         with Sandbox(hyperpod, account=ACCOUNT, region=REGION) as sandbox, ExitStack() as stack:
             cluster = hyperpod.create_cluster(
@@ -122,9 +118,8 @@ def main(words: list[str]) -> int:
                 running = scheduler(given.drain, sandbox, cluster, _workers(given))
                 more = stack.enter_context(running)
             hyperpod.latency = given.latency
-            with sandbox.settings(lag_forward=given.lag, lag_back=given.lag):
-                print("\n".join(_introduction(sandbox, cluster, given, more)), flush=True)
-                _show_requests(sandbox)
+            print("\n".join(_introduction(sandbox, cluster, given, more)), flush=True)
+            _show_requests(sandbox)
     except KeyboardInterrupt:
         print("\nThe sandbox has stopped, and nothing of it is left.")
     except SandboxError as problem:
@@ -161,7 +156,7 @@ def _show_requests(sandbox: Sandbox) -> None:
     while True:
         requests, replies = sandbox.requests(), sandbox.replies()
         for request in requests[sent:]:
-            _show(f"CloudFormation {request.request_type} {request.event['LogicalResourceId']}")
+            _show(f"CloudFormation {request['RequestType']} {request['LogicalResourceId']}")
         for reply in replies[received:]:
             _show(f"reply {reply.json()['Status'] if reply.status == 200 else reply.status}")  # noqa: PLR2004
         sent, received = len(requests), len(replies)

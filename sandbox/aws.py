@@ -1,5 +1,6 @@
 """An AWS for one test session or one demo: CloudFormation, Lambda, S3 and a HyperPod service."""
 
+import json
 import os
 import subprocess
 import sys
@@ -15,8 +16,8 @@ import boto3
 import yaml
 from botocore.config import Config
 
-from sandbox.engine import OWN_AGENT, Settings
-from sandbox.engine.exchange import ReceivedReply, SentRequest, read_replies, read_requests
+from sandbox.engine import OWN_AGENT
+from sandbox.engine.exchange import ReceivedReply
 from sandbox.hyperpod import HyperPod
 from sandbox.interpreters import runtime_client
 from sandbox.process import (
@@ -67,7 +68,7 @@ class Sandbox:
         self.region = region
         self.hyperpod = hyperpod or HyperPod(account=account, region=region)
         self._python = python or Path(os.environ.get("SANDBOX_PYTHON", sys.executable))
-        self._settings = Settings()
+        self._lag = (0.0, 0.0)
         self._exit = ExitStack()
         self._session = boto3.session.Session()
         self._clients: dict[str, Any] = {}
@@ -158,18 +159,15 @@ class Sandbox:
         )
 
     @contextmanager
-    def settings(self, **values: object) -> Iterator[None]:
-        """Change settings of the engine for a while; see `sandbox.engine.Settings`."""
-        before = {name: getattr(self._settings, name) for name in values}
-        self._change(values)
+    def lag(self, forward: float, back: float) -> Iterator[None]:
+        """Let DescribeStacks lag for a while, by seconds: see `sandbox.engine.lag.Lag`."""
+        before, self._lag = self._lag, (forward, back)
+        self._request("lag", self._lag)
         try:
             yield
         finally:
-            self._change(before)
-
-    def _change(self, values: dict[str, Any]) -> None:
-        self._settings.change(values)
-        self._request("settings", values)
+            self._lag = before
+            self._request("lag", before)
 
     def _denial(self, access_key: str, action: str, resource: str) -> str:
         """Return why the engine's IAM denies access to SageMaker; empty if it does not."""
@@ -207,13 +205,15 @@ class Sandbox:
         found = pages.paginate(logGroupName=log_group)
         return [event["message"] for page in found for event in page["events"]]
 
-    def requests(self) -> list[SentRequest]:
+    def requests(self) -> list[dict[str, Any]]:
         """Return every request that was sent to a custom resource, in order."""
-        return read_requests(self.directory)
+        sent: list[dict[str, Any]] = json.loads(self._request("requests"))
+        return sent
 
     def replies(self) -> list[ReceivedReply]:
         """Return everything that was sent to a ResponseURL, in order of arrival."""
-        return read_replies(self.directory)
+        received = json.loads(self._request("replies"))
+        return [ReceivedReply(**{**one, "body": one["body"].encode("latin-1")}) for one in received]
 
     def await_idle(self) -> None:
         """Wait until no function is running."""

@@ -1,4 +1,4 @@
-"""Interpreters that functions can run on, and AWS's runtime interface client for each of them."""
+"""Interpreters that functions can run on, and the packages that Lambda's runtime has for them."""
 
 import os
 import shutil
@@ -20,6 +20,7 @@ VARIABLE: Final = "PYTHONS"
 """Environment variable with interpreters that are not on the PATH, separated by colons."""
 _CLIENT: Final = ("awslambdaric", "simplejson", "snapshot-restore-py")
 """The client and its dependencies, as `requirements.lock` pins them."""
+_SDK: Final = ("boto3", "botocore", "dateutil", "jmespath", "s3transfer", "six", "urllib3")
 
 
 def found() -> dict[str, Path]:
@@ -37,6 +38,22 @@ def found() -> dict[str, Path]:
             with suppress(SandboxError):
                 pythons[_version(Path(python))] = Path(python)
     return {_version(Path(sys.executable)): Path(sys.executable)} | pythons
+
+
+def link_sdk(folder: Path) -> Path:
+    """Make a folder with the SDK for Python, as it is installed, and nothing else."""
+    cache = folder / "__pycache__"
+    cache.mkdir(parents=True)
+    for name in _SDK:
+        spec = find_spec(name)
+        if spec is None or spec.origin is None:
+            raise SandboxError(f"{name} is not installed; functions need it")
+        origin = Path(spec.origin)
+        source = origin.parent if origin.name == "__init__.py" else origin
+        (folder / source.name).symlink_to(source)
+        if source is origin and spec.cached:
+            (cache / Path(spec.cached).name).symlink_to(spec.cached)
+    return folder
 
 
 def runtime_client(python: Path) -> Path:

@@ -8,7 +8,6 @@ allow, and nothing else.
 
 import base64
 import json
-import ssl
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -197,9 +196,7 @@ class KubernetesApi:
 
     def serve(self) -> AbstractContextManager[str]:
         """Serve on a free port of 127.0.0.1. Yields the endpoint."""
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self._authority.issue_cert("127.0.0.1").configure_cert(context)
-        return serving(self._respond, context, keeps_alive=True)
+        return serving(self._respond, self._authority)
 
     @property
     def authority(self) -> str:
@@ -207,7 +204,6 @@ class KubernetesApi:
         return self._authority.cert_pem.bytes().decode("ascii")
 
     def _respond(self, request: Request) -> Response:
-        request.get_data()
         self.connections.add(request.environ["REMOTE_PORT"])
         status, body = self._result(request)
         return Response(json.dumps(body), status, content_type="application/json")
@@ -285,7 +281,7 @@ def _verb_and_resource(method: str, parts: Sequence[str]) -> tuple[str, str]:
         return "create", "pods/eviction"
     if "pods" in parts:
         return ("list" if parts[-1] == "pods" else "get"), "pods"
-    return {"GET": "get", "PATCH": "patch"}.get(method, method.lower()), parts[2]
+    return method.lower(), parts[2]
 
 
 def _status(code: int, message: str, causes: Sequence[Mapping[str, str]] = ()) -> Result:

@@ -48,7 +48,7 @@ def running_engine(directory: Path, settings: Mapping[str, str]) -> Iterator[str
     """Run the engine. Yields its endpoint URL once it responds.
 
     Args:
-        directory: has the certificates; the log, the records and temporary files are written there.
+        directory: has the certificates; the log and temporary files are written there.
         settings: more environment variables, among them SSL_CERT_FILE.
 
     Raises:

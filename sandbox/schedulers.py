@@ -4,12 +4,12 @@ import base64
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Final
 
 import yaml
 
 from sandbox.aws import ACCOUNT, REGION, Sandbox
-from sandbox.engine import EKS_ACCESS_ENTRIES, EKS_FOLDER
+from sandbox.engine import EKS_FOLDER
 from sandbox.hyperpod import Cluster
 from sandbox.kubernetes import Budget, ClusterState, KubernetesApi, Node, Pod, Rules
 from sandbox.project import ROOT
@@ -55,13 +55,6 @@ def eks_cluster(sandbox: Sandbox, api: KubernetesApi) -> Iterator[str]:
             yield arn
         finally:
             file.unlink()
-
-
-def access_entries(sandbox: Sandbox) -> list[dict[str, Any]]:
-    """Return the properties of the access entries that CloudFormation created, in order."""
-    file = sandbox.directory / EKS_FOLDER / EKS_ACCESS_ENTRIES
-    text = file.read_text(encoding="utf-8") if file.exists() else ""
-    return [json.loads(line) for line in text.splitlines()]
 
 
 @contextmanager

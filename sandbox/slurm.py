@@ -9,7 +9,6 @@ parent, and all that they mount goes with them.
 
 import json
 import os
-import re
 import secrets
 import shutil
 import socket
@@ -111,16 +110,12 @@ def prepare() -> None:
 
 
 def _archive() -> str:
-    """Return the archive of this machine's apt."""
-    sources = [Path("/etc/apt/sources.list"), *sorted(Path("/etc/apt/sources.list.d").glob("*"))]
-    for file in sources:
-        if not file.is_file() or file.suffix not in {".list", ".sources"}:
-            continue
-        text = file.read_text(encoding="utf-8")
-        for line in text.splitlines():
-            found = re.match(r"(?:deb\s+(?:\[[^\]]*\]\s+)?|URIs:\s*)(\S+?/debian/?)(?:\s|$)", line)
-            if found:
-                return found[1]
+    """Return the archive of Debian that this machine's apt uses."""
+    command = ["apt-get", "indextargets", "--format", "$(REPO_URI)"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    for uri in done.stdout.split():
+        if uri.endswith("/debian/"):
+            return uri
     raise PrepareError("The settings of apt name no archive of Debian.")
 
 

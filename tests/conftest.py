@@ -57,7 +57,7 @@ def sandbox() -> Iterator[Sandbox]:
     With `SANDBOX_LAG=3`, its DescribeStacks is three seconds behind.
     """
     lag = float(os.environ.get("SANDBOX_LAG", "0"))
-    with Sandbox() as sandbox, sandbox.settings(lag_forward=lag, lag_back=lag):
+    with Sandbox() as sandbox, sandbox.lag(lag, lag):
         sandbox.hyperpod.create_cluster("ml-cluster", {"workers": 3})
         yield sandbox
 

@@ -1,4 +1,4 @@
-"""Ways to remove nodes: `run(case)` returns what each answered, when, and after which calls."""
+"""Ways to remove nodes: `run(case)` returns the reply of each, its time, and its calls."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

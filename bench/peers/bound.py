@@ -1,14 +1,14 @@
-"""The bound: a removal by somebody who knows when each node leaves. Nobody can beat it.
+"""The bound: a removal that knows when each node leaves. No other can be faster.
 
-It makes the calls that no removal can do without, on the same scenario as the peers: the pages of a
-plan; for each batch a look at the stack and a delete request; at the moment when the last node has
-left, one listing that confirms it. Nodes that are refused are requested once more at the end of
+It makes the calls that no removal can do without, in the same scenario as the peers: the pages of a
+plan; for each batch a check of the stack and a delete request; when the last node has left, one
+listing that confirms it. Nodes that are refused are requested once more at the end of
 `RetryFor`; where guards are set and nothing was accepted yet, after one more listing (the plan is
 the listing before the first request). Where calls have a rate, each is made as soon as the rate
 allows, and none is refused.
 
 The *safe* bound knows as much, and also keeps the rules of this product (docs/adr/0013, 0014,
-0016): it looks at the stack at first and every half minute and describes the cluster before and
+0016): it checks the stack at first and every half minute, and describes the cluster before and
 after; it lists it every two minutes, or every 12 s for each of its pages if those are more than
 ten; and it sees twice that nodes have left, by describing each or by listing the cluster once more,
 whichever takes fewer calls.
@@ -22,12 +22,12 @@ from bench.scenario import BATCH, CLUSTER, LATENCY, PAGE, RETRY_FOR, Case, PeerR
 from sandbox.hyperpod import ServiceError
 
 _MOMENT: Final = 1e-6
-"""Seconds by which it comes later than exactly on time."""
+"""Seconds that it adds, so as not to be a moment early."""
 
 _STACK_EVERY: Final = 30.0
 _LISTING_EVERY: Final = 120.0
 _LISTING_PAGES: Final = 10
-"""What the safe bound keeps to: ADR 13 and 16."""
+"""The rules of the safe bound: ADR 13 and 16."""
 
 
 def run(case: Case, *, is_safe: bool = False) -> PeerResult:

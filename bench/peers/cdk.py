@@ -1,9 +1,9 @@
 """The CDK's own functions for custom resources: their Node.js code from aws-cdk-lib.
 
-AwsCustomResource has the real SDK for JavaScript, over HTTP. It makes one call, and answers what
-that answers; it waits for nothing. The Provider framework with is-complete calls two functions of
-its user (`provider`). Simulated are those calls, and the state machine: it runs is-complete until
-that does not fail, after every interval of the framework's default.
+AwsCustomResource has the real SDK for JavaScript, over HTTP. It makes one call, returns its
+response, and waits for nothing. The Provider framework with is-complete calls two functions of its
+user (`provider`). Those calls are simulated, and the state machine, which runs is-complete at the
+framework's default interval until it does not fail.
 """
 
 import json
@@ -116,7 +116,7 @@ class _Runtime:
 
         Args:
             on_put: gets what is sent to the response URL.
-            on_call: answers calls of functions and of state machines.
+            on_call: returns the response to a call of a function or a state machine.
 
         Raises:
             FunctionError: it ended in an error.
@@ -127,7 +127,7 @@ class _Runtime:
         for text in self._process.stdout:
             line = json.loads(text)
             if "put" in line:
-                # Of a stack trace, the paths are those in Lambda, not those of this checkout.
+                # The paths of a stack trace are those in Lambda, not those of this checkout.
                 on_put(line["put"].replace(str(path.parent), "/var/task").encode())
             elif "invoke" in line:
                 self._send({"result": on_call(line["invoke"])})

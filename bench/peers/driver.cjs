@@ -13,7 +13,7 @@ const readline = require('readline');
 const send = (line) => process.stdout.write(JSON.stringify(line) + '\n');
 console.log = console.error = console.info = () => {};
 
-// The response URL is at port 443 of a host that there is not: what is sent is passed on instead.
+// The host of the response URL does not exist: what is sent is passed on instead.
 https.request = (options, callback) => {
   let body = '';
   return {

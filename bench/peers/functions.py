@@ -7,7 +7,7 @@ HTTP session and below the TLS of the reply.
 import json
 import logging
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,7 @@ from unittest.mock import patch
 from crhelper import log_helper, resource_helper
 
 from bench.scenario import FUNCTION, LAMBDA_SECONDS, Case, PeerResult, Scenario
+from bench.virtual_time import VirtualClock
 from hyperpod_node_removal_handler import index
 from tests.aws_transport import Answer, Sent
 
@@ -75,7 +76,7 @@ def run_ours(case: Case) -> PeerResult:
 def run_naive(case: Case) -> PeerResult:
     """Run one invocation of a function that a good engineer writes in an afternoon."""
     scenario = Scenario(case)
-    timers = SimpleNamespace(Timer=scenario.clock.timer)
+    timers = SimpleNamespace(Timer=partial(_Timer, scenario.clock))
     with (
         _silence(),
         scenario.reached(),
@@ -87,6 +88,21 @@ def run_naive(case: Case) -> PeerResult:
         with scenario.clock.invocation(LAMBDA_SECONDS):
             handler(scenario.event(), Context(scenario))
     return scenario.result()
+
+
+class _Timer:
+    """`threading.Timer` on the clock of a scenario."""
+
+    def __init__(self, clock: VirtualClock, seconds: float, action: Callable[[], object]) -> None:
+        self._clock = clock
+        self._seconds = seconds
+        self._action = action
+
+    def start(self) -> None:
+        self._appointment = self._clock.timer(self._seconds, self._action)
+
+    def cancel(self) -> None:
+        self._appointment.cancel()
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """Scripts that remove nodes, as one would write them: no CloudFormation, no Lambda.
 
-They differ in how they find out which nodes are still in the cluster. All are patient: what is
-throttled is retried without end, and nodes that are in use are requested again for `retry_for`.
+They differ in how they find out which nodes are still in the cluster. All retry throttled calls
+without end, and nodes that are in use for `retry_for`.
 """
 
 import time
@@ -62,12 +62,14 @@ def _delete(sagemaker: Any, cluster: str, node_ids: list[str]) -> dict[str, str]
     for start in range(0, len(node_ids), BATCH):
         batch = node_ids[start : start + BATCH]
         try:
-            answer = _call(sagemaker.batch_delete_cluster_nodes, ClusterName=cluster, NodeIds=batch)
+            response = _call(
+                sagemaker.batch_delete_cluster_nodes, ClusterName=cluster, NodeIds=batch
+            )
         except ClientError as error:
             # Every node of the batch was refused: the message has their codes.
             refused.update(dict.fromkeys(batch, error.response["Error"]["Message"]))
         else:
-            refused.update({entry["NodeId"]: entry["Code"] for entry in answer.get("Failed", [])})
+            refused.update({entry["NodeId"]: entry["Code"] for entry in response.get("Failed", [])})
     return refused
 
 

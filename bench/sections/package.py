@@ -94,7 +94,7 @@ def chapter(deployed: Deployed) -> Chapter:
         title="Package",
         what=(
             "A stack with one removal, synthesized, with code zipped as the CDK CLI does, and cdk-nag's"
-            " AWS Solutions rules. Held by `tests/bench/test_package.py`."
+            " AWS Solutions rules. Asserted by `tests/bench/test_package.py`."
         ),
         verdicts=[
             Verdict(

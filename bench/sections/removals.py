@@ -11,23 +11,23 @@ from bench import goals
 from bench.peers import BOUND, DESCRIBES, FILTERS, LISTS, OURS, SAFE_BOUND, Peer
 from bench.reporting import Chapter, Verdict, table
 from bench.scenario import LATENCY, RETRY_FOR, Case, PeerResult
-from bench.shapes import HELD, SWEEP, Shape
+from bench.shapes import LIMITED_CASES, SWEEP, Shape
 
 PEERS: Final = (BOUND, SAFE_BOUND, OURS, LISTS, DESCRIBES, FILTERS)
 SCRIPTS: Final = (LISTS, DESCRIBES, FILTERS)
 _DESCRIBED: Final = 99
-"""Nodes up to which the script that describes each is run: 3,000 take it five minutes a look."""
+"""Nodes up to which the script that describes each is run: 3,000 take five minutes each time."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """The answers to one shape, round by round, by the peer."""
+    """The results of one shape: those of all rounds, by peer."""
 
     shape: Shape
     rounds: Mapping[Peer, Sequence[PeerResult]]
 
     def is_right(self, peer: Peer) -> bool:
-        """Return whether every round of a peer ended in the right answer."""
+        """Return whether the reply of a peer was right in every round."""
         pairs = zip(self.shape.rounds, self.rounds[peer], strict=True)
         return all(result.right == case.removals for case, result in pairs)
 
@@ -38,7 +38,7 @@ class Measured:
         return [ours.seconds - bound.seconds for ours, bound in pairs]
 
     def in_time(self, bound: Peer) -> int:
-        """Count the rounds in which the product meets the time goal with a right answer."""
+        """Count the rounds in which the product meets the time goal with a right reply."""
         pairs = zip(self.shape.rounds, self.rounds[bound], self.rounds[OURS], strict=True)
         return sum(
             ours.right == case.removals and goals.is_in_time(result, ours)
@@ -124,31 +124,33 @@ def _verdicts(measured: Sequence[Measured]) -> Iterator[Verdict]:
 
 def chapter(measured: Sequence[Measured]) -> Chapter:
     """Return section 1."""
-    held = "; ".join(f"{one.name} ({one.max_calls:,}, {one.max_seconds:,.1f})" for one in HELD)
+    limits = "; ".join(
+        f"{one.name} ({one.max_calls:,}, {one.max_seconds:,.1f})" for one in LIMITED_CASES
+    )
     return Chapter(
         title="How far from the bound",
         what=(
-            "Seconds over the bound are those of the middle round and (of the worst). Of the calls, the"
-            " round and the goal are shown that are furthest exceeded, or nearest, those first that could"
-            " be met. Where a goal of calls is missed, it says whether anybody could meet it: *the bound"
-            " is* more than it allows, or *the time goal takes* more from anyone who keeps the rules, since nobody"
-            " knows when the last node leaves, and looks further apart would come too late"
-            " (`bench/goals.py`). Where calls have a rate (a bucket that holds one second's), the goal is"
-            " to succeed.\n\n"
-            "The bound is a removal by somebody who knows when each node leaves (`bench/peers/bound.py`):"
-            " the pages of a plan, one look at the stack and one delete for each 99 nodes, the slowest"
+            "Seconds over the bound are those of the middle round and (of the worst). For calls, the table"
+            " shows the round and the goal with the most calls in proportion to the limit; limits that"
+            " could have been kept come first. If a goal is missed, the table says whether it could be"
+            " met at all: *the bound is* more than the goal allows, or *the time goal takes* more calls"
+            " from any removal that keeps the rules, because nobody knows when the last node leaves, and"
+            " less frequent checks would notice it too late (`bench/goals.py`). Where calls have a rate (a"
+            " bucket that holds one second's), the goal is to succeed.\n\n"
+            "The bound is a removal that knows when each node leaves (`bench/peers/bound.py`): the pages"
+            " of a plan, one check of the stack and one delete request for each 99 nodes, the slowest"
             " node, and one listing that confirms it. The *safe bound* knows as much and keeps the rules of"
-            " this product: each absence is seen twice, since a listing may lack a node that is there (ADR"
-            " 14), by one more call for each node, or for each page if those are fewer; the cluster is"
-            " described before and after, and listed every two minutes (ADR 16); the stack is looked at"
-            " once more, and every half minute (ADR 13). Time counts from the request to the answer, and"
-            " calls are those of AWS's APIs. They take a seeded log-normal latency with a median of"
-            f" {LATENCY:g} s. Each node leaves at a seeded moment, from a tenth of the time given on; of"
-            f" {SWEEP[0]:g} to {SWEEP[-1]:g} s each round has its own"
+            " this product: it sees each absence twice, since a listing may lack a node that exists (ADR"
+            " 14), by one more call for each node, or for each page if those are fewer; it describes the"
+            " cluster before and after, and lists it every two minutes (ADR 16); it checks the stack once"
+            " more, and every half minute (ADR 13). Time counts from the request to the reply, and calls"
+            " are those of AWS's APIs. They take a seeded log-normal latency with a median of"
+            f" {LATENCY:g} s. Each node leaves at a seeded moment, after at least a tenth of the time"
+            f" shown. Of {SWEEP[0]:g} to {SWEEP[-1]:g} s, each round has its own"
             f" ({', '.join(f'{seconds:g}' for seconds in SWEEP)} s), since a single one could be in step"
             " with a pause. The stack is being created.\n\n"
-            "Held by `tests/bench/test_removals.py`, whatever the machine: that this product gets these"
-            f" right, with at most so many calls and virtual seconds: {held}."
+            "Asserted by `tests/bench/test_removals.py` on any machine: this product gets these right,"
+            f" with at most so many calls and virtual seconds: {limits}."
         ),
         verdicts=list(_verdicts(measured)),
         tables=[
@@ -159,9 +161,9 @@ def chapter(measured: Sequence[Measured]) -> Chapter:
                 ],
                 map(_goal_row, measured),
             ),
-            "Compared with scripts, each in its patient form (`bench/peers/scripts.py`), seconds and calls of the"
-            " middle round. They make no plan and look at no stack, so they may come in below the bound;"
-            " all pause 5 s. One lists the whole cluster, one describes each node, one lists the"
+            "Compared with scripts that retry as long as the product does (`bench/peers/scripts.py`), in"
+            " seconds and calls of the middle round. They make no plan and do not check the stack, so they"
+            " may be below the bound; all pause 5 s. One lists the whole cluster, one describes each node, one lists the"
             " instance group of the nodes, which holds no others: its best case.\n\n"
             + table(
                 ["nodes", "leave", *(peer.name for peer in PEERS)],
@@ -197,7 +199,7 @@ def _goal_row(measured: Measured) -> list[object]:
 
 
 def _distance(limit: goals.CallLimit) -> tuple[bool, float]:
-    """Return how far a limit is exceeded; those that could have been kept exceed all others."""
+    """Return a sort key: limits that could have been kept are the highest."""
     return not limit.is_kept and not limit.obstacle, limit.made / limit.most
 
 

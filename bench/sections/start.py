@@ -10,6 +10,7 @@ from bench import processes
 from bench.processes import Usage
 from bench.reporting import Chapter, Verdict, table
 from hyperpod_node_removal._function import MEMORY_MEGABYTES
+from sandbox.interpreters import link_sdk
 
 START_GOAL: Final = 1.0
 MEMORY_GOAL: Final = 0.8
@@ -32,7 +33,7 @@ def measure() -> dict[str, Starts]:
     """Run the product and the naive handler."""
     found = {}
     with tempfile.TemporaryDirectory() as name:
-        sdk = processes.link_sdk(Path(name, "sdk"))
+        sdk = link_sdk(Path(name, "sdk"))
         naive = processes.naive(Path(name, "naive"))
         for peer, function in {"this product": processes.ours(), "crhelper, naive": naive}.items():
             start = None
@@ -60,12 +61,12 @@ def chapter(found: dict[str, Starts]) -> Chapter:
         title="Start and memory",
         what=(
             "Whole processes: the deployed asset, or the handler that a good engineer writes in an"
-            " afternoon with crhelper, with the SDK as it is installed and nothing else. A start goes"
-            " from the beginning of the interpreter to the first request over HTTPS, and is counted in"
-            " instructions (valgrind, hash seed fixed), on which nothing else on the machine has a part;"
-            f" why it is not leaner is in ADR 15. Memory is the peak of a removal of {NODES} nodes; the"
-            f" function has {MEMORY_MEGABYTES} MB, for the CPU that comes with it, and"
-            " `python -m bench.processes` shows what larger sets take."
+            " afternoon with crhelper, with the SDK as it is installed and nothing else. A start is counted"
+            " from the start of the interpreter to the first HTTPS request, in instructions (valgrind,"
+            " fixed hash seed), which do not depend on other processes; ADR 15 says why there are not"
+            f" fewer. Memory is the peak of a removal of {NODES} nodes; the function has"
+            f" {MEMORY_MEGABYTES} MB because of the CPU that comes with it. `python -m bench.processes`"
+            " shows what larger sets need."
         ),
         verdicts=[
             start,

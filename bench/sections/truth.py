@@ -1,4 +1,4 @@
-"""What each peer answers when some of the nodes fail, compared with what is true."""
+"""The replies of each peer when some of the nodes fail, compared with what is true."""
 
 import re
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ _CUT_ID: Final = re.compile(r"(?:i-[0-9a-f]{0,16}|\bi)$|truncated\) [0-9a-f]{1,1
 
 @dataclass(frozen=True)
 class Row:
-    """What one peer answered in one case."""
+    """The reply of one peer in one case."""
 
     peer: str
     failing: int
@@ -48,12 +48,7 @@ def measure(peers: Sequence[Peer] = PEERS, failing: Sequence[int] = FAILING) -> 
 
 
 def _judge(peer: Peer, result: PeerResult) -> Row:
-    """Compare an answer with what is true.
-
-    Right is: SUCCESS if and only if every node has left; a body that fits; and of a failure, in
-    what a stack event shows, the exact number of failed nodes, at least one of them by its whole
-    id, no id that is cut, no node that did not fail, and a number for those that are not named.
-    """
+    """Compare a reply with what is true; `chapter` says what is right."""
     is_too_long = len(result.body) > RESPONSE_MAX_BYTES
     shows_reason = not is_too_long and result.status != "SUCCESS"
     text = _EVENT.format(result.reason)[:EVENT_MAX] if shows_reason else ""
@@ -70,7 +65,7 @@ def _judge(peer: Peer, result: PeerResult) -> Row:
     return Row(
         peer=peer.name,
         failing=len(result.refused),
-        status=result.status or "no answer",
+        status=result.status or "no reply",
         body_bytes=len(result.body),
         named=len(named.intersection(result.refused)),
         wrong=wrong,
@@ -102,13 +97,13 @@ def chapter(rows: Sequence[Row]) -> Chapter:
     return Chapter(
         title="Truth under partial failure",
         what=(
-            f"{NODES} nodes, of which some are refused for good (`NodeIdInUse`). Right is: SUCCESS if"
-            " and only if every node has left; a body of at most 4,096 bytes; and of a failure, within"
-            " the 1,024 characters that a stack event shows, the exact number of failed nodes, at least"
-            " one of them by its whole id, no cut id, none that did not fail, and a word on those that"
-            " are left out. AwsCustomResource and the Provider framework run the CDK's own code under Node.js; of"
-            " Lambda, the state machine and time there are models."
-            " Held by `tests/bench/test_truth.py`: that this product is right."
+            f"{NODES} nodes, some of which the service always refuses (`NodeIdInUse`). A reply is right if"
+            " it is SUCCESS if and only if every node has left, its body has at most 4,096 bytes, and, for"
+            " a failure, the 1,024 characters that a stack event shows have the exact number of failed"
+            " nodes, the whole id of at least one of them, no truncated id, no node that did not fail, and"
+            " the number of those that are left out. AwsCustomResource and the Provider framework run the"
+            " CDK's own code under Node.js, with models of Lambda, the state machine, and time. Asserted"
+            " by `tests/bench/test_truth.py`: this product is right."
         ),
         verdicts=[
             Verdict(
@@ -118,7 +113,7 @@ def chapter(rows: Sequence[Row]) -> Chapter:
             )
         ],
         tables=[
-            "The answer, how many of the failed nodes it names, bytes of the body:\n\n"
+            "The reply, how many of the failed nodes it names, and bytes of the body:\n\n"
             + table(
                 ["peer", *(f"{count} of {NODES} fail" for count in FAILING)],
                 (
@@ -133,5 +128,5 @@ def chapter(rows: Sequence[Row]) -> Chapter:
 
 def _cell(row: Row) -> str:
     size = f", {row.body_bytes:,} bytes" if row.body_bytes else ""
-    answer = f"{row.status}, {row.named} named{size}" if row.failing else f"{row.status}{size}"
-    return f"{answer}. **Wrong:** {row.wrong}" if row.wrong else f"{answer}. Right"
+    reply = f"{row.status}, {row.named} named{size}" if row.failing else f"{row.status}{size}"
+    return f"{reply}. **Wrong:** {row.wrong}" if row.wrong else f"{reply}. Right"

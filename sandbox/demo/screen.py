@@ -11,7 +11,7 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from sandbox.hyperpod import NodeStatus, NodeView
+from sandbox.hyperpod import Node, NodeStatus
 from sandbox.stacks import StackEvent
 
 WIDTH: Final = 100
@@ -82,8 +82,9 @@ class Screen:
         elif "ROLLBACK" in status or status == "DELETE_SKIPPED":
             style = "yellow"
         row = Table.grid(padding=(0, 2))
-        for width in (8, 20, None):
+        for width in (8, 20):
             row.add_column(width=width, no_wrap=True)
+        row.add_column()
         what = Text.assemble(
             (event.logical_id, "bold" if event.resource_type == STACK else ""),
             (f"  {event.resource_type}", "dim"),
@@ -93,7 +94,7 @@ class Screen:
         if event.reason and "FAILED" in status:
             self._console.print(_indented(Text(event.reason, style="red"), 12))
 
-    def cluster(self, nodes: Sequence[NodeView], notes: Mapping[str, str]) -> None:
+    def cluster(self, nodes: Sequence[Node], notes: Mapping[str, str]) -> None:
         """Print nodes by group, with notes by instance id."""
         table = _table("Group", "Node", "Status", "")
         for node in nodes:
@@ -102,7 +103,7 @@ class Screen:
             table.add_row(node.group, instance, status, notes.get(instance, ""))
         self._console.print(_indented(table, 2))
 
-    def comparison(self, before: Sequence[NodeView], after: frozenset[str]) -> None:
+    def comparison(self, before: Sequence[Node], after: frozenset[str]) -> None:
         """Print which nodes still exist."""
         table = _table("Group", "Node", "Before", "After")
         for node in before:

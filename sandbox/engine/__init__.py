@@ -6,7 +6,6 @@ both processes use.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -24,39 +23,12 @@ OWN_PATHS: Final = "/sandbox/"
   after so many seconds.
 - `denial`, of an access key, an IAM action and a resource's ARN, returns the message of an
   AccessDeniedException, or nothing.
-- `settings` changes the settings that the object contains."""
+- `requests` returns the requests that were sent to custom resources, as a JSON list.
+- `replies` returns the fields of each `exchange.ReceivedReply`, as a JSON list. Each byte of a body
+  is the character with its number.
+- `lag`, of two numbers of seconds, sets how far DescribeStacks lags: see `lag.Lag`."""
 EKS_FOLDER: Final = "eks"
 """Folder of the sandbox's directory with a file for each EKS cluster."""
-EKS_ACCESS_ENTRIES: Final = "access-entries.jsonl"
-"""The file of that folder with the access entries that CloudFormation created."""
-RETRIED_FROM: Final = ("LAST_SUCCESS", "FAILED_ATTEMPT")
-
-
-@dataclass
-class Settings:
-    """Behavior of AWS that is unknown or varies; it can change while the engine runs."""
-
-    lag_forward: float = 0.0
-    """Seconds until DescribeStacks shows that an operation has begun."""
-    lag_back: float = 0.0
-    """Seconds until it shows that an operation has ended, or that a rollback has begun."""
-    retried_from: str = "LAST_SUCCESS"
-    """OldResourceProperties of the first Update after one that failed with rollback disabled:
-    those of the last success or those of the failed attempt. What AWS sends is unknown."""
-
-    def change(self, values: dict[str, Any]) -> None:
-        """Set new values by name.
-
-        Raises:
-            ValueError: a setting or value is not allowed.
-        """
-        for name, value in values.items():
-            if not hasattr(self, name):
-                raise ValueError(f"there is no setting {name}; allowed: {', '.join(vars(self))}")
-            if name == "retried_from" and value not in RETRIED_FROM:
-                allowed = ", ".join(RETRIED_FROM)
-                raise ValueError(f"retried_from is {value!r}; allowed: {allowed}")
-            setattr(self, name, value)
 
 
 def check_version() -> None:

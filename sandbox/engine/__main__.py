@@ -23,7 +23,7 @@ def main() -> None:
     """Serve until standard input ends.
 
     Settings are environment variables: `SANDBOX_SOCKET` (file descriptor of a listening socket),
-    `SANDBOX_DIRECTORY` (for records and the functions' runtime), `SANDBOX_PYTHON` and
+    `SANDBOX_DIRECTORY` (for the functions' runtime), `SANDBOX_PYTHON` and
     `SANDBOX_RUNTIME_CLIENT` (see `functions.install`), `MINISTACK_SSL_CERT`,
     `MINISTACK_SSL_KEY`, and ministack's own.
     """

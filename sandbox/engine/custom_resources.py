@@ -1,7 +1,7 @@
 """Custom resources as in CloudFormation, where ministack differs.
 
-Changed: the function gets its event by an asynchronous invocation, and so up to two retries if it
-fails; the event has ServiceTimeout at its top level, as text, if it is set; the reply is read as
+Changed: the function is invoked asynchronously, and so is retried up to twice if it fails; the
+event has ServiceTimeout at its top level, as text, if it is set; the reply is read as
 CloudFormation reads it, and a failure has CloudFormation's text.
 
 Sources: the user guide, custom resource response objects, for the fields and the 4,096 bytes, and
@@ -15,7 +15,6 @@ import string
 import uuid
 from contextlib import suppress
 from contextvars import ContextVar
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 from ministack.services import lambda_svc
@@ -33,14 +32,6 @@ OPERATION: Final[ContextVar[Operation | None]] = ContextVar("operation", default
 _SERVICE_TIMEOUT: Final = 3600
 
 
-@dataclass(frozen=True)
-class Reply:
-    """A reply that makes the resource complete."""
-
-    physical_id: str
-    data: dict[str, Any] = field(default_factory=dict)
-
-
 class CustomResourceFailed(Exception):  # noqa: N818 - named as CloudFormation says it
     """The resource fails; the text is the reason in the stack event."""
 
@@ -50,8 +41,8 @@ class CustomResourceFailed(Exception):  # noqa: N818 - named as CloudFormation s
         """The id from the reply; empty if it could not be read."""
 
 
-def read_reply(body: bytes, request: dict[str, Any]) -> Reply:
-    """Read the body of a reply.
+def read_reply(body: bytes, request: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Return the physical id and `Data` of a reply.
 
     Raises:
         CustomResourceFailed: the reply says FAILED, or CloudFormation does not accept it.
@@ -73,7 +64,7 @@ def read_reply(body: bytes, request: dict[str, Any]) -> Reply:
         raise CustomResourceFailed("Invalid Data", physical_id)
     match reply.get("Status"):
         case "SUCCESS":
-            return Reply(physical_id, data or {})
+            return physical_id, data or {}
         case "FAILED":
             raise CustomResourceFailed(
                 "Received response status [FAILED] from custom resource. Message returned:"
@@ -109,6 +100,7 @@ def install(exchange: Exchange) -> None:
         function, config, _ = lambda_svc._get_func_record_for_ref(token)
         if function is None or config is None:
             raise ValueError(f"The function of the ServiceToken {token} does not exist.")
+        timeout = int(props.get("ServiceTimeout", _SERVICE_TIMEOUT))
         as_strings = custom_resource._normalise_resource_properties
         request_id = str(uuid.uuid4())
         request: dict[str, Any] = {
@@ -127,11 +119,11 @@ def install(exchange: Exchange) -> None:
             request["PhysicalResourceId"] = physical_id
         if old_props is not None:
             request["OldResourceProperties"] = as_strings(old_props)
-        exchange.sent(request)
+        exchange.requests.append(request)
         record = lambda_svc._execution_record_for_config(function, config)
         lambda_svc.invoke_async_with_retry(record, request)
         try:
-            body = exchange.wait(request["ResponseURL"], _service_timeout(props), OPERATION.get())
+            body = exchange.wait(request["ResponseURL"], timeout, OPERATION.get())
         except Canceled:
             verb = "creation" if request_type == "Create" else "update"
             raise CustomResourceFailed(f"Resource {verb} cancelled") from None
@@ -142,17 +134,9 @@ def install(exchange: Exchange) -> None:
                 " module, you may need to update your Lambda function code so that CloudFormation"
                 " can attach the updated version."
             )
-        reply = read_reply(body, request)
-        return reply.physical_id, reply.data
+        return read_reply(body, request)
 
     replace(custom_resource, "invoke_custom_resource", lambda _: request_resource)
-
-
-def _service_timeout(props: dict[str, Any]) -> int:
-    try:
-        return int(props.get("ServiceTimeout", _SERVICE_TIMEOUT))
-    except (TypeError, ValueError):
-        return _SERVICE_TIMEOUT
 
 
 def generated_id(stack_name: str, logical_id: str) -> str:

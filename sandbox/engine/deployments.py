@@ -13,16 +13,15 @@ from typing import Any, Final
 from ministack.services import cloudformation
 from ministack.services.cloudformation import changesets, handlers, stacks
 
-from sandbox.engine import Settings, replace
-from sandbox.engine.evaluation import Change, Evaluation, Record, topological_order
+from sandbox.engine import replace
+from sandbox.engine.change import Change, Record, topological_order
 from sandbox.engine.exchange import Exchange
-from sandbox.engine.operations import validate_role
 from sandbox.engine.resources import Resources
 
 _LEFTOVERS: Final = "Update successful. One or more resources could not be deleted."
 
 
-def install(exchange: Exchange, settings: Settings) -> None:
+def install(exchange: Exchange) -> None:
     """Change ministack's deployments in this process."""
     running: dict[str, Deployment] = {}
 
@@ -46,7 +45,7 @@ def install(exchange: Exchange, settings: Settings) -> None:
             rollback=not disable_rollback,
             retain_except_on_create=retain_except_on_create,
         )
-        deployment = running[stack_id] = Deployment(change, exchange, settings)
+        deployment = running[stack_id] = Deployment(change, exchange)
         try:
             await deployment.run()
         finally:
@@ -70,10 +69,9 @@ def install(exchange: Exchange, settings: Settings) -> None:
 class Deployment:
     """A create or an update that runs, and can be canceled."""
 
-    def __init__(self, change: Change, exchange: Exchange, settings: Settings) -> None:
+    def __init__(self, change: Change, exchange: Exchange) -> None:
         self._change = change
-        self._evaluation = Evaluation(change, settings)
-        self._resources = Resources(change, self._evaluation, exchange)
+        self._resources = Resources(change, exchange)
         self._canceled = False
 
     async def run(self) -> None:
@@ -81,11 +79,8 @@ class Deployment:
         stack = self._change.stack
         stack.pop("_failed_operation", None)
         stack["_properties"] = {}
-        if problem := validate_role(stack):
-            await self._fail(problem)
-            return
         try:
-            order = self._evaluation.order()
+            order = self._change.order()
         except ValueError as problem:
             await self._fail(str(problem))
             return
@@ -93,7 +88,7 @@ class Deployment:
             return
         tasks: dict[str, asyncio.Task[None]] = {}
         for logical_id in order:
-            before = [tasks[name] for name in self._evaluation.dependencies(logical_id, set(tasks))]
+            before = [tasks[name] for name in self._change.dependencies(logical_id, set(tasks))]
             tasks[logical_id] = asyncio.create_task(
                 self._resources.provision_after(before, logical_id)
             )
@@ -104,7 +99,7 @@ class Deployment:
             return
         removed = [name for name in self._change.old if name not in order]
         try:
-            outputs, exports = self._evaluation.outputs(set(removed))
+            outputs, exports = self._change.outputs(set(removed))
         except Exception as problem:  # noqa: BLE001 - the text is the stack's reason
             await self._fail(str(problem))
             return
@@ -136,7 +131,7 @@ class Deployment:
         """Delete what the update has replaced or removed. Returns whether all of it is gone."""
         gone = True
         for logical_id, old, later in reversed(self._resources.replaced):
-            policy = self._evaluation.policy(logical_id, "UpdateReplacePolicy")
+            policy = self._change.policy(logical_id, "UpdateReplacePolicy")
             gone &= await self._resources.delete(logical_id, old, policy, later)
         definitions = (self._change.previous or {}).get("_template", {}).get("Resources", {})
         order = topological_order(definitions)
@@ -147,7 +142,7 @@ class Deployment:
 
         for logical_id in sorted(removed, key=place, reverse=True):
             old = self._change.old[logical_id]
-            policy = self._evaluation.policy(logical_id, "DeletionPolicy", definitions)
+            policy = self._change.policy(logical_id, "DeletionPolicy", definitions)
             if await self._resources.delete(logical_id, old, policy, ()):
                 self._resources.records.pop(logical_id, None)
             else:
@@ -200,7 +195,7 @@ class Deployment:
                 change.definitions,
                 order,
                 change.parameters,
-                self._evaluation.conditions,
+                self._change.conditions,
                 change.template.get("Mappings", {}),
                 not change.rollback,
                 previous_stack=change.previous,

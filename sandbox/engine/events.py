@@ -165,8 +165,6 @@ def _last_operations(stack: dict[str, Any]) -> Iterator[str]:
         yield f"<member><OperationType>{kind}</OperationType>"
         yield f"<OperationId>{identity}</OperationId></member>"
     yield "</LastOperations>"
-    if "RoleARN" in stack:
-        yield f"<RoleARN>{stack['RoleARN']}</RoleARN>"
 
 
 def _extended(pattern: re.Pattern[str], body: bytes, extra: dict[str, str]) -> bytes:

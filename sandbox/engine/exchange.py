@@ -1,10 +1,5 @@
-"""Requests to custom resources, the URLs they respond to, and a record of both.
+"""Requests to custom resources, the URLs they respond to, and a record of both."""
 
-The engine writes the record, two files of JSON lines, in order of sending and of arrival; the
-parent process reads it.
-"""
-
-import base64
 import json
 import secrets
 import threading
@@ -12,40 +7,17 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Final
 
 PATH: Final = "/custom-resource-reply/"
 URL_SECONDS: Final = 7200
 """How long a URL accepts a reply: CloudFormation presigns it for two hours."""
-_REQUESTS: Final = "requests.jsonl"
-_REPLIES: Final = "replies.jsonl"
-
-
-@dataclass(frozen=True)
-class SentRequest:
-    """A request that a function was invoked with."""
-
-    time: float
-    """Seconds since the epoch."""
-    event: dict[str, Any]
-
-    @property
-    def request_id(self) -> str:
-        return str(self.event["RequestId"])
-
-    @property
-    def request_type(self) -> str:
-        """Create, Update or Delete."""
-        return str(self.event["RequestType"])
 
 
 @dataclass(frozen=True)
 class ReceivedReply:
     """A request to a ResponseURL."""
 
-    time: float
-    """Seconds since the epoch."""
     request_id: str
     """The request whose URL it was; empty for an unknown URL."""
     status: int
@@ -57,27 +29,6 @@ class ReceivedReply:
         reply = json.loads(self.body)
         assert isinstance(reply, dict)
         return reply
-
-
-def read_requests(directory: Path) -> list[SentRequest]:
-    """Return the requests of a sandbox so far, in order of sending."""
-    return [SentRequest(**line) for line in _lines(directory / _REQUESTS)]
-
-
-def read_replies(directory: Path) -> list[ReceivedReply]:
-    """Return the replies of a sandbox so far, in order of arrival."""
-    return [
-        ReceivedReply(**{**line, "body": base64.b64decode(line["body"])})
-        for line in _lines(directory / _REPLIES)
-    ]
-
-
-def _lines(file: Path) -> list[dict[str, Any]]:
-    if not file.exists():
-        return []
-    # a line that is being written has no end yet
-    complete = file.read_text(encoding="utf-8").rpartition("\n")[0]
-    return [json.loads(line) for line in complete.splitlines()]
 
 
 class Canceled(Exception):  # noqa: N818 - it is no error
@@ -114,11 +65,12 @@ class Exchange:
         clock: returns seconds since the epoch.
     """
 
-    def __init__(
-        self, endpoint: str, directory: Path, clock: Callable[[], float] = time.time
-    ) -> None:
+    def __init__(self, endpoint: str, clock: Callable[[], float] = time.time) -> None:
+        self.requests: list[dict[str, Any]] = []
+        """In order of sending."""
+        self.replies: list[ReceivedReply] = []
+        """Everything that was sent to a ResponseURL, in order of arrival."""
         self._endpoint = endpoint
-        self._directory = directory
         self._clock = clock
         self._lock = threading.Lock()
         self._urls: dict[str, _Waiting] = {}
@@ -132,11 +84,6 @@ class Exchange:
         date = datetime.fromtimestamp(now, UTC).strftime("%Y%m%dT%H%M%SZ")
         query = f"X-Amz-Date={date}&X-Amz-Expires={URL_SECONDS}&X-Amz-Signature={signature}"
         return f"{self._endpoint}{PATH}{token}?{query}"
-
-    def sent(self, request: dict[str, Any]) -> None:
-        """Record a request before the function gets it."""
-        with self._lock:
-            self._write(_REQUESTS, {"time": self._clock(), "event": request})
 
     def wait(
         self, response_url: str, seconds: float, operation: Operation | None = None
@@ -176,21 +123,12 @@ class Exchange:
             signed = waiting is not None and f"X-Amz-Signature={waiting.signature}" in query
             in_time = waiting is not None and self._clock() < waiting.expires
             accepted = signed and in_time and method == "PUT" and not content_type
-            reply = {
-                "time": self._clock(),
-                "request_id": waiting.request_id if waiting else "",
-                "status": 200 if accepted else 403,
-                "body": base64.b64encode(body).decode(),
-            }
-            self._write(_REPLIES, reply)
+            status = 200 if accepted else 403
+            self.replies.append(ReceivedReply(waiting.request_id if waiting else "", status, body))
             if waiting is not None and accepted and not waiting.arrived.is_set():
                 waiting.body = body
                 waiting.arrived.set()
-            return 200 if accepted else 403
-
-    def _write(self, name: str, line: dict[str, Any]) -> None:
-        with (self._directory / name).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+            return status
 
 
 def _token(url: str) -> str:

@@ -20,7 +20,6 @@ import signal
 import threading
 import time
 from contextlib import suppress
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,9 +28,8 @@ from ministack.services import lambda_svc
 
 from sandbox.engine import replace
 from sandbox.engine.function_log import FunctionLog
+from sandbox.interpreters import link_sdk
 
-_SDK: Final = ("boto3", "botocore", "dateutil", "jmespath", "s3transfer", "six", "urllib3")
-"""Packages of AWS's Python runtime."""
 _CLIENT: Final = ("awslambdaric", "runtime_client*.so", "simplejson", "snapshot_restore_py")
 """The files of the runtime interface client in a folder of packages."""
 _LOG_STREAM: Final = "SandboxLogStream"
@@ -44,9 +42,9 @@ def install(directory: Path) -> None:
     Settings are environment variables: `SANDBOX_PYTHON`, the interpreter of functions, and
     `SANDBOX_RUNTIME_CLIENT`, the folder of its `awslambdaric`.
     """
-    runtime = directory / "runtime"
-    runtime.mkdir()
-    for package in [*map(_sdk_package, _SDK), *_client_packages()]:
+    runtime = link_sdk(directory / "runtime")
+    client = Path(os.environ["SANDBOX_RUNTIME_CLIENT"])
+    for package in (package for pattern in _CLIENT for package in client.glob(pattern)):
         (runtime / package.name).symlink_to(package)
     bootstrap = directory / "bootstrap"
     python = shlex.quote(os.environ["SANDBOX_PYTHON"])
@@ -60,19 +58,6 @@ def install(directory: Path) -> None:
     replace(lambda_svc, "_inbound_invoke_depth", lambda _: _depth)
     replace(lambda_runtime, "_worker_class_for", _worker_class)
     replace(lambda_runtime, "_signal", lambda _: _kill)
-
-
-def _sdk_package(name: str) -> Path:
-    spec = find_spec(name)
-    if spec is None or spec.origin is None:
-        raise RuntimeError(f"{name} is not installed; functions need it")
-    origin = Path(spec.origin)
-    return origin.parent if origin.name == "__init__.py" else origin
-
-
-def _client_packages() -> list[Path]:
-    folder = Path(os.environ["SANDBOX_RUNTIME_CLIENT"])
-    return [path for pattern in _CLIENT for path in folder.glob(pattern)]
 
 
 def _is_python(config: dict[str, Any]) -> bool:

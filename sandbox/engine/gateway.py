@@ -7,11 +7,11 @@ never sleeps and still gets the final response. SDKs see stacks in progress.
 
 import asyncio
 import json
-import re
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import parse_qsl
 
 from ministack.app import app as ministack_app
 from ministack.services import cloudformation, lambda_svc
@@ -19,7 +19,6 @@ from ministack.services import cloudformation, lambda_svc
 from sandbox.engine import (
     OWN_AGENT,
     OWN_PATHS,
-    Settings,
     custom_resources,
     deployments,
     events,
@@ -37,9 +36,7 @@ lag), which ministack does not limit."""
 HOLD_SECONDS: Final = 50.0
 """The CLI stops waiting for a response after a minute, and retries."""
 
-_POLL: Final = 0.2
-_OWN_POLL: Final = 0.01
-_IN_PROGRESS: Final = re.compile(rb"<StackStatus>[A-Z_]+_IN_PROGRESS</StackStatus>")
+_POLL: Final = 0.01
 _CLI: Final = b"aws-cli/"
 _CDK: Final = b"aws-cdk"
 
@@ -52,18 +49,17 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 def application(*, endpoint: str, directory: Path) -> Application:
     """Return ministack with all changes installed, as an ASGI application."""
-    exchange = Exchange(endpoint, directory)
-    settings = Settings()
-    past = lag.Lag(settings)
+    exchange = Exchange(endpoint)
+    past = lag.Lag()
     custom_resources.install(exchange)
-    deployments.install(exchange, settings)
+    deployments.install(exchange)
     restricted = permissions.Functions()
     restricted.install()
     operations.install()
     events.install(past.note)
     lag.install(past)
     functions.install(directory)
-    resource_types.install(directory)
+    resource_types.install()
 
     async def respond(scope: Scope, receive: Receive, send: Send) -> None:
         restricted.restrict(scope)
@@ -72,13 +68,15 @@ def application(*, endpoint: str, directory: Path) -> Application:
             await _send(send, _deliver(exchange, scope, await _body(receive)))
         elif path.startswith(OWN_PATHS):
             body = await _body(receive)
-            await _send(send, 200, await _own_response(path, body, settings, restricted))
+            await _send(send, 200, await _own_response(path, body, past, restricted, exchange))
         elif (cluster := resource_types.eks_cluster(directory, path)) is not None:
             await _send(send, 200, cluster)
         elif (size := _event_bytes(scope)) > EVENT_BYTES:
             await _reject_event(send, size)
         elif is_from_cli(scope):
-            await respond_at_rest(ministack_app, scope, await _body(receive), send)
+            body = await _body(receive)
+            await await_rest(described_stack(body), HOLD_SECONDS)
+            await ministack_app(scope, _replay(body), send)
         else:
             # the CLIs and the sandbox itself see stacks without lag
             agents = (_CLI, _CDK, OWN_AGENT.encode())
@@ -89,28 +87,28 @@ def application(*, endpoint: str, directory: Path) -> Application:
 
 
 async def _own_response(
-    path: str, body: bytes, settings: Settings, restricted: permissions.Functions
+    path: str,
+    body: bytes,
+    past: lag.Lag,
+    restricted: permissions.Functions,
+    exchange: Exchange,
 ) -> bytes:
     match path.removeprefix(OWN_PATHS):
         case "idle":
             while lambda_svc.executions_in_flight()[0]:
-                await asyncio.sleep(_OWN_POLL)
+                await asyncio.sleep(_POLL)
         case "rest":
-            await _await_rest(*json.loads(body))
+            await await_rest(*json.loads(body))
         case "denial":
             return restricted.denial(body)
-        case "settings":
-            settings.change(json.loads(body))
+        case "requests":
+            return json.dumps(exchange.requests).encode()
+        case "replies":
+            found = [{**vars(one), "body": one.body.decode("latin-1")} for one in exchange.replies]
+            return json.dumps(found).encode()
+        case "lag":
+            past.forward, past.back = json.loads(body)
     return b""
-
-
-async def _await_rest(stack_id: str, seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline and any(
-        stack["StackId"] == stack_id and stack["StackStatus"].endswith("_IN_PROGRESS")
-        for stack in cloudformation._stacks._data.values()
-    ):
-        await asyncio.sleep(_OWN_POLL)
 
 
 def is_from_cli(scope: Scope) -> bool:
@@ -118,25 +116,20 @@ def is_from_cli(scope: Scope) -> bool:
     return _CLI in _header(scope, b"user-agent")
 
 
-async def respond_at_rest(app: Application, scope: Scope, body: bytes, send: Send) -> None:
-    """Send the application's response once it shows no stack in progress."""
-    deadline = time.monotonic() + (HOLD_SECONDS if b"Action=DescribeStacks&" in body else 0)
-    while True:
-        messages: list[Message] = []
+def described_stack(body: bytes) -> str:
+    """Return the name or id of the stack that a request describes; empty if it does not."""
+    form = dict(parse_qsl(body.decode(errors="replace")))
+    return form.get("StackName", "") if form.get("Action") == "DescribeStacks" else ""
 
-        async def receive() -> Message:
-            return {"type": "http.request", "body": body, "more_body": False}
 
-        async def keep(message: Message, messages: list[Message] = messages) -> None:
-            messages.append(message)
-
-        await app(dict(scope), receive, keep)
-        content = b"".join(message.get("body", b"") for message in messages)
-        if not _IN_PROGRESS.search(content) or time.monotonic() > deadline:
-            break
+async def await_rest(stack: str, seconds: float) -> None:
+    """Wait until no stack with a name or id is in progress."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and any(
+        stack in {one["StackName"], one["StackId"]} and one["StackStatus"].endswith("_IN_PROGRESS")
+        for one in cloudformation._stacks._data.values()
+    ):
         await asyncio.sleep(_POLL)
-    for message in messages:
-        await send(message)
 
 
 def _deliver(exchange: Exchange, scope: Scope, body: bytes) -> int:
@@ -177,6 +170,15 @@ async def _body(receive: Receive) -> bytes:
         body += message.get("body", b"")
         if not message.get("more_body"):
             return bytes(body)
+
+
+def _replay(body: bytes) -> Receive:
+    """Return what receives a body that was read already."""
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return receive
 
 
 async def _send(send: Send, status: int, body: bytes = b"", *more: tuple[bytes, bytes]) -> None:

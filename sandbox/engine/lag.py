@@ -2,7 +2,7 @@
 
 In AWS, it is eventually consistent in both directions (aws-cdk-cli #1802, #1803, #1848): a poll
 after ExecuteChangeSet may show the status before it, and one after a failure may show the update as
-still in progress. For how long is unknown; here it is in `Settings`. Events do not lag, and the
+still in progress. For how long is unknown; here it can be set. Events do not lag, and the
 CLIs and the sandbox itself see no lag: they would take the end of one deployment for that of
 another, which those issues are about.
 """
@@ -17,7 +17,7 @@ from ministack.core.responses import AccountRegionScopedDict
 from ministack.services import cloudformation
 from ministack.services.cloudformation import handlers
 
-from sandbox.engine import Settings, replace
+from sandbox.engine import replace
 
 LAGGING: Final[ContextVar[bool]] = ContextVar("lagging", default=False)
 """Whether the caller sees stacks with a lag; set for each request."""
@@ -43,16 +43,18 @@ _describing: Final[ContextVar[bool]] = ContextVar("describing", default=False)
 class Lag:
     """The past states of stacks, kept in their records with the time when they become visible."""
 
-    def __init__(self, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
-        self._settings = settings
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.forward = 0.0
+        """Seconds until DescribeStacks shows that an operation has begun."""
+        self.back = 0.0
+        """Seconds until it shows that an operation has ended, or that a rollback has begun."""
         self._clock = clock
 
     def note(self, stack: dict[str, Any]) -> None:
         """Record a stack as it is now, after its status has changed."""
         if "StackStatus" not in stack:
             return
-        forward = stack["StackStatus"] in _FORWARD
-        lag = self._settings.lag_forward if forward else self._settings.lag_back
+        lag = self.forward if stack["StackStatus"] in _FORWARD else self.back
         state = {name: copy.copy(stack[name]) for name in _SHOWN if name in stack}
         stack.setdefault("_seen", []).append((self._clock() + lag, state))
 

@@ -1,22 +1,18 @@
-"""Operations on stacks, where ministack differs: their role, and their state after a failure.
+"""Operations on stacks, where ministack differs: their state after a failure.
 
-Changed: a role that does not exist, or does not trust CloudFormation, fails an operation before any
-resource is touched, with the reason in the stack's own event only (aws-samples
-amazon-cognito-passwordless-auth #192). DescribeStackResources still returns the resources of a
-create that was rolled back (the CDK CLI finds the function's log with it). Events of a rollback
-have the properties that are restored. A stack that failed with rollback disabled may be updated,
-even with the same template (user guide, stack failure options).
+Changed: DescribeStackResources still returns the resources of a create that was rolled back (the
+CDK CLI finds the function's log with it). Events of a rollback have the properties that are
+restored. A stack that failed with rollback disabled may be updated, even with the same template
+(user guide, stack failure options).
 """
 
 from typing import Any, Final
 
-from ministack.services import cloudformation, iam
 from ministack.services.cloudformation import handlers, stacks
 
 from sandbox.engine import replace
-from sandbox.engine.events import STACK, found_stack
+from sandbox.engine.events import found_stack
 
-_PRINCIPAL: Final = "cloudformation.amazonaws.com"
 # Keys that the sandbox adds to ministack's record of a stack
 _ROLLED_BACK: Final = "_rolled_back"
 _RETRIED: Final = "_retried"
@@ -25,49 +21,12 @@ _RETRIED: Final = "_retried"
 def install() -> None:
     """Change ministack's CloudFormation in this process."""
     actions = handlers._ACTION_HANDLERS
-    for name in ("CreateStack", "UpdateStack", "CreateChangeSet", "DeleteStack"):
-        actions[name] = _with_role(actions[name])
-    replace(handlers, "_delete_stack_async", _delete_with_role)
     for module in (stacks, handlers):
         replace(module, "_roll_back_operation", _roll_back_and_remember)
     replace(stacks, "_revert_update", _revert_with_properties)
     replace(handlers, "_stack_has_no_updates", _has_no_updates)
     actions["DescribeStackResources"] = _describe_rolled_back(actions["DescribeStackResources"])
     actions["UpdateStack"] = _update_failed(actions["UpdateStack"])
-
-
-def validate_role(stack: dict[str, Any]) -> str:
-    """Return why the stack's role cannot be used; empty if it can, or if there is none."""
-    arn = stack.get("RoleARN", "")
-    role = iam._roles.get(arn.rpartition("/")[2])
-    if not arn or (role and _PRINCIPAL in str(role["AssumeRolePolicyDocument"])):
-        return ""
-    return f"Role {arn} is invalid or cannot be assumed"
-
-
-def _with_role(act: Any) -> Any:
-    def act_with_role(params: dict[str, Any]) -> Any:
-        response = act(params)
-        stack = found_stack(params)
-        if stack and params.get("RoleARN"):
-            stack["RoleARN"] = params["RoleARN"][0]
-        return response
-
-    return act_with_role
-
-
-def _delete_with_role(delete: Any) -> Any:
-    async def delete_with_role(stack_name: str, stack_id: str, *args: Any, **kwargs: Any) -> None:
-        stack = cloudformation._stacks.get(stack_name) or {}
-        problem = validate_role(stack)
-        if not problem:
-            await delete(stack_name, stack_id, *args, **kwargs)
-            return
-        for status, reason in (("DELETE_IN_PROGRESS", ""), ("DELETE_FAILED", problem)):
-            stack["StackStatus"], stack["StackStatusReason"] = status, reason
-            stacks._add_event(stack_id, stack_name, stack_name, STACK, status, reason, stack_id)
-
-    return delete_with_role
 
 
 def _roll_back_and_remember(roll_back: Any) -> Any:

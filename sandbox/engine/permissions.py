@@ -16,7 +16,7 @@ from ministack.services import lambda_svc
 
 from sandbox.engine import replace
 
-_restricted: Final[ContextVar[bool]] = ContextVar("held", default=False)
+_restricted: Final[ContextVar[bool]] = ContextVar("restricted", default=False)
 
 
 class _Switch:

@@ -2,11 +2,10 @@
 
 `AWS::SageMaker::Cluster` is created, updated and deleted by calls of SageMaker's API, as in AWS;
 `Ref` is the ARN. Unlike in AWS, it is complete at once, and only the counts of its groups are
-updated. `AWS::EKS::AccessEntry` is only recorded. DescribeCluster responds for the clusters of
+updated. `AWS::EKS::AccessEntry` does nothing. DescribeCluster responds for the clusters of
 `sandbox.schedulers.eks_cluster` (ministack would start a container for one).
 """
 
-import json
 import os
 from functools import cache
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any, Final
 import boto3
 from ministack.services.cloudformation import provisioners
 
-from sandbox.engine import EKS_ACCESS_ENTRIES, EKS_FOLDER
+from sandbox.engine import EKS_FOLDER
 
 _EKS_PATH: Final = "/clusters/"
 # The properties that the model supports; others are not sent.
@@ -37,21 +36,10 @@ _GROUP: Final = (
 Properties = dict[str, Any]
 
 
-def install(directory: Path) -> None:
+def install() -> None:
     """Change ministack's CloudFormation in this process."""
-    entries = directory / EKS_FOLDER / EKS_ACCESS_ENTRIES
-
-    def create_entry(
-        logical_id: str, props: Properties, stack_name: str
-    ) -> tuple[str, dict[str, Any]]:
-        entries.parent.mkdir(exist_ok=True)
-        with entries.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(props) + "\n")
-        arn = f"{props['ClusterName']}/{logical_id}/{stack_name}"
-        return arn, {"AccessEntryArn": arn}
-
     provisioners._RESOURCE_HANDLERS["AWS::EKS::AccessEntry"] = {
-        "create": create_entry,
+        "create": lambda logical_id, _, stack_name: (f"{stack_name}/{logical_id}", {}),
         "delete": lambda *_: None,
     }
     provisioners._RESOURCE_HANDLERS["AWS::SageMaker::Cluster"] = {

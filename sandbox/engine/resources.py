@@ -15,8 +15,8 @@ from ministack.core.concurrency import run_reentrant
 from ministack.core.responses import now_iso
 from ministack.services.cloudformation import provisioners, stacks
 
+from sandbox.engine.change import LAST_SUCCESS, RETAINING, Change, Record
 from sandbox.engine.custom_resources import OPERATION, CustomResourceFailed, generated_id
-from sandbox.engine.evaluation import LAST_SUCCESS, RETAINING, Change, Evaluation, Record
 from sandbox.engine.events import CUSTOM, STACK, is_custom
 from sandbox.engine.exchange import Exchange, Operation
 
@@ -31,11 +31,10 @@ _NO_REPLACEMENT: Final = "Replacement type updates not supported on stack with d
 class Resources:
     """The resources, and the results so far."""
 
-    def __init__(self, change: Change, evaluation: Evaluation, exchange: Exchange) -> None:
+    def __init__(self, change: Change, exchange: Exchange) -> None:
         self._change = change
         self._stack = change.stack
         self._event = change.add_event
-        self._evaluation = evaluation
         self._exchange = exchange
         self._operation = Operation()
         self.records: dict[str, Record] = change.stack.setdefault("_resources", {})
@@ -63,7 +62,7 @@ class Resources:
         old = self._change.old.get(logical_id)
         creates = old is None or old.get("ResourceStatus") == "CREATE_FAILED"
         try:
-            properties, dynamic = self._evaluation.properties(definition, old)
+            properties, dynamic = self._change.properties(definition, old)
             self._stack["_properties"][logical_id] = properties
             if old is None or creates:
                 made = await self._create(logical_id, kind, properties)
@@ -89,28 +88,28 @@ class Resources:
             stacks._provision_keeping_seed,
             kind,
             logical_id,
-            self._evaluation.tagged(logical_id, kind, properties),
+            self._change.tagged(logical_id, kind, properties),
             self._change.name,
         )
         self._event(logical_id, kind, "CREATE_IN_PROGRESS", _INITIATED, physical_id)
         return physical_id, attributes, seed
 
     def _is_changed(self, logical_id: str, kind: str, old: Record, properties: Record) -> bool:
-        before, after = self._evaluation.before_and_after(logical_id, kind, old, properties)
+        before, after = self._change.before_and_after(logical_id, kind, old, properties)
         return before != after or kind == STACK or old.get("ResourceStatus") == "UPDATE_FAILED"
 
     async def _update(
         self, logical_id: str, kind: str, old: Record, properties: Record
     ) -> tuple[str, Record, str]:
         physical_id, attributes = old["PhysicalResourceId"], old.get("Attributes", {})
-        before, after = self._evaluation.before_and_after(logical_id, kind, old, properties)
+        before, after = self._change.before_and_after(logical_id, kind, old, properties)
         self._event(logical_id, kind, "UPDATE_IN_PROGRESS", physical_id=physical_id)
         if stacks._replacing_change(kind, before, after):
             self._refuse_replacement()
             self._event(logical_id, kind, "UPDATE_IN_PROGRESS", _REPLACING, physical_id)
         later: list[Any] = []
         # these context variables are those of this resource's task
-        policy = self._evaluation.policy(logical_id, "UpdateReplacePolicy")
+        policy = self._change.policy(logical_id, "UpdateReplacePolicy")
         stacks._RETAIN_REPLACED.set(policy in RETAINING)
         stacks._DEFERRED_PREDECESSOR_DELETES.set(later)
         stacks._NAME_SEED.set(old.get("_name_seed", ""))

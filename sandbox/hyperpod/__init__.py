@@ -2,13 +2,13 @@
 
 from sandbox.hyperpod.cluster import Cluster
 from sandbox.hyperpod.faults import ServiceError
-from sandbox.hyperpod.nodes import NodeStatus, NodeView
+from sandbox.hyperpod.nodes import Node, NodeStatus
 from sandbox.hyperpod.service import HyperPod
 
 __all__ = [
     "Cluster",
     "HyperPod",
+    "Node",
     "NodeStatus",
-    "NodeView",
     "ServiceError",
 ]

@@ -35,8 +35,6 @@ VALIDATION_CODES = frozenset(
 class DeleteRequest:
     """A BatchDeleteClusterNodes request that reached the service, whatever its result."""
 
-    cluster: str
-    """The cluster's name, or what was sent if no such cluster exists."""
     node_ids: tuple[str, ...]
     logical_ids: tuple[str, ...]
     time: float

@@ -1,9 +1,10 @@
 """A HyperPod cluster as tests use it: what they read, and what they arrange."""
 
+from dataclasses import replace
 from threading import RLock
 
 from sandbox.hyperpod.faults import Refusal
-from sandbox.hyperpod.nodes import ClusterStatus, NodeStatus, NodeView
+from sandbox.hyperpod.nodes import ClusterStatus, Node, NodeStatus
 from sandbox.hyperpod.state import ClusterState
 
 
@@ -41,21 +42,22 @@ class Cluster:
             nodes = self._state.listed()
             return tuple(n.logical_id for n in nodes if n.group == group and n.logical_id)
 
-    def node(self, node_id: str) -> NodeView:
-        """Return the listed node with this id."""
+    def node(self, node_id: str) -> Node:
+        """Return the listed node with this id, as it is now."""
         with self._lock:
-            return self._state.find(node_id).view()
+            return replace(self._state.find(node_id))
 
     @property
-    def nodes(self) -> tuple[NodeView, ...]:
-        """All listed nodes, in order of creation."""
+    def nodes(self) -> tuple[Node, ...]:
+        """All listed nodes as they are now, in order of creation."""
         with self._lock:
-            return tuple(node.view() for node in self._state.listed())
+            return tuple(replace(node) for node in self._state.listed())
 
     @property
     def present(self) -> frozenset[str]:
         """Instance ids that are still listed, whatever their status."""
-        return frozenset(node.instance_id for node in self.nodes if node.instance_id)
+        with self._lock:
+            return frozenset(n.instance_id for n in self._state.listed() if n.instance_id)
 
     @property
     def departures(self) -> dict[str, float]:
@@ -129,29 +131,14 @@ class Cluster:
             node.status, node.status_until, node.leaves_at = status, until, None
             node.message = message
 
-    def detach(
-        self,
-        node_id: str,
-        seconds: float,
-        to: "Cluster | None" = None,
-        attach_seconds: float = 60.0,
-    ) -> None:
-        """Do as MoveClusterNodes: the node is DetachInProgress for `seconds`, then leaves.
+    def detach(self, node_id: str, seconds: float) -> None:
+        """Move the node to a cluster that is not modeled, as MoveClusterNodes does.
 
-        It appears in the group of the same name of the cluster `to` (None: one that is not
-        modeled), with the same ids, as AttachInProgress for `attach_seconds`, then Running.
-        AWS moves nodes of continuous clusters on EKS only; the model moves any.
-
-        Raises:
-            ValueError: `to` has no such group.
+        It is DetachInProgress for `seconds`, then leaves. AWS moves nodes of continuous clusters on
+        EKS only; the model moves any.
         """
         with self._lock:
-            node = self._state.find(node_id)
-            if to is not None and node.group not in to.target_counts:
-                raise ValueError(f"{to.name} has no group {node.group}; allowed: one that has")
-            move = self._state.start_moving(node, seconds, attach_seconds)
-            if to is not None:
-                to._state.arriving.append(move)  # noqa: SLF001 - of the same class
+            self._state.leave(self._state.find(node_id), NodeStatus.DETACHING, seconds)
 
     def hide(self, node_id: str, listings: int = 1) -> None:
         """Leave the node out of the next listings.
@@ -160,12 +147,12 @@ class Cluster:
         that follow it. DescribeClusterNode and the test still see the node.
         """
         with self._lock:
-            self._state.find(node_id).glimpses.extend([None] * listings)
+            self._state.find(node_id).listed_as.extend([None] * listings)
 
     def show_once(self, node_id: str, status: str = "Failure") -> None:
         """Show the node with this status in the next listing only (see `hide`)."""
         with self._lock:
-            self._state.find(node_id).glimpses.append(status)
+            self._state.find(node_id).listed_as.append(status)
 
     def leave_out(self, group: str, *members: str) -> None:
         """Leave members of a group out of DescribeCluster, such as `TargetCount`."""

@@ -1,7 +1,5 @@
-"""Errors of the service, when it returns them, and how long its calls take."""
+"""Errors of the service, and when it returns them."""
 
-import math
-import random
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -37,17 +35,10 @@ _ERRORS: Final = {
 def service_error(
     code: str | None = None, message: str | None = None, status: int = 400
 ) -> ServiceError:
-    """Return an error; by default, its code and message fit the status.
-
-    Raises:
-        ValueError: no code is given, and the status has no default.
-    """
-    if code is None and status not in _ERRORS:
-        known = ", ".join(map(str, _ERRORS))
-        raise ValueError(f"status {status} has no code of its own; allowed: a code, or {known}")
+    """Return an error; by default, its code and message fit the status."""
     code = code or _ERRORS[status][0]
     if message is None:
-        message = dict(_ERRORS.values()).get(code, f"The service answered {code}.")
+        message = dict(_ERRORS.values()).get(code, f"The service returned {code}.")
     return ServiceError(code, message, status)
 
 
@@ -159,24 +150,3 @@ class Faults:
                     self.pending.remove(fault)
             return fault
         return None
-
-
-class SeededLatency:
-    """Seconds that a call of an operation takes, for `HyperPod.latency`.
-
-    Log-normal, as latencies of services are: half of the calls take less than `median` seconds,
-    and two thirds are within a factor of e to the power of `sigma` of it. Each operation draws
-    from its own sequence, so other calls do not change it.
-    """
-
-    def __init__(self, seed: int, *, median: float = 0.1, sigma: float = 0.3) -> None:
-        self._seed = seed
-        self._mu = math.log(median)
-        self._sigma = sigma
-        self._sequences: dict[str, random.Random] = {}
-
-    def __call__(self, operation: str) -> float:
-        """Return the next latency of `operation`."""
-        if operation not in self._sequences:
-            self._sequences[operation] = random.Random(f"{self._seed}/{operation}")
-        return self._sequences[operation].lognormvariate(self._mu, self._sigma)

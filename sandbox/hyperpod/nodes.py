@@ -26,7 +26,6 @@ class NodeStatus(StrEnum):
     SHUTTING_DOWN = "ShuttingDown"
     SYSTEM_UPDATING = "SystemUpdating"
     DETACHING = "DetachInProgress"
-    ATTACHING = "AttachInProgress"
 
 
 class ClusterStatus(StrEnum):
@@ -48,32 +47,17 @@ DELETABLE_STATUSES = frozenset({NodeStatus.RUNNING, NodeStatus.FAILURE, NodeStat
 """Statuses in which a node may be deleted; the others are refused with `InvalidNodeStatus`."""
 
 
-@dataclass(frozen=True)
-class NodeView:
-    """A node at one moment."""
+@dataclass
+class Node:
+    """A node. Times are seconds of the model's clock."""
 
+    ordinal: int
+    group: str
+    launched: datetime
     instance_id: str | None
     """None while the node waits for its first instance (continuous provisioning)."""
     logical_id: str | None
     """None unless the cluster provisions continuously."""
-    group: str
-    instance_type: str
-    status: str
-    message: str
-
-
-@dataclass
-class Node:
-    """A node as the cluster keeps it. Times are seconds of the model's clock."""
-
-    ordinal: int
-    group: str
-    instance_type: str
-    launched: datetime
-    instance_id: str | None
-    logical_id: str | None
-    address: int
-    """Number of its private address, which a moved node keeps."""
     status: str = NodeStatus.RUNNING
     message: str = ""
     status_until: float | None = None
@@ -87,34 +71,8 @@ class Node:
     in_target_count: bool = True
     left_at: float | None = None
     """When it left the list; None while it is listed."""
-    glimpses: list[str | None] = field(default_factory=list)
+    listed_as: list[str | None] = field(default_factory=list)
     """Statuses that the next listings show in place of the real one; None to leave it out."""
-
-    def view(self) -> NodeView:
-        return NodeView(
-            instance_id=self.instance_id,
-            logical_id=self.logical_id,
-            group=self.group,
-            instance_type=self.instance_type,
-            status=self.status,
-            message=self.message,
-        )
-
-
-@dataclass(frozen=True)
-class Move:
-    """The move of a node to the group of the same name in another cluster."""
-
-    node: Node
-    """The node as its source has it."""
-    at: float
-    """When it leaves the one list and appears in the other."""
-    attach_seconds: float
-
-    @property
-    def is_canceled(self) -> bool:
-        """Whether something else happened to the node before it left."""
-        return self.at not in (self.node.leaves_at, self.node.left_at)
 
 
 @dataclass
@@ -122,7 +80,6 @@ class Group:
     """An instance group as the cluster keeps it."""
 
     name: str
-    instance_type: str
     target_count: int
     slurm_node_type: str | None = None
     restricted: bool = False

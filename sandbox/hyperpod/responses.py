@@ -7,6 +7,7 @@ from sandbox.hyperpod.faults import Request, Rules, ServiceError, check_form
 from sandbox.hyperpod.nodes import LOGICAL_ID, NODE_ID, Group, Node
 from sandbox.hyperpod.state import ClusterState
 
+_INSTANCE_TYPE = "ml.p5.48xlarge"
 _PAGE = 100
 _TOKEN = re.compile(r"listing-(\d+)-after-(\d+)")
 _NOT_MODELED = ("CreationTimeAfter", "CreationTimeBefore", "SortBy", "SortOrder")
@@ -56,8 +57,8 @@ def list_nodes(cluster: ClusterState, request: Request, rules: Rules) -> dict[st
     if not 1 <= size <= _PAGE:
         raise ServiceError("ValidationException", f"MaxResults is {size}; allowed: 1 to {_PAGE}.")
     listing, after = (cluster.begin_listing(), 0) if token is None else _position(cluster, token)
-    glimpses = cluster.listings[listing]
-    hidden = {ordinal for ordinal, glimpse in glimpses.items() if glimpse is None}
+    listed_as = cluster.listings[listing]
+    hidden = {ordinal for ordinal, status in listed_as.items() if status is None}
     nodes = [
         node
         for node in cluster.listed()
@@ -69,7 +70,7 @@ def list_nodes(cluster: ClusterState, request: Request, rules: Rules) -> dict[st
     page = nodes[:size]
     response: dict[str, Any] = {
         "ClusterNodeSummaries": [
-            _node(node, glimpses.get(node.ordinal), with_logical_ids=with_logical_ids)
+            _node(node, listed_as.get(node.ordinal), with_logical_ids=with_logical_ids)
             for node in page
         ]
     }
@@ -106,7 +107,7 @@ def describe_node(cluster: ClusterState, request: Request, rules: Rules) -> dict
 def _group(cluster: ClusterState, group: Group) -> dict[str, Any]:
     response: dict[str, Any] = {
         "InstanceGroupName": group.name,
-        "InstanceType": group.instance_type,
+        "InstanceType": _INSTANCE_TYPE,
         "CurrentCount": cluster.current_count(group),
         "TargetCount": group.target_count,
         "Status": str(group.status),
@@ -116,13 +117,13 @@ def _group(cluster: ClusterState, group: Group) -> dict[str, Any]:
     return {name: value for name, value in response.items() if name not in group.left_out}
 
 
-def _node(node: Node, glimpse: str | None = None, *, with_logical_ids: bool) -> dict[str, Any]:
-    status = {"Status": glimpse or str(node.status)}
+def _node(node: Node, listed_as: str | None = None, *, with_logical_ids: bool) -> dict[str, Any]:
+    status = {"Status": listed_as or str(node.status)}
     if node.message:
         status["Message"] = node.message
     response: dict[str, Any] = {
         "InstanceGroupName": node.group,
-        "InstanceType": node.instance_type,
+        "InstanceType": _INSTANCE_TYPE,
         "LaunchTime": node.launched,
         "InstanceStatus": status,
     }
@@ -136,7 +137,7 @@ def _node(node: Node, glimpse: str | None = None, *, with_logical_ids: bool) -> 
 
 def _hostname(node: Node) -> str:
     """Return a name as the service model describes it: `ip-10-0-1-7.` and a domain."""
-    number = node.address
+    number = node.ordinal
     return f"ip-10-{number >> 16}-{number >> 8 & 255}-{number & 255}.ec2.internal"
 
 

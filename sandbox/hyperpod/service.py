@@ -1,14 +1,21 @@
 """The service: operations on clusters, the errors it returns, and a record of its calls."""
 
 import hashlib
+import json
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
+from datetime import datetime
 from threading import RLock
 from typing import Any
 
-from sandbox.hyperpod import responses, wire
+from werkzeug.wrappers import Request as HttpRequest
+from werkzeug.wrappers import Response
+
+from sandbox.http_server import Respond, serving
+from sandbox.hyperpod import responses
 from sandbox.hyperpod.changes import DeleteRequest, delete_nodes, plan_of, update_cluster
 from sandbox.hyperpod.cluster import Cluster
 from sandbox.hyperpod.faults import (
@@ -23,6 +30,19 @@ from sandbox.hyperpod.faults import (
 )
 from sandbox.hyperpod.nodes import CLUSTER
 from sandbox.hyperpod.state import ClusterPlan, ClusterState
+
+Denial = Callable[[str, str, str], str]
+
+_OPERATIONS = (
+    "BatchDeleteClusterNodes",
+    "CreateCluster",
+    "DeleteCluster",
+    "DescribeCluster",
+    "DescribeClusterNode",
+    "ListClusterNodes",
+    "UpdateCluster",
+)
+_ACCESS_KEY = re.compile(r"Credential=([^/]+)/")
 
 
 class HyperPod:
@@ -152,28 +172,44 @@ class HyperPod:
             raise fault.error
         return response
 
-    def serve(
-        self, denial: Callable[[str, str, str], str] = lambda *_: ""
-    ) -> AbstractContextManager[str]:
-        """Serve SageMaker on a free port of 127.0.0.1. Yields the endpoint URL.
+    def serve(self, denial: Denial = lambda *_: "") -> AbstractContextManager[str]:
+        """Serve SageMaker on a free port of 127.0.0.1. Yields the endpoint URL."""
+        return serving(self.responder(denial))
+
+    def responder(self, denial: Denial = lambda *_: "") -> Respond:
+        """Return what responds to HTTP requests for SageMaker, in its JSON protocol.
 
         Args:
             denial: returns why an access key is denied an IAM action on the ARN of a cluster; an
                 empty string if it is not.
         """
 
-        def authorize(access_key: str, operation: str, request: Request) -> None:
-            name = request.get("ClusterName", "")
-            with self._lock:
-                arns = [c.plan.arn for c in self._clusters if name in {c.plan.name, c.plan.arn}]
-            # only callers that may access any cluster learn that there is none of this name
-            arn = arns[-1] if arns else self._arn(name, 0).rpartition("/")[0] + "/unknown"
-            if message := denial(access_key, f"sagemaker:{operation}", arn):
-                raise ServiceError("AccessDeniedException", message)
+        def respond(http: HttpRequest) -> Response:
+            operation = http.headers.get("X-Amz-Target", "").rpartition(".")[2]
+            request = json.loads(http.get_data())
+            found = _ACCESS_KEY.search(http.headers.get("Authorization", ""))
+            try:
+                self._authorize(denial, found[1] if found else "", operation, request)
+                status, body = 200, self.call(operation, request)
+            except ServiceError as error:
+                status, body = error.status, {"__type": error.code, "message": error.message}
+            text = json.dumps(body, default=datetime.timestamp)
+            return Response(text, status, content_type="application/x-amz-json-1.1")
 
-        return wire.served(self.call, authorize)
+        return respond
+
+    def _authorize(self, denial: Denial, access_key: str, operation: str, request: Request) -> None:
+        name = request.get("ClusterName", "")
+        with self._lock:
+            arns = [c.plan.arn for c in self._clusters if name in {c.plan.name, c.plan.arn}]
+        # only callers that may access any cluster learn that there is none of this name
+        arn = arns[-1] if arns else self._arn(name, 0).rpartition("/")[0] + "/unknown"
+        if message := denial(access_key, f"sagemaker:{operation}", arn):
+            raise ServiceError("AccessDeniedException", message)
 
     def _respond(self, operation: str, request: Request) -> dict[str, Any]:
+        if operation not in _OPERATIONS:
+            raise ServiceError("UnknownOperationException", f"{operation} is not modeled.", 404)
         name = request.get("ClusterName", "")
         check_form(CLUSTER, [name])
         cluster = self._find(name)
@@ -189,9 +225,8 @@ class HyperPod:
                 return responses.describe_cluster(cluster, self.rules)
             case "DescribeClusterNode":
                 return responses.describe_node(cluster, request, self.rules)
-            case "ListClusterNodes":
+            case _:
                 return responses.list_nodes(cluster, request, self.rules)
-        raise ServiceError("UnknownOperationException", f"{operation} is not modeled.", 404)
 
     def _create(self, request: Request) -> dict[str, Any]:
         name = request["ClusterName"]
@@ -217,11 +252,8 @@ class HyperPod:
         raise ServiceError("ResourceNotFound", f"Cluster with name {name} not found.")
 
     def _record(self, request: Request) -> None:
-        name = request.get("ClusterName", "")
-        names = [c.plan.name for c in self._clusters if name in (c.plan.name, c.plan.arn)]
         self.delete_requests.append(
             DeleteRequest(
-                cluster=names[0] if names else name,
                 node_ids=tuple(request.get("NodeIds") or ()),
                 logical_ids=tuple(request.get("NodeLogicalIds") or ()),
                 time=self.clock(),

@@ -3,11 +3,11 @@
 import hashlib
 import random
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from sandbox.hyperpod.faults import Refusal
-from sandbox.hyperpod.nodes import ClusterStatus, Group, Move, Node, NodeStatus
+from sandbox.hyperpod.nodes import ClusterStatus, Group, Node, NodeStatus
 
 _EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 """Wall-clock time of the clock's zero, for the timestamps in responses."""
@@ -40,7 +40,6 @@ class ClusterPlan:
     with continuous provisioning; for other clusters, this is not documented."""
     busy_after_leaving: float = 0.0
     """For how long it is Updating after the last node left."""
-    instance_type: str = "ml.p5.48xlarge"
     node_recovery: str = "Automatic"
     """`Automatic` or `None`. It is only reported: see `Cluster.replace_instance`."""
     autoscaler: str | None = None
@@ -60,9 +59,7 @@ class ClusterState:
         self.ever: dict[str, Node] = {}
         """Every identifier that ever named a node, and that node."""
         self.listings: list[Mapping[int, str | None]] = []
-        """What each listing shows wrongly on all its pages, by ordinal: see `Node.glimpses`."""
-        self.arriving: list[Move] = []
-        """Moves of nodes to this cluster."""
+        """What each listing shows wrongly on all its pages, by ordinal: see `Node.listed_as`."""
         self._random = random.Random(f"{plan.seed}/{plan.name}")
         self._status = ClusterStatus.IN_SERVICE
         self._status_until: float | None = None
@@ -76,7 +73,6 @@ class ClusterState:
             has_slurm_config = plan.controller_group is not None and group not in plan.restricted
             self._groups[group] = Group(
                 name=group,
-                instance_type=plan.instance_type,
                 target_count=count,
                 slurm_node_type=node_type if has_slurm_config else None,
                 restricted=group in plan.restricted,
@@ -92,10 +88,6 @@ class ClusterState:
         for group in self._groups.values():
             if group.status_until is not None and now >= group.status_until:
                 group.status, group.status_until = ClusterStatus.IN_SERVICE, None
-        for move in [move for move in self.arriving if now >= move.at]:
-            self.arriving.remove(move)
-            if not move.is_canceled:
-                self._attach(move)
         for node in self._nodes:
             if node.status_until is not None and now >= node.status_until:
                 node.status, node.status_until, node.message = NodeStatus.RUNNING, None, ""
@@ -135,15 +127,15 @@ class ClusterState:
         return self.find_settled(identifier)
 
     def find_settled(self, identifier: str) -> Node:
-        """Do the same for a caller that has called `settle`: fast with thousands of nodes."""
+        """Do the same without `settle`, which takes long with thousands of nodes."""
         node = self.ever[identifier]
         if node.left_at is not None or identifier not in (node.instance_id, node.logical_id):
             raise KeyError(identifier)
         return node
 
     def begin_listing(self) -> int:
-        """Return the number of a new listing, which takes one glimpse of each node that has any."""
-        self.listings.append({n.ordinal: n.glimpses.pop(0) for n in self.listed() if n.glimpses})
+        """Return the number of a new listing, which takes the next of each node's `listed_as`."""
+        self.listings.append({n.ordinal: n.listed_as.pop(0) for n in self.listed() if n.listed_as})
         return len(self.listings) - 1
 
     def add_node(self, group: str, status: NodeStatus, *, with_instance: bool) -> Node:
@@ -151,15 +143,14 @@ class ClusterState:
         continuous = self.plan.continuous
         node = Node(
             ordinal=self._serial,
-            address=self._serial,
             group=group,
-            instance_type=self._groups[group].instance_type,
             launched=self.timestamp(),
             instance_id=self._digits("instance", 17, prefix="i-") if with_instance else None,
             logical_id=self._digits("logical", 8, prefix=f"{group}-") if continuous else None,
             status=status,
         )
-        self._enlist(node)
+        self._nodes.append(node)
+        self.ever.update({i: node for i in (node.instance_id, node.logical_id) if i})
         return node
 
     def renew_instance(self, node: Node) -> str:
@@ -180,12 +171,15 @@ class ClusterState:
         seconds = self.plan.shutdown_seconds
         took = self._random.uniform(*seconds) if isinstance(seconds, tuple) else seconds
         own = node.leaves_after
-        self._leave(node, NodeStatus.SHUTTING_DOWN, took if own is None else own)
+        self.leave(node, NodeStatus.SHUTTING_DOWN, took if own is None else own)
 
-    def start_moving(self, node: Node, seconds: float, attach_seconds: float) -> Move:
-        """Start to detach a node. The caller adds the move to `arriving` of its target."""
-        at = self._leave(node, NodeStatus.DETACHING, seconds)
-        return Move(node, at=at, attach_seconds=attach_seconds)
+    def leave(self, node: Node, status: NodeStatus, seconds: float) -> None:
+        """Let a node leave in `seconds`; its group's target count falls now."""
+        node.status, node.status_until, node.message = status, None, ""
+        node.leaves_at = self.clock() + seconds
+        if node.in_target_count:
+            node.in_target_count = False
+            self._groups[node.group].target_count -= 1
 
     def remove_any(self, group: Group, count: int) -> None:
         """Lower a group's target count by `count`, with nodes that the service chooses."""
@@ -195,34 +189,6 @@ class ClusterState:
 
     def timestamp(self) -> datetime:
         return _EPOCH + timedelta(seconds=self.clock())
-
-    def _enlist(self, node: Node) -> None:
-        self._nodes.append(node)
-        self.ever.update({i: node for i in (node.instance_id, node.logical_id) if i})
-
-    def _attach(self, move: Move) -> None:
-        self._serial += 1
-        self._groups[move.node.group].target_count += 1
-        arrived = replace(
-            move.node,
-            ordinal=self._serial,
-            status=NodeStatus.ATTACHING,
-            status_until=move.at + move.attach_seconds,
-            leaves_at=None,
-            left_at=None,
-            in_target_count=True,
-            glimpses=[],
-        )
-        self._enlist(arrived)
-
-    def _leave(self, node: Node, status: NodeStatus, seconds: float) -> float:
-        """Start to leave; the group's target count falls now. Returns when the node leaves."""
-        node.status, node.status_until, node.message = status, None, ""
-        node.leaves_at = at = self.clock() + seconds
-        if node.in_target_count:
-            node.in_target_count = False
-            self._groups[node.group].target_count -= 1
-        return at
 
     def _finish_leaving(self, node: Node, when: float) -> None:
         node.leaves_at = None

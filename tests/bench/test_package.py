@@ -1,4 +1,4 @@
-"""What `make bench` says of what is deployed."""
+"""The figures of `make bench` for what is deployed."""
 
 import json
 

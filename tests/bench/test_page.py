@@ -1,4 +1,4 @@
-"""The page that `make bench` writes, and the clock behind its figures."""
+"""The page that `make bench` writes."""
 
 import json
 import re
@@ -9,8 +9,7 @@ import pytest
 from bench.reporting import Chapter, Verdict, page, results, table
 from bench.scenario import Case
 from bench.sections import removals
-from bench.shapes import HELD, Shape, shapes
-from bench.virtual_time import VirtualClock
+from bench.shapes import LIMITED_CASES, Shape, shapes
 from sandbox.project import ROOT
 
 SMALL = (
@@ -35,12 +34,12 @@ def test_every_shape_is_in_the_page_with_its_goals_and_the_scripts(chapter: Chap
     assert {verdict.is_met for verdict in chapter.verdicts} <= {True, False}
 
 
-def test_the_page_begins_with_the_goals_and_says_what_a_test_holds(chapter: Chapter) -> None:
+def test_the_page_begins_with_the_goals_and_has_the_limits_of_a_test(chapter: Chapter) -> None:
     text = page({"system": "Linux"}, [chapter])
     head, _, rest = text.partition("## 1. ")
     assert head.count("| 1. How far from the bound |") == len(chapter.verdicts)
     assert rest.index(chapter.tables[0]) < rest.index(chapter.what)
-    assert all(held.name in chapter.what for held in HELD)
+    assert all(limited.name in chapter.what for limited in LIMITED_CASES)
 
 
 def test_the_results_have_one_row_a_line(chapter: Chapter) -> None:
@@ -83,42 +82,3 @@ def test_every_file_that_the_page_names_exists() -> None:
 
 def test_a_cell_keeps_its_place_in_the_table() -> None:
     assert table(["a"], [["x|y\nz"]]).splitlines()[-1] == "| x\\|y z |"
-
-
-def test_timers_run_and_invocations_end_while_their_thread_sleeps() -> None:
-    clock = VirtualClock()
-    began = clock.now()
-    seen: list[float] = []
-    clock.timer(5.0, lambda: seen.append(clock.now() - began))
-    with clock.invocation(8.0):
-        clock.sleep(20.0)
-    assert seen == [5.0]
-    assert clock.now() - began == 8.0
-
-
-def test_the_thread_that_wakes_up_first_runs_first() -> None:
-    clock = VirtualClock()
-    began = clock.now()
-    seen: list[tuple[str, float]] = []
-
-    def wait(name: str, *pauses: float) -> str:
-        for pause in pauses:
-            clock.sleep(pause)
-            seen.append((name, clock.now() - began))
-        return name
-
-    jobs = [lambda: wait("a", 3.0, 3.0), lambda: wait("b", 2.0, 2.0, 4.0)]
-    assert clock.together(jobs) == ["a", "b"]
-    assert seen == [("b", 2.0), ("a", 3.0), ("b", 4.0), ("a", 6.0), ("b", 8.0)]
-
-
-def test_an_invocation_ends_only_in_its_own_thread() -> None:
-    clock = VirtualClock()
-    began = clock.now()
-
-    def run(most: float) -> float:
-        with clock.invocation(most):
-            clock.sleep(10.0)
-        return clock.now() - began
-
-    assert clock.together([lambda: run(4.0), lambda: run(20.0)]) == [4.0, 10.0]

@@ -1,4 +1,4 @@
-"""What `make bench` says of removals, held for small shapes."""
+"""The figures of `make bench` for removals, asserted for small shapes."""
 
 from functools import cache
 
@@ -7,7 +7,7 @@ import pytest
 from bench import goals
 from bench.peers import BOUND, DESCRIBES, FILTERS, LISTS, NAIVE, OURS, SAFE_BOUND, Peer
 from bench.scenario import Case, PeerResult
-from bench.shapes import HELD, Held
+from bench.shapes import LIMITED_CASES, LimitedCase
 
 WHOLE = [Case(nodes, nodes + 8, within) for nodes in (1, 99, 250) for within in (5.0, 1200.0)]
 SCRIPTS = (LISTS, DESCRIBES, FILTERS)
@@ -18,23 +18,23 @@ def ours(case: Case) -> PeerResult:
     return OURS.run(case)
 
 
-@pytest.mark.parametrize("held", HELD, ids=lambda held: held.name)
-def test_calls_and_seconds_are_at_most_what_the_page_says_is_held(held: Held) -> None:
-    result = ours(held.case)
-    assert result.right == held.case.removals
-    assert result.call_count <= held.max_calls
-    assert result.seconds <= held.max_seconds
+@pytest.mark.parametrize("limited", LIMITED_CASES, ids=lambda limited: limited.name)
+def test_calls_and_seconds_are_within_the_limits_on_the_page(limited: LimitedCase) -> None:
+    result = ours(limited.case)
+    assert result.right == limited.case.removals
+    assert result.call_count <= limited.max_calls
+    assert result.seconds <= limited.max_seconds
 
 
 @pytest.mark.parametrize("peer", [BOUND, SAFE_BOUND, *SCRIPTS], ids=lambda peer: peer.name)
-@pytest.mark.parametrize("held", HELD, ids=lambda held: held.name)
-def test_the_patient_scripts_and_the_bound_get_every_shape_right(held: Held, peer: Peer) -> None:
-    assert peer.run(held.case).right == held.case.removals
+@pytest.mark.parametrize("limited", LIMITED_CASES, ids=lambda limited: limited.name)
+def test_the_scripts_and_the_bounds_get_every_shape_right(limited: LimitedCase, peer: Peer) -> None:
+    assert peer.run(limited.case).right == limited.case.removals
 
 
-@pytest.mark.parametrize("held", HELD, ids=lambda held: held.name)
-def test_nothing_that_makes_a_plan_comes_in_below_the_bound(held: Held) -> None:
-    bound, result = BOUND.run(held.case), ours(held.case)
+@pytest.mark.parametrize("limited", LIMITED_CASES, ids=lambda limited: limited.name)
+def test_the_product_is_never_below_the_bound(limited: LimitedCase) -> None:
+    bound, result = BOUND.run(limited.case), ours(limited.case)
     assert bound.seconds <= result.seconds
     assert bound.call_count <= result.call_count
 
@@ -46,7 +46,7 @@ def test_success_means_that_all_have_left_with_no_more_deletes_than_it_takes(cas
     assert result.seconds >= result.last_left
     deletes = result.calls["BatchDeleteClusterNodes"]
     assert deletes == BOUND.run(case).calls["BatchDeleteClusterNodes"] == -(-case.nodes // 99)
-    # The stack is looked at before each delete and every half minute.
+    # The stack is checked before each delete and every half minute.
     invocations = 1 + result.calls.get("Invoke", 0)
     assert deletes < result.calls["DescribeStacks"] <= invocations + deletes + result.seconds / 30
 
@@ -72,10 +72,10 @@ def test_a_guard_makes_the_bound_list_once_more_before_the_last_request() -> Non
     assert guarded.call_count == free.call_count + 3
 
 
-def test_the_looks_that_the_time_goal_takes_are_counted() -> None:
+def test_the_checks_that_the_time_goal_takes_are_counted() -> None:
     case = Case(1, 40, 60.0, straggler=60.0)
     bound = BOUND.run(case)
-    # t becomes 1.05 t + 1 with each look: a minute takes ln(4) / ln(1.05) = 28.4 of them.
+    # t becomes 1.05 t + 1 with each check: a minute takes ln(4) / ln(1.05) = 28.4 of them.
     assert goals.calls_for_time(case, bound, bound) == bound.call_count + 28
     (limit,) = goals.call_limits(case, bound=bound, safe=bound, ours=bound, lists=bound)
     assert (limit.most, limit.is_kept) == (12, True)

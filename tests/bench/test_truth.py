@@ -1,4 +1,4 @@
-"""What `make bench` says of partial failures."""
+"""The findings of `make bench` about partial failures."""
 
 import pytest
 
@@ -16,7 +16,7 @@ def test_the_product_is_right(failing: int) -> None:
     assert row.named >= min(failing, 24)
 
 
-def test_a_reason_that_is_cut_at_its_head_is_seen_to_be_wrong() -> None:
+def test_a_reason_that_is_truncated_is_found_to_be_wrong() -> None:
     few, many = truth.measure((NAIVE,), (1, 24))
     assert few.wrong == ""
     assert "does not say how many failed" in many.wrong

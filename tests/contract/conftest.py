@@ -15,7 +15,7 @@ def removal(
 ) -> Iterator[Removal]:
     removal = Removal(sandbox, synthesized(tmp_path_factory))
     lag = getattr(request, "param", 0.0)
-    with sandbox.settings(lag_forward=lag, lag_back=lag):
+    with sandbox.lag(lag, lag):
         yield removal
     # After every test: one reply to each request, and one physical id for each stack.
     replies = removal.replies()

@@ -114,7 +114,7 @@ class Removal:
 
     def requests(self) -> list[dict[str, Any]]:
         """Return the events that CloudFormation sent to the function, in order."""
-        sent = [request.event for request in self.sandbox.requests()]
+        sent = self.sandbox.requests()
         return [event for event in sent if f":stack/{self.name}/" in event["StackId"]]
 
     def replies(self) -> list[dict[str, Any]]:

@@ -124,7 +124,7 @@ def test_a_stack_without_its_function_can_be_rolled_back_and_deleted(stack: Remo
     (leaving_out,) = commands(PAGE, "aws", "cloudformation", "delete-stack")
     assert LOGICAL_ID in leaving_out
     # With a lag, the waiter would see an old status.
-    with stack.sandbox.settings(lag_forward=0.0, lag_back=0.0):
+    with stack.sandbox.lag(0.0, 0.0):
         stack.aws(leaving_out)
         client.get_waiter("stack_delete_complete").wait(StackName=stack.name, WaiterConfig=often)
     assert stack.sandbox.status(stack.name) is None

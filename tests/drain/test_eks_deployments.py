@@ -9,7 +9,7 @@ from hyperpod_node_removal import NodeRemoval
 from sandbox.aws import Sandbox
 from sandbox.hyperpod import Cluster
 from sandbox.kubernetes import Budget, ClusterState, KubernetesApi, Node, Pod
-from sandbox.schedulers import access_entries, eks_cluster, rules
+from sandbox.schedulers import eks_cluster, rules
 from sandbox.stacks import Deployment
 from tests.construct.test_drain import eks_drain
 from tests.drain.conftest import deploy_from_release
@@ -64,7 +64,9 @@ def test_the_eks_drains_of_the_construct_and_of_a_release_evict_pods(
         assert state.evicted == ["web-0"]
         assert not state.nodes[names[blocked]].is_cordoned, "it is uncordoned"
         assert state.nodes[names[cordoned]].is_cordoned, "it stays cordoned"
-        entry = access_entries(sandbox)[-1]
+        kind = "AWS::EKS::AccessEntry"
+        entry = next(e.properties for e in failed.events if e.resource_type == kind)
+        assert entry is not None
         assert entry["KubernetesGroups"] == ["hyperpod-node-drain"]
         assert entry["ClusterName"] == name
 

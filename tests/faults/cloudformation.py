@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from sandbox.hyperpod import NodeView, ServiceError
+from sandbox.hyperpod import Node, ServiceError
 from tests.faults.functions import Invocation
 from tests.faults.timeline import Appointment, Timeline
 
@@ -22,7 +22,7 @@ _SIGNAL_TIMEOUT = 300.0
 """Seconds that a wait condition waits for its signal."""
 
 Properties = Mapping[str, Any]
-Truth = tuple[NodeView, ...]
+Truth = tuple[Node, ...]
 """All nodes of the cluster at one moment."""
 
 

@@ -101,7 +101,7 @@ def test_a_failure_with_report_fails_the_job_once(
     deployed, explained = (run_on_github(team, script, cluster) for script in (DEPLOY, EXPLAIN))
     assert (deployed.code, explained.code) == (0, 0), deployed.log
     assert nothing in explained.log
-    sent = [r.event["ResourceProperties"].get("ClusterName") for r in bootstrapped.requests()]
+    sent = [r["ResourceProperties"].get("ClusterName") for r in bootstrapped.requests()]
     assert sent.count(cluster.name) == 1
 
 

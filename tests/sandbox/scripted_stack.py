@@ -134,10 +134,9 @@ class ScriptedStack:
 
     def requests(self, logical_id: str = "Thing") -> list[dict[str, Any]]:
         """Return the requests that the resource was sent, in order."""
-        events = [request.event for request in self.sandbox.requests()]
         return [
             event
-            for event in events
+            for event in self.sandbox.requests()
             if f":stack/{self.name}/" in event["StackId"]
             and event["LogicalResourceId"] == logical_id
         ]

@@ -28,7 +28,7 @@ SHOWN = ("i-0123456789abcdef0", "i-0123456789abcdef1")
 
 @dataclass(frozen=True)
 class Terminal:
-    """A shell with what the sandbox said to export, and nothing of this process's."""
+    """A shell with the variables that the sandbox exports, and none of this process."""
 
     environment: dict[str, str]
     first: list[str]
@@ -82,7 +82,7 @@ def second_terminal(*words: str, home: Path) -> Iterator[Terminal]:
 
 
 def test_the_commands_of_the_readme_work(tmp_path: Path) -> None:
-    """As written, but for the two nodes that a template removes, and where `--query` looks."""
+    """As written, except for the nodes that a template removes and the command with `--query`."""
     for name in ("app.py", "cdk.json"):
         shutil.copy(ROOT / name, tmp_path)
     shutil.copytree(ROOT / "examples" / "cloudformation", tmp_path / "examples" / "cloudformation")
@@ -113,7 +113,7 @@ def test_the_commands_of_the_readme_work(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_scheduler_is_there_for_a_drain(kind: str, tmp_path: Path) -> None:
+def test_a_drain_is_deployed_next_to_its_scheduler(kind: str, tmp_path: Path) -> None:
     if kind == "slurm" and not slurm.is_prepared():
         pytest.skip(slurm.MISSING)
     (tmp_path / "dist").mkdir()
@@ -131,7 +131,7 @@ def test_a_group_that_does_not_exist_is_refused(capsys: pytest.CaptureFixture[st
     assert "there is no group trainers; allowed: workers" in capsys.readouterr().err
 
 
-def test_a_count_that_is_none_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_group_without_a_count_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         arguments(["--group", "workers"])
     assert "'workers'; allowed: a name and a number, workers=8" in capsys.readouterr().err

@@ -1,7 +1,6 @@
 """Custom resources, their requests, and their replies work as in CloudFormation."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sandbox.engine.custom_resources import CustomResourceFailed, read_reply
-from sandbox.engine.exchange import PATH, Exchange, read_replies, read_requests
+from sandbox.engine.exchange import PATH, Exchange
 from tests.sandbox.scripted_stack import FAILED, ScriptedStack, events_of, reason_of, statuses
 
 
@@ -120,12 +119,6 @@ def test_a_reply_over_4096_bytes_is_lost(stack: ScriptedStack, reply: dict[str, 
     assert create["RequestId"] != delete["RequestId"]
 
 
-def test_a_reply_without_a_physical_id_fails(stack: ScriptedStack) -> None:
-    deployment = stack.deploy(Create={"PhysicalResourceId": None})
-    assert deployment.status == "ROLLBACK_COMPLETE"
-    assert reason_of(deployment, "CREATE_FAILED") == "Invalid PhysicalResourceId"
-
-
 def test_an_attribute_that_data_lacks_fails_the_stack(stack: ScriptedStack) -> None:
     deployment = stack.deploy(Create={"Data": {"Size": "3"}}, outputs=("Size", "Colour"))
     assert deployment.status == "ROLLBACK_COMPLETE"
@@ -155,6 +148,7 @@ def body(**changes: Any) -> bytes:
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
+        ({"PhysicalResourceId": None}, "Invalid PhysicalResourceId"),
         ({"PhysicalResourceId": ""}, "Invalid PhysicalResourceId"),
         ({"PhysicalResourceId": "x" * 1025}, "Invalid PhysicalResourceId"),
         ({"Status": "DONE"}, "Invalid Status"),
@@ -162,7 +156,6 @@ def body(**changes: Any) -> bytes:
         ({"Data": ["Size"]}, "Invalid Data"),
         ({"RequestId": "r-2"}, "Invalid RequestId"),
         ({"StackId": "arn:other"}, "Invalid StackId"),
-        ({"Data": {"x": "x" * 4096}}, "Response object is too long."),
     ],
 )
 def test_replies_that_fail_the_resource(changes: dict[str, Any], reason: str) -> None:
@@ -181,7 +174,7 @@ def test_arbitrary_bytes_are_a_failure(data: bytes) -> None:
 def test_the_limit_is_4096_bytes(padding: int) -> None:
     reply = body(Reason="x" * padding)
     if len(reply) <= 4096:
-        assert read_reply(reply, REQUEST).physical_id == "thing"
+        assert read_reply(reply, REQUEST)[0] == "thing"
     else:
         with pytest.raises(CustomResourceFailed, match="too long"):
             read_reply(reply, REQUEST)
@@ -192,10 +185,10 @@ def test_the_limit_is_4096_bytes(padding: int) -> None:
 ENDPOINT = "https://127.0.0.1:1"
 
 
-def test_a_response_url_is_dated_and_expires_after_two_hours(tmp_path: Path) -> None:
+def test_a_response_url_is_dated_and_expires_after_two_hours() -> None:
     """It is an S3 URL presigned for two hours; X-Amz-Date is when the request was sent."""
     now = 1_800_000_000.0
-    exchange = Exchange(ENDPOINT, tmp_path, clock=lambda: now)
+    exchange = Exchange(ENDPOINT, clock=lambda: now)
     url = exchange.response_url("r-1")
     path, _, query = url.removeprefix(ENDPOINT).partition("?")
     assert query.startswith("X-Amz-Date=20270115T080000Z&X-Amz-Expires=7200&")
@@ -206,9 +199,8 @@ def test_a_response_url_is_dated_and_expires_after_two_hours(tmp_path: Path) -> 
     assert exchange.deliver("PUT", path, query, "", b"in time") == 200
 
 
-def test_a_response_url_accepts_a_signed_put_without_a_content_type(tmp_path: Path) -> None:
-    exchange = Exchange(ENDPOINT, tmp_path)
-    exchange.sent({"RequestId": "r-1", "RequestType": "Create"})
+def test_a_response_url_accepts_a_signed_put_without_a_content_type() -> None:
+    exchange = Exchange(ENDPOINT)
     url = exchange.response_url("r-1")
     path, _, query = url.removeprefix(ENDPOINT).partition("?")
 
@@ -220,12 +212,7 @@ def test_a_response_url_accepts_a_signed_put_without_a_content_type(tmp_path: Pa
     assert exchange.deliver("PUT", path, query, "", b"first") == 200
     assert exchange.deliver("PUT", path, query, "", b"second") == 200
     assert exchange.wait(url, 0) == b"first"
-
-    assert [(r.status, r.body) for r in read_replies(tmp_path)][-2:] == [
+    assert [(r.status, r.body) for r in exchange.replies][-2:] == [
         (200, b"first"),
         (200, b"second"),
     ]
-    assert [r.request_type for r in read_requests(tmp_path)] == ["Create"]
-    with (tmp_path / "requests.jsonl").open("a", encoding="utf-8") as file:
-        file.write('{"time": 1.0, "eve')
-    assert len(read_requests(tmp_path)) == 1, "a line that is being written has no end yet"

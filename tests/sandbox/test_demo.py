@@ -1,17 +1,20 @@
-"""The demo shows what really happens, and fails if something is different."""
+"""The demo shows what happens, and fails if a claim is not true."""
 
 import os
 import shutil
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.text import Text
 
 from sandbox.demo.__main__ import DemoError, run
-from sandbox.demo.screen import Screen
+from sandbox.demo.screen import STACK, Screen
 from sandbox.project import PATH, ROOT
+from sandbox.stacks import StackEvent
 from tests.docs.code_blocks import code_blocks
 
 pytestmark = pytest.mark.slow
@@ -52,9 +55,22 @@ def test_the_demo_in_100_columns() -> None:
     blocks = (block.text for block in code_blocks(ROOT / "README.md", "text"))
     (shown,) = (text for text in blocks if text.startswith("Deploy the removal"))
     lines = shown.splitlines()  # headings, checks, and, indented, commands and events
-    told = [line.strip() for line in lines if line.startswith("  ✔ ") or line[0] != " "]
-    assert len(told) > 5
-    assert [line for line in told if line not in story] == []
+    claims = [line.strip() for line in lines if line.startswith("  ✔ ") or line[0] != " "]
+    assert len(claims) > 5
+    assert [line for line in claims if line not in story] == []
+
+
+def test_an_event_is_shown_whole_in_80_columns(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    name = "hyperpod-node-removal-ml-cluster"
+    time = datetime(2026, 11, 23, 22, 41, 7, tzinfo=UTC)
+    Screen().event(StackEvent("", time, name, "", STACK, "ROLLBACK_IN_PROGRESS", "", "", None))
+    shown = Text.from_ansi(capsys.readouterr().out).plain
+    assert max(len(line) for line in shown.splitlines()) <= 80
+    assert shown.split() == ["22:41:07", "ROLLBACK_IN_PROGRESS", name, STACK]
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from tests.sandbox.scripted_stack import ScriptedStack
 
 
 def test_the_pin_is_the_version_that_the_shim_knows() -> None:
-    """After moving the pin, go through `sandbox.engine` with ministack's changes at hand."""
+    """After raising the pin, review `sandbox.engine` against the changes of ministack."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     group = project["dependency-groups"]["dev"]
     pinned = [line for line in group if str(line).startswith("ministack")]
@@ -57,7 +57,7 @@ def test_stopping_ends_running_functions() -> None:
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr("sandbox.stacks.DEPLOY_SECONDS", 0.0)
                 with pytest.raises(TimeoutError, match="CREATE_IN_PROGRESS"):
-                    stack.deploy(Create={"connect": port, "sleep": 300}, function={"Timeout": 600})
+                    stack.deploy(Create={"hold": port}, function={"Timeout": 600})
             held, _ = listener.accept()
             directory = sandbox.directory
         with held:

@@ -1,50 +1,43 @@
 """The AWS CLI gets a response about a stack once it is not in progress; others get it at once."""
 
 import asyncio
-from typing import Any
 
 import pytest
+from ministack.services import cloudformation
 
-from sandbox.engine.gateway import Message, Receive, Send, is_from_cli, respond_at_rest
-
-POLL = b"Action=DescribeStacks&Version=2010-05-15&StackName=maintenance"
-CREATING = b"<StackStatus>CREATE_IN_PROGRESS</StackStatus>"
-CREATED = b"<StackStatus>CREATE_COMPLETE</StackStatus>"
+from sandbox.engine.gateway import await_rest, described_stack, is_from_cli
 
 
-class Stacks:
-    """An application that sends one response after the other."""
+@pytest.mark.parametrize("name", ["StackName", "StackId"])
+def test_a_stack_is_awaited_until_it_is_not_in_progress(name: str) -> None:
+    stack = {"StackName": "waiting", "StackId": "arn:waiting", "StackStatus": "CREATE_IN_PROGRESS"}
 
-    def __init__(self, *responses: bytes) -> None:
-        self.responses = list(responses)
-        self.bodies: list[bytes] = []
+    async def wait() -> None:
+        waiting = asyncio.create_task(await_rest(stack[name], 60.0))
+        await asyncio.wait_for(await_rest("another", 60.0), 60.0)
+        assert not waiting.done()
+        stack["StackStatus"] = "CREATE_COMPLETE"
+        await asyncio.wait_for(waiting, 60.0)
 
-    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
-        self.bodies.append((await receive())["body"])
-        await send({"type": "http.response.start", "status": 200})
-        await send({"type": "http.response.body", "body": self.responses.pop(0)})
-
-
-def response(stacks: Stacks, body: bytes) -> bytes:
-    sent: list[Message] = []
-
-    async def send(message: Message) -> None:
-        sent.append(message)
-
-    asyncio.run(respond_at_rest(stacks, {}, body, send))
-    return b"".join(message.get("body", b"") for message in sent)
+    cloudformation._stacks["waiting"] = stack
+    try:
+        asyncio.run(wait())
+    finally:
+        del cloudformation._stacks["waiting"]
 
 
-def test_a_poll_of_a_stack_takes_until_it_is_complete() -> None:
-    stacks = Stacks(CREATING, CREATING, CREATED)
-    assert response(stacks, POLL) == CREATED
-    assert stacks.bodies == [POLL, POLL, POLL]
-
-
-@pytest.mark.parametrize("action", [b"DescribeStackEvents", b"DescribeStackResources"])
-def test_other_requests_get_a_response_at_once(action: bytes) -> None:
-    body = b"Action=" + action + b"&StackName=maintenance"
-    assert response(Stacks(CREATING, CREATED), body) == CREATING
+@pytest.mark.parametrize(
+    ("body", "stack"),
+    [
+        (b"Action=DescribeStacks&Version=2010-05-15&StackName=maintenance", "maintenance"),
+        (b"Action=DescribeStacks&StackName=arn%3Aaws%3Astack", "arn:aws:stack"),
+        (b"Action=DescribeStacks", ""),
+        (b"Action=DescribeStackEvents&StackName=maintenance", ""),
+        (b"\xff", ""),
+    ],
+)
+def test_only_a_description_of_a_stack_waits(body: bytes, stack: str) -> None:
+    assert described_stack(body) == stack
 
 
 @pytest.mark.parametrize(

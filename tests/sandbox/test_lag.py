@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from sandbox.aws import Sandbox
-from sandbox.engine import Settings
 from sandbox.engine.lag import Lag
 from tests.aws_cli import run_aws
 from tests.sandbox.scripted_stack import FAILED, ScriptedStack
@@ -16,15 +15,9 @@ LONG = 600.0
 
 
 @pytest.fixture(autouse=True)
-def seconds(request: pytest.FixtureRequest, sandbox: Sandbox) -> Iterator[None]:
-    """The lag of a test, forward and back: none, unless it is parametrized."""
-    forward, back = getattr(request, "param", (0.0, 0.0))
-    with sandbox.settings(lag_forward=forward, lag_back=back):
+def no_lag(sandbox: Sandbox) -> Iterator[None]:
+    with sandbox.lag(0.0, 0.0):
         yield
-
-
-def lag(forward: float = 0.0, back: float = 0.0) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize("seconds", [(forward, back)], indirect=True, ids=["lagging"])
 
 
 def described(stack: ScriptedStack) -> dict[str, Any]:
@@ -39,30 +32,30 @@ def operations(stack: ScriptedStack) -> list[str]:
     return [operation["OperationType"] for operation in described(stack)["LastOperations"]]
 
 
-@lag(forward=LONG)
 def test_an_update_still_shows_the_status_before(stack: ScriptedStack) -> None:
     """A poll after ExecuteChangeSet shows the status before (aws-cdk-cli #1802)."""
-    stack.deploy(Create={"call": True}, outputs=("StackStatus", "Operation"))
-    updated = stack.deploy(Update={"call": True}, outputs=("StackStatus", "Operation"))
-    assert updated.status == "UPDATE_COMPLETE", "the sandbox itself is not misled"
-    assert updated.outputs == {"StackStatus": "CREATE_COMPLETE", "Operation": "CREATE_STACK"}
-    assert described(stack)["StackStatus"] == "UPDATE_COMPLETE"
+    with stack.sandbox.lag(forward=LONG, back=0.0):
+        stack.deploy(Create={"call": True}, outputs=("StackStatus", "Operation"))
+        updated = stack.deploy(Update={"call": True}, outputs=("StackStatus", "Operation"))
+        assert updated.status == "UPDATE_COMPLETE", "the sandbox itself is not misled"
+        assert updated.outputs == {"StackStatus": "CREATE_COMPLETE", "Operation": "CREATE_STACK"}
+        assert described(stack)["StackStatus"] == "UPDATE_COMPLETE"
 
 
-@lag(back=LONG)
 def test_a_stack_in_a_rollback_still_shows_its_creation(stack: ScriptedStack) -> None:
     """The other direction of the same inconsistency (aws-cdk-cli #1803, #1848)."""
-    assert stack.deploy(Create=FAILED).status == "ROLLBACK_COMPLETE"
-    assert described(stack)["StackStatus"] == "CREATE_IN_PROGRESS"
-    assert operations(stack) == ["CREATE_STACK"]
+    with stack.sandbox.lag(forward=0.0, back=LONG):
+        assert stack.deploy(Create=FAILED).status == "ROLLBACK_COMPLETE"
+        assert described(stack)["StackStatus"] == "CREATE_IN_PROGRESS"
+        assert operations(stack) == ["CREATE_STACK"]
 
 
-@lag(back=LONG)
 def test_clis_see_no_lag(stack: ScriptedStack) -> None:
-    stack.deploy(Create={})
-    query = ("--stack-name", stack.name, "--query", "Stacks[0].StackStatus")
-    done = run_aws(stack.sandbox, "cloudformation", "describe-stacks", *query)
-    assert done.log.strip() == '"CREATE_COMPLETE"'
+    with stack.sandbox.lag(forward=0.0, back=LONG):
+        stack.deploy(Create={})
+        query = ("--stack-name", stack.name, "--query", "Stacks[0].StackStatus")
+        done = run_aws(stack.sandbox, "cloudformation", "describe-stacks", *query)
+        assert done.log.strip() == '"CREATE_COMPLETE"'
 
 
 def test_operations_are_listed_newest_first(stack: ScriptedStack) -> None:
@@ -99,7 +92,8 @@ def test_a_change_set_is_an_operation_and_its_execution_an_update(stack: Scripte
 
 def test_what_was_shown_once_is_never_taken_back() -> None:
     now = 0.0
-    lag = Lag(Settings(lag_forward=3.0), clock=lambda: now)
+    lag = Lag(clock=lambda: now)
+    lag.forward = 3.0
     stack = {"StackStatus": "CREATE_COMPLETE"}
 
     def change(status: str) -> None:
@@ -115,13 +109,3 @@ def test_what_was_shown_once_is_never_taken_back() -> None:
     assert lag.seen(stack)["StackStatus"] == "UPDATE_COMPLETE"
     now = 13.0
     assert lag.seen(stack)["StackStatus"] == "UPDATE_COMPLETE"
-
-
-def test_an_unknown_setting_is_rejected(sandbox: Sandbox) -> None:
-    with (
-        pytest.raises(ValueError, match="retried_from is 'ANY'; allowed: LAST_SUCCESS, FAILED_"),
-        sandbox.settings(retried_from="ANY"),
-    ):
-        pass
-    with pytest.raises(AttributeError), sandbox.settings(patience=3):
-        pass

@@ -1,4 +1,4 @@
-"""What a good engineer writes in an afternoon, by the README of crhelper: ask, wait, raise."""
+"""What a good engineer writes in an afternoon, by the README of crhelper: request, wait, raise."""
 
 import time
 from collections.abc import Mapping
@@ -26,10 +26,10 @@ def remove(event: Mapping[str, Any], context: Any) -> str:
     node_ids = event["ResourceProperties"]["NodeIds"]
     failed: dict[str, str] = {}
     for start in range(0, len(node_ids), BATCH):
-        answer = sagemaker.batch_delete_cluster_nodes(
+        response = sagemaker.batch_delete_cluster_nodes(
             ClusterName=cluster, NodeIds=node_ids[start : start + BATCH]
         )
-        failed.update({entry["NodeId"]: entry["Code"] for entry in answer.get("Failed", [])})
+        failed.update({entry["NodeId"]: entry["Code"] for entry in response.get("Failed", [])})
     leaving = set(node_ids) - set(failed)
     while leaving := leaving & listed(cluster):
         if context.get_remaining_time_in_millis() < MARGIN_MILLISECONDS:

@@ -11,17 +11,17 @@ sagemaker = boto3.client("sagemaker")
 
 
 def on_event(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
-    """Ask for all nodes."""
+    """Request the removal of all nodes."""
     if event["RequestType"] == "Delete":
         return {}
     cluster = event["ResourceProperties"]["ClusterName"]
     node_ids = event["ResourceProperties"]["NodeIds"]
     failed: dict[str, str] = {}
     for start in range(0, len(node_ids), BATCH):
-        answer = sagemaker.batch_delete_cluster_nodes(
+        response = sagemaker.batch_delete_cluster_nodes(
             ClusterName=cluster, NodeIds=node_ids[start : start + BATCH]
         )
-        failed.update({entry["NodeId"]: entry["Code"] for entry in answer.get("Failed", [])})
+        failed.update({entry["NodeId"]: entry["Code"] for entry in response.get("Failed", [])})
     if failed:
         raise RuntimeError(f"{len(failed)} of {len(node_ids)} nodes not removed: {failed}")
     return {"PhysicalResourceId": f"{cluster}-removal"}

@@ -1,13 +1,16 @@
 """A custom resource that runs the scripts in its properties, for tests of the sandbox.
 
-The property named like the request type (`Create`, `Update`, `Delete`) is a JSON object: `crash`
-(fail that many attempts without a reply), `exit` (end the process in that many attempts), `sleep`
-(seconds before the reply), `body` (the reply as it is, in place of one that is made), `times` (how
-many replies), `connect` (hold a connection to that port until the end), `hold` (wait until a
-connection to that port is closed), `call` (make AWS calls and put their results into `Data`),
-`again` (invoke this function asynchronously that many times in a chain before replying, or as often
-as Lambda lets it), `payload` (invoke it with an event of so many bytes, and put the error's code
-into `Data`), and anything else for the fields of the reply. A field that is null is left out.
+The property named like the request type (`Create`, `Update`, `Delete`) is a JSON object of
+
+- `crash`, `exit`: in how many attempts to raise an error, or to end the process, without a reply;
+- `again`: how many times to invoke this function in a chain before the reply, as far as Lambda
+  allows;
+- `hold`: a port, to wait until a connection to it is closed;
+- `sleep`: seconds before the reply;
+- `call`: whether to make AWS calls, and put their results into `Data`;
+- `payload`: bytes of an event to invoke this function with, and put the error's code into `Data`;
+- `times`: how often to send the reply;
+- anything else: a field of the reply, which is left out if it is null.
 """
 
 import json
@@ -48,13 +51,10 @@ def handler(event: dict[str, Any], context: Any) -> None:
                 FunctionName=context.function_name, InvocationType="Event", Payload=payload
             )
             return
-    port = script.pop("connect", None)
-    held = socket.create_connection(("127.0.0.1", port)) if port else None
     if held_by := script.pop("hold", None):
         with socket.create_connection(("127.0.0.1", held_by)) as holder:
             holder.recv(1)
     time.sleep(script.pop("sleep", 0))
-    body = script.pop("body", None)
     times = script.pop("times", 1)
     reply = {
         "Status": "SUCCESS",
@@ -68,11 +68,9 @@ def handler(event: dict[str, Any], context: Any) -> None:
     if size := script.pop("payload", 0):
         reply["Data"] = {"Code": invoked_with(size, context)}
     reply.update(script)
-    text = json.dumps({k: v for k, v in reply.items() if v is not None}) if body is None else body
+    text = json.dumps({k: v for k, v in reply.items() if v is not None})
     for _ in range(times):
         put(event["ResponseURL"], text)
-    if held is not None:
-        held.close()
 
 
 def look_around(event: dict[str, Any], context: Any) -> dict[str, str]:
@@ -90,7 +88,6 @@ def look_around(event: dict[str, Any], context: Any) -> dict[str, str]:
         "LogStream": context.log_stream_name,
         "Memory": str(context.memory_limit_in_mb),
         "RemainingSeconds": str(context.get_remaining_time_in_millis() // 1000),
-        "Region": os.environ["AWS_REGION"],
         "Pid": str(os.getpid()),
         "LoggedSoFar": logged_so_far(context),
         "Python": "{}.{}".format(*sys.version_info),
@@ -128,5 +125,5 @@ def invoked_with(size: int, context: Any) -> str:
 
 def put(url: str, text: str) -> None:
     request = urllib.request.Request(url, text.encode(), {"Content-Type": ""}, method="PUT")
-    with urllib.request.urlopen(request, timeout=5) as answer:
-        assert answer.status == 200
+    with urllib.request.urlopen(request, timeout=5) as response:
+        assert response.status == 200

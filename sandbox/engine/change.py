@@ -2,11 +2,11 @@
 
 import copy
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
 from ministack.services.cloudformation import engine, stacks
 
-from sandbox.engine import Settings
 from sandbox.engine.events import STACK
 
 Record = dict[str, Any]
@@ -23,9 +23,9 @@ def topological_order(definitions: Record, conditions: Record | None = None) -> 
     return order
 
 
-@dataclass(frozen=True)
+@dataclass
 class Change:
-    """One create or update of a stack."""
+    """One create or update of a stack. Its resources are completed one by one."""
 
     stack: Record
     template: Record
@@ -50,6 +50,17 @@ class Change:
         """The records of the resources before an update."""
         return (self.previous or {}).get("_resources") or {}
 
+    @cached_property
+    def conditions(self) -> Record:
+        """The values of the template's conditions."""
+        values: Record = engine._evaluate_conditions(self.template, self.parameters)
+        return values
+
+    @property
+    def _context(self) -> tuple[Record, Record, Record, str, str]:
+        mappings = self.template.get("Mappings", {})
+        return self.parameters, self.conditions, mappings, self.name, self.stack["StackId"]
+
     def add_event(
         self, logical_id: str, kind: str, status: str, reason: str = "", physical_id: str = ""
     ) -> None:
@@ -62,36 +73,20 @@ class Change:
         self.stack["StackStatus"] = status
         self.add_event(self.name, STACK, status, reason, self.stack["StackId"])
 
-
-class Evaluation:
-    """A template and its parameters, for a stack whose resources are completed one by one."""
-
-    def __init__(self, change: Change, settings: Settings) -> None:
-        self._change = change
-        self._settings = settings
-        self.conditions: Record = engine._evaluate_conditions(change.template, change.parameters)
-        self._context = (
-            change.parameters,
-            self.conditions,
-            change.template.get("Mappings", {}),
-            change.name,
-            change.stack["StackId"],
-        )
-
     def order(self) -> list[str]:
         """Return logical ids of the resources whose conditions hold, in topological order."""
-        return topological_order(self._change.definitions, self.conditions)
+        return topological_order(self.definitions, self.conditions)
 
     def dependencies(self, logical_id: str, known: set[str]) -> set[str]:
         """Return what the resource depends on."""
-        found: set[str] = engine._extract_deps(self._change.definitions[logical_id], known)
+        found: set[str] = engine._extract_deps(self.definitions[logical_id], known)
         return found - {logical_id}
 
     def properties(self, definition: Record, old: Record | None) -> tuple[Record, Record]:
         """Return the resource's properties, and the values of dynamic references in them."""
         resolved = engine._resolve_refs(
             copy.deepcopy(definition.get("Properties", {})),
-            self._change.stack["_resources"],
+            self.stack["_resources"],
             *self._context,
         )
         present = {key: value for key, value in resolved.items() if value is not engine._NO_VALUE}
@@ -103,12 +98,14 @@ class Evaluation:
     def before_and_after(
         self, logical_id: str, kind: str, old: Record, properties: Record
     ) -> tuple[Record, Record]:
-        """Return the old and the new properties that an update is sent."""
-        before = old["Properties"]
-        if self._settings.retried_from == "LAST_SUCCESS":
-            before = old.get(LAST_SUCCESS, before)
+        """Return the old and the new properties that an update is sent.
+
+        After one that failed with rollback disabled, the old ones are those of the last success.
+        What AWS sends is unknown.
+        """
+        before = old[LAST_SUCCESS if LAST_SUCCESS in old else "Properties"]
         return (
-            self.tagged(logical_id, kind, before, self._change.previous),
+            self.tagged(logical_id, kind, before, self.previous),
             self.tagged(logical_id, kind, properties),
         )
 
@@ -116,15 +113,15 @@ class Evaluation:
         self, logical_id: str, kind: str, properties: Record, stack: Record | None = None
     ) -> Record:
         """Return the properties with the tags of the stack, or of the stack before the update."""
-        tags = (stack or self._change.stack).get("Tags") or []
+        tags = (stack or self.stack).get("Tags") or []
         *_, name, identity = self._context
         tagged: Record = stacks._with_stack_tags(kind, properties, tags, name, identity, logical_id)
         return tagged
 
     def policy(self, logical_id: str, name: str, definitions: Record | None = None) -> str:
         """Return the resource's DeletionPolicy or UpdateReplacePolicy."""
-        definition = (definitions or self._change.definitions).get(logical_id)
-        resources = self._change.stack["_resources"]
+        definition = (definitions or self.definitions).get(logical_id)
+        resources = self.stack["_resources"]
         return str(stacks._resource_policy(definition, name, resources, *self._context))
 
     def outputs(self, removed: set[str]) -> tuple[list[Record], Record]:
@@ -133,11 +130,11 @@ class Evaluation:
         Raises:
             Exception: one of them cannot be evaluated; the text is the stack's reason.
         """
-        resources = self._change.stack["_resources"]
+        resources = self.stack["_resources"]
         surviving = {key: value for key, value in resources.items() if key not in removed}
         parameters, conditions, *rest = self._context
         outputs, exports = stacks._resolve_stack_outputs(
-            self._change.template.get("Outputs", {}), conditions, surviving, parameters, *rest
+            self.template.get("Outputs", {}), conditions, surviving, parameters, *rest
         )
         for output in outputs:
             if "ExportName" in output and not output["OutputValue"].strip():
