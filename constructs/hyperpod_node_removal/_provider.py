@@ -19,7 +19,6 @@ from hyperpod_node_removal._events import check_event_bus
 from hyperpod_node_removal._function import (
     acknowledge_any_resource,
     check_log_group,
-    check_network,
     check_reserved,
     check_role,
     function_statements,
@@ -146,7 +145,6 @@ class NodeRemovalProvider(INodeRemovalProvider):
         check_event_bus(path, event_bus)
         check_role(path, role, Stack.of(scope), permissions_boundary)
         check_log_group(path, log_group, log_retention)
-        check_network(path, vpc, vpc_subnets, security_groups)
         check_reserved(path, reserved_concurrent_executions)
         _check_not_created(scope, construct_id)
         if code is None:
