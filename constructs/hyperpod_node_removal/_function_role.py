@@ -80,7 +80,7 @@ class FunctionRole:
         out.
         """
         size = sum(
-            least_size(Stack.of(policy).resolve(policy.document))
+            _least_size(Stack.of(policy).resolve(policy.document))
             for policy in self._policies
             if _is_in_template(policy)
         )
@@ -157,7 +157,7 @@ class RemovalPermissions(Construct):
         self._role.add(self._policy, *statements)
 
 
-def least_size(document: Any) -> int:
+def _least_size(document: Any) -> int:
     """Return how many characters a resolved policy document has at least: its literal text."""
     return len("".join(json.dumps(_literals(document)).split()))
 

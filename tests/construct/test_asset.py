@@ -11,7 +11,7 @@ import pytest
 
 from bench.sections.package import GOAL, zipped
 from hyperpod_node_removal import AssetError
-from hyperpod_node_removal._asset import PACKAGES, _copy, package_folder, staged_code
+from hyperpod_node_removal._asset import PACKAGES, package_folder, staged_code
 
 pytestmark = pytest.mark.slow
 
@@ -74,7 +74,6 @@ def test_the_hash_is_the_same_from_a_wheel_and_under_a_strict_umask(
     assert from_wheel.name == from_checkout.name
 
 
-@pytest.mark.skipif(os.name == "nt", reason="modes of POSIX")
 def test_lambda_can_read_every_file_under_any_umask(from_wheel: Path) -> None:
     files = [path for path in from_wheel.rglob("*") if path.is_file()]
     assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o644}
@@ -125,27 +124,6 @@ def test_the_staged_handler_imports_by_itself(from_checkout: Path) -> None:
         check=False,
     )
     assert done.stdout.strip() == f"{index} True set()", done.stderr
-
-
-def test_only_sources_and_data_are_staged(tmp_path: Path) -> None:
-    package = tmp_path / "package"
-    for name in (
-        "__init__.py",
-        "__init__.pyi",
-        "__pycache__/__init__.cpython-314.pyc",
-        "data/model.json",
-        "data/model.json~",
-        "py.typed",
-    ):
-        path = package / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("")
-    _copy(package, tmp_path / "staged")
-    staged = [path for path in (tmp_path / "staged").rglob("*") if path.is_file()]
-    assert {path.relative_to(tmp_path / "staged").as_posix() for path in staged} == {
-        "__init__.py",
-        "data/model.json",
-    }
 
 
 def test_the_code_is_staged_once_per_process() -> None:

@@ -1,17 +1,12 @@
 """What the package exports, and that its folder stays a source root."""
 
-import ast
 import importlib
 import importlib.metadata
 import importlib.util
-import inspect
 import os
 import subprocess
 import sys
-import textwrap
 import tomllib
-from collections.abc import Callable
-from enum import EnumType
 from importlib.resources import files
 from pathlib import Path
 from typing import Final
@@ -20,7 +15,6 @@ import pytest
 
 import hyperpod_node_removal
 import hyperpod_node_removal_contract as contract
-from hyperpod_node_removal import app
 from hyperpod_node_removal._aws_cdk_lib import OLDEST, _check
 
 PROJECT: Final = Path(__file__).resolve().parents[2]
@@ -34,70 +28,6 @@ def test_exported_members_are_sorted_and_complete() -> None:
         if isinstance(value, type) and not name.startswith("_")
     }
     assert set(hyperpod_node_removal.__all__) == public
-
-
-METRICS: Final = {
-    *("metric", "metric_already_absent_nodes", "metric_duration", "metric_failed_nodes"),
-    "metric_removed_nodes",
-}
-PROVIDER: Final = {
-    *("event_bus", "grant_principal", "log_group", "on_failed", "on_finished", "role"),
-    "service_token",
-}
-HOOK: Final = {"function", "function_arn", "log_group", "role"}
-MEMBERS: Final[dict[type, set[str]]] = {
-    hyperpod_node_removal.AssetError: set(),
-    hyperpod_node_removal.BackupMarker: HOOK,
-    hyperpod_node_removal.ClusterMetrics: {"alarm_on_failures", *METRICS},
-    hyperpod_node_removal.EksDrain: HOOK,
-    hyperpod_node_removal.INodeRemovalProvider: PROVIDER,
-    hyperpod_node_removal.InvalidPropertyError: {"name", "path"},
-    hyperpod_node_removal.NodeRemoval: {
-        *("alarm_on_failures", "on_failed", "on_finished", "provider", "resource"),
-        *METRICS,
-        *(attribute.name.lower() for attribute in contract.Attribute),
-    },
-    hyperpod_node_removal.NodeRemovalDashboard: {"dashboard"},
-    hyperpod_node_removal.NodeRemovalError: set(),
-    hyperpod_node_removal.NodeRemovalProvider: {
-        *("DEFAULT_ID", "allow_removals", "from_service_token", "function", "get_or_create"),
-        *PROVIDER,
-    },
-    hyperpod_node_removal.SlurmDrain: HOOK,
-    app.NodeRemovalStack: {"removal"},
-    app.NodeRemovalStage: {"stack"},
-}
-"""What a user finds on each exported class, besides what it inherits from the CDK."""
-
-
-def assigned(method: Callable[..., object]) -> set[str]:
-    """The attributes that a method assigns to `self`."""
-    tree = ast.parse(textwrap.dedent(inspect.getsource(method)))
-    targets = [
-        target
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Assign | ast.AnnAssign)
-        for target in (node.targets if isinstance(node, ast.Assign) else [node.target])
-    ]
-    return {
-        ast.unparse(one).removeprefix("self.") for one in targets if "self." in ast.unparse(one)
-    }
-
-
-def test_every_public_member_is_meant_to_be_one() -> None:
-    enums = {one for one in vars(hyperpod_node_removal).values() if isinstance(one, EnumType)}
-    exported = {getattr(hyperpod_node_removal, name) for name in hyperpod_node_removal.__all__}
-    assert exported - enums <= MEMBERS.keys()
-    for kind, members in MEMBERS.items():
-        own = [base for base in kind.__mro__ if base.__module__.startswith("hyperpod_node_removal")]
-        found = {name for base in own for name in vars(base)}
-        found |= {
-            name
-            for base in own
-            if "__init__" in vars(base)
-            for name in assigned(vars(base)["__init__"])
-        }
-        assert {name for name in found if not name.startswith("_")} == members, kind
 
 
 def test_enums_are_those_of_the_contract() -> None:

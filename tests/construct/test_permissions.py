@@ -1,16 +1,12 @@
 """Permissions: cdk-nag's findings, those for plain templates, and what does not fit into a role."""
 
-import json
 from typing import Any
 
 import pytest
 from aws_cdk import App, Environment, Stack
 from aws_cdk.aws_iam import PolicyStatement
-from hypothesis import given
-from hypothesis import strategies as st
 
 from hyperpod_node_removal import InvalidPropertyError, NodeRemoval, NodeRemovalProvider
-from hyperpod_node_removal._function_role import INLINE_POLICIES_MAX, least_size
 from tests.construct.stacks import (
     EKS_CLUSTER_ARN,
     HOOK_ARN,
@@ -127,14 +123,6 @@ def test_what_is_no_permission_for_a_plain_template(
     assert str(caught.value).startswith(f"Stack/HyperPodNodeRemovalProvider: {name}: {problem}")
 
 
-def test_permissions_for_plain_templates_count_towards_the_role(stack: Stack) -> None:
-    provider = NodeRemovalProvider(stack)
-    for number in range(170):
-        provider.allow_removals(stack_arn=STACK_ARN, cluster_arn=arn(number))
-    with pytest.raises(RuntimeError, match=f"allowed: {INLINE_POLICIES_MAX} in one role"):
-        app_of(stack).synth()
-
-
 def test_a_hundred_clusters_fit_into_one_role(stack: Stack) -> None:
     provider = NodeRemovalProvider(stack)
     for number in range(100):
@@ -159,37 +147,3 @@ def test_permissions_that_cannot_fit_fail_the_synth_with_a_way_out(stack: Stack)
         "characters; allowed: 10240 in one role. Use another NodeRemovalProvider for some removals,"
         " or specify their clusters by cluster_name"
     ) in text
-
-
-@pytest.mark.parametrize(
-    ("document", "size"),
-    [
-        ({"Action": "a b", "Resource": ["x", "y"]}, len('{"Action":"ab","Resource":["x","y"]}')),
-        ({"Resource": {"Ref": "AWS::StackId"}}, len('{"Resource":""}')),
-        ({"Resource": {"Fn::GetAtt": ["Cluster", "Arn"]}}, len('{"Resource":""}')),
-        (
-            {"Resource": {"Fn::Join": ["", ["arn:", {"Ref": "AWS::Partition"}, ":x"]]}},
-            len('{"Resource":"arn::x"}'),
-        ),
-    ],
-)
-def test_least_size_counts_what_is_literal(document: dict[str, Any], size: int) -> None:
-    assert least_size(document) == size
-
-
-words = st.text(max_size=20)
-tokens = st.one_of(
-    st.fixed_dictionaries({"Ref": words}),
-    st.fixed_dictionaries({"Fn::GetAtt": st.lists(words, min_size=2, max_size=2)}),
-    st.fixed_dictionaries({"Fn::ImportValue": words}),
-)
-joins = st.fixed_dictionaries({"Fn::Join": st.tuples(words, st.lists(words | tokens))})
-documents = st.dictionaries(
-    st.sampled_from(["Action", "Effect", "Resource"]),
-    words | tokens | joins | st.lists(words | tokens | joins, max_size=4),
-)
-
-
-@given(documents)
-def test_least_size_never_counts_more_than_there_is(document: dict[str, Any]) -> None:
-    assert least_size(document) <= len(json.dumps(document))
