@@ -237,35 +237,12 @@ def test_customized_roles_leave_no_policy_and_report_all_statements(
 # From public reports -------------------------------------------------------------------------
 
 
-def test_a_role_has_the_path_the_prefix_and_the_boundary_that_an_scp_requires(
-    stack: Stack,
-) -> None:
-    """cdklabs/cdk-enterprise-iac #689."""
-    role = iam.Role(
-        stack,
-        "Own",
-        assumed_by=LAMBDA,
-        path="/ml/",
-        role_name="team-node-removal",
-        permissions_boundary=boundary(stack),
-    )
-    used(stack, role)
-    created = Synthesized(stack).properties(ROLE)
-    assert (created["Path"], created["RoleName"]) == ("/ml/", "team-node-removal")
-    assert created["PermissionsBoundary"] == BOUNDARY_ARN
-
-
-def test_every_role_has_the_boundary_of_the_app(stack: Stack) -> None:
-    """aws/aws-cdk #15572 and #30179."""
+def test_the_provider_has_the_boundary_and_the_tags_of_the_app(stack: Stack) -> None:
+    """aws/aws-cdk #15572 and #30179, aws/serverless-application-model #1160."""
     iam.PermissionsBoundary.of(stack).apply(boundary(stack))
-    NodeRemoval(stack, "Removal", cluster_arn=CLUSTER_ARN)
-    assert Synthesized(stack).properties(ROLE)["PermissionsBoundary"] == BOUNDARY_ARN
-
-
-def test_whatever_can_have_tags_has_those_of_the_provider(stack: Stack) -> None:
-    """aws/serverless-application-model #1160."""
     Tags.of(NodeRemovalProvider(stack)).add("team", "ml")
     made = Synthesized(stack)
+    assert made.properties(ROLE)["PermissionsBoundary"] == BOUNDARY_ARN
     for kind in (ROLE, FUNCTION, LOG_GROUP):
         assert made.properties(kind)["Tags"] == [{"Key": "team", "Value": "ml"}]
 

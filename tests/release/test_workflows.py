@@ -140,60 +140,20 @@ def test_nothing_is_published_before_everything_is_tested_and_attested() -> None
     assert "pypi" in jobs["github"]["needs"]
 
 
-# The linters find something --------------------------------------------------------------------
-
-SOUND = """
-name: Sound
-on: push
-permissions: {}
-jobs:
-  job:
-    runs-on: ubuntu-24.04
-    permissions: {contents: read}
-    steps:
-      - run: .ci/run
-"""
-INJECTION = ".ci/run ${{ github.event.pull_request.title }}"
-
-
-@pytest.fixture
-def written(tmp_path: Path) -> Path:
-    folder = tmp_path / ".github" / "workflows"
-    folder.mkdir(parents=True)
-    return folder / "workflow.yml"
-
-
-def test_a_misspelled_key_is_found(written: Path) -> None:
-    written.write_text(SOUND)
-    assert (schema_problems([written]), other_than_calls(written, ROOT)) == ("", [])
-    written.write_text(SOUND.replace("runs-on", "run-on"))
-    assert "run-on" in schema_problems([written])
-
-
 @pytest.mark.parametrize(
-    "line",
-    [".ci/run $TITLE", ".ci/run; ls", ".ci/run $(ls)", ".ci/no-such-script", "ls", "bash .ci/run"],
-)
-def test_more_than_the_call_of_a_script_is_found(line: str, written: Path) -> None:
-    written.write_text(SOUND.replace(".ci/run", line))
-    assert other_than_calls(written, ROOT) == [line]
-
-
-@pytest.mark.parametrize(
-    ("step", "problem", "lines"),
+    ("line", "is_call"),
     [
-        (f"run: {INJECTION}", "template-injection", [INJECTION]),
-        ("uses: actions/checkout@v7", "unpinned-uses", []),
+        (".ci/run", True),
+        (".ci/run $TITLE", False),
+        (".ci/run ${{ github.event.pull_request.title }}", False),
+        (".ci/run; ls", False),
+        (".ci/run $(ls)", False),
+        (".ci/no-such-script", False),
+        ("ls", False),
+        ("bash .ci/run", False),
     ],
 )
-def test_an_unsafe_step_is_found(step: str, problem: str, lines: list[str], written: Path) -> None:
-    text = SOUND.replace("on: push", "on: pull_request_target")
-    written.write_text(text.replace("run: .ci/run", step))
-    assert other_than_calls(written, ROOT) == lines
-    assert any(problem in found for found in security_problems([written]))
-
-
-def test_a_script_with_a_mistake_is_found(tmp_path: Path) -> None:
-    script = tmp_path / "script.sh"
-    script.write_text("cd $NOWHERE && rm -rf *\n")
-    assert "SC2086" in script_problems([script])
+def test_more_than_the_call_of_a_script_is_found(line: str, is_call: bool, tmp_path: Path) -> None:
+    workflow = tmp_path / "workflow.yml"
+    workflow.write_text(f"jobs: {{job: {{steps: [{{run: '{line}'}}]}}}}")
+    assert other_than_calls(workflow, ROOT) == ([] if is_call else [line])
