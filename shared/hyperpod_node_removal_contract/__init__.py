@@ -391,20 +391,6 @@ def validate_function_arn(value: str) -> str | None:
     )
 
 
-def validate_count(value: int) -> str | None:
-    """Validate a number of nodes: 0 to the most instances a group can have [model]."""
-    if 0 <= value <= GROUP_SIZE_MAX:
-        return None
-    return f"{quote(value)} is out of range; allowed: 0 to {GROUP_SIZE_MAX} nodes"
-
-
-def validate_seconds(value: int, least: int, most: int) -> str | None:
-    """Validate a whole number of seconds from `least` to `most`."""
-    if least <= value <= most:
-        return None
-    return f"{quote(value)} is out of range; allowed: {least} to {most} seconds"
-
-
 def validate_choice(value: str, kind: type[StrEnum]) -> str | None:
     """Validate one of the values of an enumeration."""
     if value in {str(choice) for choice in kind}:
