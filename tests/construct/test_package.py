@@ -14,7 +14,6 @@ from typing import Final
 import pytest
 
 import hyperpod_node_removal
-import hyperpod_node_removal_contract as contract
 from hyperpod_node_removal._aws_cdk_lib import OLDEST, _check
 
 PROJECT: Final = Path(__file__).resolve().parents[2]
@@ -28,11 +27,6 @@ def test_exported_members_are_sorted_and_complete() -> None:
         if isinstance(value, type) and not name.startswith("_")
     }
     assert set(hyperpod_node_removal.__all__) == public
-
-
-def test_enums_are_those_of_the_contract() -> None:
-    assert hyperpod_node_removal.PartialFailure is contract.PartialFailure
-    assert hyperpod_node_removal.Outcome is contract.Outcome
 
 
 def install_aws_cdk_lib(version: str, folder: Path) -> None:
@@ -78,20 +72,17 @@ def test_the_package_is_typed() -> None:
     assert files("hyperpod_node_removal").joinpath("py.typed").is_file()
 
 
-def test_source_roots_are_no_packages() -> None:
-    """With an __init__.py, constructs/ would hide the PyPI package and break every CDK import."""
-    for root in ("cli", "constructs", "lambda", "shared"):
-        assert (PROJECT / root).is_dir()
-        assert not (PROJECT / root / "__init__.py").exists()
-
-
-def test_the_console_script_is_there() -> None:
+def test_the_console_script_exists() -> None:
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     module, _, function = project["scripts"]["hyperpod-node-removal"].partition(":")
     assert callable(getattr(importlib.import_module(module), function))
 
 
-def test_constructs_is_the_one_from_pypi() -> None:
+def test_source_roots_are_not_packages() -> None:
+    """With an __init__.py, constructs/ would hide the PyPI package and break every CDK import."""
+    for root in ("cli", "constructs", "lambda", "shared"):
+        assert (PROJECT / root).is_dir()
+        assert not (PROJECT / root / "__init__.py").exists()
     spec = importlib.util.find_spec("constructs")
     assert spec is not None
     assert spec.origin is not None

