@@ -3,7 +3,7 @@
 import json
 import logging
 from pathlib import Path
-from typing import Any, cast
+from types import SimpleNamespace
 from uuid import uuid4
 
 import pytest
@@ -39,7 +39,7 @@ def file(cluster: Cluster | str, *nodes: str, more: str = "") -> str:
     return f"cluster: {name}\n{more}node_ids:{'' if nodes else ' []'}\n{listed}"
 
 
-def test_what_would_happen_and_nothing_is_changed(
+def test_a_plan_shows_what_would_happen_and_changes_nothing(
     command: Command, cluster: Cluster, sandbox: Sandbox
 ) -> None:
     before = sandbox.hyperpod.calls.copy()
@@ -210,7 +210,7 @@ ROLE = "arn:aws:iam::111122223333:role/reader"
         (KEYS, {}, SSO, "The AWS credentials have expired; log in again"),
     ],
 )
-def test_what_the_sdk_cannot_do_is_2_with_one_sentence(
+def test_an_error_of_the_sdk_is_2_with_one_sentence(
     command: Command,
     lacks: tuple[str, ...],
     environment: dict[str, str],
@@ -240,7 +240,7 @@ def test_what_the_sdk_cannot_do_is_2_with_one_sentence(
         (client_error("AssumeRole", "AccessDenied", "not you", status=403), NOT_OBTAINED),
     ],
 )
-def test_what_fails_on_the_way_has_a_sentence(error: Exception, sentence: str) -> None:
+def test_an_error_of_the_connection_has_a_sentence(error: Exception, sentence: str) -> None:
     with (
         pytest.raises(UnknownError) as caught,
         Connection().explaining("the cluster"),
@@ -251,7 +251,7 @@ def test_what_fails_on_the_way_has_a_sentence(error: Exception, sentence: str) -
     assert "secret" not in str(caught.value)
 
 
-def test_the_region_of_an_arn_is_taken_and_must_not_differ(
+def test_the_region_comes_from_the_arn_and_must_not_differ(
     command: Command, cluster: Cluster
 ) -> None:
     command.write(file(cluster.arn, cluster.node_ids("workers")[0]))
@@ -264,7 +264,7 @@ def test_the_region_of_an_arn_is_taken_and_must_not_differ(
     )
 
 
-def test_profile_and_region_as_the_aws_cli_takes_them(command: Command, cluster: Cluster) -> None:
+def test_profile_and_region_work_as_in_the_aws_cli(command: Command, cluster: Cluster) -> None:
     (command.folder / "config").write_text(
         "[profile ops]\nregion = us-east-1\naws_access_key_id = a\naws_secret_access_key = b\n"
     )
@@ -286,7 +286,7 @@ def test_profile_and_region_as_the_aws_cli_takes_them(command: Command, cluster:
         ("ValidationException", 400, "ListClusterNodes failed: ValidationException: no"),
     ],
 )
-def test_what_aws_refuses_is_2_with_a_sentence(
+def test_an_error_of_aws_is_2_with_a_sentence(
     command: Command, cluster: Cluster, sandbox: Sandbox, code: str, status: int, words: str
 ) -> None:
     sandbox.hyperpod.fail_next("ListClusterNodes", code, status=status, message="no")
@@ -299,21 +299,13 @@ def test_what_aws_refuses_is_2_with_a_sentence(
 # The function's own plan ---------------------------------------------------------------------
 
 
-class Desk(Connection):
-    """A connection straight to the model."""
-
-    def __init__(self, world: World) -> None:
-        super().__init__()
-        object.__setattr__(self, "_world", world)
-
-    def client_for(self, service: str, name: str) -> Any:
-        return SageMaker(cast("World", vars(self)["_world"]).hp)
-
-
 def plan(world: World, folder: Path, text: str) -> Report:
+    """The report on a file, over a connection to the model itself, without HTTP."""
     path = folder / "removals.yaml"
     path.write_text(text)
-    return plan_file(str(path), Desk(world))
+    client = SageMaker(world.hp)
+    session = SimpleNamespace(region_name="us-east-1", client=lambda *_, **__: client)
+    return plan_file(str(path), Connection(make_session=lambda **_: session))
 
 
 def test_the_plan_is_that_of_the_function(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

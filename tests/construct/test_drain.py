@@ -72,7 +72,7 @@ DRAINS: dict[Callable[[Stack], HookFunction], set[str]] = {
 
 
 @pytest.mark.parametrize("drain", DRAINS)
-def test_a_removal_waits_for_all_of_a_drain_which_may_do_what_it_needs(
+def test_a_removal_waits_for_its_drain_which_has_the_permissions_it_needs(
     stack: Stack, drain: Callable[[Stack], HookFunction]
 ) -> None:
     NodeRemoval(
@@ -95,7 +95,7 @@ def test_a_removal_waits_for_all_of_a_drain_which_may_do_what_it_needs(
 
 
 @pytest.mark.parametrize("drain", DRAINS)
-def test_cdk_nag_finds_the_acknowledged_wildcard_of_the_network_only(
+def test_cdk_nag_finds_only_the_acknowledged_wildcard_of_the_network(
     stack: Stack, drain: Callable[[Stack], HookFunction]
 ) -> None:
     app = check_with_cdk_nag(app_of(stack))
@@ -131,14 +131,14 @@ def test_the_slurm_drain_has_its_settings(stack: Stack) -> None:
         ({"jobs": "KILL"}, "jobs: 'KILL' is not one of WAIT, REQUEUE, CANCEL"),
     ],
 )
-def test_what_a_slurm_drain_does_not_take(
+def test_invalid_arguments_of_a_slurm_drain_are_rejected(
     stack: Stack, given: dict[str, Any], sentence: str
 ) -> None:
     with pytest.raises(InvalidPropertyError, match=sentence):
         slurm_drain(stack, **given)
 
 
-def test_an_access_entry_is_created_or_left_to_others(stack: Stack) -> None:
+def test_the_access_entry_is_optional(stack: Stack) -> None:
     eks_drain(stack, vpc=None)
     other = Stack(app_of(stack), "Other")
     eks_drain(other, access_entry=False)
@@ -152,7 +152,7 @@ def test_an_access_entry_is_created_or_left_to_others(stack: Stack) -> None:
     assert not Synthesized(other).resources("AWS::EKS::AccessEntry")
 
 
-def test_a_cluster_is_named_by_its_name(stack: Stack) -> None:
+def test_an_eks_cluster_is_specified_by_name(stack: Stack) -> None:
     with pytest.raises(InvalidPropertyError, match="is not the name of an EKS cluster"):
         eks_drain(stack, cluster="arn:aws:eks:us-west-2:111122223333:cluster/a")
 

@@ -133,7 +133,7 @@ def wanted(stack: Stack) -> CfnCondition:
     )
 
 
-def test_a_removal_that_a_condition_may_leave_out_is_no_link_of_a_chain(stack: Stack) -> None:
+def test_a_removal_with_a_condition_keeps_no_order_between_others(stack: Stack) -> None:
     named(stack, "First")
     element(named(stack, "Perhaps")).cfn_options.condition = wanted(stack)
     named(stack, "Third")
@@ -205,7 +205,7 @@ def test_removals_of_a_stage_wait_and_files_make_a_stack_each() -> None:
         assert order(stack) == {"Removal": set()}
 
 
-def test_what_waits_already_is_not_said_twice(stack: Stack) -> None:
+def test_an_existing_dependency_is_not_repeated(stack: Stack) -> None:
     first, second = named(stack, "First"), named(stack, "Second")
     second.node.add_dependency(first)
     assert order(stack) == {"First": set(), "Second": {"First"}}
@@ -247,7 +247,7 @@ def test_a_stack_with_removals_keeps_its_logical_ids(stack: Stack) -> None:
     ],
     ids=["constructs", "elements", "resources"],
 )
-def test_the_order_of_the_app_itself_holds_also_if_it_comes_later(
+def test_dependencies_of_the_app_win_even_if_added_later(
     stack: Stack, opposite: Callable[[NodeRemoval, NodeRemoval], None]
 ) -> None:
     first, _, third = (named(stack, name) for name in ("First", "Second", "Third"))
@@ -307,7 +307,7 @@ def second_by_an_output_of_a_nested_stack(first: NodeRemoval, second: NodeRemova
         second_by_an_output_of_a_nested_stack,
     ],
 )
-def test_what_would_close_a_circle_is_left_out_and_warned_of(
+def test_a_circular_dependency_is_left_out_with_a_warning(
     stack: Stack, dependency: Callable[[NodeRemoval, NodeRemoval], None]
 ) -> None:
     first, second = named(stack, "First"), named(stack, "Second")
@@ -319,7 +319,7 @@ def test_what_would_close_a_circle_is_left_out_and_warned_of(
     assert "Between" in warning
 
 
-def test_a_left_out_dependency_leaves_the_others(stack: Stack) -> None:
+def test_other_dependencies_remain_when_one_is_left_out(stack: Stack) -> None:
     _, second, third = (named(stack, name) for name in ("First", "Second", "Third"))
     second_by_dependencies(second, third)
     assert order(stack) == {"First": set(), "Second": {"First"}, "Third": {"First"}}

@@ -35,7 +35,7 @@ def install_aws_cdk_lib(version: str, folder: Path) -> None:
     (info / "METADATA").write_text(f"Name: aws-cdk-lib\nVersion: {version}\n", encoding="utf-8")
 
 
-def test_an_aws_cdk_lib_that_is_too_old_says_what_needs_which_version(tmp_path: Path) -> None:
+def test_an_aws_cdk_lib_that_is_too_old_is_an_import_error(tmp_path: Path) -> None:
     install_aws_cdk_lib("2.268.0", tmp_path)
     done = subprocess.run(
         [sys.executable, "-c", "import hyperpod_node_removal"],

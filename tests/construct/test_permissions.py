@@ -114,7 +114,7 @@ STACK_FORM = "arn:aws:cloudformation:<region>:<account>:stack/<name>/<id>, where
         ("eks_cluster_arn", "a", "'a' is not the ARN of an EKS cluster;"),
     ],
 )
-def test_what_is_no_permission_for_a_plain_template(
+def test_invalid_arns_for_plain_templates_are_rejected(
     stack: Stack, name: str, value: str, problem: str
 ) -> None:
     provider = NodeRemovalProvider(stack)
@@ -130,7 +130,7 @@ def test_a_hundred_clusters_fit_into_one_role(stack: Stack) -> None:
     app_of(stack).synth()
 
 
-def test_permissions_that_cannot_fit_fail_the_synth_with_a_way_out(stack: Stack) -> None:
+def test_permissions_above_the_quota_fail_the_synth_with_a_way_out(stack: Stack) -> None:
     app = app_of(stack)
     provider = NodeRemovalProvider(stack)
     for number in range(130):

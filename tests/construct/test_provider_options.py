@@ -74,7 +74,7 @@ def test_a_given_role_has_its_permissions_before_the_function_is_created(stack: 
     assert "ec2:CreateNetworkInterface" in vpc[0]
 
 
-def test_all_the_rest_reaches_the_function_and_its_role(stack: Stack) -> None:
+def test_other_options_reach_the_function_and_its_role(stack: Stack) -> None:
     NodeRemovalProvider(
         stack,
         permissions_boundary=boundary(stack),
@@ -296,14 +296,14 @@ def test_signed_code_is_taken_from_where_the_signer_put_it(stack: Stack) -> None
     ],
     ids=["none", "flag", "arn", "boundary", "retention"],
 )
-def test_what_cannot_work_is_refused(
+def test_options_that_cannot_work_are_rejected(
     stack: Stack, options: Callable[[Stack], dict[str, Any]], sentence: str
 ) -> None:
     given = options(stack)
     with pytest.raises(InvalidPropertyError) as caught:
         NodeRemovalProvider(stack, "Provider", **given)
     assert str(caught.value).startswith(f"Stack/Provider: {sentence}")
-    assert stack.node.try_find_child("Provider") is None, "refused, yet there"
+    assert stack.node.try_find_child("Provider") is None, "nothing is created"
 
 
 def test_the_cdk_rejects_a_network_in_which_the_function_cannot_connect(stack: Stack) -> None:

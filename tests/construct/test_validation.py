@@ -37,12 +37,12 @@ def refusal(stack: Stack, **properties: Any) -> str:
         properties["cluster_name"] = "ml-cluster"
     with pytest.raises(InvalidPropertyError) as caught:
         NodeRemoval(stack, "Removal", **properties)
-    assert stack.node.try_find_child("Removal") is None, "refused, yet there"
+    assert stack.node.try_find_child("Removal") is None, "nothing is created"
     return str(caught.value)
 
 
 @pytest.mark.parametrize("key", sorted(REFUSED.keys() - {"before_removal", "stack_name"}))
-def test_a_value_is_judged_by_the_row_of_its_argument(stack: Stack, key: str) -> None:
+def test_each_argument_is_validated_by_its_row(stack: Stack, key: str) -> None:
     value, sentence = REFUSED[key]
     name = "cluster_name" if key == "cluster" else key
     match BY_KEY[key].kind:
@@ -84,11 +84,11 @@ TWICE = "is listed twice; allowed: once each"
         ("retry_for", Duration.millis(1500), ": '1.5' is not a whole number of seconds"),
     ],
 )
-def test_what_is_refused(stack: Stack, name: str, value: Any, problem: str) -> None:
+def test_invalid_values_are_rejected(stack: Stack, name: str, value: Any, problem: str) -> None:
     assert refusal(stack, **{name: value}).startswith(f"Stack/Removal: {name}{problem}")
 
 
-def test_a_token_in_another_unit_than_seconds_is_refused(
+def test_a_token_in_another_unit_than_seconds_is_rejected(
     stack: Stack, parameters: dict[str, CfnParameter]
 ) -> None:
     minutes = Duration.minutes(parameters["number"].value_as_number)
@@ -114,7 +114,7 @@ def test_the_largest_set_is_allowed(stack: Stack) -> None:
     )
 
 
-def test_a_list_token_among_ids_is_refused(
+def test_a_list_token_among_ids_is_rejected(
     stack: Stack, parameters: dict[str, CfnParameter]
 ) -> None:
     ids = [*parameters["list"].value_as_list, NODE]
@@ -171,7 +171,7 @@ nearly_ids = st.one_of(
 
 
 @given(nearly_ids)
-def test_ids_are_judged_as_the_function_judges_them(value: str) -> None:
+def test_ids_are_validated_as_in_the_function(value: str) -> None:
     for key, row in BY_KEY.items():
         if row.kind is Kind.NAMES and row.name:
             sentence = row.validate(value)
@@ -187,7 +187,7 @@ def test_ids_are_judged_as_the_function_judges_them(value: str) -> None:
 
 
 @given(nearly_ids)
-def test_a_literal_is_no_token(value: str) -> None:
+def test_a_literal_is_not_a_token(value: str) -> None:
     assert not is_token(value)
     assert not is_token([value])
 
@@ -200,7 +200,7 @@ def test_a_hook_may_be_a_function_a_version_or_an_alias(arn: str) -> None:
     assert Synthesized(stack).properties(contract.RESOURCE_TYPE)["BeforeRemoval"] == arn
 
 
-def test_what_is_no_hook(stack: Stack) -> None:
+def test_what_is_not_a_function_is_rejected(stack: Stack) -> None:
     layer = Function.from_function_arn(stack, "Layer", HOOK_ARN.replace(":function:", ":layer:"))
     assert refusal(stack, before_removal=layer).startswith(
         "Stack/Removal: before_removal: 'arn:aws:lambda:us-west-2:111122223333:layer:drain' is not"

@@ -106,7 +106,7 @@ def strings(stack: Stack) -> Any:
         ("retry_token", string, "retry_token is known only at.*removal file"),
     ],
 )
-def test_what_cannot_have_a_condition_is_refused_with_the_way_out(
+def test_a_verdict_event_that_cannot_work_is_rejected_with_a_way_out(
     stack: Stack, argument: str, value: Callable[[Stack], Any], problem: str
 ) -> None:
     with pytest.raises(InvalidPropertyError, match=f"verdict_event: .*{problem}"):

@@ -96,7 +96,7 @@ def test_a_boundary_a_network_and_a_key(
     assert {"Logs", "Network"} <= set(policies)
 
 
-def test_a_role_that_somebody_else_has_created(
+def test_a_role_that_is_created_elsewhere(
     cli: Cli, provider: str, cluster: Cluster, tmp_path: Path
 ) -> None:
     iam = cli.sandbox.client("iam")

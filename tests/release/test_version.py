@@ -30,7 +30,7 @@ def test_this_repository_agrees_on_the_version_of_the_wheel() -> None:
         ("0.2.0", HEAD + SECOND + FIRST, "v0.2.0"),
     ],
 )
-def test_what_agrees(version: str, changelog: str, tag: str) -> None:
+def test_version_changelog_and_tag_agree(version: str, changelog: str, tag: str) -> None:
     assert find_problems(version, changelog, tag) == []
 
 
@@ -45,7 +45,7 @@ def test_what_agrees(version: str, changelog: str, tag: str) -> None:
         ("0.1.0", FIRST.replace("-23", ""), "", "allowed: [Unreleased] or [X.Y.Z] - YYYY-MM-DD"),
     ],
 )
-def test_what_does_not_agree(version: str, changelog: str, tag: str, sentence: str) -> None:
+def test_a_mismatch_is_a_problem(version: str, changelog: str, tag: str, sentence: str) -> None:
     assert any(sentence in problem for problem in find_problems(version, HEAD + changelog, tag))
 
 

@@ -32,7 +32,7 @@ SCRIPTS = [*sorted((ROOT / ".ci").iterdir()), *sorted((EXAMPLE / "ci").iterdir()
 each = pytest.mark.parametrize("workflow", WORKFLOWS, ids=[path.name for path in WORKFLOWS])
 
 
-def test_they_are_as_their_schemas_have_them() -> None:
+def test_workflows_match_their_schemas() -> None:
     assert {path.name for path in WORKFLOWS} >= {RELEASE.name, "check-removals.yml"}
     forms = sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml"))
     for files, schema in (
@@ -44,7 +44,7 @@ def test_they_are_as_their_schemas_have_them() -> None:
         assert schema_problems(files, schema) == ""
 
 
-def test_they_and_their_scripts_are_sound() -> None:
+def test_linters_find_nothing_in_workflows_and_scripts() -> None:
     assert security_problems([*WORKFLOWS, DEPENDABOT]) == []
     assert script_problems(SCRIPTS) == ""
     scripts = {path for path in EXAMPLE.rglob("*.sh") if "node_modules" not in path.parts}
@@ -52,7 +52,7 @@ def test_they_and_their_scripts_are_sound() -> None:
 
 
 @pytest.mark.parametrize("workflow", [*WORKFLOWS, GITLAB], ids=lambda path: path.name)
-def test_they_hold_nothing_but_calls_of_scripts(workflow: Path) -> None:
+def test_workflows_only_call_scripts(workflow: Path) -> None:
     """Those are run by tests, and by people on a desk."""
     others = other_than_calls(workflow, EXAMPLE if EXAMPLE in workflow.parents else ROOT)
     if workflow == RELEASE:  # the job that may write a release checks nothing out
@@ -105,14 +105,14 @@ def test_one_deployment_of_a_cluster_at_a_time_is_explained_whatever_its_result(
 
 
 @each
-def test_every_action_is_a_commit_with_its_version_beside(workflow: Path) -> None:
+def test_every_action_is_pinned_by_commit_with_its_version(workflow: Path) -> None:
     uses = re.findall(r"uses: (.*)$", workflow.read_text(encoding="utf-8"), re.MULTILINE)
     for use in uses:
         assert re.fullmatch(r"[\w.-]+(?:/[\w.-]+)+@[0-9a-f]{40} # v\d+\.\d+\.\d+", use), use
 
 
 @each
-def test_rights_are_given_to_jobs_alone_and_no_secret_is_stored(workflow: Path) -> None:
+def test_only_jobs_have_permissions_and_no_secret_is_stored(workflow: Path) -> None:
     content = loaded(workflow)
     assert content["permissions"] == {}
     for name, job in content["jobs"].items():
@@ -153,7 +153,7 @@ def test_nothing_is_published_before_everything_is_tested_and_attested() -> None
         ("bash .ci/run", False),
     ],
 )
-def test_more_than_the_call_of_a_script_is_found(line: str, is_call: bool, tmp_path: Path) -> None:
+def test_anything_but_a_call_of_a_script_is_found(line: str, is_call: bool, tmp_path: Path) -> None:
     workflow = tmp_path / "workflow.yml"
     workflow.write_text(f"jobs: {{job: {{steps: [{{run: '{line}'}}]}}}}")
     assert other_than_calls(workflow, ROOT) == ([] if is_call else [line])
