@@ -82,8 +82,8 @@ def function_arn(path: str, name: str, function: object) -> str | None:
     return arn
 
 
-def check_at_synth(construct: Construct, check: Callable[[], Sequence[str] | None]) -> None:
-    """Run a check whenever the app is synthesized. The sentences that it returns fail the synth.
+def check_at_synth(construct: Construct, check: Callable[[], None]) -> None:
+    """Run a check, which may add warnings, whenever the app is synthesized.
 
     By then an app has added all of its constructs, and the CDK has made its exports.
     """
@@ -92,12 +92,13 @@ def check_at_synth(construct: Construct, check: Callable[[], Sequence[str] | Non
 
 @jsii.implements(IValidation)
 class _SynthCheck:
-    def __init__(self, check: Callable[[], Sequence[str] | None]) -> None:
+    def __init__(self, check: Callable[[], None]) -> None:
         self._check = check
 
     def validate(self) -> list[str]:
-        """Return the sentences that the CDK shows, none if nothing is wrong."""
-        return list(self._check() or ())
+        """Run the check, and return no errors."""
+        self._check()
+        return []
 
 
 # Arguments that are properties of the resource ----------------------------------------------------

@@ -1,10 +1,9 @@
-"""Permissions: cdk-nag's findings, those for plain templates, and what does not fit into a role."""
+"""Permissions: the findings of cdk-nag, and removals that plain templates declare."""
 
 from typing import Any
 
 import pytest
 from aws_cdk import App, Environment, Stack
-from aws_cdk.aws_iam import PolicyStatement
 
 from hyperpod_node_removal import InvalidPropertyError, NodeRemoval, NodeRemovalProvider
 from tests.construct.stacks import (
@@ -51,17 +50,6 @@ def test_cdk_nag_finds_one_acknowledged_wildcard_with_a_name(
     )
     assert "Specify cluster_arn instead" in finding["reason"]
     assert len(finding["violatingConstructs"]) == 1
-
-
-def test_the_rule_pack_is_awake(stack: Stack) -> None:
-    """Without a finding of another statement, silence about the project's would prove nothing."""
-    app = check_with_cdk_nag(app_of(stack))
-    removal = NodeRemoval(stack, "Removal", cluster_arn=arn(1))
-    removal.provider.role.add_to_principal_policy(
-        PolicyStatement(actions=["s3:*"], resources=["*"])
-    )
-    with pytest.raises(RuntimeError, match=r"AwsSolutions-IAM5\[Action::s3:\*\]"):
-        app.synth()
 
 
 def test_removals_of_plain_templates_are_allowed_and_nothing_else(stack: Stack) -> None:
@@ -121,29 +109,3 @@ def test_invalid_arns_for_plain_templates_are_rejected(
     with pytest.raises(InvalidPropertyError) as caught:
         provider.allow_removals(**(GIVEN | {name: value}))
     assert str(caught.value).startswith(f"Stack/HyperPodNodeRemovalProvider: {name}: {problem}")
-
-
-def test_a_hundred_clusters_fit_into_one_role(stack: Stack) -> None:
-    provider = NodeRemovalProvider(stack)
-    for number in range(100):
-        provider.allow_removals(stack_arn=STACK_ARN, cluster_arn=arn(number))
-    app_of(stack).synth()
-
-
-def test_permissions_above_the_quota_fail_the_synth_with_a_way_out(stack: Stack) -> None:
-    app = app_of(stack)
-    provider = NodeRemovalProvider(stack)
-    for number in range(130):
-        provider.allow_removals(stack_arn=STACK_ARN, cluster_arn=arn(number))
-    for half in range(2):
-        user = Stack(app, f"User{half}")
-        for number in range(15):
-            NodeRemoval(user, f"Removal{number}", cluster_arn=arn(number), provider=provider)
-    with pytest.raises(RuntimeError) as caught:
-        app.synth()
-    text = str(caught.value)
-    assert "removals of Stack/HyperPodNodeRemovalProvider have 1" in text
-    assert (
-        "characters; allowed: 10240 in one role. Use another NodeRemovalProvider for some removals,"
-        " or specify their clusters by cluster_name"
-    ) in text

@@ -175,14 +175,6 @@ def test_an_immutable_role_is_given_nothing(stack: Stack, role: str) -> None:
     assert set(made.one(FUNCTION).get("DependsOn", ())) <= made.template["Resources"].keys()
 
 
-def test_policies_that_a_role_does_not_get_need_not_fit_into_it(stack: Stack) -> None:
-    provider = NodeRemovalProvider(stack, role=imported(stack, mutable=False))
-    for number in range(170):
-        arn = CLUSTER_ARN.replace("a1b2c3d4e5f6", f"{number:012d}")
-        provider.allow_removals(stack_arn=STACK_ARN, cluster_arn=arn)
-    assert not Synthesized(stack).resources(POLICY)
-
-
 def test_stacks_that_share_a_role_do_not_overwrite_each_others_permissions() -> None:
     """Not in one app, and not in two, which may have the same ids."""
     names: set[str] = set()
