@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final, Self, cast
 
 from aws_cdk import Duration, Stack
 from aws_cdk import aws_iam as iam
@@ -248,23 +248,13 @@ class NodeRemovalProvider(INodeRemovalProvider):
 
     @classmethod
     def get_or_create(cls, scope: Construct) -> Self:
-        """Return the provider of the stack that `scope` is in, created if the stack has none.
-
-        Raises:
-            NodeRemovalError: something else in the stack has the provider's construct id.
-        """
+        """Return the provider of the stack that `scope` is in, created if the stack has none."""
         stack = Stack.of(scope)
         found = stack.node.try_find_child(cls.DEFAULT_ID)
         if found is None:
-            created = cls(stack)
-            ProviderParts.of(created).created_for = scope.node.path
-            return created
-        if not isinstance(found, cls):
-            raise NodeRemovalError(
-                f"{found.node.path} is not a {cls.__name__}; give it another construct id,"
-                f" '{cls.DEFAULT_ID}' is the provider's"
-            )
-        return found
+            found = cls(stack)
+            ProviderParts.of(found).created_for = scope.node.path
+        return cast("Self", found)
 
     @property
     def service_token(self) -> str:

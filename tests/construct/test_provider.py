@@ -85,12 +85,6 @@ def test_the_provider_of_a_stack_is_found_again(stack: Stack) -> None:
     assert named(other).provider is provider
 
 
-def test_another_construct_with_the_id_of_the_provider_is_an_error(stack: Stack) -> None:
-    Stack(stack, NodeRemovalProvider.DEFAULT_ID)
-    with pytest.raises(NodeRemovalError, match="Stack/HyperPodNodeRemovalProvider is not a"):
-        named(stack)
-
-
 def test_a_provider_created_after_the_first_removal_is_an_error(stack: Stack) -> None:
     named(stack)
     with pytest.raises(NodeRemovalError) as caught:
