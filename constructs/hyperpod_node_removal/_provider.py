@@ -13,7 +13,7 @@ from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 import hyperpod_node_removal_contract as contract
-from hyperpod_node_removal._asset import staged_code
+from hyperpod_node_removal._asset import function_code
 from hyperpod_node_removal._errors import NodeRemovalError
 from hyperpod_node_removal._events import check_event_bus
 from hyperpod_node_removal._function import (
@@ -147,8 +147,7 @@ class NodeRemovalProvider(INodeRemovalProvider):
         check_log_group(path, log_group, log_retention)
         check_reserved(path, reserved_concurrent_executions)
         _check_not_created(scope, construct_id)
-        if code is None:
-            code = lambda_.Code.from_asset(str(staged_code()))
+        code = code or function_code(scope)
         super().__init__(scope, construct_id, metrics=metrics, event_bus=event_bus)
         self._log_group = log_group or new_log_group(self, log_retention, encryption_key)
         statements = function_statements(

@@ -1,5 +1,6 @@
 """The function's code is the same wherever and however the package is installed."""
 
+import json
 import os
 import stat
 import subprocess
@@ -8,9 +9,10 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from aws_cdk import App, Stack
 
 from bench.sections.package import GOAL, zipped
-from hyperpod_node_removal import AssetError
+from hyperpod_node_removal import AssetError, EksDrain, NodeRemovalProvider
 from hyperpod_node_removal._asset import PACKAGES, package_folder, staged_code
 
 pytestmark = pytest.mark.slow
@@ -124,6 +126,21 @@ def test_the_staged_handler_imports_by_itself(from_checkout: Path) -> None:
         check=False,
     )
     assert done.stdout.strip() == f"{index} True set()", done.stderr
+
+
+def test_without_staging_the_code_outlives_the_synth(tmp_path: Path) -> None:
+    """`cdk --no-staging` makes the CDK read assets where they are, after the app has ended."""
+    context = {"aws:cdk:disable-asset-staging": True}
+    app = App(outdir=str(tmp_path), context=context, analytics_reporting=False)
+    stack = Stack(app, "Stack")
+    NodeRemovalProvider(stack)
+    EksDrain(stack, "Drain", cluster="training")
+    app.synth()
+    manifest = json.loads((tmp_path / "Stack.assets.json").read_text(encoding="utf-8"))
+    packages = [file["source"] for file in manifest["files"].values()]
+    folders = [tmp_path / one["path"] for one in packages if one["packaging"] == "zip"]
+    assert len(folders) == 2
+    assert all(folder.is_relative_to(tmp_path) and folder.is_dir() for folder in folders)
 
 
 def test_the_code_is_staged_once_per_process() -> None:
