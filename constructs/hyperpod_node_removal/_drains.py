@@ -14,7 +14,12 @@ from aws_cdk import aws_logs as logs
 from hyperpod_node_removal._errors import InvalidPropertyError
 from hyperpod_node_removal._hook_function import HookFunction
 from hyperpod_node_removal._statements import EKS_ACTION, allow
-from hyperpod_node_removal._validation import check_flag, check_text, construct_path
+from hyperpod_node_removal._validation import (
+    check_flag,
+    check_text,
+    construct_path,
+    whole_seconds,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -101,7 +106,7 @@ class SlurmDrain(HookFunction):
         if grace is not None and jobs != SlurmJobs.CANCEL:
             problem = "is for jobs=SlurmJobs.CANCEL only; other jobs are not canceled"
             raise InvalidPropertyError(path, "grace", problem)
-        grace = grace or Duration.minutes(5)
+        seconds = whole_seconds(path, "grace", grace or Duration.minutes(5))
         super().__init__(
             scope,
             construct_id,
@@ -112,7 +117,7 @@ class SlurmDrain(HookFunction):
                 "TOKEN": token.secret_arn,
                 "USER_NAME": user,
                 "JOBS": str(jobs),
-                "GRACE": str(grace.to_seconds()),
+                "GRACE": str(seconds),
             },
             code=code,
             vpc=vpc,

@@ -66,6 +66,27 @@ def check_flag(path: str, name: str, value: object) -> None:
         raise InvalidPropertyError(path, name, f"{show(value)} is not True or False")
 
 
+def whole_seconds(path: str, name: str, value: object) -> int | float:
+    """Return whole seconds of a duration, or a number token.
+
+    Raises:
+        InvalidPropertyError: it is not a duration, or not of whole seconds.
+    """
+    if not isinstance(value, Duration):
+        raise InvalidPropertyError(path, name, f"{show(value)} is not an aws_cdk.Duration")
+    if value.is_unresolved():
+        try:
+            return value.to_seconds()
+        except RuntimeError as error:  # how jsii reports an error of the CDK
+            problem = "a token in this unit cannot be converted; allowed: Duration.seconds(token)"
+            raise InvalidPropertyError(path, name, problem) from error
+    seconds = value.to_seconds(integral=False)
+    if seconds != int(seconds):
+        problem = f"{contract.quote(seconds)} is not a whole number of seconds"
+        raise InvalidPropertyError(path, name, problem)
+    return int(seconds)
+
+
 def function_arn(path: str, name: str, function: object) -> str | None:
     """Return the ARN of a function, version or alias, or a token; None without a function.
 
@@ -204,22 +225,11 @@ def _count(path: str, row: Row, count: int) -> int:
 
 
 def _seconds(path: str, row: Row, value: Duration) -> int | float:
-    """Return whole seconds of a duration, or a number token."""
-    if not isinstance(value, Duration):
-        raise InvalidPropertyError(path, row.key, f"{show(value)} is not an aws_cdk.Duration")
-    if value.is_unresolved():
-        try:
-            return value.to_seconds()
-        except RuntimeError as error:  # how jsii reports an error of the CDK
-            problem = "a token in this unit cannot be converted; allowed: Duration.seconds(token)"
-            raise InvalidPropertyError(path, row.key, problem) from error
-    seconds = value.to_seconds(integral=False)
-    sentence = row.validate_number(int(seconds))
-    if seconds != int(seconds):
-        sentence = f"{contract.quote(seconds)} is not a whole number of seconds"
-    if sentence:
+    """Return whole seconds in the range of the row, or a number token."""
+    seconds = whole_seconds(path, row.key, value)
+    if not is_token(seconds) and (sentence := row.validate_number(int(seconds))):
         raise InvalidPropertyError(path, row.key, sentence)
-    return int(seconds)
+    return seconds
 
 
 def _is_encoded_list(value: object) -> bool:

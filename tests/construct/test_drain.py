@@ -128,6 +128,14 @@ def test_the_slurm_drain_has_its_settings(stack: Stack) -> None:
             {"grace": Duration.minutes(1), "jobs": SlurmJobs.REQUEUE},
             r"grace: is for jobs=SlurmJobs\.CANCEL only",
         ),
+        (
+            {"grace": 60, "jobs": SlurmJobs.CANCEL},
+            r"grace: '60' \(int\) is not an aws_cdk\.Duration",
+        ),
+        (
+            {"grace": Duration.millis(1500), "jobs": SlurmJobs.CANCEL},
+            "grace: '1.5' is not a whole number of seconds",
+        ),
         ({"jobs": "KILL"}, "jobs: 'KILL' is not one of WAIT, REQUEUE, CANCEL"),
     ],
 )
