@@ -24,9 +24,7 @@ from aws_cdk.aws_sagemaker import CfnCluster
 from constructs import Construct
 
 from hyperpod_node_removal import NodeRemoval, RemovalWarning
-from hyperpod_node_removal.app import NodeRemovalStack
 from hyperpod_node_removal_contract import RESOURCE_TYPE
-from hyperpod_node_removal_file import Settings
 from tests.construct.stacks import CLUSTER_ARN, warnings_of
 
 NOT_ORDERED = RemovalWarning.REMOVALS_NOT_ORDERED
@@ -170,7 +168,7 @@ def test_what_waits_for_a_removal_with_a_condition_passes_the_validation_of_a_ne
 
 def test_removals_of_other_stacks_are_not_waited_for() -> None:
     app = App(analytics_reporting=False)
-    stack, other = Stack(app, "Stack"), Stack(app, "Other")
+    stack, other = Stack(app, "Stack"), Stack(Stage(app, "Stage"), "Other")
     nested = NestedStack(stack, "Nested")
     for one in (stack, nested, other):
         named(one, "Removal")
@@ -188,21 +186,6 @@ def test_removals_within_a_nested_stack_wait_in_the_template_that_is_uploaded() 
     template = json.loads((Path(app.outdir) / nested.template_file).read_text(encoding="utf-8"))
     written = json.dumps(template, separators=(",", ":"), ensure_ascii=False)
     assert hashlib.sha256(written.encode()).hexdigest() in str(Template.from_stack(stack).to_json())
-
-
-def test_removals_of_a_stage_wait_and_files_make_a_stack_each() -> None:
-    app = App(analytics_reporting=False)
-    stage = Stage(app, "Stage")
-    files = [
-        NodeRemovalStack(stage, Settings(cluster="ml-cluster", stack_name=name))
-        for name in ("workers", "trainers")
-    ]
-    own = Stack(stage, "Own")
-    named(own, "First")
-    named(own, "Second")
-    assert order(own) == {"First": set(), "Second": {"First"}}
-    for stack in files:
-        assert order(stack) == {"Removal": set()}
 
 
 def test_an_existing_dependency_is_not_repeated(stack: Stack) -> None:
