@@ -53,11 +53,11 @@ COMMENTS: Final = {
     "SelfInvocation": "A removal longer than one invocation is handed over to the next.",
     "FinishedEvents": "The event bus that receives an event when a removal ends, if any.",
     "RemovalsElsewhere": (
-        "Whose removals are done, and of which nodes. Stacks are looked at for whether they are\n"
-        "rolling back: a rollback removes nothing."
+        "Which stacks may remove nodes, and from which cluster. The function describes a stack to\n"
+        "see whether it is rolling back: a rollback removes nothing."
     ),
     "EksCluster": "The service checks it when the nodes belong to a cluster that EKS orchestrates.",
-    "BeforeRemoval": "To ask the function that may veto nodes.",
+    "BeforeRemoval": "To invoke the function that can veto nodes.",
     "Signals": "To show the success of a removal in its stack's events.",
 }
 """What the template says above each resource, by logical id."""

@@ -209,7 +209,7 @@ _CUT: Final = " [...] "
 
 
 def escape(text: str, limit: int | None = None) -> str:
-    """Return `text` with all but printable ASCII escaped, cut to `limit` characters.
+    """Return `text` with all but printable ASCII escaped, truncated to `limit` characters.
 
     The result is safe in a log line or a stack event: it has no control character, no ANSI escape,
     and no bidirectional override.

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import hyperpod_node_removal_contract as contract
 from hyperpod_node_removal_contract import Property
-from hyperpod_node_removal_contract.properties import BY_KEY
+from hyperpod_node_removal_contract.properties import BY_KEY, BY_NAME, Kind
 from hyperpod_node_removal_file import SettingsError, given_values, settings_from
 from hyperpod_node_removal_handler.request import RemovalRequest, RequestError
 from release import property_schema
@@ -97,12 +97,9 @@ properties = st.dictionaries(
 
 
 NAMES: Final = {
-    Property.CLUSTER_NAME,
-    Property.NODE_IDS,
-    Property.NODE_LOGICAL_IDS,
-    Property.PROTECTED_GROUPS,
-    Property.EXPECTED_GROUPS,
-    Property.VERDICT_CONDITION,
+    name
+    for name, row in BY_NAME.items()
+    if row.kind is Kind.NAMES or (row.kind is Kind.TEXT and row.form)
 }
 
 
@@ -112,13 +109,18 @@ def is_required_by_the_schema_alone(name: str, value: Any) -> bool:
     return name in NAMES and any(isinstance(item, int) for item in items)
 
 
-NUMBERS: Final = {Property.MAX_REMOVALS, Property.RETRY_FOR, Property.SERVICE_TIMEOUT}
+ENDS: Final = {
+    Property.MAX_REMOVALS: (0, contract.GROUP_SIZE_MAX),
+    Property.RETRY_FOR: (0, contract.RETRY_FOR_MAX),
+    Property.SERVICE_TIMEOUT: (contract.SERVICE_TIMEOUT_MIN, contract.SERVICE_TIMEOUT_MAX),
+}
+"""The least and the greatest value of each number."""
 
 
 def is_left_to_the_function(given: Mapping[str, Any]) -> bool:
     """Return whether there are digits in quotes, whose range the schema does not check."""
     least = given.get(Property.MIN_REMAINING)
-    texts = [given.get(name) for name in NUMBERS]
+    texts = [given.get(name) for name in ENDS]
     texts += least.values() if isinstance(least, dict) else []
     return any(isinstance(text, str) and text.strip().isdecimal() for text in texts)
 
@@ -173,11 +175,6 @@ def test_valid_properties_pass_both(data: st.DataObject) -> None:
     assert function_accepts(given)
 
 
-ENDS: Final = {
-    Property.MAX_REMOVALS: (0, contract.GROUP_SIZE_MAX),
-    Property.RETRY_FOR: (0, contract.RETRY_FOR_MAX),
-    Property.SERVICE_TIMEOUT: (contract.SERVICE_TIMEOUT_MIN, contract.SERVICE_TIMEOUT_MAX),
-}
 QUOTED: Final = {
     "60": (True, True),
     " 000000060 ": (True, True),
