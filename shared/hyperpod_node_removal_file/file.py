@@ -221,7 +221,7 @@ def _from_node(
     items: tuple[SourceValue, ...] = ()
     entries: tuple[tuple[str, SourceValue], ...] = ()
     if node.id == "scalar":
-        kind, text = _KINDS.get(node.tag, SourceKind.TEXT), str(node.value)
+        kind, text = _KINDS.get(node.tag, SourceKind.TAGGED), str(node.value)
     elif node.id == "mapping":
         kind = SourceKind.MAPPING
         entries = tuple(

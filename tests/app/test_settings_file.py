@@ -116,6 +116,14 @@ NOT_TEXT = "not as text; put it in quotes"
             f", line 2: retry_token: '2026-11-23' is read as a date, {NOT_TEXT}",
         ),
         (
+            "cluster: !Ref ClusterName\n",
+            f", line 1: cluster: 'ClusterName' is read as a value with a tag, {NOT_TEXT}",
+        ),
+        (
+            "cluster: a\nretry_for: !Ref Seconds\n",
+            ", line 2: retry_for: 'Seconds' is not a whole number",
+        ),
+        (
             "cluster: a\nmin_remaining:\n  workers:   # to be decided\n",
             ", line 3: min_remaining['workers']: nothing is not a whole number; allowed:",
         ),
