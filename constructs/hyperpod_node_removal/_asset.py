@@ -19,7 +19,7 @@ from aws_cdk import Stage
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
-from hyperpod_node_removal._errors import AssetError
+from hyperpod_node_removal._errors import NodeRemovalError
 
 HANDLER_PACKAGE: Final = "hyperpod_node_removal_handler"
 PACKAGES: Final = (HANDLER_PACKAGE, "hyperpod_node_removal_contract", "crhelper")
@@ -37,7 +37,7 @@ def staged_code(packages: tuple[str, ...] = PACKAGES) -> Path:
     """Return a folder with a function's code, made once per process and removed when it exits.
 
     Raises:
-        AssetError: a package is not installed as files.
+        NodeRemovalError: a package is not installed as files.
     """
     folder = Path(tempfile.mkdtemp(prefix="hyperpod-node-removal-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
@@ -64,13 +64,13 @@ def package_folder(name: str) -> Path:
     """Return the folder in which an import package is installed.
 
     Raises:
-        AssetError: it is not installed, or not as a folder of files.
+        NodeRemovalError: it is not installed, or not as a folder of files.
     """
     spec = find_spec(name)
     for location in (spec and spec.submodule_search_locations) or ():
         if Path(location, "__init__.py").is_file():
             return Path(location)
-    raise AssetError(
+    raise NodeRemovalError(
         f"The package '{name}', a part of the Lambda function, is not installed as files;"
         " install hyperpod-node-removal with pip, which includes it"
     )

@@ -12,7 +12,7 @@ import pytest
 from aws_cdk import App, Stack
 
 from bench.sections.package import GOAL, zipped
-from hyperpod_node_removal import AssetError, EksDrain, NodeRemovalProvider
+from hyperpod_node_removal import EksDrain, NodeRemovalError, NodeRemovalProvider
 from hyperpod_node_removal._asset import PACKAGES, package_folder, staged_code
 
 pytestmark = pytest.mark.slow
@@ -148,7 +148,7 @@ def test_the_code_is_staged_once_per_process() -> None:
 
 
 def test_a_missing_package_is_named() -> None:
-    with pytest.raises(AssetError, match="The package 'no_such_package'"):
+    with pytest.raises(NodeRemovalError, match="The package 'no_such_package'"):
         package_folder("no_such_package")
-    with pytest.raises(AssetError, match="is not installed as files"):
+    with pytest.raises(NodeRemovalError, match="is not installed as files"):
         package_folder("json.decoder")
