@@ -299,7 +299,7 @@ class NodeRemovalProvider(INodeRemovalProvider):
             validate = contract.validate_function_arn
             check_text(path, "before_removal_arn", before_removal_arn, validate)
         if self._elsewhere is None:
-            self._elsewhere = self._policy("RemovalsElsewhere", allow(stack_arn, STACK_ACTION))
+            self._elsewhere = self._policy("RemovalsElsewhere")
         statements = removal_statements(
             cluster_arn,
             eks_cluster_arn=eks_cluster_arn,
