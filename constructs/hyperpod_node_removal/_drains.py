@@ -18,8 +18,11 @@ from hyperpod_node_removal._validation import (
     check_flag,
     check_text,
     construct_path,
+    flag_text,
+    is_token,
     whole_seconds,
 )
+from hyperpod_node_removal_contract import validate_choice
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -100,10 +103,8 @@ class SlurmDrain(HookFunction):
         path = construct_path(scope, construct_id)
         check_text(path, "rest_api", rest_api, _validate_url)
         check_text(path, "user", user, _validate_user)
-        if jobs not in tuple(SlurmJobs):
-            allowed = ", ".join(SlurmJobs)
-            raise InvalidPropertyError(path, "jobs", f"'{jobs}' is not one of {allowed}")
-        if grace is not None and jobs != SlurmJobs.CANCEL:
+        check_text(path, "jobs", jobs, _validate_jobs)
+        if grace is not None and jobs != SlurmJobs.CANCEL and not is_token(jobs):
             problem = "is for jobs=SlurmJobs.CANCEL only; other jobs are not canceled"
             raise InvalidPropertyError(path, "grace", problem)
         seconds = whole_seconds(path, "grace", grace or Duration.minutes(5))
@@ -177,6 +178,9 @@ class EksDrain(HookFunction):
         check_text(path, "cluster", cluster, _validate_eks_name)
         check_flag(path, "disrupts_protected_pods", disrupts_protected_pods)
         check_flag(path, "access_entry", access_entry)
+        if is_token(access_entry):
+            problem = "is known only at deployment; allowed: True or False"
+            raise InvalidPropertyError(path, "access_entry", problem)
         arn = Stack.of(scope).format_arn(service="eks", resource="cluster", resource_name=cluster)
         super().__init__(
             scope,
@@ -185,7 +189,7 @@ class EksDrain(HookFunction):
             description="Drains HyperPod nodes in Kubernetes before they are removed",
             environment={
                 "CLUSTER": cluster,
-                "DISRUPTS": "true" if disrupts_protected_pods else "false",
+                "DISRUPTS": flag_text(disrupts_protected_pods),
             },
             statements=[allow(arn, EKS_ACTION)],
             code=code,
@@ -247,7 +251,7 @@ class BackupMarker(HookFunction):
             environment={
                 "BUCKET": bucket.bucket_name,
                 "PREFIX": prefix,
-                "WAITS": "true" if waits else "false",
+                "WAITS": flag_text(waits),
             },
             statements=[
                 iam.PolicyStatement(
@@ -259,6 +263,10 @@ class BackupMarker(HookFunction):
             code=code,
             log_retention=log_retention,
         )
+
+
+def _validate_jobs(value: str) -> str | None:
+    return validate_choice(value, SlurmJobs)
 
 
 def _validate_url(value: str) -> str | None:

@@ -45,6 +45,7 @@ from hyperpod_node_removal._validation import (
     check_flag,
     check_text,
     construct_path,
+    flag_text,
     is_token,
 )
 from hyperpod_node_removal_contract.telemetry import EVENT_BUS_VARIABLE, METRICS_VARIABLE
@@ -333,8 +334,7 @@ def _variables(
     """Return the environment of the function: only what is not the default."""
     variables = {}
     if metrics is not False:
-        # A token is passed on: a parameter of the template may be `true` or `false`.
-        variables[METRICS_VARIABLE] = "true" if metrics is True else str(metrics)
+        variables[METRICS_VARIABLE] = flag_text(metrics)
     if event_bus is not None:
         variables[EVENT_BUS_VARIABLE] = event_bus.event_bus_arn
     if max_event_age != contract.EVENT_AGE_MAX:

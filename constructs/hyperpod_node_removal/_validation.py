@@ -66,6 +66,11 @@ def check_flag(path: str, name: str, value: object) -> None:
         raise InvalidPropertyError(path, name, f"{show(value)} is not True or False")
 
 
+def flag_text(value: bool) -> str:
+    """Return a flag for the environment of a function: `true`, `false`, or a token."""
+    return str(value).lower() if isinstance(value, bool) else Token.as_string(value)
+
+
 def whole_seconds(path: str, name: str, value: object) -> int | float:
     """Return whole seconds of a duration, or a number token.
 
