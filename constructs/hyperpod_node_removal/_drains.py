@@ -177,10 +177,7 @@ class EksDrain(HookFunction):
         path = construct_path(scope, construct_id)
         check_text(path, "cluster", cluster, _validate_eks_name)
         check_flag(path, "disrupts_protected_pods", disrupts_protected_pods)
-        check_flag(path, "access_entry", access_entry)
-        if is_token(access_entry):
-            problem = "is known only at deployment; allowed: True or False"
-            raise InvalidPropertyError(path, "access_entry", problem)
+        check_flag(path, "access_entry", access_entry, is_literal=True)
         arn = Stack.of(scope).format_arn(service="eks", resource="cluster", resource_name=cluster)
         super().__init__(
             scope,

@@ -60,10 +60,17 @@ def check_text(path: str, name: str, value: object, problem: Problem) -> None:
         raise InvalidPropertyError(path, name, sentence)
 
 
-def check_flag(path: str, name: str, value: object) -> None:
-    """Raise `InvalidPropertyError` unless `value` is a token, True or False."""
-    if not is_token(value) and not isinstance(value, bool):
-        raise InvalidPropertyError(path, name, f"{show(value)} is not True or False")
+def check_flag(path: str, name: str, value: object, *, is_literal: bool = False) -> None:
+    """Raise `InvalidPropertyError` unless `value` is True, False, or a token.
+
+    With `is_literal` a token is rejected: what is in the template is decided at synth.
+    """
+    if isinstance(value, bool) or (is_token(value) and not is_literal):
+        return
+    problem = f"{show(value)} is not True or False"
+    if is_token(value):
+        problem = "is known only at deployment; allowed: True or False"
+    raise InvalidPropertyError(path, name, problem)
 
 
 def flag_text(value: bool) -> str:

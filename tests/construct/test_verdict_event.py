@@ -96,6 +96,7 @@ def strings(stack: Stack) -> Any:
     ("argument", "value", "problem"),
     [
         ("on_partial_failure", lambda _: PartialFailure.FAIL, "allowed: with REPORT only"),
+        ("verdict_event", string, "is known only at deployment; allowed: True or False"),
         ("node_ids", strings, "node_ids is known only at.*removal file"),
         (
             "node_ids",
