@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from aws_cdk import CfnResource, Stack
 
@@ -50,21 +50,18 @@ def named_cluster(
     Raises:
         InvalidPropertyError: not exactly one way is used, or its value is not allowed.
     """
-    match cluster, cluster_arn, cluster_name:
-        case _, None, None if cluster is not None:
-            return _of_construct(path, stack, cluster)
-        case None, _, None if cluster_arn is not None:
-            return _of_arn(path, "cluster_arn", stack, cluster_arn)
-        case None, None, _ if cluster_name is not None:
-            check_text(path, "cluster_name", cluster_name, _validate_name)
-            return NamedCluster(cluster_name, arn=None)
     ways = {"cluster": cluster, "cluster_arn": cluster_arn, "cluster_name": cluster_name}
-    given = ", ".join(way for way, value in ways.items() if value is not None)
-    raise InvalidPropertyError(
-        path,
-        "cluster",
-        f"specify exactly one of {', '.join(ways)}; given: {given or 'none of them'}",
-    )
+    given = [way for way, value in ways.items() if value is not None]
+    if len(given) != 1:
+        shown = ", ".join(given) or "none of them"
+        problem = f"specify exactly one of {', '.join(ways)}; given: {shown}"
+        raise InvalidPropertyError(path, "cluster", problem)
+    if cluster is not None:
+        return _of_construct(path, stack, cluster)
+    if cluster_arn is not None:
+        return _of_arn(path, "cluster_arn", stack, cluster_arn)
+    check_text(path, "cluster_name", cluster_name, _validate_name)
+    return NamedCluster(cast("str", cluster_name), arn=None)
 
 
 def may_be_the_same(one: str, other: str) -> bool:
