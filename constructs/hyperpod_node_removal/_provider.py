@@ -57,8 +57,7 @@ if TYPE_CHECKING:
 
 _STACK_ARN: Final = re.compile(
     r"arn:aws[a-z-]*:cloudformation:[a-z0-9-]+:[0-9]{12}"
-    r":stack/[A-Za-z][A-Za-z0-9-]{0,127}/([A-Za-z0-9-]+|\*)",
-    re.ASCII,
+    rf":stack/{contract.STACK_NAME_FORM}/([A-Za-z0-9-]+|\*)"
 )
 _ANY_STACK_ID_REASON: Final = (
     "The ARN of a stack ends in an id that is not known before the stack is created."

@@ -17,7 +17,7 @@ ONE, TWO = "i-0123456789abcdef0", "i-0123456789abcdef1"
 
 
 def settings(**values: Any) -> Settings:
-    """The settings of these values, as a file `set.json` would hold them."""
+    """The settings of these values, as in a file `set.json`."""
     return settings_from(given_values({"cluster": "ml-cluster"} | values, "set.json: "), "set.json")
 
 

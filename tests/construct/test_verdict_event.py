@@ -48,7 +48,7 @@ def test_the_condition_waits_for_the_custom_resource_which_knows_its_logical_id(
 
 
 def test_the_condition_exists_only_if_the_removal_does(stack: Stack) -> None:
-    """Otherwise it would wait for a signal that nobody sends, and fail the stack."""
+    """Otherwise it would wait for a signal that is never sent, and fail the stack."""
     made = removal(stack)
     given = CfnCondition(stack, "IsFaulty", expression=Fn.condition_equals(stack.region, "x"))
     made.resource.node.default_child.cfn_options.condition = given  # type: ignore[union-attr]

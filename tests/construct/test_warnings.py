@@ -1,4 +1,4 @@
-"""Warnings at synth: where each is given, where it would be noise, and how it is acknowledged."""
+"""Warnings at synth: where each appears, where it does not, and how it is acknowledged."""
 
 import os
 import subprocess

@@ -53,7 +53,7 @@ def test_linters_find_nothing_in_workflows_and_scripts() -> None:
 
 @pytest.mark.parametrize("workflow", [*WORKFLOWS, GITLAB], ids=lambda path: path.name)
 def test_workflows_only_call_scripts(workflow: Path) -> None:
-    """Those are run by tests, and by people on a desk."""
+    """Scripts are run by tests, and locally."""
     others = other_than_calls(workflow, EXAMPLE if EXAMPLE in workflow.parents else ROOT)
     if workflow == RELEASE:  # the job that may write a release checks nothing out
         (others,) = ([line for line in others if not line.startswith("gh release create ")],)
