@@ -146,12 +146,12 @@ class Connection:
 
 
 def needs_login(error: aws.AwsError) -> bool:
-    """Whether the credentials are the problem, which retrying does not solve."""
+    """Return whether the credentials are the problem, which retrying does not solve."""
     return _known(error) in {_EXPIRED, _INVALID, _NO_CREDENTIALS, _NOT_OBTAINED}
 
 
 def is_missing_stack(error: aws.AwsError) -> bool:
-    """Whether the stack does not exist, for which CloudFormation has no error code."""
+    """Return whether the stack does not exist, for which CloudFormation has no error code."""
     return error.code == "ValidationError" and "does not exist" in error.message
 
 

@@ -262,7 +262,7 @@ class Stacks:
 
 
 def _is_failed_hook(event: Mapping[str, Any]) -> bool:
-    """Whether the event is of a hook that refused the resource, rather than passed or warned."""
+    """Return whether a hook refused the resource, rather than passed or warned."""
     has_failed = str(event.get("HookStatus", "")).endswith("_FAILED")
     return has_failed and event.get("HookFailureMode") != "WARN"
 

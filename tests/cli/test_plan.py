@@ -135,7 +135,9 @@ def test_nodes_without_a_file(command: Command, cluster: Cluster) -> None:
 def test_a_file_from_standard_input(command: Command, cluster: Cluster) -> None:
     text = file(cluster, cluster.node_ids("workers")[0])
     assert command("plan", "-", stdin=text).code == 0
-    assert command("validate", "-", stdin=json.dumps({"cluster": cluster.name})).code == 0
+    assert (
+        command("validate", "-", stdin=json.dumps({"cluster": cluster.name}, indent="\t")).code == 0
+    )
     done = command("plan", "-", stdin="cluster: [\n")
     assert done.code == 1
     assert "standard input, line 2: is not YAML:" in done.out
