@@ -140,7 +140,10 @@ def test_a_file_from_standard_input(command: Command, cluster: Cluster) -> None:
     )
     done = command("plan", "-", stdin="cluster: [\n")
     assert done.code == 1
-    assert "standard input, line 2: is not YAML:" in done.out
+    assert done.out.startswith(
+        "standard input has 1 problem and cannot be deployed.\n"
+        "  standard input, line 2: is not YAML:"
+    )
 
 
 def test_a_busy_cluster_is_noted(command: Command, cluster: Cluster) -> None:
