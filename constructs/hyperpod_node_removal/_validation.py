@@ -12,7 +12,15 @@ from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 import jsii
-from aws_cdk import Duration, Stack, Token
+from aws_cdk import (
+    Duration,
+    IAnyProducer,
+    IResolvable,
+    IResolveContext,
+    Lazy,
+    Stack,
+    Token,
+)
 from constructs import Construct, IValidation
 
 import hyperpod_node_removal_contract as contract
@@ -132,6 +140,21 @@ class _SynthCheck:
         """Run the check, and return no errors."""
         self._check()
         return []
+
+
+def value_at_synth(produce: Callable[[IResolveContext], Any]) -> IResolvable:
+    """Return a value that is computed whenever the template is written."""
+    return Lazy.uncached_any(_SynthValue(produce))
+
+
+@jsii.implements(IAnyProducer)
+class _SynthValue:
+    def __init__(self, produce: Callable[[IResolveContext], Any]) -> None:
+        self._produce = produce
+
+    def produce(self, context: IResolveContext) -> Any:
+        """Return the value; None leaves it out of the template."""
+        return self._produce(context)
 
 
 # Arguments that are properties of the resource ----------------------------------------------------
