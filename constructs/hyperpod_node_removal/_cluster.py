@@ -9,14 +9,8 @@ from aws_cdk import CfnResource, Stack
 
 import hyperpod_node_removal_contract as contract
 from hyperpod_node_removal._errors import InvalidPropertyError
-from hyperpod_node_removal._validation import (
-    Place,
-    check_arn_place,
-    check_place,
-    check_text,
-    is_token,
-    show,
-)
+from hyperpod_node_removal._place import Place, check_place
+from hyperpod_node_removal._validation import check_text, is_token, show
 
 if TYPE_CHECKING:
     from aws_cdk.aws_sagemaker import CfnCluster
@@ -84,7 +78,7 @@ def _validate_name(value: str) -> str | None:
 
 def _of_arn(path: str, way: str, stack: Stack, arn: str) -> NamedCluster:
     check_text(path, way, arn, contract.validate_cluster_arn)
-    check_arn_place(path, way, arn, stack, _ALLOWED)
+    check_place(path, way, Place.of_arn(arn), stack, _ALLOWED)
     return NamedCluster(arn, arn=arn)
 
 
@@ -107,8 +101,8 @@ def _of_construct(path: str, stack: Stack, cluster: IClusterRef) -> NamedCluster
             " the nodes in a separate deployment, with cluster_arn",
         )
     check_text(path, "cluster", name, _validate_name)
-    what = (resource.node.path, Place.of_stack(Stack.of(resource)))
-    check_place(path, "cluster", what, stack, _ALLOWED)
+    place = Place.of_stack(resource.node.path, Stack.of(resource))
+    check_place(path, "cluster", place, stack, _ALLOWED)
     return NamedCluster(name, arn=None, managed=resource)
 
 

@@ -14,6 +14,7 @@ from constructs import Construct, IConstruct
 import hyperpod_node_removal_contract as contract
 from hyperpod_node_removal._asset import HANDLER_PACKAGE
 from hyperpod_node_removal._errors import InvalidPropertyError
+from hyperpod_node_removal._place import Place, check_place
 from hyperpod_node_removal._statements import (
     LOG_ACTIONS,
     NETWORK_ACTIONS,
@@ -21,7 +22,7 @@ from hyperpod_node_removal._statements import (
     allow,
     key_statement,
 )
-from hyperpod_node_removal._validation import check_arn_place, is_token, show
+from hyperpod_node_removal._validation import is_token, show
 
 if TYPE_CHECKING:
     from aws_cdk import aws_kms as kms
@@ -56,7 +57,8 @@ def check_role(path: str, role: object, stack: Stack, permissions_boundary: obje
             " Role.from_role_name(stack, 'Role', 'node-removal')"
         )
         raise InvalidPropertyError(path, "role", problem)
-    check_arn_place(path, "role", arn, stack, "a role of the stack's account, as Lambda requires")
+    allowed = "a role of the stack's account, as Lambda requires"
+    check_place(path, "role", Place.of_arn(arn), stack, allowed)
     if permissions_boundary is not None:
         problem = (
             "is for the role that the provider creates, but role is given; set the boundary where"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import jsii
 from aws_cdk import (
@@ -18,7 +18,6 @@ from aws_cdk import (
     IResolvable,
     IResolveContext,
     Lazy,
-    Stack,
     Token,
 )
 from constructs import Construct, IValidation
@@ -282,62 +281,3 @@ _CHECKS: Final[Mapping[Kind, Callable[[str, Row, Any], Any]]] = {
 }
 _ALWAYS: Final = frozenset({Property.ON_PARTIAL_FAILURE, Property.WAIT_FOR, Property.RETRY_FOR})
 """Properties that templates show whether or not they are set."""
-
-
-# Places -------------------------------------------------------------------------------------------
-
-
-class Place(NamedTuple):
-    """Where something is. None: it is known at deployment only.
-
-    A removal works in one place: the function looks for the cluster and the stack in its own
-    account and region, and CloudFormation accepts a `ServiceToken` of the stack's region only (User
-    Guide, "AWS::CloudFormation::CustomResource").
-    """
-
-    partition: str | None = None
-    region: str | None = None
-    account: str | None = None
-
-    @classmethod
-    def of_arn(cls, arn: str) -> Place:
-        """Return where the resource of an ARN is. An ARN with a token in it may be anywhere."""
-        if is_token(arn):
-            return cls()
-        _, partition, _, region, account, *_ = arn.split(":")
-        return cls(partition, region, account)
-
-    @classmethod
-    def of_stack(cls, stack: Stack) -> Place:
-        """Return where a stack is deployed."""
-        from aws_cdk.region_info import RegionInfo  # noqa: PLC0415
-
-        region = None if is_token(stack.region) else stack.region
-        account = None if is_token(stack.account) else stack.account
-        return cls(region and RegionInfo.get(region).partition, region, account)
-
-
-def check_place(path: str, name: str, what: tuple[str, Place], stack: Stack, why: str) -> None:
-    """Raise `InvalidPropertyError` if something is certainly in another place than a stack.
-
-    Args:
-        path: the construct whose argument is checked.
-        name: the argument.
-        what: what it is, as the subject of a sentence, and its place.
-        stack: the stack that has the construct.
-        why: what is allowed, and why, as the end of the sentence.
-    """
-    shown, place = what
-    words = ("the partition {}", "{}", "account {}")
-    for word, there, here in zip(words, place, Place.of_stack(stack), strict=True):
-        if there and here and there != here:
-            problem = (
-                f"{shown} is in {word.format(there)}, but the stack is in {word.format(here)};"
-                f" allowed: {why}"
-            )
-            raise InvalidPropertyError(path, name, problem)
-
-
-def check_arn_place(path: str, name: str, arn: str, stack: Stack, why: str) -> None:
-    """Raise `InvalidPropertyError` if the resource of an ARN is in another place than a stack."""
-    check_place(path, name, (contract.quote(arn), Place.of_arn(arn)), stack, why)
