@@ -90,7 +90,9 @@ class _Watch:
     """Polls one stack, and shows what is new."""
 
     stack_id = ""
-    """The id of the stack, once an operation is in progress."""
+    """The id of the stack, once an operation has begun."""
+    _changed_at: str | None = None
+    """When the last operation began, as of the first poll. Empty: there was no stack yet."""
 
     def __init__(
         self, connection: Connection, stack: str, show: Callable[[Progress], None]
@@ -113,9 +115,14 @@ class _Watch:
             state = self._stacks.state(self.stack_id or self._stack)
         except aws.RejectedError as error:
             if may_be_missing and not self.stack_id and is_missing_stack(error):
+                self._changed_at = ""
                 return None
             raise
-        if state.is_in_progress or self.stack_id:
+        if self._changed_at is None:
+            self._changed_at = state.changed_at
+        # A short operation may begin and end between two polls.
+        has_ended = state.changed_at != self._changed_at and not state.is_under_review
+        if state.is_in_progress or has_ended or self.stack_id:
             self.stack_id = state.stack_id
             self._show_new_events()
         return state

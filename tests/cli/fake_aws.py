@@ -96,7 +96,13 @@ class FakeAws:
         self.before_each_describe()
         self._called("DescribeStacks")
         outputs = [{"OutputKey": key, "OutputValue": value} for key, value in self.outputs.items()]
-        stack = {"StackName": NAME, "StackId": STACK_ID, "StackStatus": self.status}
+        stack = {
+            "StackName": NAME,
+            "StackId": STACK_ID,
+            "StackStatus": self.status,
+            "CreationTime": START,
+            "LastUpdatedTime": START + timedelta(seconds=len(self.events)),
+        }
         return {"Stacks": [{**stack, "Outputs": outputs}]}
 
     def describe_stack_resources(self, *, StackName: str) -> dict[str, Any]:  # noqa: N803

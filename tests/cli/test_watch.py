@@ -151,6 +151,20 @@ def test_watch_waits_for_a_stack_that_does_not_exist_yet() -> None:
     assert len(scenario.shown) == 2
 
 
+def test_an_operation_that_ends_between_two_polls_is_explained() -> None:
+    aws = in_progress()
+    aws.add_event("UPDATE_COMPLETE")
+
+    def deploy() -> None:
+        aws.add_event("UPDATE_IN_PROGRESS")
+        aws.add_removal_event("UPDATE_FAILED", "No response.")
+        aws.add_event("UPDATE_ROLLBACK_COMPLETE")
+
+    scenario = Scenario(aws, [lambda: None, deploy])
+    assert scenario.watch(wait=60).conclusion is Conclusion.PROBLEMS
+    assert len(scenario.shown) == 3
+
+
 def test_an_operation_that_does_not_begin_in_time_is_2() -> None:
     aws = in_progress()
     aws.add_event("UPDATE_COMPLETE")
