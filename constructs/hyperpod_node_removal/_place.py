@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from aws_cdk import Stack
+from aws_cdk import Arn, ArnFormat, Stack
 
 import hyperpod_node_removal_contract as contract
 from hyperpod_node_removal._errors import InvalidPropertyError
@@ -17,30 +17,28 @@ from hyperpod_node_removal._validation import is_token
 
 
 class Place(NamedTuple):
-    """Where a resource is. None: it is known at deployment only."""
+    """Where a resource is. What is known at deployment only is a token."""
 
     resource: str
     """The resource, as the subject of a sentence."""
-    partition: str | None = None
-    region: str | None = None
-    account: str | None = None
+    partition: str
+    region: str
+    account: str
 
     @classmethod
     def of_arn(cls, arn: str) -> Place:
-        """Return where the resource of an ARN is. An ARN with a token in it may be anywhere."""
-        if is_token(arn):
-            return cls(arn)
-        _, partition, _, region, account, *_ = arn.split(":")
-        return cls(contract.quote(arn), partition, region, account)
+        """Return where the resource of an ARN is."""
+        parts = Arn.split(arn, ArnFormat.NO_RESOURCE_NAME)
+        return cls(contract.quote(arn), *map(str, (parts.partition, parts.region, parts.account)))
 
     @classmethod
     def of_stack(cls, resource: str, stack: Stack) -> Place:
         """Return where a stack, and a resource in it, is deployed."""
         from aws_cdk.region_info import RegionInfo  # noqa: PLC0415
 
-        region = None if is_token(stack.region) else stack.region
-        account = None if is_token(stack.account) else stack.account
-        return cls(resource, region and RegionInfo.get(region).partition, region, account)
+        region = stack.region
+        partition = None if is_token(region) else RegionInfo.get(region).partition
+        return cls(resource, partition or stack.partition, region, stack.account)
 
 
 def check_place(path: str, name: str, place: Place, stack: Stack, allowed: str) -> None:
@@ -59,7 +57,8 @@ def check_place(path: str, name: str, place: Place, stack: Stack, allowed: str) 
         ("{}", place.region, here.region),
         ("account {}", place.account, here.account),
     ):
-        if there and expected and there != expected:
+        # The ARN of a role has no region.
+        if there not in {"", expected} and not is_token(there) and not is_token(expected):
             problem = (
                 f"{place.resource} is in {word.format(there)}, but {here.resource} is in"
                 f" {word.format(expected)}; allowed: {allowed}"
