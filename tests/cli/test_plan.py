@@ -126,7 +126,13 @@ def test_nodes_without_a_file(command: Command, cluster: Cluster) -> None:
     done = command("plan", "--cluster", cluster.name, "--node-ids", "i-1")
     assert done.code == 1
     assert "the command line: node_ids[0]: 'i-1' is not an instance id;" in done.out
-    for arguments in ([], ["removals.yaml", "--cluster", cluster.name]):
+    command.write(file(cluster, one))
+    for arguments in (
+        [],
+        ["removals.yaml", "--cluster", cluster.name],
+        ["removals.yaml", "--node-ids", two],
+        ["--cluster", cluster.name],
+    ):
         done = command("plan", *arguments)
         assert done.code == 2
         assert "specify FILE..., or --cluster NAME and --node-ids ID..." in done.err
