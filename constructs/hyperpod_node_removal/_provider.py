@@ -298,6 +298,7 @@ class NodeRemovalProvider(INodeRemovalProvider):
         if before_removal_arn is not None:
             validate = contract.validate_function_arn
             check_text(path, "before_removal_arn", before_removal_arn, validate)
+        check_flag(path, "verdict_events", verdict_events, is_literal=True)
         if self._elsewhere is None:
             self._elsewhere = self._policy("RemovalsElsewhere")
         statements = removal_statements(

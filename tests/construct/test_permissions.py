@@ -100,9 +100,10 @@ STACK_FORM = "arn:aws:cloudformation:<region>:<account>:stack/<name>/<id>, where
             f"'{HOOK_ARN}:*' is not the ARN of a function;",
         ),
         ("eks_cluster_arn", "a", "'a' is not the ARN of an EKS cluster;"),
+        ("verdict_events", "false", "'false' (str) is not True or False"),
     ],
 )
-def test_invalid_arns_for_plain_templates_are_rejected(
+def test_invalid_permissions_for_plain_templates_are_rejected(
     stack: Stack, name: str, value: str, problem: str
 ) -> None:
     provider = NodeRemovalProvider(stack)
