@@ -12,6 +12,7 @@ from aws_cdk import (
     CfnCondition,
     CfnOutput,
     CfnParameter,
+    Duration,
     Fn,
     Stack,
     Validations,
@@ -103,24 +104,25 @@ def _slurm(stack: Stack) -> HookFunction:
         token=secretsmanager.Secret.from_secret_complete_arn(stack, "Token", token),
         user=given.text("User", "The Slurm user of the token.", r".+", "root"),
         code=_code(stack, SLURM_ZIP),
+        jobs=given.choice(  # type: ignore[arg-type] # a token passes
+            "Jobs",
+            "What happens to jobs: WAIT loses nothing, and keeps a node whose jobs do not end in"
+            " time. REQUEUE loses what they computed since their last checkpoint. CANCEL loses the"
+            " jobs.",
+            *SlurmJobs,
+        ),
+        grace=Duration.seconds(
+            CfnParameter(
+                stack,
+                "GraceSeconds",
+                type="Number",
+                description="With CANCEL: seconds for which jobs are waited for first.",
+                default=300,
+                min_value=0,
+            ).value_as_number
+        ),
         **_network(stack),
     )
-    jobs = given.choice(
-        "Jobs",
-        "What happens to jobs: WAIT loses nothing, and keeps a node whose jobs do not end in time."
-        " REQUEUE loses what they computed since their last checkpoint. CANCEL loses the jobs.",
-        *SlurmJobs,
-    )
-    grace = CfnParameter(
-        stack,
-        "GraceSeconds",
-        type="Number",
-        description="With CANCEL: seconds for which jobs are waited for first.",
-        default=300,
-        min_value=0,
-    )
-    drain.function.add_environment("JOBS", jobs)
-    drain.function.add_environment("GRACE", grace.value_as_string)
     _set_network(drain, subnets.value_as_list, groups.value_as_list)
     return drain
 
@@ -143,9 +145,9 @@ def _eks(stack: Stack) -> HookFunction:
         _DRAIN,
         cluster=given.text("EksCluster", "Name of the EKS cluster.", r"[0-9A-Za-z_-]{1,100}"),
         code=_code(stack, EKS_ZIP),
+        disrupts_protected_pods=disrupts,  # type: ignore[arg-type] # a token passes
         **_network(stack),
     )
-    drain.function.add_environment("DISRUPTS", disrupts)
     empty = Fn.condition_equals(Fn.select(0, subnets), "")
     condition = CfnCondition(stack, "HasNetwork", expression=Fn.condition_not(empty)).logical_id
     # The function waits for the policy, so the policy exists with or without a network.
@@ -164,16 +166,16 @@ def _eks(stack: Stack) -> HookFunction:
 def _marker(stack: Stack) -> HookFunction:
     given = Parameters(stack)
     bucket = given.text("MarkerBucket", "Bucket with the markers.", r".{3,63}")
-    marker = BackupMarker(
+    return BackupMarker(
         stack,
         _DRAIN,
         bucket=s3.Bucket.from_bucket_name(stack, "Markers", bucket),
         prefix=given.text("Prefix", "What a key has before the node's id.", r".*", MARKER_PREFIX),
         code=_code(stack, MARKER_ZIP),
+        waits=given.flag(  # type: ignore[arg-type] # a token passes
+            "Waits", "Whether to wait for a missing marker until the removal's timeout."
+        ),
     )
-    waits = given.flag("Waits", "Whether to wait for a missing marker until the removal's timeout.")
-    marker.function.add_environment("WAITS", waits)
-    return marker
 
 
 def _code(stack: Stack, archive: str) -> lambda_.Code:

@@ -8,6 +8,7 @@ from typing import Any, Final
 from aws_cdk import Acknowledgment, Aws, CfnOutput, Fn, Stack, Validations
 from aws_cdk import aws_events as events
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_s3 as s3
@@ -53,11 +54,11 @@ COMMENTS: Final = {
     "SelfInvocation": "A removal longer than one invocation is handed over to the next.",
     "FinishedEvents": "The event bus that receives an event when a removal ends, if any.",
     "RemovalsElsewhere": (
-        "Whose removals are done, and of which nodes. Stacks are looked at for whether they are\n"
-        "rolling back: a rollback removes nothing."
+        "Which stacks may remove nodes, and from which cluster. The function describes a stack to\n"
+        "see whether it is rolling back: a rollback removes nothing."
     ),
     "EksCluster": "The service checks it when the nodes belong to a cluster that EKS orchestrates.",
-    "BeforeRemoval": "To ask the function that may veto nodes.",
+    "BeforeRemoval": "To invoke the function that can veto nodes.",
     "Signals": "To show the success of a removal in its stack's events.",
 }
 """What the template says above each resource, by logical id."""
@@ -110,6 +111,11 @@ def _fill(stack: Stack) -> None:
         code=lambda_.Code.from_bucket(bucket, given.code_key, given.code_version),
         metrics=given.metrics,  # type: ignore[arg-type] # a token passes
         event_bus=events.EventBus.from_event_bus_arn(stack, "EventBus", given.event_bus_arn),
+        permissions_boundary=iam.ManagedPolicy.from_managed_policy_arn(
+            stack, "Boundary", given.boundary_arn
+        ),
+        encryption_key=kms.Key.from_key_arn(stack, "Key", given.key_arn),
+        architecture=lambda_.Architecture.custom(given.architecture),
     )
     stacks = stack.format_arn(
         service="cloudformation", resource="stack", resource_name=f"{given.stack_name}/{ANY}"
@@ -174,8 +180,6 @@ def _apply(given: ProviderParameters, provider: NodeRemovalProvider) -> None:
     function.add_property_override(
         f"Environment.Variables.{telemetry.EVENT_BUS_VARIABLE}", given.event_bus_arn_or_nothing
     )
-    function.architectures = [given.architecture]
-    function.kms_key_arn = given.key_arn
     function.role = if_else(given.makes_role, role.attr_arn, given.role_arn)
     function.vpc_config = in_vpc(
         {"SecurityGroupIds": given.security_group_ids, "SubnetIds": given.subnet_ids}
@@ -187,10 +191,8 @@ def _apply(given: ProviderParameters, provider: NodeRemovalProvider) -> None:
         f"Environment.Variables.{contract.EVENT_AGE_VARIABLE}",
         in_vpc(str(contract.EVENT_AGE_MAX_IN_VPC)),
     )
-    role.permissions_boundary = given.boundary_arn
     document = iam.PolicyDocument(statements=[allow("*", *NETWORK_ACTIONS)])
     assert isinstance(role.policies, list)
     network = in_vpc({"PolicyDocument": document, "PolicyName": "Network"})
     role.policies = [*role.policies, network]
-    log_group.kms_key_id = given.key_arn
     log_group.retention_in_days = given.log_retention_days

@@ -132,7 +132,7 @@ class Connection:
         detail = f"({error.code}: {error.message})"
         if sentence := _known(error):
             return f"{sentence} {detail}"
-        if isinstance(error, aws.ResourceNotFoundError) or is_not_there(error):
+        if isinstance(error, aws.ResourceNotFoundError) or is_missing_stack(error):
             region = self._session.region_name
             where = f" in region {region}" if region else ""
             return (
@@ -146,12 +146,12 @@ class Connection:
 
 
 def needs_login(error: aws.AwsError) -> bool:
-    """Whether the credentials are the problem, which retrying does not solve."""
+    """Return whether the credentials are the problem, which retrying does not solve."""
     return _known(error) in {_EXPIRED, _INVALID, _NO_CREDENTIALS, _NOT_OBTAINED}
 
 
-def is_not_there(error: aws.AwsError) -> bool:
-    """Whether the stack does not exist, for which CloudFormation has no error code."""
+def is_missing_stack(error: aws.AwsError) -> bool:
+    """Return whether the stack does not exist, for which CloudFormation has no error code."""
     return error.code == "ValidationError" and "does not exist" in error.message
 
 

@@ -5,7 +5,7 @@ Modules that need boto3 or rich are imported where they are used: they are slow,
 
 import os
 import sys
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from io import TextIOWrapper
 from pathlib import Path
@@ -38,9 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, TextIOWrapper):  # escape text that the terminal's encoding lacks
             stream.reconfigure(errors="backslashreplace")
     command_line = parser()
-    options = command_line.parse_args(arguments)
-    if options.command == "plan" and bool(options.files) == bool(options.cluster):
-        command_line.error("plan: specify FILE..., or --cluster NAME and --node-ids ID...")
+    options = _parsed(command_line, arguments)
     try:
         if options.command == "completion":
             import shtab  # noqa: PLC0415
@@ -66,6 +64,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return int(findings.conclusion)
 
 
+def _parsed(command_line: ArgumentParser, arguments: Sequence[str] | None) -> Namespace:
+    options = command_line.parse_args(arguments)
+    if options.command == "plan":
+        given = [bool(one) for one in (options.files, options.cluster, options.node_ids)]
+        if given not in ([True, False, False], [False, True, True]):
+            command_line.error("plan: specify FILE..., or --cluster NAME and --node-ids ID...")
+    return options
+
+
 def _reports(options: Namespace) -> list[Report]:
     if options.command == "validate":
         return [validate_file(file) for file in options.files]
@@ -76,7 +83,7 @@ def _reports(options: Namespace) -> list[Report]:
     connection = Connection(options.profile, options.region)
     if options.command == "plan":
         if options.cluster:
-            return [plan_nodes(options.cluster, options.node_ids or [], connection)]
+            return [plan_nodes(options.cluster, options.node_ids, connection)]
         return [plan_file(file, connection) for file in options.files]
     file = open_file(options.file) if options.file else None
     if isinstance(file, Report):

@@ -155,6 +155,8 @@ class StackState:
     name: str
     stack_id: str
     status: str
+    changed_at: str
+    """When the last operation began."""
     outputs: Mapping[str, str]
 
     @property
@@ -215,6 +217,7 @@ class Stacks:
             name=str(found["StackName"]),
             stack_id=str(found["StackId"]),
             status=str(found["StackStatus"]),
+            changed_at=str(found.get("LastUpdatedTime") or found["CreationTime"]),
             outputs={
                 str(output["OutputKey"]): str(output.get("OutputValue", ""))
                 for output in found.get("Outputs") or ()
@@ -262,7 +265,7 @@ class Stacks:
 
 
 def _is_failed_hook(event: Mapping[str, Any]) -> bool:
-    """Whether the event is of a hook that refused the resource, rather than passed or warned."""
+    """Return whether a hook refused the resource, rather than passed or warned."""
     has_failed = str(event.get("HookStatus", "")).endswith("_FAILED")
     return has_failed and event.get("HookFailureMode") != "WARN"
 

@@ -102,7 +102,7 @@ def _nodes(nodes: Sequence[NodeReport], console: Console) -> Iterable[Renderable
         cells = (str(getattr(node, name)) for name in shown.values())
         table.add_row(*(Text(escape_control(cell), style=style) for cell in cells))
     endless = console.options.update(max_width=_ENDLESS)
-    if table.__rich_measure__(console, endless).minimum + _INDENT <= console.width:
+    if console.measure(table, options=endless).minimum + _INDENT <= console.width:
         yield Padding(table, (1, 0, 1, _INDENT), expand=False)
         return
     yield ""

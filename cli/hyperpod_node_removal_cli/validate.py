@@ -24,7 +24,7 @@ def validate_file(file: str) -> Report:
     nodes = len(found.settings.node_ids) + len(found.settings.node_logical_ids)
     count = f"{nodes} {'node' if nodes == 1 else 'nodes'}"
     return Report(
-        subject=file,
+        subject=found.name,
         conclusion=Conclusion.FINE,
         headline=f"The file is valid: {count} of {found.settings.cluster}.",
         cluster=found.settings.cluster,
@@ -33,14 +33,15 @@ def validate_file(file: str) -> Report:
 
 def open_file(file: str) -> RemovalFile | Report:
     """Return the contents of the file, or the report on what is wrong with it."""
+    name = "standard input" if file == STANDARD_INPUT else file
     try:
         if file == STANDARD_INPUT:
-            return read_removal_text(sys.stdin.buffer.read(), "standard input")
-        return read_removal_file(Path(file), file)
+            return read_removal_text(sys.stdin.buffer.read(), name)
+        return read_removal_file(Path(file), name)
     except UnreadableFileError as error:
-        return unknown(file, str(error))
+        return unknown(name, str(error))
     except SettingsError as error:
-        return report_problems(file, error)
+        return report_problems(name, error)
 
 
 def report_problems(subject: str, error: SettingsError) -> Report:

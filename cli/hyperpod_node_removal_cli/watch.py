@@ -8,7 +8,7 @@ from typing import Final
 from hyperpod_node_removal_cli.connection import (
     Connection,
     UnknownError,
-    is_not_there,
+    is_missing_stack,
     needs_login,
 )
 from hyperpod_node_removal_cli.explain import explain_stack
@@ -19,7 +19,7 @@ from hyperpod_node_removal_contract import escape
 from hyperpod_node_removal_handler import aws
 from hyperpod_node_removal_handler.timing import Clock
 
-_FAILED_LOOKS_MAX: Final = 10
+_FAILED_POLLS_MAX: Final = 10
 """Polls in a row that may fail with a transient error."""
 
 
@@ -68,20 +68,20 @@ def watch_stack(
 def _until_end(watch: "_Watch", clock: Clock, every: float, wait: float) -> str | None:
     """Return the id of the stack when its operation ends; None if none began in time."""
     begin_by = clock.now() + wait
-    failed_looks = 0
+    failed_polls = 0
     while True:
         try:
-            state = watch.look(may_be_missing=wait > 0)
+            state = watch.poll(may_be_missing=wait > 0)
             if watch.stack_id:
                 if state and not state.is_in_progress:
                     return watch.stack_id
             elif clock.now() >= begin_by:
                 # Without `wait`, the last operation is explained.
                 return state.stack_id if state and not wait else None
-            failed_looks = 0
+            failed_polls = 0
         except aws.TransientError as error:
-            failed_looks += 1
-            if failed_looks > _FAILED_LOOKS_MAX or needs_login(error):
+            failed_polls += 1
+            if failed_polls > _FAILED_POLLS_MAX or needs_login(error):
                 raise
         clock.sleep(every)
 
@@ -90,7 +90,9 @@ class _Watch:
     """Polls one stack, and shows what is new."""
 
     stack_id = ""
-    """The id of the stack, once an operation is in progress."""
+    """The id of the stack, once an operation has begun."""
+    _changed_at: str | None = None
+    """When the last operation began, as of the first poll. Empty: there was no stack yet."""
 
     def __init__(
         self, connection: Connection, stack: str, show: Callable[[Progress], None]
@@ -103,7 +105,7 @@ class _Watch:
         self._log_groups: tuple[str, ...] = ()
         self._seen: set[str] = set()
 
-    def look(self, *, may_be_missing: bool) -> StackState | None:
+    def poll(self, *, may_be_missing: bool) -> StackState | None:
         """Poll once, and return the stack, or None if it does not exist yet.
 
         Raises:
@@ -112,15 +114,20 @@ class _Watch:
         try:
             state = self._stacks.state(self.stack_id or self._stack)
         except aws.RejectedError as error:
-            if may_be_missing and not self.stack_id and is_not_there(error):
+            if may_be_missing and not self.stack_id and is_missing_stack(error):
+                self._changed_at = ""
                 return None
             raise
-        if state.is_in_progress or self.stack_id:
+        if self._changed_at is None:
+            self._changed_at = state.changed_at
+        # A short operation may begin and end between two polls.
+        has_ended = state.changed_at != self._changed_at and not state.is_under_review
+        if state.is_in_progress or has_ended or self.stack_id:
             self.stack_id = state.stack_id
-            self._show_news()
+            self._show_new_events()
         return state
 
-    def _show_news(self) -> None:
+    def _show_new_events(self) -> None:
         events = self._stacks.last_operation(self.stack_id)
         news = [_of_event(event) for event in events if self._is_new(event.event_id)]
         if any(event.is_removal for event in events):

@@ -19,7 +19,7 @@
 
 import hyperpod_node_removal._aws_cdk_lib  # noqa: F401  # first, since it says what is too old
 from hyperpod_node_removal._drains import BackupMarker, EksDrain, SlurmDrain, SlurmJobs
-from hyperpod_node_removal._errors import AssetError, InvalidPropertyError, NodeRemovalError
+from hyperpod_node_removal._errors import InvalidPropertyError, NodeRemovalError
 from hyperpod_node_removal._metrics import ClusterMetrics, NodeRemovalDashboard
 from hyperpod_node_removal._provider import NodeRemovalProvider
 from hyperpod_node_removal._provider_interface import INodeRemovalProvider
@@ -38,7 +38,6 @@ if __name__ != "hyperpod_node_removal":
     raise ImportError(f"import hyperpod_node_removal, not {__name__}")
 
 __all__ = [
-    "AssetError",
     "BackupMarker",
     "ClusterMetrics",
     "EksDrain",

@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from aws_cdk import CfnResource, Stack
 
 import hyperpod_node_removal_contract as contract
 from hyperpod_node_removal._errors import InvalidPropertyError
-from hyperpod_node_removal._validation import (
-    Place,
-    check_arn_place,
-    check_place,
-    check_text,
-    is_token,
-    show,
-)
+from hyperpod_node_removal._place import Place, check_place
+from hyperpod_node_removal._validation import check_text, is_token, show
 
 if TYPE_CHECKING:
     from aws_cdk.aws_sagemaker import CfnCluster
@@ -50,21 +44,18 @@ def named_cluster(
     Raises:
         InvalidPropertyError: not exactly one way is used, or its value is not allowed.
     """
-    match cluster, cluster_arn, cluster_name:
-        case _, None, None if cluster is not None:
-            return _of_construct(path, stack, cluster)
-        case None, _, None if cluster_arn is not None:
-            return _of_arn(path, "cluster_arn", stack, cluster_arn)
-        case None, None, _ if cluster_name is not None:
-            check_text(path, "cluster_name", cluster_name, _validate_name)
-            return NamedCluster(cluster_name, arn=None)
     ways = {"cluster": cluster, "cluster_arn": cluster_arn, "cluster_name": cluster_name}
-    given = ", ".join(way for way, value in ways.items() if value is not None)
-    raise InvalidPropertyError(
-        path,
-        "cluster",
-        f"specify exactly one of {', '.join(ways)}; given: {given or 'none of them'}",
-    )
+    given = [way for way, value in ways.items() if value is not None]
+    if len(given) != 1:
+        shown = ", ".join(given) or "none of them"
+        problem = f"specify exactly one of {', '.join(ways)}; given: {shown}"
+        raise InvalidPropertyError(path, "cluster", problem)
+    if cluster is not None:
+        return _of_construct(path, stack, cluster)
+    if cluster_arn is not None:
+        return _of_arn(path, "cluster_arn", stack, cluster_arn)
+    check_text(path, "cluster_name", cluster_name, _validate_name)
+    return NamedCluster(cast("str", cluster_name), arn=None)
 
 
 def may_be_the_same(one: str, other: str) -> bool:
@@ -87,7 +78,7 @@ def _validate_name(value: str) -> str | None:
 
 def _of_arn(path: str, way: str, stack: Stack, arn: str) -> NamedCluster:
     check_text(path, way, arn, contract.validate_cluster_arn)
-    check_arn_place(path, way, arn, stack, _ALLOWED)
+    check_place(path, way, Place.of_arn(arn), stack, _ALLOWED)
     return NamedCluster(arn, arn=arn)
 
 
@@ -110,8 +101,8 @@ def _of_construct(path: str, stack: Stack, cluster: IClusterRef) -> NamedCluster
             " the nodes in a separate deployment, with cluster_arn",
         )
     check_text(path, "cluster", name, _validate_name)
-    what = (resource.node.path, Place.of_stack(Stack.of(resource)))
-    check_place(path, "cluster", what, stack, _ALLOWED)
+    place = Place.of_stack(resource.node.path, Stack.of(resource))
+    check_place(path, "cluster", place, stack, _ALLOWED)
     return NamedCluster(name, arn=None, managed=resource)
 
 

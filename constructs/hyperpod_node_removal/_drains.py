@@ -14,7 +14,15 @@ from aws_cdk import aws_logs as logs
 from hyperpod_node_removal._errors import InvalidPropertyError
 from hyperpod_node_removal._hook_function import HookFunction
 from hyperpod_node_removal._statements import EKS_ACTION, allow
-from hyperpod_node_removal._validation import check_flag, check_text, construct_path
+from hyperpod_node_removal._validation import (
+    check_flag,
+    check_text,
+    construct_path,
+    flag_text,
+    is_token,
+    whole_seconds,
+)
+from hyperpod_node_removal_contract import validate_choice
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -95,13 +103,11 @@ class SlurmDrain(HookFunction):
         path = construct_path(scope, construct_id)
         check_text(path, "rest_api", rest_api, _validate_url)
         check_text(path, "user", user, _validate_user)
-        if jobs not in tuple(SlurmJobs):
-            allowed = ", ".join(SlurmJobs)
-            raise InvalidPropertyError(path, "jobs", f"'{jobs}' is not one of {allowed}")
-        if grace is not None and jobs != SlurmJobs.CANCEL:
+        check_text(path, "jobs", jobs, _validate_jobs)
+        if grace is not None and jobs != SlurmJobs.CANCEL and not is_token(jobs):
             problem = "is for jobs=SlurmJobs.CANCEL only; other jobs are not canceled"
             raise InvalidPropertyError(path, "grace", problem)
-        grace = grace or Duration.minutes(5)
+        seconds = whole_seconds(path, "grace", grace or Duration.minutes(5))
         super().__init__(
             scope,
             construct_id,
@@ -112,7 +118,7 @@ class SlurmDrain(HookFunction):
                 "TOKEN": token.secret_arn,
                 "USER_NAME": user,
                 "JOBS": str(jobs),
-                "GRACE": str(grace.to_seconds()),
+                "GRACE": str(seconds),
             },
             code=code,
             vpc=vpc,
@@ -171,7 +177,7 @@ class EksDrain(HookFunction):
         path = construct_path(scope, construct_id)
         check_text(path, "cluster", cluster, _validate_eks_name)
         check_flag(path, "disrupts_protected_pods", disrupts_protected_pods)
-        check_flag(path, "access_entry", access_entry)
+        check_flag(path, "access_entry", access_entry, is_literal=True)
         arn = Stack.of(scope).format_arn(service="eks", resource="cluster", resource_name=cluster)
         super().__init__(
             scope,
@@ -180,7 +186,7 @@ class EksDrain(HookFunction):
             description="Drains HyperPod nodes in Kubernetes before they are removed",
             environment={
                 "CLUSTER": cluster,
-                "DISRUPTS": "true" if disrupts_protected_pods else "false",
+                "DISRUPTS": flag_text(disrupts_protected_pods),
             },
             statements=[allow(arn, EKS_ACTION)],
             code=code,
@@ -242,7 +248,7 @@ class BackupMarker(HookFunction):
             environment={
                 "BUCKET": bucket.bucket_name,
                 "PREFIX": prefix,
-                "WAITS": "true" if waits else "false",
+                "WAITS": flag_text(waits),
             },
             statements=[
                 iam.PolicyStatement(
@@ -254,6 +260,10 @@ class BackupMarker(HookFunction):
             code=code,
             log_retention=log_retention,
         )
+
+
+def _validate_jobs(value: str) -> str | None:
+    return validate_choice(value, SlurmJobs)
 
 
 def _validate_url(value: str) -> str | None:

@@ -1,11 +1,5 @@
 """Errors at synth.
 
-::
-
-NodeRemovalError
- +-- InvalidPropertyError   a property of a construct has a value that is not allowed (ValueError)
- +-- AssetError             the function's code cannot be collected from the installed packages
-
 Every text is a sentence for the person who runs `cdk synth`: where, what was given, and what is
 allowed.
 """
@@ -23,7 +17,3 @@ class InvalidPropertyError(NodeRemovalError, ValueError):
         super().__init__(f"{path}: {name}: {problem}")
         self.path = path
         self.name = name
-
-
-class AssetError(NodeRemovalError):
-    """The code of the function cannot be collected from the installed packages."""

@@ -7,23 +7,20 @@ from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack, cast
 
-import jsii
 from aws_cdk import (
     CfnCreationPolicy,
     CfnResource,
     CfnResourceSignal,
     CfnWaitCondition,
     CustomResource,
-    IAnyProducer,
     IResolveContext,
-    Lazy,
     Stack,
 )
 from constructs import Construct
 
 import hyperpod_node_removal_contract as contract
 from hyperpod_node_removal._errors import InvalidPropertyError
-from hyperpod_node_removal._validation import construct_path, is_token, show
+from hyperpod_node_removal._validation import construct_path, is_token, show, value_at_synth
 from hyperpod_node_removal_contract import Attribute, Outcome, PartialFailure, Property
 from hyperpod_node_removal_contract.properties import TARGET
 from hyperpod_node_removal_contract.telemetry import EVENT_DETAIL_TYPE, EVENT_SOURCE
@@ -145,22 +142,14 @@ def await_removal(condition: CfnWaitCondition, resource: CustomResource) -> None
     Without the resource nobody would signal it, and it would fail the stack.
     """
     condition.node.add_dependency(resource)
-    # The app may give the resource a condition until the template is written.
     element = cast("CfnResource", resource.node.default_child)
-    condition.add_override("Condition", Lazy.uncached_any(_ConditionOf(element)))
 
+    def condition_of_resource(_: IResolveContext) -> str | None:
+        given = element.cfn_options.condition
+        return given.logical_id if given else None
 
-@jsii.implements(IAnyProducer)
-class _ConditionOf:
-    """The condition under which a resource exists."""
-
-    def __init__(self, resource: CfnResource) -> None:
-        self._resource = resource
-
-    def produce(self, context: IResolveContext) -> str | None:  # noqa: ARG002
-        """Return its logical id, or None for a resource that always exists."""
-        condition = self._resource.cfn_options.condition
-        return condition.logical_id if condition else None
+    # The app may give the resource a condition until the template is written.
+    condition.add_override("Condition", value_at_synth(condition_of_resource))
 
 
 def _check_verdict(path: str, properties: Mapping[str, Any]) -> None:

@@ -14,6 +14,7 @@ from constructs import Construct, IConstruct
 import hyperpod_node_removal_contract as contract
 from hyperpod_node_removal._asset import HANDLER_PACKAGE
 from hyperpod_node_removal._errors import InvalidPropertyError
+from hyperpod_node_removal._place import Place, check_place
 from hyperpod_node_removal._statements import (
     LOG_ACTIONS,
     NETWORK_ACTIONS,
@@ -21,10 +22,9 @@ from hyperpod_node_removal._statements import (
     allow,
     key_statement,
 )
-from hyperpod_node_removal._validation import check_arn_place, is_token, show
+from hyperpod_node_removal._validation import is_token, show
 
 if TYPE_CHECKING:
-    from aws_cdk import aws_ec2 as ec2
     from aws_cdk import aws_kms as kms
 
 FUNCTION_TIMEOUT_SECONDS: Final = 900
@@ -32,15 +32,6 @@ FUNCTION_TIMEOUT_SECONDS: Final = 900
 MEMORY_MEGABYTES: Final = 512
 """3,000 nodes take a tenth of it (docs/benchmarks.md). The rest is for CPU, which comes with
 memory: a start, mostly imports, takes a third of a second of a whole core (docs/adr/0015)."""
-_SUBNET_SELECTION: Final = (
-    "availability_zones",
-    "one_per_az",
-    "subnet_filters",
-    "subnet_group_name",
-    "subnet_type",
-    "subnets",
-)
-"""Members of `aws_cdk.aws_ec2.SubnetSelection`."""
 _TRACING_MODES: Final = {
     lambda_.Tracing.ACTIVE: "Active",
     lambda_.Tracing.PASS_THROUGH: "PassThrough",
@@ -66,7 +57,8 @@ def check_role(path: str, role: object, stack: Stack, permissions_boundary: obje
             " Role.from_role_name(stack, 'Role', 'node-removal')"
         )
         raise InvalidPropertyError(path, "role", problem)
-    check_arn_place(path, "role", arn, stack, "a role of the stack's account, as Lambda requires")
+    allowed = "a role of the stack's account, as Lambda requires"
+    check_place(path, "role", Place.of_arn(arn), stack, allowed)
     if permissions_boundary is not None:
         problem = (
             "is for the role that the provider creates, but role is given; set the boundary where"
@@ -83,41 +75,6 @@ def check_log_group(path: str, log_group: object, log_retention: object) -> None
             " retention of that log group"
         )
         raise InvalidPropertyError(path, "log_retention", problem)
-
-
-def check_network(
-    path: str,
-    vpc: ec2.IVpc | None,
-    vpc_subnets: ec2.SubnetSelection | None,
-    security_groups: object,
-) -> None:
-    """Raise `InvalidPropertyError` unless a function in these subnets can connect to anything."""
-    if vpc is None:
-        for name, value in (("vpc_subnets", vpc_subnets), ("security_groups", security_groups)):
-            if value:
-                problem = "belongs to a VPC, but vpc is not given; specify both"
-                raise InvalidPropertyError(path, name, problem)
-        return
-    allowed = "allowed: private subnets with a NAT gateway or with VPC endpoints"
-    try:
-        selected = vpc.select_subnets(**_selection(vpc_subnets)).subnet_ids
-    except RuntimeError as error:  # how jsii reports an error of the CDK
-        raise InvalidPropertyError(path, "vpc_subnets", f"{error}; {allowed}") from error
-    public = {subnet.subnet_id for subnet in vpc.public_subnets}
-    if found := public.intersection(selected):
-        shown = ", ".join(sorted(one for one in found if not is_token(one))) or "the selection"
-        problem = (
-            f"{shown} is public: a function has no public address there and cannot connect to"
-            f" anything; {allowed}"
-        )
-        raise InvalidPropertyError(path, "vpc_subnets", problem)
-
-
-def _selection(subnets: ec2.SubnetSelection | None) -> dict[str, Any]:
-    """Return the members of a selection, which the CDK's methods take as arguments in Python."""
-    if isinstance(subnets, Mapping):  # which the CDK accepts as a selection
-        return dict(subnets)
-    return {name: getattr(subnets, name) for name in _SUBNET_SELECTION if subnets is not None}
 
 
 def check_reserved(path: str, reserved: Any) -> None:

@@ -10,7 +10,7 @@ circle, as is the function's own ARN, since a function waits for its role.
 from __future__ import annotations
 
 import json
-from typing import Any, Final, Self, cast
+from typing import Final, Self, cast
 
 from aws_cdk import Fn, Stack
 from aws_cdk import aws_iam as iam
@@ -23,10 +23,7 @@ from hyperpod_node_removal._statements import (
     allow,
     removal_statements,
 )
-from hyperpod_node_removal._validation import check_at_synth
 
-INLINE_POLICIES_MAX: Final = 10_240
-"""Characters in all inline policies of a role, white space not counted (IAM quota)."""
 _STACK_GUID: Final = 2
 """Field of a stack's ARN between slashes, counted from 0."""
 _ANY_CLUSTER_REASON: Final = (
@@ -42,10 +39,8 @@ class FunctionRole:
         """`is_given`: whether the role is the app's, so that others may attach policies, too."""
         self._provider = provider
         self._is_given = is_given
-        self._policies: list[iam.Policy] = []
         self._reported: set[str] = set()
         self.role = role
-        check_at_synth(provider, self._check_size)
 
     def new_policy(
         self, scope: Construct, construct_id: str, *statements: iam.PolicyStatement
@@ -60,7 +55,6 @@ class FunctionRole:
         )
         # Policy.attach_to_role would put it into the template even if the role does not take it.
         self.role.attach_inline_policy(policy)
-        self._policies.append(policy)
         return policy
 
     def add(self, policy: iam.Policy, *statements: iam.PolicyStatement) -> None:
@@ -72,27 +66,6 @@ class FunctionRole:
                 if text not in self._reported:
                     self.role.add_to_principal_policy(statement)
                 self._reported.add(text)
-
-    def _check_size(self) -> list[str]:
-        """Return a sentence if the inline policies are larger than IAM accepts.
-
-        Otherwise the deployment would fail with an error that names neither the removal nor a way
-        out.
-        """
-        size = sum(
-            least_size(Stack.of(policy).resolve(policy.document))
-            for policy in self._policies
-            if _is_in_template(policy)
-        )
-        if size <= INLINE_POLICIES_MAX:
-            return []
-        sentence = (
-            f"The permissions for the removals of {self._provider.node.path} have {size}"
-            f" characters; allowed: {INLINE_POLICIES_MAX} in one role. Use another"
-            " NodeRemovalProvider for some removals, or specify their clusters by cluster_name"
-            " instead of cluster_arn."
-        )
-        return [sentence]
 
     def _policy_name(self, scope: Construct, construct_id: str) -> str:
         # IAM replaces a policy that has the same name on the same role. The id of the stack
@@ -157,26 +130,7 @@ class RemovalPermissions(Construct):
         self._role.add(self._policy, *statements)
 
 
-def least_size(document: Any) -> int:
-    """Return how many characters a resolved policy document has at least: its literal text."""
-    return len("".join(json.dumps(_literals(document)).split()))
-
-
 def _is_in_template(policy: iam.Policy) -> bool:
     """Return whether a policy with statements is a resource: its role has attached it."""
     resource = cast("iam.CfnPolicy", policy.node.default_child)
     return resource._should_synthesize()  # noqa: SLF001
-
-
-def _literals(value: Any) -> Any:
-    """Return `value` without what is known at deployment only."""
-    if isinstance(value, list):
-        return [_literals(item) for item in value]
-    if not isinstance(value, dict):
-        return value
-    if "Fn::Join" in value:
-        _, parts = value["Fn::Join"]
-        return "".join(part for part in parts if isinstance(part, str))
-    if any(key == "Ref" or key.startswith("Fn::") for key in value):
-        return ""
-    return {key: _literals(item) for key, item in value.items()}

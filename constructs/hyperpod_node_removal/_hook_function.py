@@ -10,7 +10,7 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
-from hyperpod_node_removal._asset import staged_code
+from hyperpod_node_removal._asset import function_code
 from hyperpod_node_removal._statements import (
     LOG_ACTIONS,
     NETWORK_ACTIONS,
@@ -58,8 +58,7 @@ class HookFunction(Construct):
         log_retention: logs.RetentionDays,
     ) -> None:
         """Create the function. `package` is the import package with its code."""
-        if code is None:
-            code = lambda_.Code.from_asset(str(staged_code((package, HOOK_PACKAGE))))
+        code = code or function_code(scope, (package, HOOK_PACKAGE))
         super().__init__(scope, construct_id)
         self._log_group = logs.LogGroup(self, "LogGroup", retention=log_retention)
         self._role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))

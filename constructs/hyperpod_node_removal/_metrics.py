@@ -113,8 +113,8 @@ class ClusterMetrics(MetricMethods):
 
     ::
 
-    metrics = ClusterMetrics("ml-cluster")
-    metrics.alarm_on_failures(stack, "Failures", actions=[SnsAction(topic)])
+        metrics = ClusterMetrics("ml-cluster")
+        metrics.alarm_on_failures(stack, "Failures", actions=[SnsAction(topic)])
     """
 
     def __init__(self, cluster: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final, Self, cast
 
 from aws_cdk import Duration, Stack
 from aws_cdk import aws_iam as iam
@@ -13,13 +13,12 @@ from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 import hyperpod_node_removal_contract as contract
-from hyperpod_node_removal._asset import staged_code
+from hyperpod_node_removal._asset import function_code
 from hyperpod_node_removal._errors import NodeRemovalError
 from hyperpod_node_removal._events import check_event_bus
 from hyperpod_node_removal._function import (
     acknowledge_any_resource,
     check_log_group,
-    check_network,
     check_reserved,
     check_role,
     function_statements,
@@ -46,6 +45,7 @@ from hyperpod_node_removal._validation import (
     check_flag,
     check_text,
     construct_path,
+    flag_text,
     is_token,
 )
 from hyperpod_node_removal_contract.telemetry import EVENT_BUS_VARIABLE, METRICS_VARIABLE
@@ -57,8 +57,7 @@ if TYPE_CHECKING:
 
 _STACK_ARN: Final = re.compile(
     r"arn:aws[a-z-]*:cloudformation:[a-z0-9-]+:[0-9]{12}"
-    r":stack/[A-Za-z][A-Za-z0-9-]{0,127}/([A-Za-z0-9-]+|\*)",
-    re.ASCII,
+    rf":stack/{contract.STACK_NAME_FORM}/([A-Za-z0-9-]+|\*)"
 )
 _ANY_STACK_ID_REASON: Final = (
     "The ARN of a stack ends in an id that is not known before the stack is created."
@@ -146,11 +145,9 @@ class NodeRemovalProvider(INodeRemovalProvider):
         check_event_bus(path, event_bus)
         check_role(path, role, Stack.of(scope), permissions_boundary)
         check_log_group(path, log_group, log_retention)
-        check_network(path, vpc, vpc_subnets, security_groups)
         check_reserved(path, reserved_concurrent_executions)
         _check_not_created(scope, construct_id)
-        if code is None:
-            code = lambda_.Code.from_asset(str(staged_code()))
+        code = code or function_code(scope)
         super().__init__(scope, construct_id, metrics=metrics, event_bus=event_bus)
         self._log_group = log_group or new_log_group(self, log_retention, encryption_key)
         statements = function_statements(
@@ -250,23 +247,13 @@ class NodeRemovalProvider(INodeRemovalProvider):
 
     @classmethod
     def get_or_create(cls, scope: Construct) -> Self:
-        """Return the provider of the stack that `scope` is in, created if the stack has none.
-
-        Raises:
-            NodeRemovalError: something else in the stack has the provider's construct id.
-        """
+        """Return the provider of the stack that `scope` is in, created if the stack has none."""
         stack = Stack.of(scope)
         found = stack.node.try_find_child(cls.DEFAULT_ID)
         if found is None:
-            created = cls(stack)
-            ProviderParts.of(created).created_for = scope.node.path
-            return created
-        if not isinstance(found, cls):
-            raise NodeRemovalError(
-                f"{found.node.path} is not a {cls.__name__}; give it another construct id,"
-                f" '{cls.DEFAULT_ID}' is the provider's"
-            )
-        return found
+            found = cls(stack)
+            ProviderParts.of(found).created_for = scope.node.path
+        return cast("Self", found)
 
     @property
     def service_token(self) -> str:
@@ -311,8 +298,9 @@ class NodeRemovalProvider(INodeRemovalProvider):
         if before_removal_arn is not None:
             validate = contract.validate_function_arn
             check_text(path, "before_removal_arn", before_removal_arn, validate)
+        check_flag(path, "verdict_events", verdict_events, is_literal=True)
         if self._elsewhere is None:
-            self._elsewhere = self._policy("RemovalsElsewhere", allow(stack_arn, STACK_ACTION))
+            self._elsewhere = self._policy("RemovalsElsewhere")
         statements = removal_statements(
             cluster_arn,
             eks_cluster_arn=eks_cluster_arn,
@@ -346,8 +334,7 @@ def _variables(
     """Return the environment of the function: only what is not the default."""
     variables = {}
     if metrics is not False:
-        # A token is passed on: a parameter of the template may be `true` or `false`.
-        variables[METRICS_VARIABLE] = "true" if metrics is True else str(metrics)
+        variables[METRICS_VARIABLE] = flag_text(metrics)
     if event_bus is not None:
         variables[EVENT_BUS_VARIABLE] = event_bus.event_bus_arn
     if max_event_age != contract.EVENT_AGE_MAX:

@@ -23,17 +23,9 @@ from hyperpod_node_removal._events import (
 )
 from hyperpod_node_removal._function import check_role
 from hyperpod_node_removal._function_role import FunctionRole
+from hyperpod_node_removal._place import Place, check_place
 from hyperpod_node_removal._stack_removals import StackRemovals
-from hyperpod_node_removal._validation import (
-    Place,
-    check_arn_place,
-    check_flag,
-    check_place,
-    check_text,
-    construct_path,
-    is_token,
-    show,
-)
+from hyperpod_node_removal._validation import check_flag, check_text, construct_path, is_token, show
 from hyperpod_node_removal._warnings import RemovalWarning, warn
 
 if TYPE_CHECKING:
@@ -61,7 +53,7 @@ class ProviderParts(Construct):
         """What to call with other arguments, for an error."""
         self.created_for: str | None = None
         """Path of the removal for which the provider was created, if it was for one."""
-        self.place = Place.of_stack(Stack.of(provider))
+        self.place = Place.of_stack(provider.node.path, Stack.of(provider))
         """Where the function is, as far as is known at synth."""
         self.role: FunctionRole | None = None
         """The role to which removals add the permissions they need. None: it is not known."""
@@ -193,7 +185,8 @@ class ProviderElsewhere(INodeRemovalProvider):
     ) -> None:
         path = construct_path(scope, construct_id)
         check_text(path, "service_token", service_token, contract.validate_function_arn)
-        check_arn_place(path, "service_token", service_token, Stack.of(scope), _ALLOWED)
+        place = Place.of_arn(service_token)
+        check_place(path, "service_token", place, Stack.of(scope), _ALLOWED)
         check_role(path, role, Stack.of(scope))
         check_flag(path, "metrics", metrics)
         check_event_bus(path, event_bus)
@@ -202,7 +195,7 @@ class ProviderElsewhere(INodeRemovalProvider):
         self._log_group = log_group
         self._parts.created_by = "from_service_token"
         if not is_token(service_token):
-            self._parts.place = Place.of_arn(service_token)
+            self._parts.place = place
         if role is not None:
             self._parts.role = FunctionRole(self, role, is_given=True)
 
@@ -222,8 +215,7 @@ def check_provider(path: str, stack: Stack, provider: object) -> None:
             " a function NodeRemovalProvider.from_service_token(...)"
         )
         raise InvalidPropertyError(path, "provider", problem)
-    place = ProviderParts.of(provider).place
-    check_place(path, "provider", (provider.node.path, place), stack, _ALLOWED)
+    check_place(path, "provider", ProviderParts.of(provider).place, stack, _ALLOWED)
 
 
 def warn_of_use(provider: INodeRemovalProvider, reserved: int | None, max_event_age: int) -> None:

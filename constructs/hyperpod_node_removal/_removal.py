@@ -31,6 +31,7 @@ from hyperpod_node_removal._provider_interface import (
 )
 from hyperpod_node_removal._stack_removals import StackRemovals
 from hyperpod_node_removal._validation import (
+    check_flag,
     check_size,
     checked_properties,
     construct_path,
@@ -147,6 +148,7 @@ class NodeRemoval(EventMethods, MetricMethods, RemovalAttributes):
             cluster_name=cluster_name,
         )
         check_provider(path, Stack.of(scope), provider)
+        check_flag(path, "verdict_event", verdict_event, is_literal=True)
         if timeout is None:
             timeout = Duration.seconds(contract.REMOVAL_TIMEOUT_DEFAULT)
         if retry_for is None:
@@ -156,7 +158,6 @@ class NodeRemoval(EventMethods, MetricMethods, RemovalAttributes):
             path,
             timeout=timeout,
             eks_cluster_arn=eks_cluster_arn,
-            verdict_event=verdict_event,
             node_ids=node_ids,
             node_logical_ids=node_logical_ids,
             on_partial_failure=on_partial_failure,

@@ -8,25 +8,17 @@ guards of both. So removals that may have the same cluster run one after the oth
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, Final, Self, cast
 
-import jsii
-from aws_cdk import (
-    Acknowledgment,
-    CfnResource,
-    IAnyProducer,
-    IResolveContext,
-    Lazy,
-    Stack,
-    Validations,
-)
+from aws_cdk import Acknowledgment, CfnResource, IResolveContext, Stack, Validations
 from constructs import Construct
 
 from hyperpod_node_removal._attributes import DeclaredRemoval
 from hyperpod_node_removal._cluster import may_be_the_same
 from hyperpod_node_removal._dependencies import StackDependencies, is_in, referred_to
 from hyperpod_node_removal._exports import warn_of_empty_exports
-from hyperpod_node_removal._validation import check_at_synth, is_token
+from hyperpod_node_removal._validation import check_at_synth, is_token, value_at_synth
 from hyperpod_node_removal._warnings import RemovalWarning, warn
 
 _CLUSTER: Final = "AWS::SageMaker::Cluster"
@@ -66,15 +58,15 @@ class StackRemovals(Construct):
             # dependency that the app adds later, or that comes with a nested stack, could make the
             # order circular. At that time, only an override still gets into the template.
             resource = _element(removal)
-            resource.add_override("DependsOn", Lazy.uncached_any(_DependsOn(self, resource)))
+            depends_on = value_at_synth(partial(self._depends_on, resource))
+            resource.add_override("DependsOn", depends_on)
         self.declared.append(removal)
 
-    def forget_order(self) -> None:
-        """Decide the order again when the template is written next."""
-        self._ordered = None
-
-    def depends_on(self, resource: CfnResource) -> list[str]:
-        """Return the whole `DependsOn` of the resource of a removal: logical ids."""
+    def _depends_on(self, resource: CfnResource, context: IResolveContext) -> list[str] | None:
+        """Return the whole `DependsOn` of a removal, or None while the CDK prepares references."""
+        if context.preparing:
+            self._ordered = None
+            return None
         if self._ordered is None:
             self._ordered = self._put_in_order()
         return self._ordered.depends_on(self._ordered.logical_id(resource))
@@ -129,22 +121,6 @@ class StackRemovals(Construct):
                         between=", ".join(between),
                     )
         return dependencies
-
-
-@jsii.implements(IAnyProducer)
-class _DependsOn:
-    """The `DependsOn` of a removal that waits for others."""
-
-    def __init__(self, removals: StackRemovals, resource: CfnResource) -> None:
-        self._removals = removals
-        self._resource = resource
-
-    def produce(self, context: IResolveContext) -> list[str] | None:
-        """Return the logical ids, or None while the CDK only collects references."""
-        if context.preparing:
-            self._removals.forget_order()
-            return None
-        return self._removals.depends_on(self._resource)
 
 
 class _OwnClusters:

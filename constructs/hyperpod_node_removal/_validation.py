@@ -9,10 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import jsii
-from aws_cdk import Duration, Stack, Token
+from aws_cdk import (
+    Duration,
+    IAnyProducer,
+    IResolvable,
+    IResolveContext,
+    Lazy,
+    Token,
+)
 from constructs import Construct, IValidation
 
 import hyperpod_node_removal_contract as contract
@@ -60,10 +67,43 @@ def check_text(path: str, name: str, value: object, problem: Problem) -> None:
         raise InvalidPropertyError(path, name, sentence)
 
 
-def check_flag(path: str, name: str, value: object) -> None:
-    """Raise `InvalidPropertyError` unless `value` is a token, True or False."""
-    if not is_token(value) and not isinstance(value, bool):
-        raise InvalidPropertyError(path, name, f"{show(value)} is not True or False")
+def check_flag(path: str, name: str, value: object, *, is_literal: bool = False) -> None:
+    """Raise `InvalidPropertyError` unless `value` is True, False, or a token.
+
+    With `is_literal` a token is rejected: what is in the template is decided at synth.
+    """
+    if isinstance(value, bool) or (is_token(value) and not is_literal):
+        return
+    problem = f"{show(value)} is not True or False"
+    if is_token(value):
+        problem = "is known only at deployment; allowed: True or False"
+    raise InvalidPropertyError(path, name, problem)
+
+
+def flag_text(value: bool) -> str:
+    """Return a flag for the environment of a function: `true`, `false`, or a token."""
+    return str(value).lower() if isinstance(value, bool) else Token.as_string(value)
+
+
+def whole_seconds(path: str, name: str, value: object) -> int | float:
+    """Return whole seconds of a duration, or a number token.
+
+    Raises:
+        InvalidPropertyError: it is not a duration, or not of whole seconds.
+    """
+    if not isinstance(value, Duration):
+        raise InvalidPropertyError(path, name, f"{show(value)} is not an aws_cdk.Duration")
+    if value.is_unresolved():
+        try:
+            return value.to_seconds()
+        except RuntimeError as error:  # how jsii reports an error of the CDK
+            problem = "a token in this unit cannot be converted; allowed: Duration.seconds(token)"
+            raise InvalidPropertyError(path, name, problem) from error
+    seconds = value.to_seconds(integral=False)
+    if seconds != int(seconds):
+        problem = f"{contract.quote(seconds)} is not a whole number of seconds"
+        raise InvalidPropertyError(path, name, problem)
+    return int(seconds)
 
 
 def function_arn(path: str, name: str, function: object) -> str | None:
@@ -82,8 +122,8 @@ def function_arn(path: str, name: str, function: object) -> str | None:
     return arn
 
 
-def check_at_synth(construct: Construct, check: Callable[[], Sequence[str] | None]) -> None:
-    """Run a check whenever the app is synthesized. The sentences that it returns fail the synth.
+def check_at_synth(construct: Construct, check: Callable[[], None]) -> None:
+    """Run a check, which may add warnings, whenever the app is synthesized.
 
     By then an app has added all of its constructs, and the CDK has made its exports.
     """
@@ -92,12 +132,28 @@ def check_at_synth(construct: Construct, check: Callable[[], Sequence[str] | Non
 
 @jsii.implements(IValidation)
 class _SynthCheck:
-    def __init__(self, check: Callable[[], Sequence[str] | None]) -> None:
+    def __init__(self, check: Callable[[], None]) -> None:
         self._check = check
 
     def validate(self) -> list[str]:
-        """Return the sentences that the CDK shows, none if nothing is wrong."""
-        return list(self._check() or ())
+        """Run the check, and return no errors."""
+        self._check()
+        return []
+
+
+def value_at_synth(produce: Callable[[IResolveContext], Any]) -> IResolvable:
+    """Return a value that is computed whenever the template is written."""
+    return Lazy.uncached_any(_SynthValue(produce))
+
+
+@jsii.implements(IAnyProducer)
+class _SynthValue:
+    def __init__(self, produce: Callable[[IResolveContext], Any]) -> None:
+        self._produce = produce
+
+    def produce(self, context: IResolveContext) -> Any:
+        """Return the value; None leaves it out of the template."""
+        return self._produce(context)
 
 
 # Arguments that are properties of the resource ----------------------------------------------------
@@ -203,22 +259,11 @@ def _count(path: str, row: Row, count: int) -> int:
 
 
 def _seconds(path: str, row: Row, value: Duration) -> int | float:
-    """Return whole seconds of a duration, or a number token."""
-    if not isinstance(value, Duration):
-        raise InvalidPropertyError(path, row.key, f"{show(value)} is not an aws_cdk.Duration")
-    if value.is_unresolved():
-        try:
-            return value.to_seconds()
-        except RuntimeError as error:  # how jsii reports an error of the CDK
-            problem = "a token in this unit cannot be converted; allowed: Duration.seconds(token)"
-            raise InvalidPropertyError(path, row.key, problem) from error
-    seconds = value.to_seconds(integral=False)
-    sentence = row.validate_number(int(seconds))
-    if seconds != int(seconds):
-        sentence = f"{contract.quote(seconds)} is not a whole number of seconds"
-    if sentence:
+    """Return whole seconds in the range of the row, or a number token."""
+    seconds = whole_seconds(path, row.key, value)
+    if not is_token(seconds) and (sentence := row.validate_number(int(seconds))):
         raise InvalidPropertyError(path, row.key, sentence)
-    return int(seconds)
+    return seconds
 
 
 def _is_encoded_list(value: object) -> bool:
@@ -236,62 +281,3 @@ _CHECKS: Final[Mapping[Kind, Callable[[str, Row, Any], Any]]] = {
 }
 _ALWAYS: Final = frozenset({Property.ON_PARTIAL_FAILURE, Property.WAIT_FOR, Property.RETRY_FOR})
 """Properties that templates show whether or not they are set."""
-
-
-# Places -------------------------------------------------------------------------------------------
-
-
-class Place(NamedTuple):
-    """Where something is. None: it is known at deployment only.
-
-    A removal works in one place: the function looks for the cluster and the stack in its own
-    account and region, and CloudFormation accepts a `ServiceToken` of the stack's region only (User
-    Guide, "AWS::CloudFormation::CustomResource").
-    """
-
-    partition: str | None = None
-    region: str | None = None
-    account: str | None = None
-
-    @classmethod
-    def of_arn(cls, arn: str) -> Place:
-        """Return where the resource of an ARN is. An ARN with a token in it may be anywhere."""
-        if is_token(arn):
-            return cls()
-        _, partition, _, region, account, *_ = arn.split(":")
-        return cls(partition, region, account)
-
-    @classmethod
-    def of_stack(cls, stack: Stack) -> Place:
-        """Return where a stack is deployed."""
-        from aws_cdk.region_info import RegionInfo  # noqa: PLC0415
-
-        region = None if is_token(stack.region) else stack.region
-        account = None if is_token(stack.account) else stack.account
-        return cls(region and RegionInfo.get(region).partition, region, account)
-
-
-def check_place(path: str, name: str, what: tuple[str, Place], stack: Stack, why: str) -> None:
-    """Raise `InvalidPropertyError` if something is certainly in another place than a stack.
-
-    Args:
-        path: the construct whose argument is checked.
-        name: the argument.
-        what: what it is, as the subject of a sentence, and its place.
-        stack: the stack that has the construct.
-        why: what is allowed, and why, as the end of the sentence.
-    """
-    shown, place = what
-    words = ("the partition {}", "{}", "account {}")
-    for word, there, here in zip(words, place, Place.of_stack(stack), strict=True):
-        if there and here and there != here:
-            problem = (
-                f"{shown} is in {word.format(there)}, but the stack is in {word.format(here)};"
-                f" allowed: {why}"
-            )
-            raise InvalidPropertyError(path, name, problem)
-
-
-def check_arn_place(path: str, name: str, arn: str, stack: Stack, why: str) -> None:
-    """Raise `InvalidPropertyError` if the resource of an ARN is in another place than a stack."""
-    check_place(path, name, (contract.quote(arn), Place.of_arn(arn)), stack, why)

@@ -1,8 +1,8 @@
 """A rule for cfn-lint: `cfn-lint --append-rules schemas/cfn_lint --template TEMPLATE`.
 
-cfn-lint looks at all custom resources alike, and not at what a schema says of one. The rule holds
-the properties of `Custom::HyperPodNodeRemoval` against the schema beside this folder. What an
-intrinsic function stands for is judged as far as it is known.
+cfn-lint treats all custom resources alike. This rule validates the properties of
+`Custom::HyperPodNodeRemoval` against the schema next to this folder, as far as the values of
+intrinsic functions are known.
 """
 
 import json
@@ -18,8 +18,8 @@ class NodeRemovalProperties(CfnLintJsonSchema):  # type: ignore[misc]  # cfn-lin
 
     id = "E9301"
     shortdesc = "Validate the properties of Custom::HyperPodNodeRemoval"
-    description = "The function refuses any other properties when the stack is deployed"
-    tags = ["resources", "sagemaker"]  # noqa: RUF012 - cfn-lint's own way
+    description = "The function rejects any other properties when the stack is deployed"
+    tags = ["resources", "sagemaker"]  # noqa: RUF012 - as cfn-lint declares them
 
     def __init__(self) -> None:
         super().__init__(

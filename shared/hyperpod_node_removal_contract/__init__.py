@@ -209,7 +209,7 @@ _CUT: Final = " [...] "
 
 
 def escape(text: str, limit: int | None = None) -> str:
-    """Return `text` with all but printable ASCII escaped, cut to `limit` characters.
+    """Return `text` with all but printable ASCII escaped, truncated to `limit` characters.
 
     The result is safe in a log line or a stack event: it has no control character, no ANSI escape,
     and no bidirectional override.
@@ -389,20 +389,6 @@ def validate_function_arn(value: str) -> str | None:
         "the ARN of a function; allowed: arn:aws:lambda:<region>:<account>:function:<name>, with or"
         " without :<version or alias>",
     )
-
-
-def validate_count(value: int) -> str | None:
-    """Validate a number of nodes: 0 to the most instances a group can have [model]."""
-    if 0 <= value <= GROUP_SIZE_MAX:
-        return None
-    return f"{quote(value)} is out of range; allowed: 0 to {GROUP_SIZE_MAX} nodes"
-
-
-def validate_seconds(value: int, least: int, most: int) -> str | None:
-    """Validate a whole number of seconds from `least` to `most`."""
-    if least <= value <= most:
-        return None
-    return f"{quote(value)} is out of range; allowed: {least} to {most} seconds"
 
 
 def validate_choice(value: str, kind: type[StrEnum]) -> str | None:

@@ -71,14 +71,16 @@ class Row:
 
     def validate_number(self, value: int) -> str | None:
         """Return what is wrong with a number, or None."""
-        if self.kind is Kind.SECONDS:
-            return contract.validate_seconds(value, *self.range)
-        return contract.validate_count(value)
+        least, most = self.range
+        if least <= value <= most:
+            return None
+        return f"{contract.quote(value)} is out of range; allowed: {self.allowed_numbers}"
 
     @property
     def allowed_numbers(self) -> str:
-        """What is allowed, in the words of the sentence about the range."""
-        return (self.validate_number(-1) or "").partition("allowed: ")[2]
+        """The range in words, such as `0 to 3600 seconds`."""
+        least, most = self.range
+        return f"{least} to {most} {'seconds' if self.kind is Kind.SECONDS else 'nodes'}"
 
 
 def _choice(default: StrEnum) -> dict[str, Any]:

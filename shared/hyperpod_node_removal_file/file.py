@@ -67,7 +67,9 @@ def read_removal_text(data: bytes, name: str) -> RemovalFile:
         UnreadableFileError: YAML cannot be read.
         SettingsError: it does not describe a removal.
     """
-    return _removal_file(_from_yaml(_decoded(data, name), name), name)
+    text = _decoded(data, name)
+    given = _from_json(text, name) if _is_json(text) else _from_yaml(text, name)
+    return _removal_file(given, name)
 
 
 def read_removal_folder(folder: Path, name: str) -> tuple[Settings, ...]:
@@ -142,6 +144,15 @@ def _node_lines(given: Mapping[str, SourceValue]) -> Iterator[tuple[str, int]]:
             for item in value.items or (value,):
                 if item.line is not None:
                     yield from ((name, item.line) for name in contract.pasted_ids(item.text))
+
+
+def _is_json(text: str) -> bool:
+    """Return whether a text is JSON, of which YAML does not accept tabs and all escapes."""
+    try:
+        json.loads(text)
+    except (RecursionError, ValueError):
+        return False
+    return True
 
 
 def _from_json(text: str, name: str) -> dict[str, SourceValue]:
@@ -221,7 +232,7 @@ def _from_node(
     items: tuple[SourceValue, ...] = ()
     entries: tuple[tuple[str, SourceValue], ...] = ()
     if node.id == "scalar":
-        kind, text = _KINDS.get(node.tag, SourceKind.TEXT), str(node.value)
+        kind, text = _KINDS.get(node.tag, SourceKind.TAGGED), str(node.value)
     elif node.id == "mapping":
         kind = SourceKind.MAPPING
         entries = tuple(

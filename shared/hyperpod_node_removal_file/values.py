@@ -56,6 +56,8 @@ class SourceKind(StrEnum):
     NUMBER = "a number"
     BOOLEAN = "true or false"
     DATE = "a date"
+    TAGGED = "a value with a tag"
+    """Of YAML, such as `!Ref ClusterName`."""
     LIST = "a list"
     MAPPING = "a mapping"
     NOTHING = "nothing"

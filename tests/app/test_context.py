@@ -59,7 +59,9 @@ def test_keys_or_a_file(tmp_path: Path, context: dict[str, Any], expected: dict[
         ({"removals": ["a"]}, "-c removals: '['a']' is not the path of a file"),
     ],
 )
-def test_what_is_refused(tmp_path: Path, context: dict[str, Any], sentence: str) -> None:
+def test_invalid_values_are_rejected(
+    tmp_path: Path, context: dict[str, Any], sentence: str
+) -> None:
     assert refusal(context, tmp_path).startswith(sentence)
 
 
@@ -82,7 +84,7 @@ def test_a_misspelled_key_is_not_ignored(tmp_path: Path, keys: str, meant: str) 
         assert text.startswith(wanted)
 
 
-def test_what_others_keep_in_the_context_is_left_alone(tmp_path: Path) -> None:
+def test_unrelated_context_keys_are_ignored(tmp_path: Path) -> None:
     context = {
         "cluster": "a",
         "aws:cdk:enable-path-metadata": True,

@@ -17,7 +17,7 @@ ONE, TWO = "i-0123456789abcdef0", "i-0123456789abcdef1"
 
 
 def settings(**values: Any) -> Settings:
-    """The settings of these values, as a file `set.json` would hold them."""
+    """The settings of these values, as in a file `set.json`."""
     return settings_from(given_values({"cluster": "ml-cluster"} | values, "set.json: "), "set.json")
 
 
@@ -74,7 +74,7 @@ def test_every_key() -> None:
 @pytest.mark.parametrize(
     "values", [{key: None for key in BY_KEY if key != "cluster"}, {"node_ids": [None, ""]}]
 )
-def test_nothing_counts_as_left_out(values: dict[str, Any]) -> None:
+def test_null_counts_as_left_out(values: dict[str, Any]) -> None:
     assert settings(**values) == settings()
 
 
@@ -83,7 +83,7 @@ def test_an_arn_names_the_stack_by_the_clusters_id() -> None:
 
 
 @pytest.mark.parametrize("key", REFUSED)
-def test_a_value_is_judged_by_the_row_of_its_key(key: str) -> None:
+def test_each_key_is_validated_by_its_row(key: str) -> None:
     value, sentence = REFUSED[key]
     assert refusal(**{key: value}) == f"set.json: {key}: {sentence}"
 
@@ -128,7 +128,7 @@ COUNTS = "allowed: numbers of nodes by group, or leave the key out"
         ("node_idss", [ONE], f": unknown key; allowed: {', '.join(BY_KEY)}"),
     ],
 )
-def test_what_is_refused(key: str, value: Any, problem: str) -> None:
+def test_invalid_values_are_rejected(key: str, value: Any, problem: str) -> None:
     assert refusal(**{key: value}).startswith(f"set.json: {key}{problem}")
 
 

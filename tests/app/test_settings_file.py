@@ -116,6 +116,14 @@ NOT_TEXT = "not as text; put it in quotes"
             f", line 2: retry_token: '2026-11-23' is read as a date, {NOT_TEXT}",
         ),
         (
+            "cluster: !Ref ClusterName\n",
+            f", line 1: cluster: 'ClusterName' is read as a value with a tag, {NOT_TEXT}",
+        ),
+        (
+            "cluster: a\nretry_for: !Ref Seconds\n",
+            ", line 2: retry_for: 'Seconds' is not a whole number",
+        ),
+        (
             "cluster: a\nmin_remaining:\n  workers:   # to be decided\n",
             ", line 3: min_remaining['workers']: nothing is not a whole number; allowed:",
         ),
@@ -139,7 +147,7 @@ NOT_TEXT = "not as text; put it in quotes"
         ("cluster: *nowhere\n", ", line 1: is not YAML: found undefined alias"),
     ],
 )
-def test_where_yaml_is_wrong(folder: Folder, text: str, problem: str) -> None:
+def test_invalid_yaml_is_rejected_with_its_line(folder: Folder, text: str, problem: str) -> None:
     found = folder.refusal(text)
     assert found.startswith(f"set.yaml{problem}")
     assert "\n" not in found
@@ -164,7 +172,7 @@ def test_where_yaml_is_wrong(folder: Folder, text: str, problem: str) -> None:
         ),
     ],
 )
-def test_where_json_is_wrong(folder: Folder, text: str, problem: str) -> None:
+def test_invalid_json_is_rejected(folder: Folder, text: str, problem: str) -> None:
     assert folder.refusal(text, "set.json").startswith(f"set.json{problem}")
 
 
@@ -198,13 +206,13 @@ def test_every_problem_is_found_with_its_line(folder: Folder) -> None:
         ("owner", ""),
     ],
 )
-def test_an_unknown_key_that_is_nearly_one_names_it(folder: Folder, keys: str, meant: str) -> None:
+def test_a_misspelled_key_suggests_the_right_one(folder: Folder, keys: str, meant: str) -> None:
     for key in keys.split():
         end = f"eks_cluster_arn, stack_name.{meant}" if meant else "eks_cluster_arn, stack_name"
         assert folder.refusal(f"{key}: a\n").endswith(end)
 
 
-def test_no_tag_makes_an_object(folder: Folder) -> None:
+def test_yaml_tags_create_no_objects(folder: Folder) -> None:
     text = "cluster: !!python/object/apply:os.system ['true']\n"
     assert folder.refusal(text) == "set.yaml, line 1: cluster: a list is given; allowed: text"
 
@@ -217,7 +225,7 @@ def test_aliases_do_not_explode(folder: Folder) -> None:
     assert "a list is given" in folder.refusal("cluster: a\nnode_ids: &a [*a]\n")
 
 
-def test_what_cannot_be_read(folder: Folder) -> None:
+def test_unreadable_files_are_rejected(folder: Folder) -> None:
     assert folder.refusal("cluster: a", "set.toml") == (
         "set.toml: not a removal file; allowed: .yaml, .yml or .json"
     )

@@ -38,7 +38,7 @@ def test_a_stack_for_each_file_by_its_name(tmp_path: Path) -> None:
     assert two.file == "removals/training.yaml"
 
 
-def test_no_file_is_no_removal(tmp_path: Path) -> None:
+def test_an_empty_folder_has_no_removals(tmp_path: Path) -> None:
     assert read(tmp_path) == ()
 
 
@@ -71,7 +71,7 @@ def test_a_cluster_has_one_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name", ["a.yml", "a.json", "README.md", "a b.yaml", "-a.yaml", "$(id).yaml", "a\n::b.yaml"]
 )
-def test_nothing_else_is_in_the_folder(tmp_path: Path, name: str) -> None:
+def test_other_files_in_the_folder_are_rejected(tmp_path: Path, name: str) -> None:
     """Otherwise the file would be ignored silently."""
     (tmp_path / name).write_text("cluster: a\n")
     (text,) = refusals(tmp_path)
@@ -80,6 +80,6 @@ def test_nothing_else_is_in_the_folder(tmp_path: Path, name: str) -> None:
     assert "\n" not in text
 
 
-def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+def test_a_missing_folder_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(UnreadableFileError, match=r"^removals: cannot be read: No such file"):
         read_removal_folder(tmp_path / "removals", "removals")

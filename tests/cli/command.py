@@ -19,7 +19,7 @@ SECONDS = 120
 
 @dataclass
 class Command:
-    """`hyperpod-node-removal` in a folder, with nothing of this machine's AWS in reach."""
+    """`hyperpod-node-removal` in a folder, without this machine's configuration of AWS."""
 
     folder: Path
     environment: Mapping[str, str] = field(default_factory=lambda: {"PATH": os.environ["PATH"]})

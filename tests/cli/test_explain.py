@@ -1,4 +1,4 @@
-"""`explain` over whole lives of a stack in the sandbox, and over what it seldom sees on paper."""
+"""`explain` of stacks in the sandbox, and of operations that the sandbox cannot perform."""
 
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -10,8 +10,8 @@ from hyperpod_node_removal_cli.report import Conclusion, Report
 from hyperpod_node_removal_cli.stack import STATUSES
 from hyperpod_node_removal_contract import RESOURCE_TYPE
 from sandbox.hyperpod.client import client_error
-from tests.cli.aws_on_paper import LOG, NAME, STACK, STACK_ID, Paper, denied, failures, replied
 from tests.cli.command import Command
+from tests.cli.fake_aws import LOG, NAME, STACK, STACK_ID, FakeAws, denied, failures, replied
 from tests.contract.lifecycle import Removal
 from tests.handler.world import VirtualClock
 
@@ -107,7 +107,7 @@ def test_no_such_cluster_and_no_such_stack(removal: Removal, command: Command) -
     assert f"Stack 'not-{removal.name}' was not found in region us-east-1" in done.out
 
 
-# On paper ------------------------------------------------------------------------------------
+# With set responses --------------------------------------------------------------------------
 
 
 HEAD = "3 of 4 nodes not removed from ml-cluster (1 removed)."
@@ -119,8 +119,8 @@ CLEAN_UP = "AWS::CloudFormation::CustomResource"
 COMPLETE = {"Outcome": "COMPLETE", "ClusterName": "ml-cluster"}
 
 
-def explain(paper: Paper) -> Report:
-    return explain_stack(NAME, paper.connection)
+def explain(aws: FakeAws) -> Report:
+    return explain_stack(NAME, aws.connection)
 
 
 def own(status: str, why: str) -> tuple[str, ...]:
@@ -128,42 +128,42 @@ def own(status: str, why: str) -> tuple[str, ...]:
     return (status, NAME, STACK, why, STACK_ID)
 
 
-def life(*events: str | tuple[str, ...], **more: Any) -> Paper:
+def after(*events: str | tuple[str, ...], **more: Any) -> FakeAws:
     """A stack with these events: its own, the removal's with reasons, and others in full."""
-    paper = Paper(**more)
+    aws = FakeAws(**more)
     for event in events:
         if isinstance(event, str):
-            paper.happen(event)
+            aws.add_event(event)
         elif len(event) == 2:
-            paper.remove(*event)
+            aws.add_removal_event(*event)
         else:
-            paper.happen(*event)
-    return paper
+            aws.add_event(*event)
+    return aws
 
 
-@pytest.mark.parametrize("looks", [2, 1000])
-def test_the_end_of_an_operation_that_is_not_visible_yet_comes_from_the_events(looks: int) -> None:
+@pytest.mark.parametrize("calls", [2, 1000])
+def test_the_end_of_an_operation_that_is_not_visible_yet_comes_from_the_events(calls: int) -> None:
     """DescribeStacks is eventually consistent (aws-cdk-cli #1803)."""
-    paper = life("CREATE_IN_PROGRESS", "ROLLBACK_IN_PROGRESS", "ROLLBACK_COMPLETE")
-    ended, paper.status = paper.status, "CREATE_IN_PROGRESS"
+    aws = after("CREATE_IN_PROGRESS", "ROLLBACK_IN_PROGRESS", "ROLLBACK_COMPLETE")
+    ended, aws.status = aws.status, "CREATE_IN_PROGRESS"
 
-    def look() -> None:
-        if len(paper.calls) > looks:
-            paper.status = ended
+    def catch_up() -> None:
+        if len(aws.calls) > calls:
+            aws.status = ended
 
-    paper.before_each_look = look
+    aws.before_each_describe = catch_up
     clock = VirtualClock()
-    report = explain_stack(NAME, paper.connection, clock)
+    report = explain_stack(NAME, aws.connection, clock)
     assert report.stack
     assert report.stack.status == "ROLLBACK_COMPLETE"
     assert report.conclusion is Conclusion.PROBLEMS
     assert clock.now() - VirtualClock().now() <= 10
 
 
-def failed(reason: str, status: str = "UPDATE_ROLLBACK_COMPLETE") -> Paper:
+def failed(reason: str, status: str = "UPDATE_ROLLBACK_COMPLETE") -> FakeAws:
     """An update whose removal failed and that was rolled back."""
     failure = ("UPDATE_FAILED", reason)
-    return life("UPDATE_IN_PROGRESS", failure, "UPDATE_ROLLBACK_IN_PROGRESS", status)
+    return after("UPDATE_IN_PROGRESS", failure, "UPDATE_ROLLBACK_IN_PROGRESS", status)
 
 
 def names(report: Report) -> list[str]:
@@ -171,25 +171,25 @@ def names(report: Report) -> list[str]:
 
 
 def test_only_the_last_operation_counts() -> None:
-    paper = failed(replied(REASON))
-    assert explain(paper).conclusion is Conclusion.PROBLEMS
-    paper.happen("UPDATE_IN_PROGRESS")
-    paper.happen("UPDATE_COMPLETE")
-    paper.calls.clear()
-    report = explain(paper)
+    aws = failed(replied(REASON))
+    assert explain(aws).conclusion is Conclusion.PROBLEMS
+    aws.add_event("UPDATE_IN_PROGRESS")
+    aws.add_event("UPDATE_COMPLETE")
+    aws.calls.clear()
+    report = explain(aws)
     assert report.conclusion is Conclusion.FINE
-    assert paper.calls.count("DescribeStackEvents") == 2, "a page for each event since it began"
+    assert aws.calls.count("DescribeStackEvents") == 2, "a page for each event since it began"
 
 
 def test_a_rollback_that_is_continued_belongs_to_the_operation() -> None:
-    paper = failed(replied(REASON), "UPDATE_ROLLBACK_FAILED")
-    failures(paper, NODES, HEAD)
-    report = explain(paper)
+    aws = failed(replied(REASON), "UPDATE_ROLLBACK_FAILED")
+    failures(aws, NODES, HEAD)
+    report = explain(aws)
     assert report.stack
     assert f"continue-update-rollback --stack-name {NAME}" in report.stack.next_step
-    paper.happen("UPDATE_ROLLBACK_IN_PROGRESS")
-    paper.happen("UPDATE_ROLLBACK_COMPLETE")
-    assert names(explain(paper)) == list(NODES)
+    aws.add_event("UPDATE_ROLLBACK_IN_PROGRESS")
+    aws.add_event("UPDATE_ROLLBACK_COMPLETE")
+    assert names(explain(aws)) == list(NODES)
 
 
 @pytest.mark.parametrize(
@@ -200,13 +200,13 @@ def test_a_rollback_that_is_continued_belongs_to_the_operation() -> None:
         "Something new, {{by CloudFormation}}: {}; and more",
     ],
 )
-def test_nodes_come_from_the_log_of_the_right_invocation_in_any_frame(frame: str) -> None:
-    paper = failed(frame.format(REASON))
+def test_nodes_come_from_the_log_of_the_right_invocation_for_any_wording(frame: str) -> None:
+    aws = failed(frame.format(REASON))
     other = "3 of 4 nodes not removed from other-cluster (1 removed)."
-    failures(paper, ["i-0000000a"], other, request="1")
-    failures(paper, NODES, HEAD, request="2")
-    failures(paper, ["i-0000000b"], other, request="3")
-    report = explain(paper)
+    failures(aws, ["i-0000000a"], other, request="1")
+    failures(aws, NODES, HEAD, request="2")
+    failures(aws, ["i-0000000b"], other, request="3")
+    report = explain(aws)
     assert report.headline == HEAD
     assert report.cluster == "ml-cluster"
     assert names(report) == list(NODES)
@@ -217,22 +217,22 @@ def test_nodes_come_from_the_log_of_the_right_invocation_in_any_frame(frame: str
 
 
 @pytest.mark.parametrize(
-    ("paper", "why"),
+    ("aws", "why"),
     [
         (
-            Paper(errors={"FilterLogEvents": denied("FilterLogEvents")}),
+            FakeAws(errors={"FilterLogEvents": denied("FilterLogEvents")}),
             "logs:FilterLogEvents is required but not allowed.",
         ),
         (
-            Paper(errors={"FilterLogEvents": client_error("FilterLogEvents", "ExpiredToken")}),
+            FakeAws(errors={"FilterLogEvents": client_error("FilterLogEvents", "ExpiredToken")}),
             "The AWS credentials have expired;",
         ),
-        (Paper(), "The function's log has no lines about them yet."),
+        (FakeAws(), "The function's log has no lines about them yet."),
     ],
 )
-def test_without_the_log_the_reason_is_shown_as_it_is(paper: Paper, why: str) -> None:
-    paper.events = failed(replied(REASON)).events
-    report = explain(paper)
+def test_without_the_log_the_reason_is_shown_as_it_is(aws: FakeAws, why: str) -> None:
+    aws.events = failed(replied(REASON)).events
+    report = explain(aws)
     assert report.conclusion is Conclusion.PROBLEMS
     assert report.headline == "The removal Removal failed."
     assert [problem.text for problem in report.problems] == [
@@ -245,9 +245,9 @@ def test_without_the_log_the_reason_is_shown_as_it_is(paper: Paper, why: str) ->
 
 def test_a_reason_without_nodes_is_shown_as_it_is() -> None:
     sentence = "Cluster 'ml-cluster' was not found (ResourceNotFound); check its name or ARN."
-    paper = failed(replied(f"{sentence}{LOG}"))
-    paper.write(f"FAILED: {sentence}")
-    report = explain(paper)
+    aws = failed(replied(f"{sentence}{LOG}"))
+    aws.log_line(f"FAILED: {sentence}")
+    report = explain(aws)
     assert (report.headline, report.notes) == (sentence, ())
     assert replied(f"{sentence}{LOG}") in report.problems[0].text
 
@@ -262,7 +262,7 @@ AS_A_WHOLE = "The operation failed as a whole; no single resource failed."
 
 
 @pytest.mark.parametrize(
-    ("paper", "headline", "problem"),
+    ("aws", "headline", "problem"),
     [
         pytest.param(
             failed(NO_REPLY),
@@ -271,7 +271,7 @@ AS_A_WHOLE = "The operation failed as a whole; no single resource failed."
             id="no response of the function",
         ),
         pytest.param(
-            life(
+            after(
                 "CREATE_IN_PROGRESS",
                 ("CREATE_FAILED", *BUCKET, "It exists.", "bucket"),
                 ("CREATE_FAILED", "Resource creation cancelled"),
@@ -282,7 +282,7 @@ AS_A_WHOLE = "The operation failed as a whole; no single resource failed."
             id="another resource",
         ),
         pytest.param(
-            life(
+            after(
                 "UPDATE_IN_PROGRESS",
                 "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS",
                 ("DELETE_FAILED", "Removal", CLEAN_UP, "No reply.", "hyperpod-node-removal/m/R/6"),
@@ -293,7 +293,7 @@ AS_A_WHOLE = "The operation failed as a whole; no single resource failed."
             id="the cleanup of the removal",
         ),
         pytest.param(
-            life(
+            after(
                 "CREATE_IN_PROGRESS",
                 own("ROLLBACK_IN_PROGRESS", TRANSFORM),
                 "ROLLBACK_COMPLETE",
@@ -303,7 +303,7 @@ AS_A_WHOLE = "The operation failed as a whole; no single resource failed."
             id="the stack as a whole",
         ),
         pytest.param(
-            life(  # CancelUpdateStack. CloudFormation's own reason for it is no failure.
+            after(  # CancelUpdateStack. CloudFormation's own reason for it is no failure.
                 "UPDATE_IN_PROGRESS",
                 own("UPDATE_ROLLBACK_IN_PROGRESS", "User Initiated"),
                 "UPDATE_ROLLBACK_COMPLETE",
@@ -313,7 +313,7 @@ AS_A_WHOLE = "The operation failed as a whole; no single resource failed."
             id="canceled by a user",
         ),
         pytest.param(
-            life(
+            after(
                 "UPDATE_IN_PROGRESS",
                 ("UPDATE_FAILED", "Resource update cancelled"),
                 "UPDATE_ROLLBACK_COMPLETE",
@@ -324,7 +324,7 @@ AS_A_WHOLE = "The operation failed as a whole; no single resource failed."
             id="canceled with outputs of a success",
         ),
         pytest.param(
-            life(  # It goes back to the status that it had.
+            after(  # It goes back to the status that it had.
                 "CREATE_IN_PROGRESS",
                 ("CREATE_COMPLETE", ""),
                 "CREATE_COMPLETE",
@@ -338,7 +338,7 @@ AS_A_WHOLE = "The operation failed as a whole; no single resource failed."
         ),
         *(  # Public: aws-samples/aws-lex-web-ui #718, aws/aws-cdk #10116, convox/rack #2142.
             pytest.param(
-                life("UPDATE_IN_PROGRESS", own(status, why)),
+                after("UPDATE_IN_PROGRESS", own(status, why)),
                 AS_A_WHOLE,
                 f"{NAME} ({STACK}): {status}: {why}",
                 id=f"{status} as a whole",
@@ -351,10 +351,10 @@ AS_A_WHOLE = "The operation failed as a whole; no single resource failed."
         ),
     ],
 )
-def test_what_failed_besides_nodes_is_the_one_problem(
-    paper: Paper, headline: str, problem: str
+def test_a_failure_other_than_of_nodes_is_the_only_problem(
+    aws: FakeAws, headline: str, problem: str
 ) -> None:
-    report = explain(paper)
+    report = explain(aws)
     assert report.conclusion is Conclusion.PROBLEMS
     assert report.headline == headline
     assert [one.text for one in report.problems] == [problem]
@@ -387,22 +387,22 @@ def test_a_creation_that_failed_before_the_removal_began_is_explained(
 ) -> None:
     """Public: widdix/aws-s3-virusscan #39, jenseickmeyer/github-commit-status-bot #3."""
     beginning = ("REVIEW_IN_PROGRESS", "CREATE_IN_PROGRESS")
-    report = explain(life(*beginning, *failures, "ROLLBACK_COMPLETE", resources={}))
+    report = explain(after(*beginning, *failures, "ROLLBACK_COMPLETE", resources={}))
     assert report.conclusion is Conclusion.PROBLEMS
     (problem,) = report.problems
     assert problem.text.endswith(why)
     assert report.notes == (f"The stack has no removal (a {RESOURCE_TYPE} resource) yet.",)
 
 
-def test_a_nested_stack_that_failed_is_named_to_be_explained() -> None:
+def test_a_nested_stack_that_failed_is_named() -> None:
     """Public: aws-amplify/amplify-js #6367."""
     nested = "arn:aws:cloudformation:eu-central-1:1:stack/main-Removals-1Q6D/a6158660"
     why = f"Embedded stack {nested} was not successfully updated."
-    paper = life("UPDATE_IN_PROGRESS", resources={STACK: nested})
-    paper.happen("UPDATE_FAILED", "Removals", STACK, why, nested)
-    paper.happen("UPDATE_ROLLBACK_IN_PROGRESS", why="The following resource(s) failed to update:")
-    paper.happen("UPDATE_ROLLBACK_COMPLETE")
-    report = explain(paper)
+    aws = after("UPDATE_IN_PROGRESS", resources={STACK: nested})
+    aws.add_event("UPDATE_FAILED", "Removals", STACK, why, nested)
+    aws.add_event("UPDATE_ROLLBACK_IN_PROGRESS", why="The following resource(s) failed to update:")
+    aws.add_event("UPDATE_ROLLBACK_COMPLETE")
+    report = explain(aws)
     assert report.conclusion is Conclusion.PROBLEMS
     assert [problem.text for problem in report.problems] == [
         f"Removals ({STACK}): UPDATE_FAILED: {why}"
@@ -410,29 +410,29 @@ def test_a_nested_stack_that_failed_is_named_to_be_explained() -> None:
     assert f"Why the nested stack failed: hyperpod-node-removal explain {nested}" in report.notes
 
 
-def test_a_hook_that_refused_says_why() -> None:
+def test_the_reason_of_a_cloudformation_hook_is_shown() -> None:
     """Public: aws/aws-cdk #21674. The failure of the resource only names the hook."""
-    paper = life("CREATE_IN_PROGRESS")
+    aws = after("CREATE_IN_PROGRESS")
     for mode, said in (("WARN", "Tag it."), ("FAIL", "Encrypt it.")):
-        paper.happen("CREATE_IN_PROGRESS", "Bucket", "AWS::S3::Bucket", "", "")
-        paper.events[-1] |= {
+        aws.add_event("CREATE_IN_PROGRESS", "Bucket", "AWS::S3::Bucket", "", "")
+        aws.events[-1] |= {
             "HookType": "Team::Rules::Hook",
             "HookStatus": "HOOK_COMPLETE_FAILED",
             "HookStatusReason": said,
             "HookFailureMode": mode,
         }
     failed = "The following hook(s) failed: [Team::Rules::Hook]"
-    paper.happen("CREATE_FAILED", "Bucket", "AWS::S3::Bucket", failed, "")
-    paper.happen("ROLLBACK_COMPLETE")
-    assert [problem.text for problem in explain(paper).problems] == [
+    aws.add_event("CREATE_FAILED", "Bucket", "AWS::S3::Bucket", failed, "")
+    aws.add_event("ROLLBACK_COMPLETE")
+    assert [problem.text for problem in explain(aws).problems] == [
         "Bucket (AWS::S3::Bucket): HOOK_COMPLETE_FAILED: Team::Rules::Hook: Encrypt it.",
         f"Bucket (AWS::S3::Bucket): CREATE_FAILED: {failed}",
     ]
 
 
-def test_a_stack_whose_first_change_set_failed_says_where_its_reason_is() -> None:
+def test_a_stack_whose_first_change_set_failed_shows_where_the_reason_is() -> None:
     """Public: aws/aws-cdk-cli #1000, early validation. The stack's events do not have it."""
-    report = explain(life("REVIEW_IN_PROGRESS", resources={}))
+    report = explain(after("REVIEW_IN_PROGRESS", resources={}))
     assert report.conclusion is Conclusion.UNKNOWN
     assert report.headline.startswith("Nothing was deployed")
     assert report.stack
@@ -440,30 +440,32 @@ def test_a_stack_whose_first_change_set_failed_says_where_its_reason_is() -> Non
 
 
 def test_a_stack_that_was_deleted() -> None:
-    paper = failed(replied(REASON))
-    paper.outputs = COMPLETE
-    paper.happen("DELETE_IN_PROGRESS", why="User Initiated")
-    paper.remove("DELETE_COMPLETE")
-    paper.happen("DELETE_COMPLETE")
-    report = explain(paper)
+    aws = failed(replied(REASON))
+    aws.outputs = COMPLETE
+    aws.add_event("DELETE_IN_PROGRESS", why="User Initiated")
+    aws.add_removal_event("DELETE_COMPLETE")
+    aws.add_event("DELETE_COMPLETE")
+    report = explain(aws)
     assert report.conclusion is Conclusion.FINE
     assert report.headline == "The stack was deleted, which does not change the cluster."
 
 
 def test_a_stack_that_was_deleted_because_its_creation_failed() -> None:
-    paper = life("CREATE_IN_PROGRESS", ("CREATE_FAILED", replied(REASON)))
-    paper.happen("DELETE_IN_PROGRESS", why="The following resource(s) failed to create: [Removal].")
-    paper.remove("DELETE_COMPLETE")
-    paper.happen("DELETE_COMPLETE")
-    failures(paper, NODES, HEAD)
-    report = explain(paper)
+    aws = after("CREATE_IN_PROGRESS", ("CREATE_FAILED", replied(REASON)))
+    aws.add_event(
+        "DELETE_IN_PROGRESS", why="The following resource(s) failed to create: [Removal]."
+    )
+    aws.add_removal_event("DELETE_COMPLETE")
+    aws.add_event("DELETE_COMPLETE")
+    failures(aws, NODES, HEAD)
+    report = explain(aws)
     assert report.conclusion is Conclusion.PROBLEMS
     assert names(report) == list(NODES)
 
 
 def test_a_stack_without_a_removal_is_2() -> None:
     bucket = {"AWS::S3::Bucket": "bucket"}
-    report = explain(life("CREATE_IN_PROGRESS", "CREATE_COMPLETE", resources=bucket))
+    report = explain(after("CREATE_IN_PROGRESS", "CREATE_COMPLETE", resources=bucket))
     assert report.conclusion is Conclusion.UNKNOWN
     assert report.headline.startswith(f"The stack has no removal (a {RESOURCE_TYPE} resource);")
 
@@ -478,37 +480,37 @@ PARTIAL = {
 }
 
 
-def reported(**outputs: str) -> Paper:
+def reported(**outputs: str) -> FakeAws:
     removed = ("UPDATE_COMPLETE", "")
-    return life("UPDATE_IN_PROGRESS", removed, "UPDATE_COMPLETE", outputs=outputs)
+    return after("UPDATE_IN_PROGRESS", removed, "UPDATE_COMPLETE", outputs=outputs)
 
 
-def test_a_success_is_found_whatever_its_outputs_are_called() -> None:
-    paper = reported(RemovalFaultyNodesOutcome="PARTIAL")
-    failures(paper, NODES, HEAD)
-    report = explain(paper)
+def test_a_success_is_found_with_any_names_of_outputs() -> None:
+    aws = reported(RemovalFaultyNodesOutcome="PARTIAL")
+    failures(aws, NODES, HEAD)
+    report = explain(aws)
     assert report.conclusion is Conclusion.PROBLEMS
     assert report.headline == f"PARTIAL: {HEAD}"
     assert names(report) == list(NODES)
 
 
-def test_a_removal_of_another_stack_with_the_same_function_is_not_taken_for_its_own() -> None:
-    paper = reported()
-    paper.write("COMPLETE: 2 nodes removed.", stack_id=STACK_ID, logical_id="Removal")
-    paper.write(f"FAILED: {HEAD}", request="2", stack_id=f"{STACK_ID}-other", logical_id="Removal")
-    report = explain(paper)
+def test_removals_of_other_stacks_with_the_same_function_are_ignored() -> None:
+    aws = reported()
+    aws.log_line("COMPLETE: 2 nodes removed.", stack_id=STACK_ID, logical_id="Removal")
+    aws.log_line(f"FAILED: {HEAD}", request="2", stack_id=f"{STACK_ID}-other", logical_id="Removal")
+    report = explain(aws)
     assert report.conclusion is Conclusion.FINE
     assert report.headline == "COMPLETE: 2 nodes removed."
 
 
 def test_each_removal_of_a_stack_is_explained() -> None:
-    paper = reported()
+    aws = reported()
     for number, (logical_id, outcome) in enumerate({"A": "PARTIAL", "B": "COMPLETE"}.items()):
         whose = {"request": str(number), "stack_id": STACK_ID, "logical_id": logical_id}
         if outcome == "PARTIAL":
-            paper.write("i-1: not removed", node="i-1", code="NodeIdInUse", **whose)
-        paper.write(f"{outcome}: {logical_id}.", **whose)
-    report = explain(paper)
+            aws.log_line("i-1: not removed", node="i-1", code="NodeIdInUse", **whose)
+        aws.log_line(f"{outcome}: {logical_id}.", **whose)
+    report = explain(aws)
     assert report.conclusion is Conclusion.PROBLEMS
     assert report.headline == "PARTIAL: A. COMPLETE: B."
     assert names(report) == ["i-1"]
@@ -529,52 +531,52 @@ VERDICT = "1 of 2 not removed: NodeIdInUse i-00000001"
 def test_without_outputs_and_log_a_success_is_in_the_events_if_signaled(
     signal: str | None, headline: str, conclusion: Conclusion
 ) -> None:
-    paper = life("UPDATE_IN_PROGRESS", ("UPDATE_COMPLETE", ""))
+    aws = after("UPDATE_IN_PROGRESS", ("UPDATE_COMPLETE", ""))
     if signal:
-        paper.happen(
+        aws.add_event(
             *("CREATE_IN_PROGRESS", "Verdict1", "AWS::CloudFormation::WaitCondition"),
             f"Received SUCCESS signal with UniqueId {signal}",
         )
-    paper.happen("UPDATE_COMPLETE")
-    paper.errors["FilterLogEvents"] = denied("FilterLogEvents")
-    report = explain(paper)
+    aws.add_event("UPDATE_COMPLETE")
+    aws.errors["FilterLogEvents"] = denied("FilterLogEvents")
+    report = explain(aws)
     assert (report.conclusion, report.headline) == (conclusion, headline)
     assert any(str(signal) in problem.text for problem in report.problems) == (signal == VERDICT)
     if headline == "Nothing failed.":
         assert "no Output for the attribute Outcome" in report.notes[0]
 
 
-def test_nodes_that_an_output_has_no_room_for_are_in_the_log() -> None:
-    paper = reported(**PARTIAL)
-    failures(paper, NODES, HEAD)
-    report = explain(paper)
+def test_nodes_that_do_not_fit_an_output_come_from_the_log() -> None:
+    aws = reported(**PARTIAL)
+    failures(aws, NODES, HEAD)
+    report = explain(aws)
     assert names(report) == list(NODES)
     assert report.notes == ("Counts for the cluster's template (InstanceCount): workers: 7.",)
 
 
-def test_codes_of_a_report_that_may_not_be_read() -> None:
-    paper = reported(**PARTIAL)
-    paper.errors["FilterLogEvents"] = denied("FilterLogEvents")
-    report = explain(paper)
+def test_failed_nodes_are_shown_without_access_to_the_log() -> None:
+    aws = reported(**PARTIAL)
+    aws.errors["FilterLogEvents"] = denied("FilterLogEvents")
+    report = explain(aws)
     assert report.conclusion is Conclusion.PROBLEMS
     assert names(report) == ["i-00000001"]
     assert "logs:FilterLogEvents is required but not allowed" in report.notes[-1]
 
 
 @pytest.mark.parametrize("operation", ["DescribeStacks", "DescribeStackEvents"])
-def test_what_may_not_be_called_is_2_with_its_action(operation: str) -> None:
-    paper = reported(**PARTIAL)
-    paper.errors[operation] = denied(operation)
-    report = explain(paper)
+def test_a_missing_permission_is_2_with_its_action(operation: str) -> None:
+    aws = reported(**PARTIAL)
+    aws.errors[operation] = denied(operation)
+    report = explain(aws)
     assert report.conclusion is Conclusion.UNKNOWN
     assert f"cloudformation:{operation} is required but not allowed." in report.headline
 
 
 @pytest.mark.parametrize("status", [*STATUSES, "UPDATE_IN_PROGRESS", "NEW_STATUS"])
 def test_every_status_of_a_stack_has_a_meaning(status: str) -> None:
-    paper = life("UPDATE_IN_PROGRESS")
-    paper.status = status
-    report = explain(paper)
+    aws = after("UPDATE_IN_PROGRESS")
+    aws.status = status
+    report = explain(aws)
     assert report.stack
     assert report.stack.stack_id == STACK_ID
     assert report.stack.meaning

@@ -27,7 +27,7 @@ def test_the_help_fits_a_terminal_and_lists_the_commands(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_the_help_of_each_command_has_examples_that_it_takes(command: Command, name: str) -> None:
+def test_the_help_of_each_command_has_valid_examples(command: Command, name: str) -> None:
     done = command(name, "--help")
     assert done.code == 0
     assert max(map(len, done.out.splitlines())) <= 80
@@ -76,13 +76,13 @@ def test_bash_completes_commands_options_and_files(command: Command) -> None:
 
 
 @pytest.mark.parametrize("shell", SHELLS)
-def test_each_shell_gets_a_script_of_its_own(command: Command, shell: str) -> None:
+def test_each_shell_has_its_own_script(command: Command, shell: str) -> None:
     done = command("completion", shell)
     assert (done.code, done.err) == (0, "")
     assert all(name in done.out for name in COMMANDS)
 
 
-def test_another_shell_is_2_with_those_that_are_known(command: Command) -> None:
+def test_another_shell_is_2_with_the_supported_ones(command: Command) -> None:
     done = command("completion", "tcsh")
     assert done.code == 2
     assert "(choose from" in done.err

@@ -113,7 +113,7 @@ def has_no_commands(text: str) -> bool:
 
 
 @given(hostile)
-def test_no_form_holds_a_command_or_a_control_character(text: str) -> None:
+def test_no_format_contains_a_command_or_a_control_character(text: str) -> None:
     findings = findings_of(text)
     for form in (shown(findings), markdown(findings), json_document(findings)):
         assert has_no_commands(form)
@@ -121,7 +121,7 @@ def test_no_form_holds_a_command_or_a_control_character(text: str) -> None:
 
 
 @given(hostile)
-def test_an_annotation_is_one_command_and_no_more(text: str) -> None:
+def test_an_annotation_is_exactly_one_command(text: str) -> None:
     lines = github_annotations(findings_of(text)).split("\n")
     assert lines.pop() == ""
     assert len(lines) == 3  # two problems and a node
@@ -186,7 +186,7 @@ def test_junit_is_xml_with_the_right_counts(text: str) -> None:
     assert suite[1].attrib["name"] == escape_control(text)
 
 
-def test_what_could_not_be_found_out_is_an_error_in_junit() -> None:
+def test_an_unknown_conclusion_is_an_error_in_junit() -> None:
     report = Report(subject="a", conclusion=Conclusion.UNKNOWN, headline="No credentials.")
     root = ET.fromstring(junit(Findings("plan", (report,))))
     assert root[0].attrib["errors"] == "1"
@@ -204,7 +204,7 @@ def test_code_quality_entries_have_what_gitlab_needs(text: str) -> None:
 
 
 @given(hostile)
-def test_text_of_others_stays_in_its_code_span_and_cell(text: str) -> None:
+def test_text_from_elsewhere_stays_in_its_code_span_and_cell(text: str) -> None:
     span = code(text)
     inside = escape_control(text).strip()
     assert bool(span) == bool(inside)
@@ -238,7 +238,7 @@ def test_a_comment_is_never_too_long() -> None:
         ("### heading", "### heading"),
     ],
 )
-def test_lines_that_are_commands_are_none(text: str, harmless: str) -> None:
+def test_commands_are_neutralized(text: str, harmless: str) -> None:
     assert neutralize_commands(text) == harmless
 
 

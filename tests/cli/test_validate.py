@@ -31,7 +31,7 @@ def command(tmp_path: Path) -> Command:
 
 
 @pytest.mark.parametrize("run", [Command, CommandProcess])
-def test_a_file_that_is_in_order(tmp_path: Path, run: type[Command]) -> None:
+def test_a_valid_file(tmp_path: Path, run: type[Command]) -> None:
     command = run(tmp_path)
     command.write(f"cluster: ml-cluster\nnode_ids: [{ONE}, {TWO}]\n")
     done = command("validate", "removals.yaml")
@@ -54,7 +54,7 @@ def test_all_problems_with_file_and_line(command: Command) -> None:
     assert f"use its instance id, {TWO}" in problems[2]
 
 
-def test_several_files_and_the_worst_of_them(command: Command) -> None:
+def test_several_files_return_the_highest_code(command: Command) -> None:
     command.write(f"cluster: ml-cluster\nnode_ids: [{ONE}]\n", "good.yaml")
     command.write(BAD, "bad.yaml")
     done = command("validate", "--json", "good.yaml", "bad.yaml")
@@ -74,14 +74,14 @@ def test_several_files_and_the_worst_of_them(command: Command) -> None:
         (["validate", "a.yaml", "--junit", "no/a.xml"], "no/a.xml: No such file or directory"),
     ],
 )
-def test_what_cannot_be_run_is_2(command: Command, arguments: list[str], words: str) -> None:
+def test_wrong_usage_is_2(command: Command, arguments: list[str], words: str) -> None:
     command.write("cluster: ml-cluster\n", "a.yaml")
     done = command(*arguments)
     assert done.code == 2
     assert words in done.out + done.err
 
 
-def test_names_of_files_are_no_commands(command: Command) -> None:
+def test_names_of_files_are_not_commands(command: Command) -> None:
     hostile = "\n::error::forged ##[error]x\x1b[2J"
     for arguments in (
         ["validate", f"{hostile}.yaml"],

@@ -14,8 +14,8 @@ from hyperpod_node_removal_cli.report import Conclusion, Report
 from hyperpod_node_removal_cli.terminal import progress_on
 from hyperpod_node_removal_cli.watch import Progress, watch_stack
 from sandbox.hyperpod.client import client_error
-from tests.cli.aws_on_paper import LOG, NAME, START, Paper, denied, failures, replied
 from tests.cli.command import Command, CommandProcess
+from tests.cli.fake_aws import LOG, NAME, START, FakeAws, denied, failures, replied
 from tests.cli.test_rendering import has_no_commands, hostile
 from tests.contract.lifecycle import Removal
 from tests.handler.world import VirtualClock
@@ -25,20 +25,20 @@ REASON = f"{HEAD} NodeIdInUse: i-00000001.{LOG}"
 
 
 @dataclass
-class Story:
-    """What happens from one look to the next."""
+class Scenario:
+    """What happens between the polls of a stack, and the progress that is shown."""
 
-    paper: Paper
+    aws: FakeAws
     steps: list[Callable[[], object]] = field(default_factory=list)
     shown: list[Progress] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.paper.before_each_look = lambda: self.steps.pop(0)() if self.steps else None
+        self.aws.before_each_describe = lambda: self.steps.pop(0)() if self.steps else None
 
     def watch(self, *, wait: float = 0.0) -> Report:
         return watch_stack(
             NAME,
-            self.paper.connection,
+            self.aws.connection,
             clock=VirtualClock(),
             show=self.shown.append,
             every=5,
@@ -50,33 +50,33 @@ class Story:
         return [progress.text for progress in self.shown]
 
 
-def begun() -> Paper:
-    paper = Paper()
-    paper.happen("UPDATE_IN_PROGRESS")
-    paper.remove("UPDATE_IN_PROGRESS")
-    return paper
+def in_progress() -> FakeAws:
+    aws = FakeAws()
+    aws.add_event("UPDATE_IN_PROGRESS")
+    aws.add_removal_event("UPDATE_IN_PROGRESS")
+    return aws
 
 
-def test_events_and_rounds_as_they_come_and_then_the_explanation() -> None:
-    paper = begun()
+def test_events_and_rounds_are_shown_and_then_the_explanation() -> None:
+    aws = in_progress()
 
     def fail() -> None:
-        failures(paper, ["i-00000001"], HEAD)
-        paper.remove("UPDATE_FAILED", replied(REASON))
-        paper.happen("UPDATE_ROLLBACK_IN_PROGRESS")
+        failures(aws, ["i-00000001"], HEAD)
+        aws.add_removal_event("UPDATE_FAILED", replied(REASON))
+        aws.add_event("UPDATE_ROLLBACK_IN_PROGRESS")
 
-    story = Story(
-        paper,
+    scenario = Scenario(
+        aws,
         [
             lambda: None,
-            lambda: paper.write("Round: removed 0, leaving 2", removed=0),
-            lambda: paper.write("Round: removed 1, leaving 1", removed=1),
+            lambda: aws.log_line("Round: removed 0, leaving 2", removed=0),
+            lambda: aws.log_line("Round: removed 1, leaving 1", removed=1),
             fail,
-            lambda: paper.happen("UPDATE_ROLLBACK_COMPLETE"),
+            lambda: aws.add_event("UPDATE_ROLLBACK_COMPLETE"),
         ],
     )
-    report = story.watch()
-    assert story.texts == [
+    report = scenario.watch()
+    assert scenario.texts == [
         "UPDATE_IN_PROGRESS maintenance (AWS::CloudFormation::Stack)",
         "UPDATE_IN_PROGRESS Removal (Custom::HyperPodNodeRemoval)",
         "Round: removed 0, leaving 2",
@@ -90,87 +90,101 @@ def test_events_and_rounds_as_they_come_and_then_the_explanation() -> None:
     assert [node.name for node in report.nodes] == ["i-00000001"]
 
 
-def test_the_verdict_of_a_success_is_shown_as_it_comes() -> None:
-    paper = begun()
+def test_the_verdict_of_a_success_is_shown() -> None:
+    aws = in_progress()
 
     def succeed() -> None:
-        paper.remove("UPDATE_COMPLETE")
+        aws.add_removal_event("UPDATE_COMPLETE")
         condition = ("CREATE_IN_PROGRESS", "Verdict1", "AWS::CloudFormation::WaitCondition")
-        paper.happen(*condition)
-        paper.happen(*condition, "Received SUCCESS signal with UniqueId 2 of 2 removed")
-        paper.happen("UPDATE_COMPLETE")
+        aws.add_event(*condition)
+        aws.add_event(*condition, "Received SUCCESS signal with UniqueId 2 of 2 removed")
+        aws.add_event("UPDATE_COMPLETE")
 
-    story = Story(paper, [lambda: None, succeed])
-    assert story.watch().conclusion is Conclusion.FINE
-    assert "2 of 2 removed" in story.texts
-    assert not any("Verdict1" in text for text in story.texts)
+    scenario = Scenario(aws, [lambda: None, succeed])
+    assert scenario.watch().conclusion is Conclusion.FINE
+    assert "2 of 2 removed" in scenario.texts
+    assert not any("Verdict1" in text for text in scenario.texts)
 
 
-def test_a_stack_that_fails_as_a_whole_says_why_at_once() -> None:
+def test_the_reason_of_a_stack_that_fails_as_a_whole_is_shown() -> None:
     """Public: aws-cloudformation/aws-cloudformation-templates #263. No resource has an event."""
-    paper = Paper(resources={})
-    paper.happen("CREATE_IN_PROGRESS", why="User Initiated")
+    aws = FakeAws(resources={})
+    aws.add_event("CREATE_IN_PROGRESS", why="User Initiated")
     why = "No export named production:ECSTaskExecutionRole found. Rollback requested by user."
-    story = Story(
-        paper,
+    scenario = Scenario(
+        aws,
         [
             lambda: None,
-            lambda: paper.happen("ROLLBACK_IN_PROGRESS", why=why),
-            lambda: paper.happen("ROLLBACK_COMPLETE"),
+            lambda: aws.add_event("ROLLBACK_IN_PROGRESS", why=why),
+            lambda: aws.add_event("ROLLBACK_COMPLETE"),
         ],
     )
-    report = story.watch()
+    report = scenario.watch()
     assert report.conclusion is Conclusion.PROBLEMS
-    assert story.texts == [
+    assert scenario.texts == [
         "CREATE_IN_PROGRESS maintenance (AWS::CloudFormation::Stack)",
         f"ROLLBACK_IN_PROGRESS maintenance (AWS::CloudFormation::Stack): {why}",
         "ROLLBACK_COMPLETE maintenance (AWS::CloudFormation::Stack)",
     ]
 
 
-def test_nothing_under_way_explains_what_was_last() -> None:
-    paper = begun()
-    paper.happen("UPDATE_COMPLETE")
-    story = Story(paper)
-    assert story.watch().conclusion is Conclusion.FINE
-    assert story.shown == []
+def test_without_an_operation_in_progress_the_last_one_is_explained() -> None:
+    aws = in_progress()
+    aws.add_event("UPDATE_COMPLETE")
+    scenario = Scenario(aws)
+    assert scenario.watch().conclusion is Conclusion.FINE
+    assert scenario.shown == []
 
 
 MISSING = client_error("DescribeStacks", "ValidationError", f"Stack {NAME} does not exist")
 
 
-def test_a_stack_that_is_yet_to_be_made_is_waited_for() -> None:
-    paper = Paper(errors={"DescribeStacks": MISSING})
+def test_watch_waits_for_a_stack_that_does_not_exist_yet() -> None:
+    aws = FakeAws(errors={"DescribeStacks": MISSING})
 
     def begin() -> None:
-        paper.errors.clear()
-        paper.happen("CREATE_IN_PROGRESS")
+        aws.errors.clear()
+        aws.add_event("CREATE_IN_PROGRESS")
 
-    story = Story(paper, [lambda: None, begin, lambda: paper.happen("CREATE_COMPLETE")])
-    assert story.watch(wait=60).conclusion is Conclusion.FINE
-    assert len(story.shown) == 2
+    scenario = Scenario(aws, [lambda: None, begin, lambda: aws.add_event("CREATE_COMPLETE")])
+    assert scenario.watch(wait=60).conclusion is Conclusion.FINE
+    assert len(scenario.shown) == 2
+
+
+def test_an_operation_that_ends_between_two_polls_is_explained() -> None:
+    aws = in_progress()
+    aws.add_event("UPDATE_COMPLETE")
+
+    def deploy() -> None:
+        aws.add_event("UPDATE_IN_PROGRESS")
+        aws.add_removal_event("UPDATE_FAILED", "No response.")
+        aws.add_event("UPDATE_ROLLBACK_COMPLETE")
+
+    scenario = Scenario(aws, [lambda: None, deploy])
+    assert scenario.watch(wait=60).conclusion is Conclusion.PROBLEMS
+    assert len(scenario.shown) == 3
 
 
 def test_an_operation_that_does_not_begin_in_time_is_2() -> None:
-    paper = begun()
-    paper.happen("UPDATE_COMPLETE")
-    report = Story(paper).watch(wait=60)
+    aws = in_progress()
+    aws.add_event("UPDATE_COMPLETE")
+    report = Scenario(aws).watch(wait=60)
     assert report.conclusion is Conclusion.UNKNOWN
     assert report.headline == "No operation on the stack started within 60 s."
 
 
-def test_throttling_is_waited_out() -> None:
-    paper = begun()
+def test_throttled_calls_are_retried() -> None:
+    aws = in_progress()
 
     def throttle() -> None:
-        paper.errors["DescribeStackEvents"] = client_error("DescribeStackEvents", "Throttling")
+        aws.errors["DescribeStackEvents"] = client_error("DescribeStackEvents", "Throttling")
 
-    story = Story(
-        paper,
-        [throttle, lambda: None, paper.errors.clear, lambda: paper.happen("UPDATE_COMPLETE")],
+    scenario = Scenario(
+        aws,
+        [throttle, lambda: None, aws.errors.clear, lambda: aws.add_event("UPDATE_COMPLETE")],
     )
-    assert story.watch().conclusion is Conclusion.FINE
-    assert len(story.shown) == 3
+    assert scenario.watch().conclusion is Conclusion.FINE
+    assert len(scenario.shown) == 3
 
 
 @pytest.mark.parametrize(
@@ -182,28 +196,28 @@ def test_throttling_is_waited_out() -> None:
     ],
     ids=["no such stack", "expired credentials", "throttled without end"],
 )
-def test_what_cannot_be_watched_is_2(error: ClientError, words: str, calls: int) -> None:
-    paper = begun()
-    paper.errors[error.operation_name] = error
-    report = Story(paper).watch()
+def test_an_error_that_persists_is_2(error: ClientError, words: str, calls: int) -> None:
+    aws = in_progress()
+    aws.errors[error.operation_name] = error
+    report = Scenario(aws).watch()
     assert report.conclusion is Conclusion.UNKNOWN
     assert words in report.headline
-    assert paper.calls.count(error.operation_name) == calls
+    assert aws.calls.count(error.operation_name) == calls
 
 
-def test_a_log_that_may_not_be_read_is_reported_once() -> None:
-    paper = begun()
-    paper.errors["FilterLogEvents"] = denied("FilterLogEvents")
-    story = Story(paper, [lambda: None, lambda: None, lambda: paper.happen("UPDATE_COMPLETE")])
-    assert story.watch().conclusion is Conclusion.FINE
-    (shown,) = [text for text in story.texts if "logs:FilterLogEvents" in text]
+def test_a_log_without_permission_is_reported_once() -> None:
+    aws = in_progress()
+    aws.errors["FilterLogEvents"] = denied("FilterLogEvents")
+    scenario = Scenario(aws, [lambda: None, lambda: None, lambda: aws.add_event("UPDATE_COMPLETE")])
+    assert scenario.watch().conclusion is Conclusion.FINE
+    (shown,) = [text for text in scenario.texts if "logs:FilterLogEvents" in text]
     assert shown.startswith(
         "The progress of the function is not shown. logs:FilterLogEvents is required"
     )
 
 
 @given(hostile)
-def test_no_progress_is_a_command(text: str) -> None:
+def test_progress_contains_no_commands(text: str) -> None:
     for is_terminal in (False, True):
         stream = io.StringIO()
         stream.isatty = lambda: is_terminal  # type: ignore[method-assign] # noqa: B023

@@ -1,5 +1,6 @@
 """The function's code is the same wherever and however the package is installed."""
 
+import json
 import os
 import stat
 import subprocess
@@ -8,10 +9,11 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from aws_cdk import App, Stack
 
 from bench.sections.package import GOAL, zipped
-from hyperpod_node_removal import AssetError
-from hyperpod_node_removal._asset import PACKAGES, _copy, package_folder, staged_code
+from hyperpod_node_removal import EksDrain, NodeRemovalError, NodeRemovalProvider
+from hyperpod_node_removal._asset import PACKAGES, package_folder, staged_code
 
 pytestmark = pytest.mark.slow
 
@@ -74,7 +76,6 @@ def test_the_hash_is_the_same_from_a_wheel_and_under_a_strict_umask(
     assert from_wheel.name == from_checkout.name
 
 
-@pytest.mark.skipif(os.name == "nt", reason="modes of POSIX")
 def test_lambda_can_read_every_file_under_any_umask(from_wheel: Path) -> None:
     files = [path for path in from_wheel.rglob("*") if path.is_file()]
     assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o644}
@@ -127,25 +128,19 @@ def test_the_staged_handler_imports_by_itself(from_checkout: Path) -> None:
     assert done.stdout.strip() == f"{index} True set()", done.stderr
 
 
-def test_only_sources_and_data_are_staged(tmp_path: Path) -> None:
-    package = tmp_path / "package"
-    for name in (
-        "__init__.py",
-        "__init__.pyi",
-        "__pycache__/__init__.cpython-314.pyc",
-        "data/model.json",
-        "data/model.json~",
-        "py.typed",
-    ):
-        path = package / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("")
-    _copy(package, tmp_path / "staged")
-    staged = [path for path in (tmp_path / "staged").rglob("*") if path.is_file()]
-    assert {path.relative_to(tmp_path / "staged").as_posix() for path in staged} == {
-        "__init__.py",
-        "data/model.json",
-    }
+def test_without_staging_the_code_outlives_the_synth(tmp_path: Path) -> None:
+    """`cdk --no-staging` makes the CDK read assets where they are, after the app has ended."""
+    context = {"aws:cdk:disable-asset-staging": True}
+    app = App(outdir=str(tmp_path), context=context, analytics_reporting=False)
+    stack = Stack(app, "Stack")
+    NodeRemovalProvider(stack)
+    EksDrain(stack, "Drain", cluster="training")
+    app.synth()
+    manifest = json.loads((tmp_path / "Stack.assets.json").read_text(encoding="utf-8"))
+    packages = [file["source"] for file in manifest["files"].values()]
+    folders = [tmp_path / one["path"] for one in packages if one["packaging"] == "zip"]
+    assert len(folders) == 2
+    assert all(folder.is_relative_to(tmp_path) and folder.is_dir() for folder in folders)
 
 
 def test_the_code_is_staged_once_per_process() -> None:
@@ -153,7 +148,7 @@ def test_the_code_is_staged_once_per_process() -> None:
 
 
 def test_a_missing_package_is_named() -> None:
-    with pytest.raises(AssetError, match="The package 'no_such_package'"):
+    with pytest.raises(NodeRemovalError, match="The package 'no_such_package'"):
         package_folder("no_such_package")
-    with pytest.raises(AssetError, match="is not installed as files"):
+    with pytest.raises(NodeRemovalError, match="is not installed as files"):
         package_folder("json.decoder")

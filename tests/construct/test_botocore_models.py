@@ -86,7 +86,7 @@ class Call:
     name: str
     method: str
     arguments: Mapping[str, Any]
-    answer: Mapping[str, Any] | str
+    response: Mapping[str, Any] | str
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
 
@@ -97,7 +97,7 @@ class Call:
 
     @property
     def body(self) -> str:
-        return self.answer if isinstance(self.answer, str) else json.dumps(self.answer)
+        return self.response if isinstance(self.response, str) else json.dumps(self.response)
 
 
 _CLUSTER_NAME: Final = {"ClusterName": "ml"}
@@ -149,7 +149,7 @@ SENT_HEADERS: Final = frozenset({"Content-Type", "X-Amz-Invocation-Type", "X-Amz
 
 
 class _Raw(BytesIO):
-    """The body of an answer, as botocore reads it from urllib3."""
+    """The body of a response, as botocore reads it from urllib3."""
 
     def stream(self, **_: object) -> list[bytes]:
         return [self.read()]
@@ -184,9 +184,9 @@ def clients() -> Clients:
 
 
 def exchange(client: Any, call: Call) -> Any:
-    """What a client sends for a call, and what it makes of the answer."""
+    """Return what a client sends for a call, and what it reads from the response."""
     sent: list[AWSPreparedRequest] = []
-    with answered(client, call, sent):
+    with responding(client, call, sent):
         try:
             outcome = getattr(client, call.method)(**call.arguments)
             if "Payload" in outcome:
@@ -199,19 +199,19 @@ def exchange(client: Any, call: Call) -> Any:
 
 
 @contextmanager
-def answered(client: Any, call: Call, sent: list[AWSPreparedRequest]) -> Iterator[None]:
-    """Whatever the client sends meanwhile is kept in `sent`, and gets the call's answer."""
+def responding(client: Any, call: Call, sent: list[AWSPreparedRequest]) -> Iterator[None]:
+    """Keep all that the client sends in `sent`, and send back the response of the call."""
 
-    def answer(request: AWSPreparedRequest, **_: object) -> AWSResponse:
+    def respond(request: AWSPreparedRequest, **_: object) -> AWSResponse:
         sent.append(request)
         headers = {"x-amzn-RequestId": "r-1", **call.headers}
         return AWSResponse(request.url, call.status, headers, _Raw(call.body.encode()))
 
-    client.meta.events.register("before-send", answer)
+    client.meta.events.register("before-send", respond)
     try:
         yield
     finally:
-        client.meta.events.unregister("before-send", answer)
+        client.meta.events.unregister("before-send", respond)
 
 
 def is_part_of(part: Any, whole: Any) -> bool:
@@ -236,7 +236,7 @@ def test_a_client_sends_the_same_and_reads_nothing_else(clients: Clients, call: 
 
 
 LAST_PAGE: Final = replace(
-    CALLS_BY_NAME["nodes"], answer=CALLS_BY_NAME["nodes"].body.replace("more", "")
+    CALLS_BY_NAME["nodes"], response=CALLS_BY_NAME["nodes"].body.replace("more", "")
 )
 READINGS: Final[dict[str, Callable[[Any], object]]] = {
     "nodes": lambda client: client.list_cluster_nodes(ClusterName="ml")["NextToken"],
@@ -247,7 +247,7 @@ READINGS: Final[dict[str, Callable[[Any], object]]] = {
     "stack": lambda client: Stack("arn:aws:x", client).describe(),
     "invoked": lambda client: client.invoke(**CALLS_BY_NAME["invoked"].arguments)["StatusCode"],
 }
-"""What the function makes of each answer that is no error."""
+"""What the function makes of each response that is not an error."""
 
 
 @pytest.mark.parametrize("name", READINGS)
@@ -256,7 +256,7 @@ def test_the_function_reads_the_same(clients: Clients, name: str) -> None:
     readings = []
     for carried in (False, True):
         client = clients[call.service, carried]
-        with answered(client, call, []):
+        with responding(client, call, []):
             readings.append(READINGS[name](client))
     assert readings[0] == readings[1]
 
@@ -289,7 +289,7 @@ def destination(service: str, *, carried: bool, region: str, **more: Any) -> tup
     call = next(call for call in CALLS if call.service == service)
     client = make_client(service, carried=carried, region=region, **more)
     sent: list[AWSPreparedRequest] = []
-    with answered(client, call, sent):
+    with responding(client, call, sent):
         getattr(client, call.method)(**call.arguments)
     scope = str(sent[0].headers["Authorization"]).partition(",")[0].split("/", 2)[2]
     return str(sent[0].url), scope

@@ -71,7 +71,7 @@ def test_an_imported_cluster_is_specified_by_its_arn(stack: Stack) -> None:
     assert warnings(stack) == {}
 
 
-def test_a_managed_cluster_without_a_literal_name_is_refused(stack: Stack) -> None:
+def test_a_managed_cluster_without_a_literal_name_is_rejected(stack: Stack) -> None:
     nameless = CfnCluster(stack, "Nameless")
     named_by_token = CfnCluster(stack, "Named", cluster_name=nameless.attr_cluster_status)
     for cluster in (nameless, named_by_token):

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from aws_cdk import Duration, Stack
+from aws_cdk import Duration, Stack, Token
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_secretsmanager as secretsmanager
 from aws_cdk.assertions import Match, Template
@@ -59,11 +59,12 @@ def eks_drain(stack: Stack, **more: Any) -> HookFunction:
     return EksDrain(stack, "Drain", **given)
 
 
-def marker(stack: Stack) -> HookFunction:
-    return BackupMarker(stack, "Drain", bucket=s3.Bucket.from_bucket_name(stack, "B", "backups"))
+def marker(stack: Stack, **more: Any) -> HookFunction:
+    bucket = s3.Bucket.from_bucket_name(stack, "B", "backups")
+    return BackupMarker(stack, "Drain", bucket=bucket, **more)
 
 
-DRAINS: dict[Callable[[Stack], HookFunction], set[str]] = {
+DRAINS: dict[Callable[..., HookFunction], set[str]] = {
     eks_drain: LOG | NETWORK | {"eks:DescribeCluster"},
     slurm_drain: LOG | NETWORK | READ_SECRET,
     marker: LOG | {"s3:ListBucket"},
@@ -72,7 +73,7 @@ DRAINS: dict[Callable[[Stack], HookFunction], set[str]] = {
 
 
 @pytest.mark.parametrize("drain", DRAINS)
-def test_a_removal_waits_for_all_of_a_drain_which_may_do_what_it_needs(
+def test_a_removal_waits_for_its_drain_which_has_the_permissions_it_needs(
     stack: Stack, drain: Callable[[Stack], HookFunction]
 ) -> None:
     NodeRemoval(
@@ -95,7 +96,7 @@ def test_a_removal_waits_for_all_of_a_drain_which_may_do_what_it_needs(
 
 
 @pytest.mark.parametrize("drain", DRAINS)
-def test_cdk_nag_finds_the_acknowledged_wildcard_of_the_network_only(
+def test_cdk_nag_finds_only_the_acknowledged_wildcard_of_the_network(
     stack: Stack, drain: Callable[[Stack], HookFunction]
 ) -> None:
     app = check_with_cdk_nag(app_of(stack))
@@ -115,6 +116,30 @@ def test_the_slurm_drain_has_its_settings(stack: Stack) -> None:
     }
 
 
+IMPORT: dict[str, Any] = {"Fn::ImportValue": "Option"}
+TOKEN: Any = Token.as_string(IMPORT)
+SECONDS: Any = Duration.seconds(Token.as_number(IMPORT))
+
+
+@pytest.mark.parametrize(
+    ("drain", "options", "variables"),
+    [
+        (slurm_drain, {"jobs": TOKEN, "grace": SECONDS}, {"JOBS", "GRACE"}),
+        (eks_drain, {"disrupts_protected_pods": TOKEN}, {"DISRUPTS"}),
+        (marker, {"waits": TOKEN}, {"WAITS"}),
+    ],
+)
+def test_an_option_that_is_known_at_deployment_only_reaches_the_function(
+    stack: Stack,
+    drain: Callable[..., HookFunction],
+    options: dict[str, Any],
+    variables: set[str],
+) -> None:
+    drain(stack, **options)
+    environment = Synthesized(stack).properties(FUNCTION)["Environment"]["Variables"]
+    assert {name for name, value in environment.items() if value == IMPORT} == variables
+
+
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
@@ -128,17 +153,25 @@ def test_the_slurm_drain_has_its_settings(stack: Stack) -> None:
             {"grace": Duration.minutes(1), "jobs": SlurmJobs.REQUEUE},
             r"grace: is for jobs=SlurmJobs\.CANCEL only",
         ),
-        ({"jobs": "KILL"}, "jobs: 'KILL' is not one of WAIT, REQUEUE, CANCEL"),
+        (
+            {"grace": 60, "jobs": SlurmJobs.CANCEL},
+            r"grace: '60' \(int\) is not an aws_cdk\.Duration",
+        ),
+        (
+            {"grace": Duration.millis(1500), "jobs": SlurmJobs.CANCEL},
+            "grace: '1.5' is not a whole number of seconds",
+        ),
+        ({"jobs": "KILL"}, "jobs: 'KILL' is unknown; allowed: WAIT or REQUEUE or CANCEL"),
     ],
 )
-def test_what_a_slurm_drain_does_not_take(
+def test_invalid_arguments_of_a_slurm_drain_are_rejected(
     stack: Stack, given: dict[str, Any], sentence: str
 ) -> None:
     with pytest.raises(InvalidPropertyError, match=sentence):
         slurm_drain(stack, **given)
 
 
-def test_an_access_entry_is_created_or_left_to_others(stack: Stack) -> None:
+def test_the_access_entry_is_optional(stack: Stack) -> None:
     eks_drain(stack, vpc=None)
     other = Stack(app_of(stack), "Other")
     eks_drain(other, access_entry=False)
@@ -152,9 +185,21 @@ def test_an_access_entry_is_created_or_left_to_others(stack: Stack) -> None:
     assert not Synthesized(other).resources("AWS::EKS::AccessEntry")
 
 
-def test_a_cluster_is_named_by_its_name(stack: Stack) -> None:
-    with pytest.raises(InvalidPropertyError, match="is not the name of an EKS cluster"):
-        eks_drain(stack, cluster="arn:aws:eks:us-west-2:111122223333:cluster/a")
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        (
+            {"cluster": "arn:aws:eks:us-west-2:111122223333:cluster/a"},
+            "cluster: .* is not the name of an EKS cluster",
+        ),
+        ({"access_entry": TOKEN}, "access_entry: is known only at deployment; allowed: True or F"),
+    ],
+)
+def test_invalid_arguments_of_an_eks_drain_are_rejected(
+    stack: Stack, given: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(InvalidPropertyError, match=sentence):
+        eks_drain(stack, **given)
 
 
 def test_the_backup_marker_may_list_below_its_prefix(stack: Stack) -> None:

@@ -45,7 +45,7 @@ def test_what_may_be_empty_is_what_the_function_leaves_empty() -> None:
     assert {name for name, value in attributes.items() if not value} == set(MAY_BE_EMPTY)
 
 
-def test_an_attribute_that_another_stack_uses_is_warned_of(case: Case) -> None:
+def test_an_attribute_that_another_stack_uses_gets_a_warning(case: Case) -> None:
     CfnOutput(case.other, "Failed", value=case.removal.failed_nodes)
     CfnOutput(case.other, "Count", value=case.removal.failed_count)
     CfnOutput(case.other, "Counts", value=case.removal.instance_group_target_counts)
@@ -56,7 +56,7 @@ def test_an_attribute_that_another_stack_uses_is_warned_of(case: Case) -> None:
     assert "failed_count" in warning
 
 
-def test_all_that_may_be_empty_is_warned_of_once_however_often_it_is_used(case: Case) -> None:
+def test_each_attribute_that_may_be_empty_gets_one_warning(case: Case) -> None:
     for attribute in Attribute:
         value = case.removal.resource.get_att_string(attribute.value)
         for use in ("One", "Other"):
@@ -65,7 +65,7 @@ def test_all_that_may_be_empty_is_warned_of_once_however_often_it_is_used(case: 
     assert len(case.warnings()) == len(MAY_BE_EMPTY)
 
 
-def test_an_export_that_the_stack_itself_makes_is_warned_of(case: Case) -> None:
+def test_an_export_of_the_stack_itself_gets_a_warning(case: Case) -> None:
     CfnOutput(case.stack, "Removed", value=case.removal.removed_nodes, export_name="removed")
     case.stack.export_value(case.removal.warnings)
     case.stack.export_value(case.removal.failed_nodes, name="failed")
@@ -73,12 +73,6 @@ def test_an_export_that_the_stack_itself_makes_is_warned_of(case: Case) -> None:
     assert "RemovedNodes may be empty, and is the value of the exported Output Removed." in removed
     assert "exported Output Exportfailed." in failed
     assert warnings.startswith("Warnings may be empty")
-
-
-def test_an_output_that_is_not_exported_may_be_empty(case: Case) -> None:
-    CfnOutput(case.stack, "Removed", value=case.removal.removed_nodes)
-    case.stack.export_value(case.removal.removed_count)
-    assert case.warnings() == []
 
 
 @pytest.mark.parametrize(
@@ -93,21 +87,21 @@ def test_an_output_that_is_not_exported_may_be_empty(case: Case) -> None:
     ],
     ids=["text", "count", "comma", "blank", "blanks", "first"],
 )
-def test_only_a_value_that_may_be_empty_as_a_whole_is_warned_of(
+def test_only_a_value_that_may_be_empty_as_a_whole_gets_a_warning(
     case: Case, value: Any, is_warned_of: bool
 ) -> None:
     CfnOutput(case.stack, "Failed", value=value(case.removal), export_name="failed")
     assert bool(case.warnings()) is is_warned_of
 
 
-def test_an_ssm_parameter_is_warned_of(case: Case) -> None:
+def test_an_ssm_parameter_gets_a_warning(case: Case) -> None:
     ssm.StringParameter(case.stack, "Failed", string_value=case.removal.failed_nodes)
     ssm.StringParameter(case.stack, "Count", string_value=case.removal.failed_count)
     (warning,) = case.warnings()
     assert "is the value of an SSM parameter of Stack/Failed/Resource." in warning
 
 
-def test_the_parameter_that_the_cdk_makes_for_another_region_is_warned_of() -> None:
+def test_the_parameter_that_the_cdk_creates_for_another_region_gets_a_warning() -> None:
     case = Case(region_of_the_other=THERE)
     CfnOutput(case.other, "Failed", value=case.removal.failed_nodes)
     CfnOutput(case.other, "Count", value=case.removal.failed_count)
@@ -115,7 +109,7 @@ def test_the_parameter_that_the_cdk_makes_for_another_region_is_warned_of() -> N
     assert "FailedNodes may be empty, and is the value of an SSM parameter of" in warning
 
 
-def test_what_leaves_a_nested_stack_for_another_stack_is_warned_of(case: Case) -> None:
+def test_an_attribute_that_leaves_a_nested_stack_gets_a_warning(case: Case) -> None:
     nested = NestedStack(case.stack, "Nested")
     deeper = NestedStack(nested, "Deeper")
     removal = NodeRemoval(deeper, "InNested", cluster_name="ml-cluster")
@@ -126,14 +120,16 @@ def test_what_leaves_a_nested_stack_for_another_stack_is_warned_of(case: Case) -
     assert warning.startswith("FailedNodes may be empty, and is the value of the exported Output")
 
 
-def test_attributes_of_others_are_no_concern(case: Case) -> None:
+def test_only_exports_of_attributes_that_may_be_empty_get_a_warning(case: Case) -> None:
+    CfnOutput(case.stack, "NotExported", value=case.removal.removed_nodes)
+    case.stack.export_value(case.removal.removed_count)
     parameter = CfnParameter(case.stack, "Text")
     CfnOutput(case.stack, "Out", value=parameter.value_as_string, export_name="text")
     CfnOutput(case.stack, "Arn", value=case.removal.provider.service_token, export_name="arn")
     assert case.warnings() == []
 
 
-def test_the_templates_are_the_same_whether_it_is_acknowledged_or_not() -> None:
+def test_an_acknowledgment_does_not_change_the_templates() -> None:
     warned, acknowledged = Case(), Case()
     Notes.of(acknowledged.removal).acknowledge_warning(RemovalWarning.EMPTY_EXPORT, "never empty")
     for case in (warned, acknowledged):

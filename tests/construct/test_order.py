@@ -24,9 +24,7 @@ from aws_cdk.aws_sagemaker import CfnCluster
 from constructs import Construct
 
 from hyperpod_node_removal import NodeRemoval, RemovalWarning
-from hyperpod_node_removal.app import NodeRemovalStack
 from hyperpod_node_removal_contract import RESOURCE_TYPE
-from hyperpod_node_removal_file import Settings
 from tests.construct.stacks import CLUSTER_ARN, warnings_of
 
 NOT_ORDERED = RemovalWarning.REMOVALS_NOT_ORDERED
@@ -133,7 +131,7 @@ def wanted(stack: Stack) -> CfnCondition:
     )
 
 
-def test_a_removal_that_a_condition_may_leave_out_is_no_link_of_a_chain(stack: Stack) -> None:
+def test_a_removal_with_a_condition_keeps_no_order_between_others(stack: Stack) -> None:
     named(stack, "First")
     element(named(stack, "Perhaps")).cfn_options.condition = wanted(stack)
     named(stack, "Third")
@@ -170,7 +168,7 @@ def test_what_waits_for_a_removal_with_a_condition_passes_the_validation_of_a_ne
 
 def test_removals_of_other_stacks_are_not_waited_for() -> None:
     app = App(analytics_reporting=False)
-    stack, other = Stack(app, "Stack"), Stack(app, "Other")
+    stack, other = Stack(app, "Stack"), Stack(Stage(app, "Stage"), "Other")
     nested = NestedStack(stack, "Nested")
     for one in (stack, nested, other):
         named(one, "Removal")
@@ -190,22 +188,7 @@ def test_removals_within_a_nested_stack_wait_in_the_template_that_is_uploaded() 
     assert hashlib.sha256(written.encode()).hexdigest() in str(Template.from_stack(stack).to_json())
 
 
-def test_removals_of_a_stage_wait_and_files_make_a_stack_each() -> None:
-    app = App(analytics_reporting=False)
-    stage = Stage(app, "Stage")
-    files = [
-        NodeRemovalStack(stage, Settings(cluster="ml-cluster", stack_name=name))
-        for name in ("workers", "trainers")
-    ]
-    own = Stack(stage, "Own")
-    named(own, "First")
-    named(own, "Second")
-    assert order(own) == {"First": set(), "Second": {"First"}}
-    for stack in files:
-        assert order(stack) == {"Removal": set()}
-
-
-def test_what_waits_already_is_not_said_twice(stack: Stack) -> None:
+def test_an_existing_dependency_is_not_repeated(stack: Stack) -> None:
     first, second = named(stack, "First"), named(stack, "Second")
     second.node.add_dependency(first)
     assert order(stack) == {"First": set(), "Second": {"First"}}
@@ -247,7 +230,7 @@ def test_a_stack_with_removals_keeps_its_logical_ids(stack: Stack) -> None:
     ],
     ids=["constructs", "elements", "resources"],
 )
-def test_the_order_of_the_app_itself_holds_also_if_it_comes_later(
+def test_dependencies_of_the_app_win_even_if_added_later(
     stack: Stack, opposite: Callable[[NodeRemoval, NodeRemoval], None]
 ) -> None:
     first, _, third = (named(stack, name) for name in ("First", "Second", "Third"))
@@ -307,7 +290,7 @@ def second_by_an_output_of_a_nested_stack(first: NodeRemoval, second: NodeRemova
         second_by_an_output_of_a_nested_stack,
     ],
 )
-def test_what_would_close_a_circle_is_left_out_and_warned_of(
+def test_a_circular_dependency_is_left_out_with_a_warning(
     stack: Stack, dependency: Callable[[NodeRemoval, NodeRemoval], None]
 ) -> None:
     first, second = named(stack, "First"), named(stack, "Second")
@@ -319,7 +302,7 @@ def test_what_would_close_a_circle_is_left_out_and_warned_of(
     assert "Between" in warning
 
 
-def test_a_left_out_dependency_leaves_the_others(stack: Stack) -> None:
+def test_other_dependencies_remain_when_one_is_left_out(stack: Stack) -> None:
     _, second, third = (named(stack, name) for name in ("First", "Second", "Third"))
     second_by_dependencies(second, third)
     assert order(stack) == {"First": set(), "Second": {"First"}, "Third": {"First"}}

@@ -73,7 +73,7 @@ REFERENCES: dict[str, Callable[[CfnCluster], str]] = {
 
 
 @pytest.mark.parametrize("reference", REFERENCES)
-def test_whatever_a_value_refers_to_is_seen(stack: Stack, reference: str) -> None:
+def test_every_form_of_reference_to_a_cluster_is_found(stack: Stack, reference: str) -> None:
     cluster = CfnCluster(stack, "Cluster")
     name = REFERENCES[reference](cluster)
     NodeRemoval(stack, "Removal", cluster_name=name, node_ids=NODES)
@@ -90,7 +90,7 @@ def test_an_id_may_refer_to_what_is_declared_later(stack: Stack) -> None:
     assert warnings(stack).keys() == {FIRST, DRIFT}
 
 
-def test_a_cluster_of_another_stack_is_told_from_one_with_the_same_id(stack: Stack) -> None:
+def test_a_cluster_of_another_stack_may_have_the_same_id(stack: Stack) -> None:
     other = CfnCluster(Stack(app_of(stack), "Other"), "Cluster")
     CfnCluster(stack, "Cluster")
     NodeRemoval(stack, "Removal", cluster_arn=other.attr_cluster_arn, node_ids=NODES)
@@ -99,7 +99,9 @@ def test_a_cluster_of_another_stack_is_told_from_one_with_the_same_id(stack: Sta
 
 
 @pytest.mark.parametrize("passed", [True, False])
-def test_a_nested_stack_sees_the_cluster_of_the_stack_around_it(stack: Stack, passed: bool) -> None:
+def test_a_removal_in_a_nested_stack_may_refer_to_a_cluster_of_the_parent(
+    stack: Stack, passed: bool
+) -> None:
     """By a parameter that the app passes, or by one that the CDK makes of a reference."""
     cluster = CfnCluster(stack, "Cluster")
     if passed:
@@ -135,7 +137,7 @@ def parameter(stack: Stack) -> str:
 
 
 @pytest.mark.parametrize("name", [literal, raw, parameter])
-def test_a_name_that_a_cluster_of_the_stack_has_is_seen(
+def test_a_cluster_of_the_stack_with_the_same_name_is_found(
     stack: Stack, name: Callable[[Stack], str]
 ) -> None:
     NodeRemoval(stack, "Removal", cluster_name=name(stack), node_ids=NODES)
@@ -152,7 +154,7 @@ def test_a_warning_adds_no_dependency(stack: Stack) -> None:
     assert "Cluster" not in made.one(RESOURCE_TYPE)["DependsOn"]
 
 
-def test_a_cluster_that_waits_for_the_removal_drifts_only(stack: Stack) -> None:
+def test_a_cluster_that_waits_for_the_removal_gets_only_the_drift_warning(stack: Stack) -> None:
     cluster = CfnCluster(stack, "Cluster", cluster_name="ml-cluster")
     between = CfnResource(stack, "Between", type="Test::Be::Between")
     removal = NodeRemoval(stack, "Removal", cluster_name="ml-cluster", node_ids=NODES)
@@ -161,7 +163,7 @@ def test_a_cluster_that_waits_for_the_removal_drifts_only(stack: Stack) -> None:
     assert warnings(stack).keys() == {DRIFT}
 
 
-def test_a_dry_run_drifts_nothing(stack: Stack) -> None:
+def test_a_dry_run_gets_no_drift_warning(stack: Stack) -> None:
     NodeRemoval(stack, "Removal", cluster_name=literal(stack), node_ids=NODES, dry_run=True)
     assert warnings(stack).keys() == {FIRST}
 
@@ -176,7 +178,7 @@ def test_a_dry_run_drifts_nothing(stack: Stack) -> None:
         lambda stack: CfnResource(stack, "Any", type="Test::Be::Any").ref,
     ],
 )
-def test_another_cluster_is_left_alone(stack: Stack, name: Callable[[Stack], str]) -> None:
+def test_other_clusters_get_no_warning(stack: Stack, name: Callable[[Stack], str]) -> None:
     CfnCluster(stack, "Cluster", cluster_name="ml-cluster")
     CfnCluster(stack, "Unnamed")
     NodeRemoval(stack, "Removal", cluster_name=name(stack), node_ids=NODES)

@@ -1,16 +1,11 @@
-"""Permissions: cdk-nag's findings, those for plain templates, and what does not fit into a role."""
+"""Permissions: the findings of cdk-nag, and removals that plain templates declare."""
 
-import json
 from typing import Any
 
 import pytest
 from aws_cdk import App, Environment, Stack
-from aws_cdk.aws_iam import PolicyStatement
-from hypothesis import given
-from hypothesis import strategies as st
 
 from hyperpod_node_removal import InvalidPropertyError, NodeRemoval, NodeRemovalProvider
-from hyperpod_node_removal._function_role import INLINE_POLICIES_MAX, least_size
 from tests.construct.stacks import (
     EKS_CLUSTER_ARN,
     HOOK_ARN,
@@ -55,17 +50,6 @@ def test_cdk_nag_finds_one_acknowledged_wildcard_with_a_name(
     )
     assert "Specify cluster_arn instead" in finding["reason"]
     assert len(finding["violatingConstructs"]) == 1
-
-
-def test_the_rule_pack_is_awake(stack: Stack) -> None:
-    """Without a finding of another statement, silence about the project's would prove nothing."""
-    app = check_with_cdk_nag(app_of(stack))
-    removal = NodeRemoval(stack, "Removal", cluster_arn=arn(1))
-    removal.provider.role.add_to_principal_policy(
-        PolicyStatement(actions=["s3:*"], resources=["*"])
-    )
-    with pytest.raises(RuntimeError, match=r"AwsSolutions-IAM5\[Action::s3:\*\]"):
-        app.synth()
 
 
 def test_removals_of_plain_templates_are_allowed_and_nothing_else(stack: Stack) -> None:
@@ -116,80 +100,13 @@ STACK_FORM = "arn:aws:cloudformation:<region>:<account>:stack/<name>/<id>, where
             f"'{HOOK_ARN}:*' is not the ARN of a function;",
         ),
         ("eks_cluster_arn", "a", "'a' is not the ARN of an EKS cluster;"),
+        ("verdict_events", "false", "'false' (str) is not True or False"),
     ],
 )
-def test_what_is_no_permission_for_a_plain_template(
+def test_invalid_permissions_for_plain_templates_are_rejected(
     stack: Stack, name: str, value: str, problem: str
 ) -> None:
     provider = NodeRemovalProvider(stack)
     with pytest.raises(InvalidPropertyError) as caught:
         provider.allow_removals(**(GIVEN | {name: value}))
     assert str(caught.value).startswith(f"Stack/HyperPodNodeRemovalProvider: {name}: {problem}")
-
-
-def test_permissions_for_plain_templates_count_towards_the_role(stack: Stack) -> None:
-    provider = NodeRemovalProvider(stack)
-    for number in range(170):
-        provider.allow_removals(stack_arn=STACK_ARN, cluster_arn=arn(number))
-    with pytest.raises(RuntimeError, match=f"allowed: {INLINE_POLICIES_MAX} in one role"):
-        app_of(stack).synth()
-
-
-def test_a_hundred_clusters_fit_into_one_role(stack: Stack) -> None:
-    provider = NodeRemovalProvider(stack)
-    for number in range(100):
-        provider.allow_removals(stack_arn=STACK_ARN, cluster_arn=arn(number))
-    app_of(stack).synth()
-
-
-def test_permissions_that_cannot_fit_fail_the_synth_with_a_way_out(stack: Stack) -> None:
-    app = app_of(stack)
-    provider = NodeRemovalProvider(stack)
-    for number in range(130):
-        provider.allow_removals(stack_arn=STACK_ARN, cluster_arn=arn(number))
-    for half in range(2):
-        user = Stack(app, f"User{half}")
-        for number in range(15):
-            NodeRemoval(user, f"Removal{number}", cluster_arn=arn(number), provider=provider)
-    with pytest.raises(RuntimeError) as caught:
-        app.synth()
-    text = str(caught.value)
-    assert "removals of Stack/HyperPodNodeRemovalProvider have 1" in text
-    assert (
-        "characters; allowed: 10240 in one role. Use another NodeRemovalProvider for some removals,"
-        " or specify their clusters by cluster_name"
-    ) in text
-
-
-@pytest.mark.parametrize(
-    ("document", "size"),
-    [
-        ({"Action": "a b", "Resource": ["x", "y"]}, len('{"Action":"ab","Resource":["x","y"]}')),
-        ({"Resource": {"Ref": "AWS::StackId"}}, len('{"Resource":""}')),
-        ({"Resource": {"Fn::GetAtt": ["Cluster", "Arn"]}}, len('{"Resource":""}')),
-        (
-            {"Resource": {"Fn::Join": ["", ["arn:", {"Ref": "AWS::Partition"}, ":x"]]}},
-            len('{"Resource":"arn::x"}'),
-        ),
-    ],
-)
-def test_least_size_counts_what_is_literal(document: dict[str, Any], size: int) -> None:
-    assert least_size(document) == size
-
-
-words = st.text(max_size=20)
-tokens = st.one_of(
-    st.fixed_dictionaries({"Ref": words}),
-    st.fixed_dictionaries({"Fn::GetAtt": st.lists(words, min_size=2, max_size=2)}),
-    st.fixed_dictionaries({"Fn::ImportValue": words}),
-)
-joins = st.fixed_dictionaries({"Fn::Join": st.tuples(words, st.lists(words | tokens))})
-documents = st.dictionaries(
-    st.sampled_from(["Action", "Effect", "Resource"]),
-    words | tokens | joins | st.lists(words | tokens | joins, max_size=4),
-)
-
-
-@given(documents)
-def test_least_size_never_counts_more_than_there_is(document: dict[str, Any]) -> None:
-    assert least_size(document) <= len(json.dumps(document))

@@ -85,13 +85,7 @@ def test_the_provider_of_a_stack_is_found_again(stack: Stack) -> None:
     assert named(other).provider is provider
 
 
-def test_another_construct_with_the_providers_id_is_named(stack: Stack) -> None:
-    Stack(stack, NodeRemovalProvider.DEFAULT_ID)
-    with pytest.raises(NodeRemovalError, match="Stack/HyperPodNodeRemovalProvider is not a"):
-        named(stack)
-
-
-def test_a_provider_that_comes_too_late_says_what_came_first(stack: Stack) -> None:
+def test_a_provider_created_after_the_first_removal_is_an_error(stack: Stack) -> None:
     named(stack)
     with pytest.raises(NodeRemovalError) as caught:
         NodeRemovalProvider(stack, metrics=True)
@@ -109,7 +103,7 @@ def test_a_provider_that_comes_too_late_says_what_came_first(stack: Stack) -> No
 # Use -----------------------------------------------------------------------------------------
 
 
-def test_a_provider_that_the_removals_of_its_stack_do_not_use_is_warned_of(stack: Stack) -> None:
+def test_an_unused_provider_gets_a_warning(stack: Stack) -> None:
     provider = NodeRemovalProvider(stack, "Mine")
     named(stack)
     (warning,) = warnings_of(stack, NOT_USED)
@@ -119,7 +113,7 @@ def test_a_provider_that_the_removals_of_its_stack_do_not_use_is_warned_of(stack
     assert warnings_of(stack, NOT_USED) == []
 
 
-def test_removals_of_a_nested_stack_need_it_passed_too(stack: Stack) -> None:
+def test_the_provider_must_be_passed_to_removals_of_a_nested_stack(stack: Stack) -> None:
     """The default id is looked for in the removal's own stack."""
     NodeRemovalProvider(stack)
     named(NestedStack(stack, "Nested"))
@@ -154,7 +148,7 @@ def in_each_stack_and_stage(stack: Stack) -> None:
 @pytest.mark.parametrize(
     "use", [used_from_elsewhere, alone, for_templates, in_each_stack_and_stage]
 )
-def test_a_provider_that_others_may_use_is_not_warned_of(
+def test_a_provider_that_others_may_use_gets_no_warning(
     stack: Stack, use: Callable[[Stack], None]
 ) -> None:
     use(stack)
@@ -164,7 +158,7 @@ def test_a_provider_that_others_may_use_is_not_warned_of(
 # Reserved concurrency ------------------------------------------------------------------------
 
 
-def test_fewer_executions_than_removals_are_warned_of(stack: Stack) -> None:
+def test_fewer_executions_than_removals_get_a_warning(stack: Stack) -> None:
     provider = NodeRemovalProvider(stack, reserved_concurrent_executions=3)
     for name in ("a", "b"):
         named(stack, f"Of{name}", name)

@@ -98,7 +98,7 @@ def test_its_metrics_events_and_log_are_available_if_they_are_known(stack: Stack
     ],
     ids=["metrics", "event_bus", "log_group", "role"],
 )
-def test_what_is_not_known_is_said(
+def test_what_is_not_known_is_an_error(
     stack: Stack, use: Callable[[Any], object], sentence: str
 ) -> None:
     provider = NodeRemovalProvider.from_service_token(stack, "Provider", TOKEN)
@@ -164,7 +164,7 @@ def test_a_removal_works_in_one_place(stack: Stack, case: str) -> None:
     with pytest.raises(InvalidPropertyError) as caught:
         NodeRemoval(stack, "Removal", **given, **{name: value(stack)})
     assert str(caught.value) == f"Stack/Removal: {name}: {sentence}"
-    assert stack.node.try_find_child("Removal") is None, "refused, yet there"
+    assert stack.node.try_find_child("Removal") is None, "nothing is created"
 
 
 @pytest.mark.parametrize(
@@ -205,7 +205,7 @@ def test_a_role_is_of_the_account_of_the_function(
     )
 
 
-def test_a_place_that_is_not_known_may_be_the_right_one() -> None:
+def test_an_unknown_place_is_accepted() -> None:
     app = App(analytics_reporting=False)
     stack, here = Stack(app, "Anywhere"), Stack(app, "Here", env=HERE)
     provider = NodeRemovalProvider.from_service_token(stack, "Provider", TOKEN)

@@ -74,7 +74,7 @@ def test_a_given_role_has_its_permissions_before_the_function_is_created(stack: 
     assert "ec2:CreateNetworkInterface" in vpc[0]
 
 
-def test_all_the_rest_reaches_the_function_and_its_role(stack: Stack) -> None:
+def test_other_options_reach_the_function_and_its_role(stack: Stack) -> None:
     NodeRemovalProvider(
         stack,
         permissions_boundary=boundary(stack),
@@ -175,14 +175,6 @@ def test_an_immutable_role_is_given_nothing(stack: Stack, role: str) -> None:
     assert set(made.one(FUNCTION).get("DependsOn", ())) <= made.template["Resources"].keys()
 
 
-def test_policies_that_a_role_does_not_get_need_not_fit_into_it(stack: Stack) -> None:
-    provider = NodeRemovalProvider(stack, role=imported(stack, mutable=False))
-    for number in range(170):
-        arn = CLUSTER_ARN.replace("a1b2c3d4e5f6", f"{number:012d}")
-        provider.allow_removals(stack_arn=STACK_ARN, cluster_arn=arn)
-    assert not Synthesized(stack).resources(POLICY)
-
-
 def test_stacks_that_share_a_role_do_not_overwrite_each_others_permissions() -> None:
     """Not in one app, and not in two, which may have the same ids."""
     names: set[str] = set()
@@ -237,35 +229,12 @@ def test_customized_roles_leave_no_policy_and_report_all_statements(
 # From public reports -------------------------------------------------------------------------
 
 
-def test_a_role_has_the_path_the_prefix_and_the_boundary_that_an_scp_requires(
-    stack: Stack,
-) -> None:
-    """cdklabs/cdk-enterprise-iac #689."""
-    role = iam.Role(
-        stack,
-        "Own",
-        assumed_by=LAMBDA,
-        path="/ml/",
-        role_name="team-node-removal",
-        permissions_boundary=boundary(stack),
-    )
-    used(stack, role)
-    created = Synthesized(stack).properties(ROLE)
-    assert (created["Path"], created["RoleName"]) == ("/ml/", "team-node-removal")
-    assert created["PermissionsBoundary"] == BOUNDARY_ARN
-
-
-def test_every_role_has_the_boundary_of_the_app(stack: Stack) -> None:
-    """aws/aws-cdk #15572 and #30179."""
+def test_the_provider_has_the_boundary_and_the_tags_of_the_app(stack: Stack) -> None:
+    """aws/aws-cdk #15572 and #30179, aws/serverless-application-model #1160."""
     iam.PermissionsBoundary.of(stack).apply(boundary(stack))
-    NodeRemoval(stack, "Removal", cluster_arn=CLUSTER_ARN)
-    assert Synthesized(stack).properties(ROLE)["PermissionsBoundary"] == BOUNDARY_ARN
-
-
-def test_whatever_can_have_tags_has_those_of_the_provider(stack: Stack) -> None:
-    """aws/serverless-application-model #1160."""
     Tags.of(NodeRemovalProvider(stack)).add("team", "ml")
     made = Synthesized(stack)
+    assert made.properties(ROLE)["PermissionsBoundary"] == BOUNDARY_ARN
     for kind in (ROLE, FUNCTION, LOG_GROUP):
         assert made.properties(kind)["Tags"] == [{"Key": "team", "Value": "ml"}]
 
@@ -316,44 +285,26 @@ def test_signed_code_is_taken_from_where_the_signer_put_it(stack: Stack) -> None
             },
             "log_retention: is for the log group that the provider creates, but log_group is",
         ),
-        (
-            lambda stack: {"vpc_subnets": ec2.SubnetSelection(subnet_group_name="a")},
-            "vpc_subnets: belongs to a VPC, but vpc is not given; specify both",
-        ),
-        (
-            lambda stack: {"security_groups": [security_group(stack)]},
-            "security_groups: belongs to a VPC, but vpc is not given; specify both",
-        ),
-        (
-            lambda stack: {
-                "vpc": network(stack, public_subnet_ids=["subnet-89abcdef"]),
-                "vpc_subnets": ec2.SubnetSelection(subnet_type=ec2.SubnetType.PUBLIC),
-            },
-            (
-                "vpc_subnets: subnet-89abcdef is public: a function has no public address there and"
-                " cannot connect to anything; allowed: private subnets with a NAT gateway or"
-                " with VPC endpoints"
-            ),
-        ),
-        (
-            lambda stack: {
-                "vpc": ec2.Vpc.from_vpc_attributes(
-                    stack, "Bare", vpc_id="vpc-01234567", availability_zones=["us-west-2a"]
-                )
-            },
-            "vpc_subnets: ",
-        ),
     ],
-    ids=["none", "flag", "arn", "boundary", "retention", "subnets", "groups", "public", "bare"],
+    ids=["none", "flag", "arn", "boundary", "retention"],
 )
-def test_what_cannot_work_is_refused(
+def test_options_that_cannot_work_are_rejected(
     stack: Stack, options: Callable[[Stack], dict[str, Any]], sentence: str
 ) -> None:
     given = options(stack)
     with pytest.raises(InvalidPropertyError) as caught:
         NodeRemovalProvider(stack, "Provider", **given)
     assert str(caught.value).startswith(f"Stack/Provider: {sentence}")
-    assert stack.node.try_find_child("Provider") is None, "refused, yet there"
+    assert stack.node.try_find_child("Provider") is None, "nothing is created"
+
+
+def test_the_cdk_rejects_a_network_in_which_the_function_cannot_connect(stack: Stack) -> None:
+    public: dict[str, Any] = {"vpc_subnets": ec2.SubnetSelection(subnet_type=ec2.SubnetType.PUBLIC)}
+    with pytest.raises(RuntimeError, match="Cannot configure 'vpcSubnets' without configuring a V"):
+        NodeRemovalProvider(stack, "WithoutVpc", **public)
+    public["vpc"] = network(stack, public_subnet_ids=["subnet-89abcdef"])
+    with pytest.raises(RuntimeError, match="in a public subnet can NOT access the internet"):
+        NodeRemovalProvider(stack, "Public", **public)
 
 
 def test_a_number_of_executions_may_be_known_at_deployment_only(stack: Stack) -> None:

@@ -69,7 +69,7 @@ def parameters() -> Synthesized:
 # The switches --------------------------------------------------------------------------------
 
 
-def test_the_function_has_the_switches_and_may_send_events_to_the_one_bus(
+def test_the_function_has_its_variables_and_may_send_events_to_one_bus(
     on: Synthesized, parameters: Synthesized
 ) -> None:
     for made, metrics, bus in (
@@ -88,7 +88,7 @@ def test_the_removal_waits_for_its_rules_its_alarm_and_the_permission(on: Synthe
 
 
 @pytest.mark.parametrize("value", ["on", 1, None])
-def test_a_switch_is_true_or_false(stack: Stack, value: Any) -> None:
+def test_metrics_is_true_or_false(stack: Stack, value: Any) -> None:
     with pytest.raises(InvalidPropertyError, match=r"Stack/Provider: metrics: .* True or False"):
         NodeRemovalProvider(stack, "Provider", metrics=value)
 
@@ -138,12 +138,12 @@ def test_options_of_a_metric_are_those_of_cloudwatch(removal: NodeRemoval) -> No
         ("Duration", "NodeIdInUse", "Duration has none; allowed: with FailedNodes only"),
     ],
 )
-def test_a_metric_without_data_is_refused(name: str, code: str | None, match: str) -> None:
+def test_a_metric_without_data_is_rejected(name: str, code: str | None, match: str) -> None:
     with pytest.raises(InvalidPropertyError, match=match):
         ClusterMetrics("ml-cluster").metric(name, code=code)
 
 
-def test_a_metric_that_is_not_written_is_refused(stack: Stack) -> None:
+def test_a_metric_that_is_not_written_is_an_error(stack: Stack) -> None:
     removal = NodeRemoval(stack, "Removal", cluster_name="ml-cluster")
     with pytest.raises(NodeRemovalError, match=r"Provider writes no metrics; give .* metrics=True"):
         removal.metric_failed_nodes()
@@ -153,7 +153,7 @@ def test_a_metric_that_is_not_written_is_refused(stack: Stack) -> None:
         NodeRemovalDashboard(stack, "Dashboard", provider=removal.provider)
 
 
-def test_the_alarm_is_quiet_without_removals(on: Synthesized) -> None:
+def test_the_alarm_does_not_go_off_without_removals(on: Synthesized) -> None:
     alarm = on.properties(ALARM)
     assert alarm.pop("AlarmDescription")
     (action,) = alarm.pop("AlarmActions")
@@ -172,7 +172,7 @@ def test_the_alarm_is_quiet_without_removals(on: Synthesized) -> None:
     }
 
 
-def test_a_stack_that_stays_can_have_the_alarm(stack: Stack) -> None:
+def test_a_long_lived_stack_can_have_the_alarm(stack: Stack) -> None:
     alarm = ClusterMetrics(CLUSTER_ARN).alarm_on_failures(stack, "Failures", alarm_name="failures")
     assert isinstance(alarm, cloudwatch.Alarm)
     found = Synthesized(stack).properties(ALARM)
@@ -180,7 +180,7 @@ def test_a_stack_that_stays_can_have_the_alarm(stack: Stack) -> None:
     assert found["Dimensions"] == [{"Name": "ClusterName", "Value": CLUSTER_ARN}]
 
 
-def test_a_cluster_that_cannot_be_is_refused(stack: Stack, removal: NodeRemoval) -> None:
+def test_an_invalid_cluster_is_rejected(stack: Stack, removal: NodeRemoval) -> None:
     with pytest.raises(InvalidPropertyError, match="ClusterMetrics: cluster: '-ml' is not"):
         ClusterMetrics("-ml")
     with pytest.raises(InvalidPropertyError, match="Stack/Dashboard: cluster: "):

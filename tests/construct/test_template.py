@@ -92,7 +92,7 @@ def full() -> Synthesized:
     return Synthesized(stack)
 
 
-def test_the_template_without_options_stays_as_it_was_but_for_the_code() -> None:
+def test_the_default_template_stays_the_same_except_for_the_code() -> None:
     """What users have deployed is updated by a release only where it has to be: logical ids (a
     ServiceToken cannot change), settings of the function and its log, permissions, dependencies."""
     stack = Stack(App(analytics_reporting=False), "Plain")
@@ -165,7 +165,7 @@ def test_removals_of_a_stack_share_one_function_and_one_narrow_policy(full: Synt
     ]
 
 
-def test_the_hook_has_its_own_permissions_before_it_is_asked(full: Synthesized) -> None:
+def test_the_hook_has_its_own_permissions_before_it_is_invoked(full: Synthesized) -> None:
     (own,) = full.resources(POLICY, "DrainServiceRoleDefaultPolicy")
     assert {DRAIN, own} <= set(full.one(RESOURCE_TYPE, "Faulty")["DependsOn"])
 

@@ -48,7 +48,7 @@ def test_the_condition_waits_for_the_custom_resource_which_knows_its_logical_id(
 
 
 def test_the_condition_exists_only_if_the_removal_does(stack: Stack) -> None:
-    """Otherwise it would wait for a signal that nobody sends, and fail the stack."""
+    """Otherwise it would wait for a signal that is never sent, and fail the stack."""
     made = removal(stack)
     given = CfnCondition(stack, "IsFaulty", expression=Fn.condition_equals(stack.region, "x"))
     made.resource.node.default_child.cfn_options.condition = given  # type: ignore[union-attr]
@@ -96,6 +96,7 @@ def strings(stack: Stack) -> Any:
     ("argument", "value", "problem"),
     [
         ("on_partial_failure", lambda _: PartialFailure.FAIL, "allowed: with REPORT only"),
+        ("verdict_event", string, "is known only at deployment; allowed: True or False"),
         ("node_ids", strings, "node_ids is known only at.*removal file"),
         (
             "node_ids",
@@ -106,7 +107,7 @@ def strings(stack: Stack) -> Any:
         ("retry_token", string, "retry_token is known only at.*removal file"),
     ],
 )
-def test_what_cannot_have_a_condition_is_refused_with_the_way_out(
+def test_a_verdict_event_that_cannot_work_is_rejected_with_a_way_out(
     stack: Stack, argument: str, value: Callable[[Stack], Any], problem: str
 ) -> None:
     with pytest.raises(InvalidPropertyError, match=f"verdict_event: .*{problem}"):

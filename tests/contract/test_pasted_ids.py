@@ -15,7 +15,7 @@ from hyperpod_node_removal.app import settings_from_context
 from hyperpod_node_removal_cli.plan import plan_nodes
 from hyperpod_node_removal_file import SettingsError, read_removal_text
 from hyperpod_node_removal_handler.request import RemovalRequest, RequestError
-from tests.cli.aws_on_paper import Paper
+from tests.cli.fake_aws import FakeAws
 
 ONE, TWO = "i-0123456789abcdef0", "i-0fedcba9876543210"
 SSM = "sagemaker-cluster:lw12e0dn1hhd_worker3-i-080f90acad180de3e"
@@ -136,10 +136,10 @@ def test_the_construct_does_not_split_text(stack: Stack, text: str) -> None:
 
 @pytest.mark.parametrize(("text", "error"), REJECTED)
 def test_the_command_rejects_other_text_before_any_call(text: str, error: str) -> None:
-    paper = Paper()
-    report = plan_nodes("ml-cluster", [text], paper.connection)
+    aws = FakeAws()
+    report = plan_nodes("ml-cluster", [text], aws.connection)
     assert error in report.problems[0].text
-    assert paper.calls == []
+    assert aws.calls == []
 
 
 def test_logical_ids_are_split_like_node_ids_but_group_names_are_not() -> None:

@@ -1,4 +1,4 @@
-"""`dist/` is the same bytes from every checkout, and holds the code that the construct deploys."""
+"""`dist/` is the same bytes from every checkout, and has the code that the construct deploys."""
 
 import email
 import os

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import hyperpod_node_removal_contract as contract
 from hyperpod_node_removal_contract import Property
-from hyperpod_node_removal_contract.properties import BY_KEY
+from hyperpod_node_removal_contract.properties import BY_KEY, BY_NAME, Kind
 from hyperpod_node_removal_file import SettingsError, given_values, settings_from
 from hyperpod_node_removal_handler.request import RemovalRequest, RequestError
 from release import property_schema
@@ -97,12 +97,9 @@ properties = st.dictionaries(
 
 
 NAMES: Final = {
-    Property.CLUSTER_NAME,
-    Property.NODE_IDS,
-    Property.NODE_LOGICAL_IDS,
-    Property.PROTECTED_GROUPS,
-    Property.EXPECTED_GROUPS,
-    Property.VERDICT_CONDITION,
+    name
+    for name, row in BY_NAME.items()
+    if row.kind is Kind.NAMES or (row.kind is Kind.TEXT and row.form)
 }
 
 
@@ -112,13 +109,18 @@ def is_required_by_the_schema_alone(name: str, value: Any) -> bool:
     return name in NAMES and any(isinstance(item, int) for item in items)
 
 
-NUMBERS: Final = {Property.MAX_REMOVALS, Property.RETRY_FOR, Property.SERVICE_TIMEOUT}
+ENDS: Final = {
+    Property.MAX_REMOVALS: (0, contract.GROUP_SIZE_MAX),
+    Property.RETRY_FOR: (0, contract.RETRY_FOR_MAX),
+    Property.SERVICE_TIMEOUT: (contract.SERVICE_TIMEOUT_MIN, contract.SERVICE_TIMEOUT_MAX),
+}
+"""The least and the greatest value of each number."""
 
 
 def is_left_to_the_function(given: Mapping[str, Any]) -> bool:
     """Return whether there are digits in quotes, whose range the schema does not check."""
     least = given.get(Property.MIN_REMAINING)
-    texts = [given.get(name) for name in NUMBERS]
+    texts = [given.get(name) for name in ENDS]
     texts += least.values() if isinstance(least, dict) else []
     return any(isinstance(text, str) and text.strip().isdecimal() for text in texts)
 
@@ -150,7 +152,7 @@ def test_the_schema_and_the_function_agree(given: dict[str, Any], cluster: str |
 
 @given(st.data())
 @settings(max_examples=100)
-def test_properties_that_are_right_pass_both(data: st.DataObject) -> None:
+def test_valid_properties_pass_both(data: st.DataObject) -> None:
     """So the agreement is not one over refusals only."""
     choose = {
         Property.CLUSTER_NAME: st.from_regex(contract.CLUSTER_NAME_FORM, fullmatch=True),
@@ -173,11 +175,6 @@ def test_properties_that_are_right_pass_both(data: st.DataObject) -> None:
     assert function_accepts(given)
 
 
-ENDS: Final = {
-    Property.MAX_REMOVALS: (0, contract.GROUP_SIZE_MAX),
-    Property.RETRY_FOR: (0, contract.RETRY_FOR_MAX),
-    Property.SERVICE_TIMEOUT: (contract.SERVICE_TIMEOUT_MIN, contract.SERVICE_TIMEOUT_MAX),
-}
 QUOTED: Final = {
     "60": (True, True),
     " 000000060 ": (True, True),
@@ -207,7 +204,7 @@ MORE_THAN_FIT: Final = [f"i-{number:08x}" for number in range(contract.MAX_NODES
         pytest.param(Property.NODE_IDS, MORE_THAN_FIT, True, False, id="more nodes than fit"),
     ],
 )
-def test_values_at_their_ends(
+def test_values_at_the_ends_of_their_ranges(
     name: Property, value: object, by_schema: bool, by_function: bool
 ) -> None:
     given = {Property.CLUSTER_NAME.value: "ml-cluster", name.value: value}
@@ -240,7 +237,7 @@ def test_the_schema_accepts_the_removal_files_of_the_examples(path: Path) -> Non
     ],
     ids=str,
 )
-def test_an_editor_marks_what_a_removal_file_must_not_have(more: dict[str, Any]) -> None:
+def test_the_schema_of_files_rejects_what_the_parser_rejects(more: dict[str, Any]) -> None:
     given = {"cluster": "ml-cluster", **more}
     assert not FILE_SCHEMA.is_valid(given)
     with pytest.raises(SettingsError):
@@ -249,7 +246,7 @@ def test_an_editor_marks_what_a_removal_file_must_not_have(more: dict[str, Any])
 
 @given(st.dictionaries(st.sampled_from([*BY_KEY, "nodes"]), values, max_size=3))
 @settings(max_examples=300)
-def test_an_editor_marks_nothing_that_a_removal_file_may_have(given: dict[str, Any]) -> None:
+def test_the_schema_of_files_accepts_what_the_parser_accepts(given: dict[str, Any]) -> None:
     given = {"cluster": "ml-cluster", **given}
     try:
         settings_from(given_values(given, ""), "removals.yaml")
@@ -259,7 +256,7 @@ def test_an_editor_marks_nothing_that_a_removal_file_may_have(given: dict[str, A
 
 
 @pytest.mark.parametrize("path", property_schema.schema_texts(), ids=lambda path: path.name)
-def test_the_files_are_schemas_and_up_to_date(path: Path) -> None:
+def test_the_schemas_are_valid_and_up_to_date(path: Path) -> None:
     """If not: python -m release.property_schema."""
     text = path.read_text(encoding="utf-8")
     assert text == property_schema.schema_texts()[path]

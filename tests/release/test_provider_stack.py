@@ -70,22 +70,6 @@ def another_provider(cli: Cli, name: str, **required: str) -> tuple[dict[str, st
     return made, f"{name}-token"
 
 
-def test_a_partial_failure_is_read_in_the_stack_events(
-    cli: Cli, provider: str, cluster: Cluster, tmp_path: Path
-) -> None:
-    bad, good, *_ = cluster.node_ids("workers")
-    cluster.refuse(bad)
-    template = removal(tmp_path, EXPORT_NAME)
-    deployment = cli.deployment(
-        template, cluster.name, ClusterName=cluster.name, NodeIds=f"{bad},{good}"
-    )
-    assert "Failed to create/update the stack" in cli.refused(*deployment)
-    (reason,) = [one for one in cli.reasons(cluster.name) if "FaultyNodes" not in one]
-    assert f"1 of 2 nodes not removed from {cluster.name} (1 removed)" in reason
-    assert f"NodeIdInUse: {bad}." in reason
-    assert cluster.present >= {bad}
-
-
 def test_a_boundary_a_network_and_a_key(
     cli: Cli, provider: str, cluster: Cluster, tmp_path: Path
 ) -> None:
@@ -112,7 +96,7 @@ def test_a_boundary_a_network_and_a_key(
     assert {"Logs", "Network"} <= set(policies)
 
 
-def test_a_role_that_somebody_else_has_created(
+def test_a_role_that_is_created_elsewhere(
     cli: Cli, provider: str, cluster: Cluster, tmp_path: Path
 ) -> None:
     iam = cli.sandbox.client("iam")

@@ -176,7 +176,7 @@ def test_a_request_waits_longer_for_a_function_in_a_vpc(
     assert int(variables.get("MAXIMUM_EVENT_AGE", 60)) == seconds
 
 
-def test_groups_without_subnets_are_left_to_lambda_to_refuse(template: dict[str, Any]) -> None:
+def test_groups_without_subnets_are_left_for_lambda_to_reject(template: dict[str, Any]) -> None:
     """They would otherwise be ignored, and the function would be in no VPC."""
     made = evaluated(template, SecurityGroupIds=["sg-1"])
     assert "VpcConfig" in of_type(made, "AWS::Lambda::Function")[0]["Properties"]
@@ -256,7 +256,7 @@ def test_the_packageable_template_differs_in_where_the_code_is_only(
     }
 
 
-def test_the_text_says_what_was_synthesized(templates: Path, template: dict[str, Any]) -> None:
+def test_the_text_equals_what_was_synthesized(templates: Path, template: dict[str, Any]) -> None:
     """As the AWS CLI reads it, which turns short intrinsic functions into long ones."""
     read = yaml_parse((templates / PROVIDER).read_text(encoding="utf-8"))
     assert read.pop("AWSTemplateFormatVersion") == "2010-09-09"
@@ -278,6 +278,6 @@ def test_text_that_looks_like_a_reference_stays_text() -> None:
     assert topic == {"Name": {"Fn::Sub": "${!a}-${B}-${C.Arn}"}}
 
 
-def test_a_resource_that_nobody_comments_on_is_an_error() -> None:
+def test_a_resource_without_a_comment_is_an_error() -> None:
     with pytest.raises(KeyError, match="New"):
         template_text({"Resources": {"New": {"Type": "AWS::SNS::Topic"}}}, "Head.", {})

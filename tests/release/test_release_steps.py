@@ -55,20 +55,20 @@ def checkout(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_tag_of_this_version_is_let_through(checkout: Path) -> None:
+def test_the_tag_of_this_version_is_accepted(checkout: Path) -> None:
     done = run_line(CHECK, checkout, GITHUB_REF_NAME=TAG)
     assert done.code == 0, done.log
 
 
 @pytest.mark.parametrize("tag", ["v9.9.9", VERSION, "v", f"{TAG}; touch here", "$(touch here)"])
-def test_any_other_tag_ends_the_release(checkout: Path, tag: str) -> None:
+def test_any_other_tag_stops_the_release(checkout: Path, tag: str) -> None:
     done = run_line(CHECK, checkout, GITHUB_REF_NAME=tag)
     assert done.code != 0
     assert "the tag is" in done.log
     assert not (checkout / "here").exists()
 
 
-def test_the_build_leaves_what_is_published(checkout: Path) -> None:
+def test_the_build_creates_what_is_published(checkout: Path) -> None:
     done = run_line(BUILD, checkout, GITHUB_REF_NAME=TAG)
     assert done.code == 0, done.log
     packages = sorted(path.suffix for path in (checkout / "packages").iterdir())
@@ -78,7 +78,7 @@ def test_the_build_leaves_what_is_published(checkout: Path) -> None:
     assert "## [" not in notes
 
 
-def test_a_file_that_was_changed_on_the_way_ends_the_release(checkout: Path) -> None:
+def test_a_file_that_does_not_match_its_checksum_stops_the_release(checkout: Path) -> None:
     made = (checkout / "bin" / "make").read_text(encoding="utf-8")
     stand_in(checkout, {"make": f"{made}\necho changed > dist/handler.zip"})
     done = run_line(BUILD, checkout, GITHUB_REF_NAME=TAG)

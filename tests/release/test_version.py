@@ -30,7 +30,7 @@ def test_this_repository_agrees_on_the_version_of_the_wheel() -> None:
         ("0.2.0", HEAD + SECOND + FIRST, "v0.2.0"),
     ],
 )
-def test_what_agrees(version: str, changelog: str, tag: str) -> None:
+def test_version_changelog_and_tag_agree(version: str, changelog: str, tag: str) -> None:
     assert find_problems(version, changelog, tag) == []
 
 
@@ -41,15 +41,11 @@ def test_what_agrees(version: str, changelog: str, tag: str) -> None:
         ("0.1.0", UNRELEASED + FIRST, "", "0.1.0, which is released; set it to the next"),
         ("0.10.0", SECOND + FIRST, "v0.2.0", "the tag is v0.2.0, pyproject.toml says 0.10.0"),
         ("0.1.0", FIRST, "0.1.0", "the tag is 0.1.0, pyproject.toml says 0.1.0; allowed: v0.1.0"),
-        ("0.1.0", UNRELEASED, "v0.1.0", "begins with [Unreleased]; replace that with version"),
-        ("0.1.0", FIRST + SECOND, "", "releases are not in order"),
+        ("0.1.0", UNRELEASED, "v0.1.0", "begins with Unreleased; replace that with version"),
         ("0.1.0", FIRST.replace("-23", ""), "", "allowed: [Unreleased] or [X.Y.Z] - YYYY-MM-DD"),
-        ("0.1.0", FIRST.replace("11-23", "11-31"), "", "2026-11-31 is not a date"),
-        ("0.1.0", FIRST.replace("Added", "New"), "", "unknown heading New; allowed: Added,"),
-        ("0.1.0", "## [0.1.0] - 2026-11-23\n", "", "the section is empty"),
     ],
 )
-def test_what_does_not_agree(version: str, changelog: str, tag: str, sentence: str) -> None:
+def test_a_mismatch_is_a_problem(version: str, changelog: str, tag: str, sentence: str) -> None:
     assert any(sentence in problem for problem in find_problems(version, HEAD + changelog, tag))
 
 

@@ -32,7 +32,7 @@ SCRIPTS = [*sorted((ROOT / ".ci").iterdir()), *sorted((EXAMPLE / "ci").iterdir()
 each = pytest.mark.parametrize("workflow", WORKFLOWS, ids=[path.name for path in WORKFLOWS])
 
 
-def test_they_are_as_their_schemas_have_them() -> None:
+def test_workflows_match_their_schemas() -> None:
     assert {path.name for path in WORKFLOWS} >= {RELEASE.name, "check-removals.yml"}
     forms = sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml"))
     for files, schema in (
@@ -44,7 +44,7 @@ def test_they_are_as_their_schemas_have_them() -> None:
         assert schema_problems(files, schema) == ""
 
 
-def test_they_and_their_scripts_are_sound() -> None:
+def test_linters_find_nothing_in_workflows_and_scripts() -> None:
     assert security_problems([*WORKFLOWS, DEPENDABOT]) == []
     assert script_problems(SCRIPTS) == ""
     scripts = {path for path in EXAMPLE.rglob("*.sh") if "node_modules" not in path.parts}
@@ -52,8 +52,8 @@ def test_they_and_their_scripts_are_sound() -> None:
 
 
 @pytest.mark.parametrize("workflow", [*WORKFLOWS, GITLAB], ids=lambda path: path.name)
-def test_they_hold_nothing_but_calls_of_scripts(workflow: Path) -> None:
-    """Those are run by tests, and by people on a desk."""
+def test_workflows_only_call_scripts(workflow: Path) -> None:
+    """Scripts are run by tests, and locally."""
     others = other_than_calls(workflow, EXAMPLE if EXAMPLE in workflow.parents else ROOT)
     if workflow == RELEASE:  # the job that may write a release checks nothing out
         (others,) = ([line for line in others if not line.startswith("gh release create ")],)
@@ -105,14 +105,14 @@ def test_one_deployment_of_a_cluster_at_a_time_is_explained_whatever_its_result(
 
 
 @each
-def test_every_action_is_a_commit_with_its_version_beside(workflow: Path) -> None:
+def test_every_action_is_pinned_by_commit_with_its_version(workflow: Path) -> None:
     uses = re.findall(r"uses: (.*)$", workflow.read_text(encoding="utf-8"), re.MULTILINE)
     for use in uses:
         assert re.fullmatch(r"[\w.-]+(?:/[\w.-]+)+@[0-9a-f]{40} # v\d+\.\d+\.\d+", use), use
 
 
 @each
-def test_rights_are_given_to_jobs_alone_and_no_secret_is_stored(workflow: Path) -> None:
+def test_only_jobs_have_permissions_and_no_secret_is_stored(workflow: Path) -> None:
     content = loaded(workflow)
     assert content["permissions"] == {}
     for name, job in content["jobs"].items():
@@ -140,60 +140,20 @@ def test_nothing_is_published_before_everything_is_tested_and_attested() -> None
     assert "pypi" in jobs["github"]["needs"]
 
 
-# The linters find something --------------------------------------------------------------------
-
-SOUND = """
-name: Sound
-on: push
-permissions: {}
-jobs:
-  job:
-    runs-on: ubuntu-24.04
-    permissions: {contents: read}
-    steps:
-      - run: .ci/run
-"""
-INJECTION = ".ci/run ${{ github.event.pull_request.title }}"
-
-
-@pytest.fixture
-def written(tmp_path: Path) -> Path:
-    folder = tmp_path / ".github" / "workflows"
-    folder.mkdir(parents=True)
-    return folder / "workflow.yml"
-
-
-def test_a_misspelled_key_is_found(written: Path) -> None:
-    written.write_text(SOUND)
-    assert (schema_problems([written]), other_than_calls(written, ROOT)) == ("", [])
-    written.write_text(SOUND.replace("runs-on", "run-on"))
-    assert "run-on" in schema_problems([written])
-
-
 @pytest.mark.parametrize(
-    "line",
-    [".ci/run $TITLE", ".ci/run; ls", ".ci/run $(ls)", ".ci/no-such-script", "ls", "bash .ci/run"],
-)
-def test_more_than_the_call_of_a_script_is_found(line: str, written: Path) -> None:
-    written.write_text(SOUND.replace(".ci/run", line))
-    assert other_than_calls(written, ROOT) == [line]
-
-
-@pytest.mark.parametrize(
-    ("step", "problem", "lines"),
+    ("line", "is_call"),
     [
-        (f"run: {INJECTION}", "template-injection", [INJECTION]),
-        ("uses: actions/checkout@v7", "unpinned-uses", []),
+        (".ci/run", True),
+        (".ci/run $TITLE", False),
+        (".ci/run ${{ github.event.pull_request.title }}", False),
+        (".ci/run; ls", False),
+        (".ci/run $(ls)", False),
+        (".ci/no-such-script", False),
+        ("ls", False),
+        ("bash .ci/run", False),
     ],
 )
-def test_an_unsafe_step_is_found(step: str, problem: str, lines: list[str], written: Path) -> None:
-    text = SOUND.replace("on: push", "on: pull_request_target")
-    written.write_text(text.replace("run: .ci/run", step))
-    assert other_than_calls(written, ROOT) == lines
-    assert any(problem in found for found in security_problems([written]))
-
-
-def test_a_script_with_a_mistake_is_found(tmp_path: Path) -> None:
-    script = tmp_path / "script.sh"
-    script.write_text("cd $NOWHERE && rm -rf *\n")
-    assert "SC2086" in script_problems([script])
+def test_anything_but_a_call_of_a_script_is_found(line: str, is_call: bool, tmp_path: Path) -> None:
+    workflow = tmp_path / "workflow.yml"
+    workflow.write_text(f"jobs: {{job: {{steps: [{{run: '{line}'}}]}}}}")
+    assert other_than_calls(workflow, ROOT) == ([] if is_call else [line])

@@ -75,7 +75,7 @@ def script_problems(scripts: Sequence[Path]) -> str:
 def other_than_calls(workflow: Path, root: Path) -> list[str]:
     """Return the lines that are more than a call of a script that exists below `root`.
 
-    An expression of GitHub is put into a line before the shell reads it, so what it holds is run.
+    An expression of GitHub is replaced in a line before the shell reads it, so its value is run.
     In `env` it is a value.
     """
     return [

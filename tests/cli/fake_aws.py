@@ -1,4 +1,4 @@
-"""CloudFormation and its logs as a test writes them: for what the sandbox does not do."""
+"""CloudFormation and its logs with responses that a test sets: for what the sandbox cannot do."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -29,7 +29,7 @@ def replied(reason: str) -> str:
 
 
 @dataclass
-class Paper:
+class FakeAws:
     """All clients in one: a stack, its events and its log."""
 
     status: str = "UPDATE_COMPLETE"
@@ -40,15 +40,17 @@ class Paper:
     events: list[dict[str, Any]] = field(default_factory=list)
     log: list[dict[str, Any]] = field(default_factory=list)
     errors: dict[str, Exception] = field(default_factory=dict)
-    """By operation: what is raised instead of an answer."""
+    """By operation: what is raised instead of a response."""
     calls: list[str] = field(default_factory=list)
-    before_each_look: Callable[[], object] = lambda: None
+    before_each_describe: Callable[[], object] = lambda: None
 
     @property
     def connection(self) -> Connection:
-        return PaperConnection(self)
+        """A connection whose every client is this object."""
+        session = SimpleNamespace(region_name="us-east-1", client=lambda *_, **__: self)
+        return Connection(make_session=lambda **_: session)
 
-    def happen(
+    def add_event(
         self,
         status: str,
         logical_id: str = NAME,
@@ -56,7 +58,7 @@ class Paper:
         why: str = "",
         physical_id: str = STACK_ID,
     ) -> None:
-        """An event, a second after the last."""
+        """Add an event, a second after the last one."""
         number = len(self.events)
         self.events.append(
             {
@@ -73,12 +75,12 @@ class Paper:
         if kind == STACK:
             self.status = status
 
-    def remove(self, status: str, why: str = "") -> None:
-        """An event of the removal."""
-        self.happen(status, "Removal", RESOURCE_TYPE, why, "hyperpod-node-removal/maintenance/1")
+    def add_removal_event(self, status: str, why: str = "") -> None:
+        """Add an event of the removal."""
+        self.add_event(status, "Removal", RESOURCE_TYPE, why, "hyperpod-node-removal/maintenance/1")
 
-    def write(self, message: str, request: str = "1", **fields: object) -> None:
-        """A line of the log."""
+    def log_line(self, message: str, request: str = "1", **fields: object) -> None:
+        """Add a line to the log."""
         number = len(self.log)
         self.log.append(
             {
@@ -91,10 +93,16 @@ class Paper:
     # The clients -----------------------------------------------------------------------------
 
     def describe_stacks(self, *, StackName: str) -> dict[str, Any]:  # noqa: N803
-        self.before_each_look()
+        self.before_each_describe()
         self._called("DescribeStacks")
         outputs = [{"OutputKey": key, "OutputValue": value} for key, value in self.outputs.items()]
-        stack = {"StackName": NAME, "StackId": STACK_ID, "StackStatus": self.status}
+        stack = {
+            "StackName": NAME,
+            "StackId": STACK_ID,
+            "StackStatus": self.status,
+            "CreationTime": START,
+            "LastUpdatedTime": START + timedelta(seconds=len(self.events)),
+        }
         return {"Stacks": [{**stack, "Outputs": outputs}]}
 
     def describe_stack_resources(self, *, StackName: str) -> dict[str, Any]:  # noqa: N803
@@ -128,32 +136,14 @@ class Paper:
             raise error
 
 
-class PaperConnection(Connection):
-    """A connection whose every client is the paper."""
-
-    def __init__(self, paper: Paper) -> None:
-        super().__init__(make_session=lambda **_: _Session(paper))
-
-
-class _Session:
-    region_name = "us-east-1"
-
-    def __init__(self, paper: Paper) -> None:
-        self._paper = paper
-
-    def client(self, service: str, **_: Any) -> Paper:
-        assert service in {"cloudformation", "logs"}
-        return self._paper
-
-
 def denied(operation: str) -> ClientError:
     return client_error(operation, "AccessDeniedException", "not you", status=403)
 
 
-def failures(paper: Paper, names: Iterable[str], head: str, request: str = "1") -> None:
-    """The lines of the log on a removal that failed."""
+def failures(aws: FakeAws, names: Iterable[str], head: str, request: str = "1") -> None:
+    """Log a removal that failed."""
     for name in names:
-        paper.write(
+        aws.log_line(
             f"{name}: not removed: NodeIdInUse: busy. Group workers, status Running.",
             request,
             node=name,
@@ -163,4 +153,4 @@ def failures(paper: Paper, names: Iterable[str], head: str, request: str = "1") 
             group="workers",
             status="Running",
         )
-    paper.write(f"PARTIAL: {head}", request)
+    aws.log_line(f"PARTIAL: {head}", request)
