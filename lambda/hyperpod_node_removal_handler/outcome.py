@@ -4,7 +4,8 @@ Two texts are for stack events: the `Reason`, of at most 900 bytes, and the verd
 the 64 characters of a signal, since CloudFormation shows no reason of a success.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final
@@ -164,12 +165,8 @@ def signal_id(outcome: Outcome, nodes: Mapping[Phase, Sequence[RequestedNode]]) 
     if not others and len(first) == 1 and len(head + code + first[0].name) < SIGNAL_ID_MAX:
         return f"{head}{code} {first[0].name}"
     counts = [f"{code} {len(group)}" for code, group in groups.items()]
-    for shown in range(len(counts), 0, -1):
-        rest = [f"+{len(counts) - shown} more"] if shown < len(counts) else []
-        text = head + ", ".join(counts[:shown] + rest)
-        if len(text) <= SIGNAL_ID_MAX:
-            return text
-    return head.removesuffix(": ")
+    shown = join_fitting(counts, SIGNAL_ID_MAX - len(head), ", ")
+    return head + shown if shown.startswith(code) else head.removesuffix(": ")
 
 
 # The Reason ----------------------------------------------------------------------------------
@@ -229,27 +226,38 @@ def truncate(text: str, room: int) -> str:
     return text if len(text) <= room else text[: max(0, room - 3)] + "..."
 
 
+def join_fitting(items: Sequence[str], room: int, separator: str = ",") -> str:
+    """Return as many whole items as fit into `room` characters, the last maybe `+31 more`."""
+
+    def text(count: int) -> str:
+        rest = [f"+{len(items) - count} more"] if count < len(items) else []
+        return separator.join([*items[:count], *rest])
+
+    return _fitting(text, len(items), room)
+
+
+def _fitting(text: Callable[[int], str], most: int, room: int) -> str:
+    """Return the text of as many items, of `most`, as fit into `room`. At worst that of none."""
+    whole = text(most)
+    if len(whole) <= room:
+        return whole
+    fitting = bisect_right(range(most), room, key=lambda count: len(text(count)))
+    return text(max(0, fitting - 1))
+
+
 def _ids_by_code(groups: Mapping[str, Sequence[str]], room: int) -> str:
     """Return ` Code: i-1, i-2; Code: i-3, +31 more.`, with as many ids of each code as fit."""
 
     def text(most: int) -> str:
-        return " " + "; ".join(_group(code, ids, most) for code, ids in groups.items()) + "."
+        shown = {
+            code: join_names(ids, most) if most else _nodes(len(ids))
+            for code, ids in groups.items()
+        }
+        return " " + "; ".join(f"{code}: {ids}" for code, ids in shown.items()) + "."
 
-    least, most = 0, max(len(ids) for ids in groups.values())
-    while least < most:
-        middle = (least + most + 1) // 2
-        if len(text(middle)) <= room:
-            least = middle
-        else:
-            most = middle - 1
-    return truncate(text(least), room)  # cut if there are more codes than there is room for
-
-
-def _group(code: str, ids: Sequence[str], most: int) -> str:
-    if most == 0:
-        return f"{code}: {_nodes(len(ids))}"
-    rest = [f"+{len(ids) - most} more"] if len(ids) > most else []
-    return f"{code}: {', '.join([*ids[:most], *rest])}"
+    longest = max(len(ids) for ids in groups.values())
+    # Cut if there are more codes than there is room for.
+    return truncate(_fitting(text, longest, room), room)
 
 
 def _extras(

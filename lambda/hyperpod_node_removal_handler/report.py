@@ -7,7 +7,7 @@ and what is left out is counted.
 import json
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -28,6 +28,7 @@ from hyperpod_node_removal_handler.outcome import (
     RemovalSummary,
     Result,
     code_of,
+    join_fitting,
     outcome_of,
     reason,
     signal_id,
@@ -59,6 +60,21 @@ NODES_BY_PHASE: Final = {
     Phase.ABSENT: (Attribute.ALREADY_ABSENT_COUNT, Attribute.ALREADY_ABSENT_NODES),
 }
 """The attributes that count and name the nodes that ended in a phase, the most important first."""
+_EMPTY: Final = {key: "0" if key.endswith("Count") else "" for key in Attribute} | {
+    Attribute.INSTANCE_GROUP_TARGET_COUNTS: "{}"
+}
+_DROPPED_FIRST: Final = (
+    Attribute.REQUESTED_NODES,
+    Attribute.PLANNED_NODES,
+    Attribute.REMOVED_NODES,
+    Attribute.ACCEPTED_NODES,
+    Attribute.ALREADY_ABSENT_NODES,
+    Attribute.WARNINGS,
+    Attribute.INSTANCE_GROUP_TARGET_COUNTS,
+    Attribute.FAILED_NODES,
+    Attribute.CLUSTER_NAME,
+)
+"""The attributes that a body that would be too long does without, in this order."""
 _UNITS: Final = {Metric.DURATION: "Seconds"}
 
 
@@ -87,23 +103,12 @@ class Report:
     def body(self, envelope: Envelope) -> bytes:
         """Return the response body: JSON in ASCII of at most 4,096 bytes, whatever comes in."""
         data = dict(self.data)
-        droppable = [
-            (Attribute.REQUESTED_NODES, ""),
-            (Attribute.PLANNED_NODES, ""),
-            (Attribute.REMOVED_NODES, ""),
-            (Attribute.ACCEPTED_NODES, ""),
-            (Attribute.ALREADY_ABSENT_NODES, ""),
-            (Attribute.WARNINGS, ""),
-            (Attribute.INSTANCE_GROUP_TARGET_COUNTS, "{}"),
-            (Attribute.FAILED_NODES, ""),
-            (Attribute.CLUSTER_NAME, ""),
-        ]
-        body = self._encoded(envelope, data)
-        for key, empty in droppable:
+        body = envelope.response(self.status, self.reason, data)
+        for key in _DROPPED_FIRST:
             if len(body) <= RESPONSE_MAX_BYTES:
                 return body
-            data[key] = empty
-            body = self._encoded(envelope, data)
+            data[key] = _EMPTY[key]
+            body = envelope.response(self.status, self.reason, data)
         if len(body) <= RESPONSE_MAX_BYTES:
             return body
         # Ids longer than CloudFormation's own: a forged request, but the limit holds.
@@ -114,22 +119,7 @@ class Report:
             request_id=escape(envelope.request_id, ID_MAX),
             logical_resource_id=escape(envelope.logical_resource_id, ID_MAX),
         )
-        return self._encoded(cut, data)
-
-    def _encoded(self, envelope: Envelope, data: Mapping[str, str]) -> bytes:
-        return json.dumps(
-            {
-                "Status": self.status,
-                "Reason": self.reason,
-                "PhysicalResourceId": envelope.physical_resource_id,
-                "StackId": envelope.stack_id,
-                "RequestId": envelope.request_id,
-                "LogicalResourceId": envelope.logical_resource_id,
-                "NoEcho": False,
-                "Data": data,
-            },
-            separators=(",", ":"),
-        ).encode("ascii")
+        return cut.response(self.status, self.reason, data)
 
 
 def of_result(result: Result, request: RemovalRequest, log: LogPlace) -> Report:
@@ -187,13 +177,11 @@ def data(
     outcome: Outcome, cluster: object, given: Mapping[Attribute, str] | None = None
 ) -> Mapping[str, str]:
     """Return `Data` with every attribute: those that are not given are empty or zero."""
-    zero = {key: "0" if key.endswith("Count") else "" for key in Attribute}
-    zero[Attribute.INSTANCE_GROUP_TARGET_COUNTS] = "{}"
     named = {
         Attribute.OUTCOME: str(outcome),
         Attribute.CLUSTER_NAME: escape(cluster, 256) if isinstance(cluster, str) else "",
     }
-    return {str(key): value for key, value in (zero | named | dict(given or {})).items()}
+    return {str(key): value for key, value in (_EMPTY | named | dict(given or {})).items()}
 
 
 def _target_counts(counts: Mapping[str, int]) -> str:
@@ -223,7 +211,7 @@ def _attributes(result: Result) -> Mapping[Attribute, str]:
     joined: dict[Attribute, str] = {}
     for attribute, nodes in lists.items():
         # Half of what is left, so that no list crowds out those behind it.
-        joined[attribute] = join_truncated([node.name for node in nodes], room // 2)
+        joined[attribute] = join_fitting([node.name for node in nodes], room // 2)
         room -= len(joined[attribute])
     return {
         **{attribute: str(count) for attribute, count in counts(result).items()},
@@ -231,23 +219,6 @@ def _attributes(result: Result) -> Mapping[Attribute, str]:
         Attribute.INSTANCE_GROUP_TARGET_COUNTS: _target_counts(result.target_counts),
         Attribute.WARNINGS: truncate(" ".join(result.warnings), _WARNINGS_MAX),
     }
-
-
-def join_truncated(ids: Sequence[str], room: int) -> str:
-    """Return `ids` joined by commas in at most `room` characters, the last maybe `+31 more`."""
-    whole = ",".join(ids)
-    if len(whole) <= room:
-        return whole
-    shown: list[str] = []
-    length = 0
-    for index, identifier in enumerate(ids):
-        rest = f"+{len(ids) - index} more"
-        if length + len(identifier) + 1 + len(rest) > room:
-            shown.append(rest)
-            break
-        shown.append(identifier)
-        length += len(identifier) + 1
-    return ",".join(shown)
 
 
 # Log lines ------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hyperpod_node_removal_contract import Attribute, Outcome, PartialFailure
-from hyperpod_node_removal_handler import report
+from hyperpod_node_removal_handler import outcome, report
 from hyperpod_node_removal_handler.outcome import LogPlace, Result
 from hyperpod_node_removal_handler.request import RemovalRequest
 from hyperpod_node_removal_handler.requested_node import Phase, RequestedNode
@@ -168,7 +168,7 @@ def test_a_removal_of_which_every_node_failed_that_was_there_fails(
 
 def test_lists_are_cut_at_whole_ids() -> None:
     ids = [identifier(number) for number in range(100)]
-    shown = report.join_truncated(ids, 200).split(",")
+    shown = outcome.join_fitting(ids, 200).split(",")
     assert shown[-1] == f"+{100 - len(shown) + 1} more"
     assert shown[:-1] == ids[: len(shown) - 1]
     assert len(",".join(shown)) <= 200
