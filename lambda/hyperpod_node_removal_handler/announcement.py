@@ -14,8 +14,8 @@ from botocore.exceptions import ClientError
 
 from hyperpod_node_removal_contract import Attribute, escape, escape_error, telemetry
 from hyperpod_node_removal_handler import aws, timing
-from hyperpod_node_removal_handler.outcome import RemovalSummary
-from hyperpod_node_removal_handler.report import NODES_BY_PHASE, counts
+from hyperpod_node_removal_handler.outcome import LogPlace, Result, verdict
+from hyperpod_node_removal_handler.report import FAILED, NODES_BY_PHASE, SUCCESS, counts
 from hyperpod_node_removal_handler.request import Envelope
 from hyperpod_node_removal_handler.requested_node import Phase, RequestedNode
 from hyperpod_node_removal_handler.stack import StackNotUpdatingError, StackWatch
@@ -36,8 +36,9 @@ this and on the three above."""
 
 
 def send_event(
-    summary: RemovalSummary,
+    result: Result,
     envelope: Envelope,
+    log: LogPlace,
     *,
     bus: str,
     clock: timing.Clock,
@@ -49,7 +50,7 @@ def send_event(
         entry = {
             "Source": telemetry.EVENT_SOURCE,
             "DetailType": telemetry.EVENT_DETAIL_TYPE,
-            "Detail": detail(summary, envelope),
+            "Detail": detail(result, envelope, log),
             "EventBusName": bus,
             "Resources": [envelope.stack_id],
         }
@@ -73,13 +74,12 @@ def _put(client: BaseClient, entry: dict[str, Any]) -> None:
                 raise ClientError({"Error": error, "ResponseMetadata": metadata}, "PutEvents")
 
 
-def detail(summary: RemovalSummary, envelope: Envelope) -> str:
+def detail(result: Result, envelope: Envelope, log: LogPlace) -> str:
     """Return `detail` as JSON in ASCII of at most `EVENT_DETAIL_MAX_BYTES`.
 
     Counts are exact whatever was cut; what lists leave out is counted in `OmittedCount`.
     """
-    result = summary.result
-    failures = _largest_first(summary.result.failed_by_code)
+    failures = _largest_first(result.failed_by_code)
     lists = {
         NODES_BY_PHASE[phase][1]: result.by_phase[phase]
         for phase in (Phase.REMOVED, Phase.LEAVING, Phase.ABSENT)
@@ -89,11 +89,11 @@ def detail(summary: RemovalSummary, envelope: Envelope) -> str:
         "StackId": _text(envelope.stack_id),
         "LogicalResourceId": _text(envelope.logical_resource_id),
         "RequestId": _text(envelope.request_id),
-        "Cluster": _text(summary.cluster),
+        "Cluster": _text(result.request.cluster),
         Attribute.CLUSTER_NAME: _text(result.cluster_name),
-        "Status": summary.status,
-        Attribute.OUTCOME: str(summary.outcome),
-        "Summary": _text(summary.verdict),
+        "Status": SUCCESS if result.is_success else FAILED,
+        Attribute.OUTCOME: str(result.outcome),
+        "Summary": _text(verdict(result)),
         "DurationSeconds": round(result.elapsed, 3),
         # There is no event of a dry run.
         **{name: n for name, n in counts(result).items() if name != Attribute.PLANNED_COUNT},
@@ -101,8 +101,8 @@ def detail(summary: RemovalSummary, envelope: Envelope) -> str:
             escape(name, _NAME_MAX): count
             for name, count in islice(result.target_counts.items(), _GROUPS_MAX)
         },
-        "LogGroup": _text(summary.log.group),
-        "LogStream": _text(summary.log.stream),
+        "LogGroup": _text(log.group),
+        "LogStream": _text(log.stream),
         "OmittedCount": len(result.removal.nodes),
         "Failures": [_failure(code, nodes, ()) for code, nodes in failures.items()],
         **{attribute: [] for attribute in lists},

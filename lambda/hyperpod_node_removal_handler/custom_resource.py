@@ -86,9 +86,8 @@ class CustomResource(CfnResource):
             _log.error("%s There is no response URL, so no response was sent.", error)
             return
         remaining = context.get_remaining_time_in_millis() / 1000
-        self._exchange = Responder(
-            envelope, clock=self._clock, ends_at=self._clock.now() + remaining - 1
-        )
+        ends_at = self._clock.now() + remaining - 1
+        self._exchange = Responder(envelope, log_place(context), clock=self._clock, ends_at=ends_at)
         self._report = self.unfinished = None
         self._is_silent = False
         event = cast("Mapping[str, Any]", event)

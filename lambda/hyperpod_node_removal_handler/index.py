@@ -139,7 +139,7 @@ def _reconcile(work: Continuation, event: Mapping[str, Any], context: LambdaCont
     )
 
     def report_so_far(interruption: str) -> Report:
-        return report.of_result(reconciler.result_so_far(interruption), request, log)
+        return report.of_result(reconciler.result_so_far(interruption), log)
 
     _on_success(lambda: reconciler.continuation, event, context)
     handler.unfinished = report_so_far
@@ -147,10 +147,10 @@ def _reconcile(work: Continuation, event: Mapping[str, Any], context: LambdaCont
     try:
         result = reconciler.run()
         if result is not None:
-            return handler.respond(report.of_result(result, request, log))
+            return handler.respond(report.of_result(result, log))
         if work.invocation >= handover.MAX_INVOCATIONS:
             limit = f"The removal reached the limit of {work.invocation - 1} hand-overs."
-            return handler.respond(report.of_result(reconciler.end(limit), request, log))
+            return handler.respond(report.of_result(reconciler.end(limit), log))
         return handler.hand_over(lambda: _hand_over(reconciler.continuation, event, context))
     except StackNotUpdatingError as error:
         if stack.operation is None and error.is_rolling_back:
@@ -162,7 +162,7 @@ def _reconcile(work: Continuation, event: Mapping[str, Any], context: LambdaCont
     except aws.AwsError as error:
         _log.error("%s", error)
         why = f"The removal could not be handed over to a fresh invocation ({error})."
-        return handler.respond(report.of_result(reconciler.end(why), request, log))
+        return handler.respond(report.of_result(reconciler.end(why), log))
 
 
 def _on_success(

@@ -15,6 +15,7 @@ from hyperpod_node_removal_contract import (
     SIGNAL_ID_MAX,
     FailureCode,
     Outcome,
+    PartialFailure,
     escape,
     join_names,
     quote,
@@ -44,6 +45,7 @@ _OUR_CODES: Final = frozenset(str(code) for code in FailureCode)
 class Result:
     """How a removal ended."""
 
+    request: RemovalRequest
     cluster_name: str
     removal: Removal
     elapsed: float
@@ -75,25 +77,36 @@ class Result:
         """The nodes that were not removed."""
         return self.by_phase[Phase.FAILED]
 
-    @property
+    @cached_property
     def failed_by_code(self) -> Mapping[str, list[RequestedNode]]:
         """The failed nodes by their code, in the order of the set."""
-        return _by_code(self.failed)
+        groups: dict[str, list[RequestedNode]] = {}
+        for node in self.failed:
+            groups.setdefault(code_of(node), []).append(node)
+        return groups
 
+    @cached_property
+    def outcome(self) -> Outcome:
+        """The outcome of a removal that was planned, or carried out wholly or in part."""
+        if self.objections:
+            return Outcome.FAILED
+        if self.request.is_dry_run and not self.interruption:
+            return Outcome.PLANNED
+        if not self.failed:
+            return Outcome.ACCEPTED if self.by_phase[Phase.LEAVING] else Outcome.COMPLETE
+        is_left_alone = self.request.scope is Scope.NONE and all(
+            code_of(node) == FailureCode.NOT_REQUESTED for node in self.failed
+        )
+        is_partial = is_left_alone or len(self.failed) < len(self.removal.nodes)
+        return Outcome.PARTIAL if is_partial else Outcome.FAILED
 
-def outcome_of(result: Result, request: RemovalRequest) -> Outcome:
-    """Return the outcome of a removal that was planned, or carried out wholly or in part."""
-    if result.objections:
-        return Outcome.FAILED
-    if request.is_dry_run and not result.interruption:
-        return Outcome.PLANNED
-    if not result.failed:
-        return Outcome.ACCEPTED if result.by_phase[Phase.LEAVING] else Outcome.COMPLETE
-    is_left_alone = request.scope is Scope.NONE and all(
-        code_of(node) == FailureCode.NOT_REQUESTED for node in result.failed
-    )
-    is_partial = is_left_alone or len(result.failed) < len(result.removal.nodes)
-    return Outcome.PARTIAL if is_partial else Outcome.FAILED
+    @property
+    def is_success(self) -> bool:
+        """Whether the resource succeeds."""
+        return self.outcome in {Outcome.COMPLETE, Outcome.ACCEPTED, Outcome.PLANNED} or (
+            self.outcome is Outcome.PARTIAL
+            and self.request.on_partial_failure is PartialFailure.REPORT
+        )
 
 
 def code_of(node: RequestedNode) -> str:
@@ -104,7 +117,7 @@ def code_of(node: RequestedNode) -> str:
 # The verdict, in a sentence and in a signal --------------------------------------------------
 
 
-def verdict(outcome: Outcome, result: Result) -> str:
+def verdict(result: Result) -> str:
     """Return the outcome with its counts.
 
     For example `2 of 7 nodes not removed from ml-cluster (5 removed).`
@@ -113,34 +126,31 @@ def verdict(outcome: Outcome, result: Result) -> str:
     if result.objections:
         text = f"Nothing was removed from {cluster}: {'; '.join(result.objections)}"
         return f"{truncate_middle(text, _GUARDS_MAX)}."
-    is_planned = outcome is Outcome.PLANNED
-    leaving = "already leaving" if is_planned else "accepted and leaving"
-    others = {leaving: Phase.LEAVING, "already absent": Phase.ABSENT}
-    if is_planned:
-        others["refused"] = Phase.FAILED
-    also = "".join(
-        f", {len(result.by_phase[phase])} {what}"
-        for what, phase in others.items()
-        if result.by_phase[phase]
-    )
-    removed = len(result.by_phase[Phase.REMOVED])
-    if is_planned:
-        planned = _nodes(len(result.by_phase[Phase.WAITING]))
+    count = {phase: len(nodes) for phase, nodes in result.by_phase.items()}
+    removed, failed = count[Phase.REMOVED], count[Phase.FAILED]
+    leaving, absent = count[Phase.LEAVING], count[Phase.ABSENT]
+    if result.outcome is Outcome.PLANNED:
+        also = _also({"already leaving": leaving, "already absent": absent, "refused": failed})
+        planned = _nodes(count[Phase.WAITING])
         text = f"Dry run: {planned} of {cluster} would be removed{also}; nothing was removed."
-    elif result.failed:
-        total = _nodes(len(result.removal.nodes))
-        counts = f"{len(result.failed)} of {total}"
-        text = f"{counts} not removed from {cluster} ({removed} removed{also})."
     else:
+        also = _also({"accepted and leaving": leaving, "already absent": absent})
         text = f"{_nodes(removed)} removed from {cluster}{also} in {round(result.elapsed)} s."
+        if failed:
+            total = _nodes(len(result.removal.nodes))
+            text = f"{failed} of {total} not removed from {cluster} ({removed} removed{also})."
     return f"{text} {truncate_middle(result.interruption, _INTERRUPTION_MAX)}".rstrip()
+
+
+def _also(counts: Mapping[str, int]) -> str:
+    return "".join(f", {count} {what}" for what, count in counts.items() if count)
 
 
 def _nodes(count: int) -> str:
     return f"{count} {'node' if count == 1 else 'nodes'}"
 
 
-def signal_id(outcome: Outcome, nodes: Mapping[Phase, Sequence[RequestedNode]]) -> str:
+def signal_id(result: Result) -> str:
     """Return the verdict in the 64 characters of a signal.
 
     For example `5 of 5 removed` or `1 of 5 not removed: NodeIdInUse i-0123456789abcdef0`. The last
@@ -150,17 +160,16 @@ def signal_id(outcome: Outcome, nodes: Mapping[Phase, Sequence[RequestedNode]]) 
         Outcome.PLANNED: ("would be removed", "would not be removed"),
         Outcome.ACCEPTED: ("accepted", "not accepted"),
     }
-    verb, not_verb = verbs.get(outcome, ("removed", "not removed"))
-    failed, besides = nodes[Phase.FAILED], {"already absent": len(nodes[Phase.ABSENT])}
-    done = sum(len(nodes[phase]) for phase in _GOING)
-    if outcome is Outcome.PLANNED:  # Nodes that are leaving already are not part of the plan.
-        done, besides["leaving"] = len(nodes[Phase.WAITING]), len(nodes[Phase.LEAVING])
-    total = done + sum(besides.values()) + len(failed)
+    verb, not_verb = verbs.get(result.outcome, ("removed", "not removed"))
+    nodes, failed = result.by_phase, result.failed
+    total = len(result.removal.nodes)
+    besides = {"already absent": len(nodes[Phase.ABSENT])}
+    if result.outcome is Outcome.PLANNED:  # They are not part of the plan.
+        besides["leaving"] = len(nodes[Phase.LEAVING])
     if not failed:
-        also = "".join(f", {count} {what}" for what, count in besides.items() if count)
-        return f"{done} of {total} {verb}{also}"
+        return f"{total - sum(besides.values())} of {total} {verb}{_also(besides)}"
     head = f"{len(failed)} of {total} {not_verb}: "
-    groups = _by_code(failed)
+    groups = result.failed_by_code
     ((code, first), *others) = groups.items()
     if not others and len(first) == 1 and len(head + code + first[0].name) < SIGNAL_ID_MAX:
         return f"{head}{code} {first[0].name}"
@@ -188,28 +197,13 @@ class LogPlace:
         return f"{group} CloudWatch Log Stream: {escape(self.stream, 150)}"
 
 
-@dataclass(frozen=True)
-class RemovalSummary:
-    """A removal that could have removed nodes and has ended, successfully or not."""
-
-    cluster: str
-    """The cluster as the template names it: a name or an ARN."""
-    outcome: Outcome
-    status: str
-    """The status of the response: `SUCCESS` or `FAILED`."""
-    verdict: str
-    """The outcome, in a sentence."""
-    result: Result
-    log: LogPlace
-
-
-def reason(head: str, result: Result, log: LogPlace) -> str:
-    """Return `head`, the failed nodes by code, and the log stream.
+def reason(result: Result, log: LogPlace) -> str:
+    """Return the verdict, the failed nodes by code, and the log stream.
 
     If there is room, also the service's messages and what to do next.
     """
     room = REASON_MAX_BYTES - len(log.sentence)
-    head = truncate(head, room)
+    head = truncate(verdict(result), room)
     groups = result.failed_by_code
     if not groups:
         return head + log.sentence
@@ -273,13 +267,6 @@ def _extras(
     yield from (f" {step}" for step in dict.fromkeys(map(next_step, groups)))
     if has_removed:
         yield " A rollback does not bring removed nodes back."
-
-
-def _by_code(failed: Iterable[RequestedNode]) -> Mapping[str, list[RequestedNode]]:
-    groups: dict[str, list[RequestedNode]] = {}
-    for node in failed:
-        groups.setdefault(code_of(node), []).append(node)
-    return groups
 
 
 # Why a removal ended early -------------------------------------------------------------------

@@ -477,6 +477,7 @@ class Reconciler:
         """Return what is known at this moment, from any thread and without a call."""
         now, removal = self._clock.now(), self.removal
         return Result(
+            request=self._request,
             cluster_name=self._description.name if self._description else self._cluster.name,
             removal=removal.stop("the removal ended early", self._request.wait_for)
             if interruption

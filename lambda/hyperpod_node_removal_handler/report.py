@@ -16,7 +16,6 @@ from hyperpod_node_removal_contract import (
     RESPONSE_MAX_BYTES,
     Attribute,
     Outcome,
-    PartialFailure,
     escape,
     telemetry,
     truncate_middle,
@@ -25,17 +24,15 @@ from hyperpod_node_removal_contract.failure_codes import what_happened
 from hyperpod_node_removal_contract.telemetry import Dimension, Metric
 from hyperpod_node_removal_handler.outcome import (
     LogPlace,
-    RemovalSummary,
     Result,
     code_of,
     join_fitting,
-    outcome_of,
     reason,
     signal_id,
     truncate,
     verdict,
 )
-from hyperpod_node_removal_handler.request import Envelope, RemovalRequest
+from hyperpod_node_removal_handler.request import Envelope
 from hyperpod_node_removal_handler.requested_node import Phase, RequestedNode
 
 SUCCESS: Final = "SUCCESS"
@@ -95,7 +92,7 @@ class Report:
     reason: str
     data: Mapping[str, str]
     lines: tuple[LogLine, ...] = ()
-    summary: RemovalSummary | None = None
+    result: Result | None = None
     """The removal that ended with it. None: nothing was to be removed, or nothing had begun."""
     signal_id: str = ""
     """The verdict of a success for the stack's events. Empty: none, as for a rollback."""
@@ -122,29 +119,22 @@ class Report:
         return cut.response(self.status, self.reason, data)
 
 
-def of_result(result: Result, request: RemovalRequest, log: LogPlace) -> Report:
+def of_result(result: Result, log: LogPlace) -> Report:
     """Return the report on a removal that was planned, or carried out wholly or in part."""
-    outcome = outcome_of(result, request)
-    is_success = outcome in {Outcome.COMPLETE, Outcome.ACCEPTED, Outcome.PLANNED} or (
-        outcome is Outcome.PARTIAL and request.on_partial_failure is PartialFailure.REPORT
-    )
-    status = SUCCESS if is_success else FAILED
-    head = verdict(outcome, result)
-    has_metrics = telemetry.writes_metrics() and not request.is_dry_run
-    level = logging.WARNING if result.failed or not is_success else logging.INFO
+    is_dry_run = result.request.is_dry_run
+    has_metrics = telemetry.writes_metrics() and not is_dry_run
+    level = logging.WARNING if result.failed or not result.is_success else logging.INFO
     return Report(
-        status=status,
-        reason=reason(head, result, log),
-        data=data(outcome, result.cluster_name, _attributes(result)),
+        status=SUCCESS if result.is_success else FAILED,
+        reason=reason(result, log),
+        data=data(result.outcome, result.cluster_name, _attributes(result)),
         lines=(
-            *(_metric_lines(result, request.cluster) if has_metrics else ()),
+            *(_metric_lines(result) if has_metrics else ()),
             *_node_lines(result),
-            LogLine(level, f"{outcome}: {head}"),
+            LogLine(level, f"{result.outcome}: {verdict(result)}"),
         ),
-        summary=None
-        if request.is_dry_run
-        else RemovalSummary(request.cluster, outcome, status, head, result, log),
-        signal_id=signal_id(outcome, result.by_phase) if is_success else "",
+        result=None if is_dry_run else result,
+        signal_id=signal_id(result) if result.is_success else "",
     )
 
 
@@ -279,16 +269,14 @@ def _target_count_line(group: str, count: int, before: int | None, after: int) -
     )
 
 
-def _metric_lines(result: Result, cluster: str) -> Iterator[LogLine]:
+def _metric_lines(result: Result) -> Iterator[LogLine]:
     """Yield a line with all metrics, and one for each code of failure.
 
     A log event is a metric if it is one JSON object with `_aws` at its root (CloudWatch's embedded
     metric format). Lambda's JSON log format makes such an object of a log record, with the record's
-    extra fields at the root.
-
-    `cluster` is the name or ARN that the template has.
+    extra fields at the root. The dimension is the name or ARN that the template has.
     """
-    dimensions = {Dimension.CLUSTER_NAME: cluster}
+    dimensions = {Dimension.CLUSTER_NAME: result.request.cluster}
     values = {
         Metric.REMOVED_NODES: len(result.by_phase[Phase.REMOVED]),
         Metric.FAILED_NODES: len(result.failed),

@@ -50,7 +50,7 @@ def test_no_field_of_the_log_has_gone(caplog: pytest.LogCaptureFixture) -> None:
     refused, *nodes = cluster.node_ids("workers")[:3]
     cluster.refuse(refused)
     with caplog.at_level("INFO"):
-        told = report.of_result(world.remove([refused, *nodes], retry_for=3), world.request, LOG)
+        told = report.of_result(world.remove([refused, *nodes], retry_for=3), LOG)
     fields = {name for record in caplog.records for name in vars(record)}
     fields |= {name for line in told.lines for name in line.fields}
     assert set(BEFORE["log_fields"]) <= fields

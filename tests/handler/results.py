@@ -53,14 +53,15 @@ def failed(number: int, code: str = "NodeIdInUse", message: str = "in use") -> R
 
 
 def result(*nodes: RequestedNode, **more: Any) -> Result:
-    given = {"cluster_name": "ml-cluster", "elapsed": 63.0, "ended": 1e6, **more}
-    return Result(removal=Removal(nodes), **given)
-
-
-def report_of(*nodes: RequestedNode, **more: Any) -> Report:
-    """Return the report of a removal that left these nodes; `more` is of its request or result."""
+    """Return the result that left these nodes; `more` is of its request or of itself."""
     names = {"cluster", "on_partial_failure"}
     of_request = {name: value for name, value in more.items() if name in names}
     of_result = {name: value for name, value in more.items() if name not in names}
     request = RemovalRequest(**{"cluster": "ml-cluster", **of_request})
-    return report.of_result(result(*nodes, **of_result), request, LOG)
+    given = {"cluster_name": "ml-cluster", "elapsed": 63.0, "ended": 1e6, **of_result}
+    return Result(request, removal=Removal(nodes), **given)
+
+
+def report_of(*nodes: RequestedNode, **more: Any) -> Report:
+    """Return the report of a removal that left these nodes; `more` is of its request or result."""
+    return report.of_result(result(*nodes, **more), LOG)

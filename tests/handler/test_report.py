@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from hyperpod_node_removal_contract import Attribute, Outcome, PartialFailure
 from hyperpod_node_removal_handler import outcome, report
 from hyperpod_node_removal_handler.outcome import LogPlace, Result
-from hyperpod_node_removal_handler.request import RemovalRequest
 from hyperpod_node_removal_handler.requested_node import Phase, RequestedNode
 from tests.handler.results import (
     ENVELOPE,
@@ -89,8 +88,8 @@ def results(draw: st.DrawFn) -> Result:
 @settings(max_examples=60)
 @given(results(), st.sampled_from(PartialFailure), st.text(max_size=2000))
 def test_no_result_breaks_a_limit(given: Result, policy: PartialFailure, name: str) -> None:
-    request = RemovalRequest(cluster="ml-cluster", on_partial_failure=policy)
-    told = report.of_result(given, request, LogPlace("/aws/lambda/" + "g" * 500, "s" * 512))
+    given = replace(given, request=replace(given.request, on_partial_failure=policy))
+    told = report.of_result(given, LogPlace("/aws/lambda/" + "g" * 500, "s" * 512))
     body = told.body(replace(ENVELOPE, logical_resource_id=name))
     assert len(told.reason.encode()) <= 900
     assert len(body) <= 4096

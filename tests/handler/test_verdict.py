@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hyperpod_node_removal_contract import Outcome
 from hyperpod_node_removal_contract.telemetry import EVENT_BUS_VARIABLE
 from hyperpod_node_removal_handler import index
 from hyperpod_node_removal_handler.cluster import Refusal
@@ -17,6 +16,7 @@ from hyperpod_node_removal_handler.requested_node import Phase, RequestedNode
 from sandbox.hyperpod import ServiceError
 from tests.aws_transport import Answer, Sent
 from tests.handler.function import Context
+from tests.handler.results import result
 from tests.handler.world import STACK_ID, Shown, World
 
 CONDITION = "FaultyNodesVerdict1f3a9c07"
@@ -121,9 +121,8 @@ def test_whatever_failed_the_verdict_has_1_to_64_characters_and_the_counts(
     nodes = [
         RequestedNode(logical_id=name).fail(Refusal(code=code, message="")) for code, name in failed
     ]
-    removed = [RequestedNode(logical_id="worker-1")] * others
-    by_phase = dict.fromkeys(Phase, ()) | {Phase.FAILED: nodes, Phase.REMOVED: removed}
-    text = signal_id(Outcome.PARTIAL, by_phase)
+    removed = [RequestedNode(logical_id="worker-1", phase=Phase.REMOVED)] * others
+    text = signal_id(result(*nodes, *removed))
     assert 1 <= len(text) <= 64
     assert text.isprintable()
     count = len(nodes) or others

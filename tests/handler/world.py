@@ -394,7 +394,7 @@ class World:
 
     def report(self, *args: Any, **more: Any) -> Report:
         result = self.remove(*args, **more)
-        return report.of_result(result, self.request, LOG)
+        return report.of_result(result, LOG)
 
     @property
     def deletes(self) -> int:
