@@ -81,7 +81,7 @@ def detail(result: Result, envelope: Envelope, log: LogPlace) -> str:
     """
     failures = _largest_first(result.failed_by_code)
     lists = {
-        NODES_BY_PHASE[phase][1]: result.by_phase[phase]
+        NODES_BY_PHASE[phase][1]: result.removal.by_phase[phase]
         for phase in (Phase.REMOVED, Phase.LEAVING, Phase.ABSENT)
     }
     whole: dict[str, object] = {

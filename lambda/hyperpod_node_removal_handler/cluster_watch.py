@@ -8,7 +8,7 @@ absence is decided by a listing.
 
 import math
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -117,8 +117,8 @@ class ClusterWatch:
 
     def _look_at_few(self, removal: Removal, *, is_due: bool) -> tuple[Removal, bool]:
         """Describe nodes if that is cheaper than a listing. Returns whether it was enough."""
-        waiting = [one for one in removal.nodes if is_due and one.phase is Phase.WAITING]
-        leaving = [one for one in removal.nodes if one.phase is Phase.LEAVING]
+        waiting = removal.by_phase[Phase.WAITING] if is_due else ()
+        leaving = removal.by_phase[Phase.LEAVING]
         if not self._may_look_at_few(removal, waiting):
             return removal, False
         witnesses = [one for one in leaving if one.name not in self._doubted]
@@ -162,7 +162,7 @@ class ClusterWatch:
             last_request, key=lambda one: bool(one.logical_id) or one.name != self._witness
         )
 
-    def _may_look_at_few(self, removal: Removal, waiting: list[RequestedNode]) -> bool:
+    def _may_look_at_few(self, removal: Removal, waiting: Sequence[RequestedNode]) -> bool:
         now = self._clock.now()
         age = now - self.listed_at
         return (

@@ -77,7 +77,7 @@ def decide(removal: Removal, schedule: Schedule, now: float, *, listed_at: float
         return Step.HAND_OVER
     if has_reached:
         return Step.AWAIT_CLUSTER
-    if not removal.count(Phase.WAITING) or now < schedule.next_request_at:
+    if not removal.by_phase[Phase.WAITING] or now < schedule.next_request_at:
         return Step.WAIT
     return _request(removal, schedule, now, listed_at)
 
@@ -111,9 +111,9 @@ def wake_at(removal: Removal, schedule: Schedule, now: float, *, pause: float) -
     """
     last_listings = schedule.deadlines.deadline - timing.LAST_LISTINGS
     times = [schedule.deadlines.end, *([last_listings] if now < last_listings else [])]
-    if removal.count(Phase.WAITING):
+    if removal.by_phase[Phase.WAITING]:
         times.append(schedule.next_request_at)
-    if any(node.phase is Phase.LEAVING and not node.failures for node in removal.nodes):
+    if any(not node.failures for node in removal.by_phase[Phase.LEAVING]):
         times.append(now + pause)
     elif any(node.is_unsettled_look for node in removal.nodes):
         times.append(now + timing.CONFIRM)

@@ -64,18 +64,10 @@ class Result:
     """Why the whole set was refused: a phrase for each violated guard, or one about the hook. Empty
     if it was not."""
 
-    @cached_property
-    def by_phase(self) -> Mapping[Phase, tuple[RequestedNode, ...]]:
-        """The nodes by the phase they ended in, in the order of the set."""
-        return {
-            phase: tuple(node for node in self.removal.nodes if node.phase is phase)
-            for phase in Phase
-        }
-
     @property
     def failed(self) -> tuple[RequestedNode, ...]:
         """The nodes that were not removed."""
-        return self.by_phase[Phase.FAILED]
+        return self.removal.by_phase[Phase.FAILED]
 
     @cached_property
     def failed_by_code(self) -> Mapping[str, list[RequestedNode]]:
@@ -93,7 +85,7 @@ class Result:
         if self.request.is_dry_run and not self.interruption:
             return Outcome.PLANNED
         if not self.failed:
-            return Outcome.ACCEPTED if self.by_phase[Phase.LEAVING] else Outcome.COMPLETE
+            return Outcome.ACCEPTED if self.removal.by_phase[Phase.LEAVING] else Outcome.COMPLETE
         is_left_alone = self.request.scope is Scope.NONE and all(
             code_of(node) == FailureCode.NOT_REQUESTED for node in self.failed
         )
@@ -126,7 +118,7 @@ def verdict(result: Result) -> str:
     if result.objections:
         text = f"Nothing was removed from {cluster}: {'; '.join(result.objections)}"
         return f"{truncate_middle(text, _GUARDS_MAX)}."
-    count = {phase: len(nodes) for phase, nodes in result.by_phase.items()}
+    count = {phase: len(nodes) for phase, nodes in result.removal.by_phase.items()}
     removed, failed = count[Phase.REMOVED], count[Phase.FAILED]
     leaving, absent = count[Phase.LEAVING], count[Phase.ABSENT]
     if result.outcome is Outcome.PLANNED:
@@ -161,7 +153,7 @@ def signal_id(result: Result) -> str:
         Outcome.ACCEPTED: ("accepted", "not accepted"),
     }
     verb, not_verb = verbs.get(result.outcome, ("removed", "not removed"))
-    nodes, failed = result.by_phase, result.failed
+    nodes, failed = result.removal.by_phase, result.failed
     total = len(result.removal.nodes)
     besides = {"already absent": len(nodes[Phase.ABSENT])}
     if result.outcome is Outcome.PLANNED:  # They are not part of the plan.
@@ -209,7 +201,7 @@ def reason(result: Result, log: LogPlace) -> str:
         return head + log.sentence
     ids = {code: [node.name for node in nodes] for code, nodes in groups.items()}
     text = head + _ids_by_code(ids, room - len(head))
-    for extra in _extras(groups, head, has_removed=bool(result.by_phase[Phase.REMOVED])):
+    for extra in _extras(groups, head, has_removed=bool(result.removal.by_phase[Phase.REMOVED])):
         if len(text) + len(extra) <= room:
             text += extra
     return text + log.sentence

@@ -246,13 +246,15 @@ class Reconciler:
             if not is_due and self._is_request_due():  # Waiting nodes were not looked at.
                 self.removal = self._watch.look(self.removal)
             return
-        self.removal, plan = make_plan(self.removal, self._description, self._watch.list_nodes)
         # A node that was present and is gone now is no typing error.
-        self._checked(plan, replace(self._guards, missing_nodes=MissingNodes.ACCEPT))
+        self._checked(
+            self._new_plan(self._description),
+            replace(self._guards, missing_nodes=MissingNodes.ACCEPT),
+        )
 
     def _is_request_due(self) -> bool:
         is_time = self._clock.now() >= self._schedule.next_request_at
-        return is_time and self.removal.count(Phase.WAITING) > 0
+        return is_time and bool(self.removal.by_phase[Phase.WAITING])
 
     def _await_cluster(self) -> None:
         """Wait for a cluster in transition: the stack's next resource may change it."""
@@ -265,7 +267,7 @@ class Reconciler:
 
     def _plan(self, description: ClusterDescription) -> Plan:
         self._target_counts_before = description.target_counts
-        self.removal, plan = make_plan(self.removal, description, self._watch.list_nodes)
+        plan = self._new_plan(description)
         for text, fields in plan.lines():
             _log.info("%s", text, extra=dict(fields))
         self._warn()
@@ -279,10 +281,15 @@ class Reconciler:
             _log.info("Dry run: %s is not invoked.", self._hook.function)
         return plan
 
+    def _new_plan(self, description: ClusterDescription) -> Plan:
+        plan = make_plan(self.removal, description, self._watch.list_nodes)
+        self.removal = plan.removal
+        return plan
+
     def _checked(self, plan: Plan, guards: Guards) -> Plan:
         """Return a plan that violates no guard. A violation has to be seen in two listings."""
         if self._description and plan.broken(guards):
-            self.removal, plan = make_plan(self.removal, self._description, self._watch.list_nodes)
+            plan = self._new_plan(self._description)
         if phrases := plan.broken(guards):
             raise RefusedError(*phrases)
         return plan
@@ -545,12 +552,13 @@ class Reconciler:
     def _log_progress(self) -> None:
         """Log the progress if it has changed or the last line is old."""
         now = self._clock.now()
+        nodes = self.removal.by_phase
         counts = {
-            "removed": self.removal.count(Phase.REMOVED),
-            "already_absent": self.removal.count(Phase.ABSENT),
-            "leaving": self.removal.count(Phase.LEAVING, Phase.UNSEEN),
-            "waiting": self.removal.count(Phase.WAITING),
-            "failed": self.removal.count(Phase.FAILED),
+            "removed": len(nodes[Phase.REMOVED]),
+            "already_absent": len(nodes[Phase.ABSENT]),
+            "leaving": len(nodes[Phase.LEAVING]) + len(nodes[Phase.UNSEEN]),
+            "waiting": len(nodes[Phase.WAITING]),
+            "failed": len(nodes[Phase.FAILED]),
         }
         if counts == self._logged and now < self._logged_at + timing.POLL_MAX:
             return

@@ -189,13 +189,16 @@ def counts(result: Result) -> Mapping[Attribute, int]:
     """Return how many nodes ended in which way."""
     return {
         Attribute.REQUESTED_COUNT: len(result.removal.nodes),
-        **{count: len(result.by_phase[phase]) for phase, (count, _) in NODES_BY_PHASE.items()},
+        **{
+            count: len(result.removal.by_phase[phase])
+            for phase, (count, _) in NODES_BY_PHASE.items()
+        },
     }
 
 
 def _attributes(result: Result) -> Mapping[Attribute, str]:
     """Return counts, and as many names as there is room for."""
-    lists = {names: result.by_phase[phase] for phase, (_, names) in NODES_BY_PHASE.items()}
+    lists = {names: result.removal.by_phase[phase] for phase, (_, names) in NODES_BY_PHASE.items()}
     lists[Attribute.REQUESTED_NODES] = result.removal.nodes
     room = _NODE_LISTS_MAX
     joined: dict[Attribute, str] = {}
@@ -217,7 +220,7 @@ def _attributes(result: Result) -> Mapping[Attribute, str]:
 def _node_lines(result: Result) -> Iterator[LogLine]:
     """Yield a line for each node and group, but not the summary."""
     for phase, how in _SUCCESSES.items():
-        for node in result.by_phase[phase]:
+        for node in result.removal.by_phase[phase]:
             group = f" (group {node.node.group})" if node.node else ""
             yield LogLine(logging.INFO, f"{node.name}: {how}{group}", {"node": node.name})
     for group, count in sorted(result.removal.lowered_by_group.items()):
@@ -278,9 +281,9 @@ def _metric_lines(result: Result) -> Iterator[LogLine]:
     """
     dimensions = {Dimension.CLUSTER_NAME: result.request.cluster}
     values = {
-        Metric.REMOVED_NODES: len(result.by_phase[Phase.REMOVED]),
+        Metric.REMOVED_NODES: len(result.removal.by_phase[Phase.REMOVED]),
         Metric.FAILED_NODES: len(result.failed),
-        Metric.ALREADY_ABSENT_NODES: len(result.by_phase[Phase.ABSENT]),
+        Metric.ALREADY_ABSENT_NODES: len(result.removal.by_phase[Phase.ABSENT]),
         Metric.DURATION: round(result.elapsed, 3),
     }
     yield _metric_line("Metrics of the removal.", result.ended, dimensions, values)
