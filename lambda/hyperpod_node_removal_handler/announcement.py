@@ -169,29 +169,13 @@ def _encoded(value: object) -> str:
 
 
 def signal(
-    client: BaseClient,
-    stack_id: str,
-    condition: str,
-    verdict: str,
-    *,
-    stack: StackWatch,
-    clock: timing.Clock,
-    until: float,
+    stack: StackWatch, condition: str, verdict: str, *, clock: timing.Clock, until: float
 ) -> None:
     """Signal a wait condition once it is in progress, which it is soon after the reply.
 
     The event reads `Received SUCCESS signal with UniqueId 5 of 5 removed` (docs/adr/0018). Before
     each attempt the stack is looked at: a later deployment of the same set has a condition of the
-    same name. Never raises.
-
-    Args:
-        client: of CloudFormation.
-        stack_id: of the stack.
-        condition: logical id of the wait condition.
-        verdict: the `UniqueId`, of 1 to 64 characters.
-        stack: the same stack, for the operation that the reply belongs to.
-        clock: tells the time.
-        until: when the last attempt is made, in seconds of the clock.
+    same name. The last attempt is made at `until`. Never raises.
     """
     denied_until = min(until, clock.now() + timing.PROPAGATION)
     backoff = timing.pauses(*timing.SIGNAL_PAUSES)
@@ -200,8 +184,8 @@ def signal(
             stack.require_forward()
             try:
                 with aws.map_errors("SignalResource"):
-                    client.signal_resource(
-                        StackName=stack_id,
+                    aws.client("cloudformation").signal_resource(
+                        StackName=stack.stack_id,
                         LogicalResourceId=condition,
                         UniqueId=verdict,
                         Status="SUCCESS",

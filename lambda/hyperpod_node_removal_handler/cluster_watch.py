@@ -41,16 +41,13 @@ class ClusterWatch:
         stack: StackWatch,
         clock: timing.Clock,
         deadlines: timing.Deadlines,
-        outage: float,
     ) -> None:
-        """Watch `cluster`. A look that fails is retried for `outage` seconds."""
         self.listed_at = -math.inf
         """When the nodes were listed, in seconds of the clock."""
         self._cluster = cluster
         self._stack = stack
         self._clock = clock
         self._deadlines = deadlines
-        self._outage = outage
         self._pages = 0
         self._may_describe = True
         self._spacing = 0.0
@@ -210,7 +207,7 @@ class ClusterWatch:
         return answer
 
     def _call(self, call: Callable[[], T]) -> T:
-        until = min(self._deadlines.end, self._clock.now() + self._outage)
+        until = min(self._deadlines.end, self._clock.now() + self._deadlines.outage)
         return self._retried(partial(self.granted, call), until, self._deadlines.denied_until)
 
     def _optional(self, call: Callable[[], T], until: float) -> T:

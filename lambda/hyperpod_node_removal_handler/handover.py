@@ -8,6 +8,7 @@ invocation.
 import base64
 import binascii
 import json
+import logging
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
@@ -15,13 +16,14 @@ from functools import cache
 from types import UnionType
 from typing import Any, Final, Self, get_args, get_origin
 
-from botocore.client import BaseClient
-
 from hyperpod_node_removal_contract import Property, truncate_middle
-from hyperpod_node_removal_handler import aws
+from hyperpod_node_removal_handler import aws, timing
+from hyperpod_node_removal_handler.invocation import Invocation
 from hyperpod_node_removal_handler.removal import Removal
-from hyperpod_node_removal_handler.request import Envelope, RemovalRequest, RequestError
+from hyperpod_node_removal_handler.request import RemovalRequest, RequestError
 from hyperpod_node_removal_handler.stack import Operation
+
+_log = logging.getLogger(__name__)
 
 KEY: Final = "Continuation"
 """Key of the event that holds the continuation. A template cannot set it: its values are all below
@@ -105,21 +107,28 @@ class Continuation:
 
 
 def hand_over(
-    client: BaseClient, function: str, envelope: Envelope, continuation: Continuation
+    invocation: Invocation,
+    continuation: Continuation,
+    retry_for: float = timing.HAND_OVER_RETRY,
 ) -> None:
-    """Invoke `function` (an ARN) asynchronously with the state of the removal.
+    """Invoke the function asynchronously with the state of the removal.
 
     Raises:
         aws.AwsError: it was not invoked, or that is not known.
     """
-    event = envelope.as_event({str(Property.CLUSTER_NAME): continuation.request.cluster})
-    event[KEY] = continuation.to_text()
-    with aws.map_errors("Invoke"):
-        client.invoke(
-            FunctionName=function,
-            InvocationType="Event",
-            Payload=json.dumps(event, separators=(",", ":")).encode("ascii"),
-        )
+    properties = {str(Property.CLUSTER_NAME): continuation.request.cluster}
+    event = invocation.envelope.as_event(properties) | {KEY: continuation.to_text()}
+    payload = json.dumps(event, separators=(",", ":")).encode("ascii")
+
+    def invoke() -> None:
+        with aws.map_errors("Invoke"):
+            aws.client("lambda").invoke(
+                FunctionName=invocation.function, InvocationType="Event", Payload=payload
+            )
+
+    _log.info("Handing over to invocation %d of this removal.", continuation.invocation)
+    until = invocation.clock.now() + retry_for
+    timing.call_with_retry(invoke, clock=invocation.clock, until=until, denied_until=until)
 
 
 def _packed(plain: Mapping[str, Any]) -> str:

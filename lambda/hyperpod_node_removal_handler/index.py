@@ -26,7 +26,7 @@ from hyperpod_node_removal_handler.request import (
     derived_physical_resource_id,
     hook_of,
 )
-from hyperpod_node_removal_handler.stack import Stack, StackNotUpdatingError, StackWatch
+from hyperpod_node_removal_handler.stack import StackNotUpdatingError, StackWatch
 
 _log = logging.getLogger(__name__)
 
@@ -92,13 +92,11 @@ def _work(invocation: Invocation) -> Continuation:
 def _reconcile(invocation: Invocation, work: Continuation) -> Report | None:
     """Do this invocation's share of a removal. Returns None if another one, or thread, responds."""
     request, log = work.request, invocation.log
-    deadlines = invocation.deadlines(work.started, request.service_timeout)
-    stack = _watch(invocation, deadlines, outage=max(timing.OUTAGE, request.retry_for), work=work)
+    deadlines = invocation.deadlines(work.started, request.service_timeout, request.retry_for)
+    stack = _watch(invocation, deadlines, work)
     hook = None
     if request.before_removal:
-        hook = Hook(
-            request.before_removal, invocation.envelope, invocation.clock, aws.waiting_client
-        )
+        hook = Hook(request.before_removal, invocation.envelope, invocation.clock)
     reconciler = Reconciler(
         work,
         cluster=Cluster(request.cluster, aws.client("sagemaker")),
@@ -118,7 +116,7 @@ def _reconcile(invocation: Invocation, work: Continuation) -> Report | None:
             result = reconciler.end(limit)
         if result is None:
             with invocation.responder.claimed():
-                _hand_over(invocation, reconciler.continuation)
+                handover.hand_over(invocation, reconciler.continuation)
     except StackNotUpdatingError as error:
         if stack.operation is None and error.is_rolling_back:
             _await_undone(invocation)
@@ -147,7 +145,7 @@ def _on_success(invocation: Invocation, work: Callable[[], Continuation]) -> Non
             return
         try:
             # The rest of the time is for the event that announces the end.
-            _hand_over(invocation, successor, min(timing.HAND_OVER_RETRY, left / 2))
+            handover.hand_over(invocation, successor, min(timing.HAND_OVER_RETRY, left / 2))
         except aws.AwsError as error:
             _log.error("%s was not signaled: %s", successor.request.verdict_condition, error)
 
@@ -159,45 +157,23 @@ def _signal(invocation: Invocation, work: Continuation) -> None:
     """Signal the verdict of a removal that has been reported, for the stack's events."""
     left = invocation.remaining - timing.REPLY_MARGIN
     until = invocation.clock.now() + min(timing.SIGNAL_FOR, left)
-    client = aws.client("cloudformation")
     announcement.signal(
-        client,
-        invocation.envelope.stack_id,
+        _watch(invocation, timing.Deadlines(work.started, until), work),
         work.request.verdict_condition,
         work.verdict,
-        stack=_watch(invocation, timing.Deadlines(work.started, until), work=work),
         clock=invocation.clock,
         until=until,
-    )
-
-
-def _hand_over(
-    invocation: Invocation, successor: Continuation, retry_for: float = timing.HAND_OVER_RETRY
-) -> None:
-    _log.info("Handing over to invocation %d of this removal.", successor.invocation)
-    until = invocation.clock.now() + retry_for
-    timing.call_with_retry(
-        lambda: handover.hand_over(
-            aws.client("lambda"), invocation.function, invocation.envelope, successor
-        ),
-        clock=invocation.clock,
-        until=until,
-        denied_until=until,
     )
 
 
 def _watch(
-    invocation: Invocation,
-    deadlines: timing.Deadlines,
-    outage: float = timing.OUTAGE,
-    work: Continuation | None = None,
+    invocation: Invocation, deadlines: timing.Deadlines, work: Continuation | None = None
 ) -> StackWatch:
     return StackWatch(
-        Stack(invocation.envelope.stack_id, aws.client("cloudformation")),
+        invocation.envelope.stack_id,
         request_type=invocation.envelope.request_type,
         clock=invocation.clock,
         deadlines=deadlines,
-        outage=outage,
         operation=work.operation if work else None,
     )
 

@@ -80,14 +80,20 @@ class Invocation:
         """When CloudFormation stops waiting, whatever is wrong with the properties."""
         return self.sent_at + service_timeout_of(self.properties)
 
-    def deadlines(self, started: float, service_timeout: float) -> timing.Deadlines:
+    def deadlines(
+        self, started: float, service_timeout: float, retry_for: float = 0.0
+    ) -> timing.Deadlines:
         """Return the deadlines of a removal whose request was sent at `started`."""
         now, remaining = self.clock.now(), self.remaining
         deadline = started + service_timeout - timing.REPLY_MARGIN
-        if deadline <= now + remaining - timing.REPLY_MARGIN:
-            return timing.Deadlines(started, deadline)
-        share = remaining * timing.HAND_OVER_SHARE
-        return timing.Deadlines(started, deadline, now + share - timing.REPLY_MARGIN)
+        is_enough = deadline <= now + remaining - timing.REPLY_MARGIN
+        hand_over_at = now + remaining * timing.HAND_OVER_SHARE - timing.REPLY_MARGIN
+        return timing.Deadlines(
+            started,
+            deadline,
+            hand_over_at=math.inf if is_enough else hand_over_at,
+            outage=max(timing.OUTAGE, retry_for),
+        )
 
     def respond_by(self, time: float) -> None:
         """Respond before `time`, when CloudFormation stops waiting, or before the invocation ends.

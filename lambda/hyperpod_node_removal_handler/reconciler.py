@@ -70,17 +70,7 @@ class Reconciler:
         hook: Hook | None = None,
         has_replied: Callable[[], bool] = lambda: False,
     ) -> None:
-        """Begin or continue a removal.
-
-        Args:
-            work: the request, and the state that an earlier invocation left.
-            cluster: the cluster.
-            stack: the stack of the resource, looked at before every request.
-            clock: tells the time.
-            deadlines: the time for the removal and for this invocation.
-            hook: the function that must approve first.
-            has_replied: whether CloudFormation has been answered meanwhile.
-        """
+        """Begin a removal, or continue the work that an earlier invocation left."""
         request = self._request = work.request
         self._cluster = cluster
         self._stack = stack
@@ -89,10 +79,7 @@ class Reconciler:
         self._hook = hook
         self._has_replied = has_replied
         self._began = clock.now()
-        outage = max(timing.OUTAGE, request.retry_for)
-        self._watch = ClusterWatch(
-            cluster, stack=stack, clock=clock, deadlines=deadlines, outage=outage
-        )
+        self._watch = ClusterWatch(cluster, stack=stack, clock=clock, deadlines=deadlines)
         self._description: ClusterDescription | None = None
         self._may_be_busy = False
         self._is_listed_again = False

@@ -73,38 +73,31 @@ class StackNotUpdatingError(Exception):
         self.is_rolling_back = is_rolling_back
 
 
-class Stack:
-    """The stack that holds the resource."""
+def describe_stack(client: BaseClient, stack_id: str) -> StackView:
+    """Call DescribeStacks, once.
 
-    def __init__(self, stack_id: str, client: BaseClient) -> None:
-        self.stack_id = stack_id
-        self._client = client
-
-    def describe(self) -> StackView:
-        """Call DescribeStacks, once.
-
-        Raises:
-            aws.AwsError: the call failed.
-        """
-        try:
-            with aws.map_errors("DescribeStacks"):
-                answer = self._client.describe_stacks(StackName=self.stack_id)
-        except aws.RejectedError as error:
-            if "does not exist" not in error.message:
-                raise
-            return StackView("")
-        stack = (aws.require_keys("DescribeStacks", answer, "Stacks")["Stacks"] or [{}])[0]
-        operations: dict[str, tuple[str, ...]] = {}
-        for entry in stack.get("LastOperations") or ():
-            kind, identifier = entry.get("OperationType"), entry.get("OperationId")
-            if kind and identifier:
-                operations[kind] = tuple(sorted((*operations.get(kind, ()), escape(identifier))))
-        updated = stack.get("LastUpdatedTime")
-        return StackView(
-            status=escape(str(stack.get("StackStatus", "")), 64),
-            operations=operations,
-            updated_at=updated.timestamp() if isinstance(updated, datetime) else None,
-        )
+    Raises:
+        aws.AwsError: the call failed.
+    """
+    try:
+        with aws.map_errors("DescribeStacks"):
+            answer = client.describe_stacks(StackName=stack_id)
+    except aws.RejectedError as error:
+        if "does not exist" not in error.message:
+            raise
+        return StackView("")
+    stack = (aws.require_keys("DescribeStacks", answer, "Stacks")["Stacks"] or [{}])[0]
+    operations: dict[str, tuple[str, ...]] = {}
+    for entry in stack.get("LastOperations") or ():
+        kind, identifier = entry.get("OperationType"), entry.get("OperationId")
+        if kind and identifier:
+            operations[kind] = tuple(sorted((*operations.get(kind, ()), escape(identifier))))
+    updated = stack.get("LastUpdatedTime")
+    return StackView(
+        status=escape(str(stack.get("StackStatus", "")), 64),
+        operations=operations,
+        updated_at=updated.timestamp() if isinstance(updated, datetime) else None,
+    )
 
 
 class _Standing(Enum):
@@ -123,30 +116,19 @@ class StackWatch:
 
     def __init__(
         self,
-        stack: Stack,
+        stack_id: str,
         *,
         request_type: str,
         clock: timing.Clock,
         deadlines: timing.Deadlines,
-        outage: float = timing.OUTAGE,
         operation: Operation | None = None,
     ) -> None:
-        """Watch `stack`.
-
-        Args:
-            stack: the stack of the resource.
-            request_type: `Create` or `Update`.
-            clock: tells the time and waits.
-            deadlines: `started` is when the request was sent.
-            outage: seconds for which a look that fails is retried.
-            operation: the operation, if an earlier invocation identified it.
-        """
+        """Watch a stack. `operation` is known if an earlier invocation identified it."""
+        self.stack_id = stack_id
         self.operation = operation
         """The operation of the request. None: no look has counted as forward yet."""
-        self._stack = stack
         self._clock = clock
         self._deadlines = deadlines
-        self._outage = outage
         self._is_update = request_type == "Update"
         # A rollback sends Updates, and never a Create.
         self._sure_at = deadlines.started + (timing.FORWARD_LAG if self._is_update else 0.0)
@@ -232,7 +214,7 @@ class StackWatch:
         while True:
             # An outage at the first look is waited out as long as there is time: a failed rollback
             # leaves the stack stuck.
-            until = min(self._deadlines.end, self._clock.now() + self._outage)
+            until = min(self._deadlines.end, self._clock.now() + self._deadlines.outage)
             standing = timing.call_with_retry(
                 self._look,
                 clock=self._clock,
@@ -252,7 +234,7 @@ class StackWatch:
         if self._over:
             raise self._over
         self._seen_at = self._clock.now()
-        view = self._stack.describe()
+        view = describe_stack(aws.client("cloudformation"), self.stack_id)
         try:
             operation = self.operation
             standing = self._judge(view, operation) if operation else self._judge_first(view)

@@ -23,8 +23,8 @@ T = TypeVar("T")
 PROPAGATION: Final = 60.0
 """A new permission may take this long to spread. Until then a call that is denied is retried."""
 OUTAGE: Final = 60.0
-"""A failing look at the cluster or the stack is retried for at least this long: a short outage does
-not end a removal, however short `RetryFor` is."""
+"""A look at the cluster or the stack that fails is retried for `RetryFor`, and at least this long:
+a short outage does not end a removal."""
 
 # The stack
 STACK_LAG: Final = 60.0
@@ -230,6 +230,8 @@ class Deadlines:
     """When the removal ends, done or not."""
     hand_over_at: float = math.inf
     """When this invocation must re-invoke the function."""
+    outage: float = OUTAGE
+    """For how long a look at the cluster or the stack that fails is retried."""
 
     @property
     def end(self) -> float:

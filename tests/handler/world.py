@@ -19,8 +19,8 @@ from hyperpod_node_removal_handler.reconciler import Reconciler
 from hyperpod_node_removal_handler.removal import Removal
 from hyperpod_node_removal_handler.report import Report
 from hyperpod_node_removal_handler.request import RemovalRequest
-from hyperpod_node_removal_handler.stack import Stack, StackWatch
-from hyperpod_node_removal_handler.timing import Deadlines
+from hyperpod_node_removal_handler.stack import StackWatch
+from hyperpod_node_removal_handler.timing import OUTAGE, Deadlines
 from sandbox.hyperpod import Cluster as ClusterModel
 from sandbox.hyperpod import HyperPod, ServiceError
 from tests.aws_transport import Answer, Parameters, Sent, Service, answered_by
@@ -364,7 +364,8 @@ class World:
             node_logical_ids=tuple(node_logical_ids),
             **more,
         )
-        deadlines = Deadlines(self.clock.now(), self.clock.now() + seconds)
+        now, outage = self.clock.now(), max(OUTAGE, self.request.retry_for)
+        deadlines = Deadlines(now, now + seconds, outage=outage)
         work = Continuation(
             request=self.request,
             removal=Removal.of(
@@ -377,7 +378,7 @@ class World:
             work,
             cluster=Cluster(cluster, aws.client("sagemaker")),
             stack=StackWatch(
-                Stack(STACK_ID, aws.client("cloudformation")),
+                STACK_ID,
                 request_type=request_type,
                 clock=self.clock,
                 deadlines=deadlines,
