@@ -178,12 +178,8 @@ class Cluster:
     def nodes(self, attempt: Callable[[Callable[[], Page]], Page] = lambda call: call()) -> Listing:
         """List all nodes: one ListClusterNodes call for each 100 nodes of the cluster.
 
-        Args:
-            attempt: makes the call for one page, as often as it wants to. Pages that were read are
-                kept.
-
-        Raises:
-            aws.AwsError: a page could not be read, or the pages do not come to an end.
+        `attempt` makes the call for one page, as often as it wants to. Pages that were read are
+        kept. A listing that does not come to an end is an error.
         """
         # Pages are read one after the other, so a node may appear in two. It must not count twice
         # for `MinRemaining`.

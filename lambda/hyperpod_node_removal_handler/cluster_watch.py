@@ -70,14 +70,9 @@ class ClusterWatch:
         return listing
 
     def look(self, removal: Removal, *, is_due: bool = True) -> Removal:
-        """Return the removal as its nodes look now.
+        """Return the removal as its nodes look now. Raises `aws.AwsError` if that is not known.
 
-        Args:
-            removal: what was seen so far.
-            is_due: whether waiting nodes are to be requested, or given up, after this look.
-
-        Raises:
-            aws.AwsError: the nodes could not be listed.
+        `is_due`: whether waiting nodes are to be requested, or given up, after this look.
         """
         removal, is_enough = self._look_at_few(removal, is_due=is_due)
         if is_enough:
@@ -125,7 +120,7 @@ class ClusterWatch:
             for one in waiting:
                 # Their next request depends on it, so it is worth a retry.
                 until = self._clock.now() + timing.DESCRIPTION
-                node = self._optional(partial(self._described, one), until)
+                node = self._retried(partial(self._described, one), until)
                 removal = removal.describe(one, node)
                 are_there = are_there and node is not None
             are_seen = True
@@ -133,7 +128,7 @@ class ClusterWatch:
                 return removal, are_there and bool(waiting)
             for one in self._likely_first(witnesses)[:most]:
                 self.await_turn()
-                node = self._permitted(partial(self._described, one))
+                node = self._described(one)
                 removal = removal.describe(one, node)
                 self._throttled_looks = 0
                 if node:
@@ -175,7 +170,7 @@ class ClusterWatch:
         self._stack.poll()
         # As in a listing, a logical id is of whatever instance the node has now.
         instance_id = "" if requested.logical_id else requested.node_id
-        node = self._cluster.node(instance_id, requested.logical_id)
+        node = self._node(instance_id, requested.logical_id)
         if node is None:
             self._missed.add(requested.name)
         return node
@@ -183,9 +178,15 @@ class ClusterWatch:
     def _with_hostname(self, node: Node, until: float) -> Node:
         if not self._may_describe or self._clock.now() >= until:
             return node
-        call = partial(self._cluster.node, node.instance_id, node.logical_id)
-        found = self._optional(call, until)
+        found = self._retried(partial(self._node, node.instance_id, node.logical_id), until)
         return replace(node, private_dns_hostname=found.private_dns_hostname) if found else node
+
+    def _node(self, instance_id: str, logical_id: str) -> Node | None:
+        try:
+            return self.granted(partial(self._cluster.node, instance_id, logical_id))
+        except aws.AccessDeniedError:
+            self._may_describe = False  # The role was created before this permission was needed.
+            raise
 
     # Calls -----------------------------------------------------------------------------------
 
@@ -207,23 +208,10 @@ class ClusterWatch:
         return answer
 
     def _call(self, call: Callable[[], T]) -> T:
-        until = min(self._deadlines.end, self._clock.now() + self._deadlines.outage)
+        until = self._clock.now() + self._deadlines.outage
         return self._retried(partial(self.granted, call), until, self._deadlines.denied_until)
 
-    def _optional(self, call: Callable[[], T], until: float) -> T:
-        """Describe a node where a listing would do as well: retried unless it is denied."""
-        return self._retried(
-            partial(self._permitted, call), min(self._deadlines.end, until), -math.inf
-        )
-
-    def _permitted(self, call: Callable[[], T]) -> T:
-        try:
-            return self.granted(call)
-        except aws.AccessDeniedError:
-            self._may_describe = False  # The role was created before this permission was needed.
-            raise
-
-    def _retried(self, call: Callable[[], T], until: float, denied_until: float) -> T:
+    def _retried(self, call: Callable[[], T], until: float, denied_until: float = -math.inf) -> T:
         def attempt() -> T:
             self.await_turn()
             return call()
@@ -231,7 +219,7 @@ class ClusterWatch:
         return timing.call_with_retry(
             attempt,
             clock=self._clock,
-            until=until,
+            until=min(self._deadlines.end, until),
             denied_until=denied_until,
             sleep=self._stack.sleep,
         )

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 from hyperpod_node_removal_contract import MissingNodes, Property, join_names
@@ -171,16 +171,13 @@ def make_plan(
 ) -> Plan:
     """Look at the cluster and plan.
 
-    Args:
-        removal: what is to be removed.
-        description: the cluster.
-        nodes: lists its nodes. Repeated as long as a node of the set was missing only once: it
-            must not escape the guards and the hook.
+    `nodes` lists its nodes. That is repeated as long as a node of the set was missing only once: it
+    must not escape the guards and the hook.
 
     Raises:
         aws.AwsError: the nodes could not be listed, or the listings do not agree.
     """
-    removal = removal.with_controllers(description.controller_groups)
+    removal = replace(removal, controller_groups=description.controller_groups)
     for _ in range(_MAX_LISTINGS):
         listing = nodes()
         removal = removal.observe(listing)

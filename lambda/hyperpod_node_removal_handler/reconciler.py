@@ -143,8 +143,7 @@ class Reconciler:
             result = self._run()
             if result and self._stack.operation is None:
                 # No failure is reported before it is certain that it does not fail a rollback.
-                with suppress(aws.AwsError):
-                    self._stack.require_forward()
+                self._look_forward()
         except StackNotUpdatingError as error:
             if not self.removal.was_requested:
                 raise
@@ -180,7 +179,8 @@ class Reconciler:
                 return self._result()
             self._approved_at = self._approve(plan, self._description)
         else:
-            self.removal = self.removal.with_controllers(self._description.controller_groups)
+            controllers = self._description.controller_groups
+            self.removal = replace(self.removal, controller_groups=controllers)
             self._observe()
         retry_until = self._approved_at + self._request.retry_for
         self._schedule.retry_until = min(self._deadlines.deadline, retry_until)
@@ -292,20 +292,16 @@ class Reconciler:
         self._require_forward()
         # These calls poll the stack themselves, so no timer polls it meanwhile.
         nodes = self._watch.with_hostnames(plan.to_remove, self._hook_deadline())
-        refused: RefusedError | None = None
         try:
             while (again_at := self._ask_hook(self._hook, nodes, description)) is not None:
                 # The hook is not invoked if this invocation may end before it answers.
                 last = self._deadlines.hand_over_at - timing.LAST_QUESTION
                 self._stack.sleep(min(again_at, last) - self._clock.now())
                 self._require_forward()
-        except RefusedError as error:
-            refused = error
-        # The request may turn out to be one of a rollback, which a veto must not fail.
-        with suppress(aws.AwsError):
-            self._stack.require_forward()
-        if refused:
-            raise refused
+        except RefusedError:
+            self._look_forward()  # A veto must not fail a rollback.
+            raise
+        self._look_forward()
         approved_at = self._clock.now()
         self._observe()
         return approved_at
@@ -378,6 +374,11 @@ class Reconciler:
         self._stack.require_forward()
         if self._has_replied():
             raise RepliedError
+
+    def _look_forward(self) -> None:
+        """Look at the stack if that is possible. Raises if it is not going forward."""
+        with suppress(aws.AwsError):
+            self._stack.require_forward()
 
     def _request_removals(self) -> None:
         """Request every waiting node once, unless the stack or the cluster forbids it."""

@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import chain
 from typing import Final, Self
 
 from hyperpod_node_removal_contract import (
@@ -53,14 +52,9 @@ class DeleteRequest:
     def parts(self) -> "tuple[DeleteRequest, ...]":
         """Split it into smaller requests for the same nodes; in the end one node each."""
         size = -(-len(self.identifiers) // SPLIT_INTO)
-        return tuple(
-            chain(
-                (DeleteRequest(node_ids=ids) for ids in _chunks(self.node_ids, size)),
-                (
-                    DeleteRequest(node_logical_ids=ids)
-                    for ids in _chunks(self.node_logical_ids, size)
-                ),
-            )
+        return (
+            *(DeleteRequest(node_ids=ids) for ids in _chunks(self.node_ids, size)),
+            *(DeleteRequest(node_logical_ids=ids) for ids in _chunks(self.node_logical_ids, size)),
         )
 
 
@@ -71,7 +65,7 @@ class Removal:
     nodes: tuple[RequestedNode, ...]
     scope: Scope = Scope.ALL
     controller_groups: frozenset[str] = field(default=frozenset())
-    """Instance groups that run the Slurm controller."""
+    """Instance groups that run the Slurm controller. Their nodes are never requested."""
     was_requested: bool = False
     """Whether a request was sent, whatever the response."""
     is_guarded: bool = False
@@ -81,25 +75,12 @@ class Removal:
 
     @classmethod
     def of(
-        cls,
-        node_ids: Iterable[str],
-        node_logical_ids: Iterable[str],
-        scope: Scope = Scope.ALL,
+        cls, node_ids: Iterable[str], node_logical_ids: Iterable[str], scope: Scope = Scope.ALL
     ) -> Self:
         """Make a removal that has not begun."""
-        return cls(
-            nodes=tuple(
-                chain(
-                    (RequestedNode(node_id=node_id) for node_id in node_ids),
-                    (RequestedNode(logical_id=logical_id) for logical_id in node_logical_ids),
-                )
-            ),
-            scope=scope,
-        )
-
-    def with_controllers(self, groups: Iterable[str]) -> Self:
-        """Set the instance groups whose nodes are never requested."""
-        return replace(self, controller_groups=frozenset(groups))
+        by_id = (RequestedNode(node_id=node_id) for node_id in node_ids)
+        by_logical_id = (RequestedNode(logical_id=logical_id) for logical_id in node_logical_ids)
+        return cls(nodes=(*by_id, *by_logical_id), scope=scope)
 
     # State -----------------------------------------------------------------------------------
 

@@ -162,10 +162,7 @@ class Responder:
 def put(url: str, body: bytes, timeout: float) -> None:
     """Send `body` to `url` by PUT, through the proxy of the environment like the SDK's calls.
 
-    Args:
-        url: a presigned HTTPS URL.
-        body: the request body.
-        timeout: seconds for the whole exchange, however slowly the server sends its answer.
+    `timeout` is for the whole exchange, in seconds, however slowly the server sends its answer.
 
     Raises:
         DeliveryError: it is not an HTTPS URL, no answer came, or the answer was not a 2xx. A

@@ -325,11 +325,7 @@ class RemovalRequest:
 
     @classmethod
     def from_properties(cls, properties: object, old: object = None) -> Self:
-        """Read `ResourceProperties`. An id that is listed twice counts once.
-
-        Args:
-            properties: of the resource.
-            old: `OldResourceProperties` of an Update.
+        """Read `ResourceProperties` and, of an Update, `OldResourceProperties`.
 
         Raises:
             RequestError: an unknown property, a bad value, or no `ClusterName`.

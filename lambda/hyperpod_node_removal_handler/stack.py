@@ -112,7 +112,11 @@ class _Standing(Enum):
 
 
 class StackWatch:
-    """Looks at the stack of one request, and remembers which operation the request belongs to."""
+    """Looks at the stack of one request, and remembers which operation the request belongs to.
+
+    Its methods raise `StackNotUpdatingError` once the operation has ended. `begin` and
+    `require_forward` raise `aws.AwsError` if the stack could not be looked at.
+    """
 
     def __init__(
         self,
@@ -142,29 +146,15 @@ class StackWatch:
     # Looking ---------------------------------------------------------------------------------
 
     def begin(self) -> None:
-        """Wait until the stack seems to go forward, which allows only read calls.
-
-        Raises:
-            StackNotUpdatingError: it does not.
-            aws.AwsError: the stack could not be looked at.
-        """
+        """Wait until the stack seems to go forward, which allows only read calls."""
         self._look_until(_Standing.FORWARD, _Standing.EARLY)
 
     def require_forward(self) -> None:
-        """Look, and wait until it is clear that the operation of this request is going forward.
-
-        Raises:
-            StackNotUpdatingError: it is not.
-            aws.AwsError: the stack could not be looked at.
-        """
+        """Look, and wait until it is clear that the operation of this request is going forward."""
         self._look_until(_Standing.FORWARD)
 
     def poll(self) -> None:
-        """Look if it is time to. A look that fails is repeated by a poll that is due soon.
-
-        Raises:
-            StackNotUpdatingError: the operation has ended.
-        """
+        """Look if it is time to. A look that fails is repeated by a poll that is due soon."""
         pause = timing.AT_REST if self._at_rest_since < math.inf else timing.STACK_POLL
         if self._clock.now() - self._seen_at >= pause:
             try:
@@ -173,11 +163,7 @@ class StackWatch:
                 self._seen_at += timing.FAILED_LOOK - pause
 
     def sleep(self, seconds: float) -> None:
-        """Wait, and poll the stack in between.
-
-        Raises:
-            StackNotUpdatingError: the operation has ended.
-        """
+        """Wait, and poll the stack in between."""
         until = self._clock.now() + seconds
         while self._clock.now() < until:
             self.poll()
@@ -186,11 +172,7 @@ class StackWatch:
 
     @contextmanager
     def in_background(self) -> Iterator[None]:
-        """Poll while the block waits for minutes.
-
-        Raises:
-            StackNotUpdatingError: at the end, if the operation has ended at any time.
-        """
+        """Poll while the block waits for minutes. An end of the operation is raised at its end."""
         is_waiting = True
 
         def poll() -> None:
@@ -292,9 +274,7 @@ class StackWatch:
         """Return whether a look shows the operation of the request.
 
         False if it shows an earlier one or lacks its entry, and None if it cannot be identified.
-
-        Raises:
-            StackNotUpdatingError: it shows a later one.
+        A later one is raised.
         """
         kind, ids, updated_at = operation.type, operation.ids, operation.updated_at
         shown = _FORWARD.get(view.status, kind)
@@ -339,11 +319,7 @@ class StackWatch:
         return view.updated_at > rollback.updated_at
 
     def _unclear(self, view: StackView) -> _Standing:
-        """Treat a look as lagging, for a minute at most.
-
-        Raises:
-            StackNotUpdatingError: the minute, or the time of the request, is over.
-        """
+        """Treat a look as lagging, for a minute at most, and as long as the request has time."""
         self._unclear_since = min(self._unclear_since, self._seen_at)
         if self._seen_at < min(self._unclear_since + timing.STACK_LAG, self._deadlines.deadline):
             return _Standing.UNCLEAR

@@ -197,17 +197,13 @@ def call_with_retry(
     denied_until: float,
     sleep: Callable[[float], None] | None = None,
 ) -> T:
-    """Return the result of `call`.
+    """Return the result of `call`, which is repeated while it may still succeed.
 
-    Args:
-        call: called again after a `TransientError` or an `AccessDeniedError`.
-        clock: tells the time and, by default, waits.
-        until: when the last attempt after a `TransientError` is made, in seconds of the clock.
-        denied_until: the same after an `AccessDeniedError`.
-        sleep: waits in place of the clock.
+    The last attempt after a `TransientError` is made at `until`, in seconds of the clock, and after
+    an `AccessDeniedError` at `denied_until`. `sleep` waits in place of the clock.
 
     Raises:
-        AwsError: the last one.
+        AwsError: that of the last attempt.
     """
     backoff = pauses(*CALL_PAUSES)
     while True:
