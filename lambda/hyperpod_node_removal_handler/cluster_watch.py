@@ -37,7 +37,6 @@ class ClusterWatch:
     def __init__(
         self,
         cluster: Cluster,
-        *,
         stack: StackWatch,
         clock: timing.Clock,
         deadlines: timing.Deadlines,

@@ -11,7 +11,6 @@ from dataclasses import replace
 
 from hyperpod_node_removal_contract import Outcome, join_names, validate_cluster_name
 from hyperpod_node_removal_handler import announcement, aws, handover, report, timing
-from hyperpod_node_removal_handler.before_removal import Hook
 from hyperpod_node_removal_handler.cluster import Cluster
 from hyperpod_node_removal_handler.custom_resource import CustomResource
 from hyperpod_node_removal_handler.handover import Continuation
@@ -91,24 +90,10 @@ def _work(invocation: Invocation) -> Continuation:
 
 def _reconcile(invocation: Invocation, work: Continuation) -> Report | None:
     """Do this invocation's share of a removal. Returns None if another one, or thread, responds."""
-    request, log = work.request, invocation.log
-    deadlines = invocation.deadlines(work.started, request.service_timeout, request.retry_for)
-    stack = _watch(invocation, deadlines, work)
-    hook = None
-    if request.before_removal:
-        hook = Hook(request.before_removal, invocation.envelope, invocation.clock)
-    reconciler = Reconciler(
-        work,
-        cluster=Cluster(request.cluster, aws.client("sagemaker")),
-        stack=stack,
-        clock=invocation.clock,
-        deadlines=deadlines,
-        hook=hook,
-        has_replied=lambda: invocation.responder.has_replied,
-    )
+    reconciler, log = Reconciler(invocation, work), invocation.log
     _on_success(invocation, lambda: reconciler.continuation)
     invocation.unfinished = lambda why: report.of_result(reconciler.result_so_far(why), log)
-    invocation.respond_by(work.started + request.service_timeout)
+    invocation.respond_by(work.started + work.request.service_timeout)
     try:
         result = reconciler.run()
         if result is None and work.invocation >= handover.MAX_INVOCATIONS:
@@ -118,7 +103,7 @@ def _reconcile(invocation: Invocation, work: Continuation) -> Report | None:
             with invocation.responder.claimed():
                 handover.hand_over(invocation, reconciler.continuation)
     except StackNotUpdatingError as error:
-        if stack.operation is None and error.is_rolling_back:
+        if reconciler.stack.operation is None and error.is_rolling_back:
             _await_undone(invocation)
         return _not_updating(invocation, error)
     except RepliedError:
@@ -157,24 +142,13 @@ def _signal(invocation: Invocation, work: Continuation) -> None:
     """Signal the verdict of a removal that has been reported, for the stack's events."""
     left = invocation.remaining - timing.REPLY_MARGIN
     until = invocation.clock.now() + min(timing.SIGNAL_FOR, left)
+    deadlines = timing.Deadlines(work.started, until)
     announcement.signal(
-        _watch(invocation, timing.Deadlines(work.started, until), work),
+        StackWatch(invocation.envelope, invocation.clock, deadlines, work.operation),
         work.request.verdict_condition,
         work.verdict,
         clock=invocation.clock,
         until=until,
-    )
-
-
-def _watch(
-    invocation: Invocation, deadlines: timing.Deadlines, work: Continuation | None = None
-) -> StackWatch:
-    return StackWatch(
-        invocation.envelope.stack_id,
-        request_type=invocation.envelope.request_type,
-        clock=invocation.clock,
-        deadlines=deadlines,
-        operation=work.operation if work else None,
     )
 
 
@@ -214,12 +188,13 @@ def _refused(invocation: Invocation, error: RequestError) -> Report:
     failure = invocation.failure(" ".join([str(error), *untouched]))
     invocation.unfinished = lambda _: failure
     invocation.respond_by(invocation.closes_at)
-    if invocation.envelope.request_type == "Update":
+    envelope = invocation.envelope
+    if envelope.request_type == "Update":
         timeout = invocation.closes_at - invocation.sent_at
         deadlines = invocation.deadlines(invocation.sent_at, timeout)
         with suppress(aws.AwsError):
             try:
-                _watch(invocation, deadlines).require_forward()
+                StackWatch(envelope, invocation.clock, deadlines).require_forward()
             except StackNotUpdatingError as not_updating:
                 if not_updating.is_rolling_back:
                     _await_undone(invocation)

@@ -7,7 +7,7 @@ is a `StackWatch.sleep`.
 
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -32,6 +32,7 @@ from hyperpod_node_removal_handler.decide import (
     wake_at,
 )
 from hyperpod_node_removal_handler.handover import Continuation
+from hyperpod_node_removal_handler.invocation import Invocation
 from hyperpod_node_removal_handler.outcome import Result
 from hyperpod_node_removal_handler.plan import Plan, make_plan
 from hyperpod_node_removal_handler.removal import DeleteRequest, Removal
@@ -56,30 +57,24 @@ class RefusedError(Exception):
 class Reconciler:
     """Drives one removal against a cluster.
 
-    `removal` is its state, which any thread may read.
+    `removal` is its state, which any thread may read. `stack` is looked at before every request.
     """
 
-    def __init__(
-        self,
-        work: Continuation,
-        *,
-        cluster: Cluster,
-        stack: StackWatch,
-        clock: timing.Clock,
-        deadlines: timing.Deadlines,
-        hook: Hook | None = None,
-        has_replied: Callable[[], bool] = lambda: False,
-    ) -> None:
+    def __init__(self, invocation: Invocation, work: Continuation) -> None:
         """Begin a removal, or continue the work that an earlier invocation left."""
         request = self._request = work.request
-        self._cluster = cluster
-        self._stack = stack
-        self._clock = clock
-        self._deadlines = deadlines
-        self._hook = hook
-        self._has_replied = has_replied
+        clock = self._clock = invocation.clock
+        deadlines = self._deadlines = invocation.deadlines(
+            work.started, request.service_timeout, request.retry_for
+        )
+        self._responder = invocation.responder
+        self._cluster = Cluster(request.cluster, aws.client("sagemaker"))
+        self.stack = StackWatch(invocation.envelope, clock, deadlines, work.operation)
+        self._watch = ClusterWatch(self._cluster, self.stack, clock, deadlines)
+        self._hook: Hook | None = None
+        if request.before_removal:
+            self._hook = Hook(request.before_removal, invocation.envelope, clock)
         self._began = clock.now()
-        self._watch = ClusterWatch(cluster, stack=stack, clock=clock, deadlines=deadlines)
         self._description: ClusterDescription | None = None
         self._may_be_busy = False
         self._is_listed_again = False
@@ -110,7 +105,7 @@ class Reconciler:
             self._work,
             removal=self.removal,
             invocation=self._work.invocation + 1,
-            operation=self._stack.operation,
+            operation=self.stack.operation,
             approved_at=self._approved_at,
             reached_at=self._schedule.reached_at,
             target_counts_before=self._target_counts_before,
@@ -141,7 +136,7 @@ class Reconciler:
     def _run_forward(self) -> Result | None:
         try:
             result = self._run()
-            if result and self._stack.operation is None:
+            if result and self.stack.operation is None:
                 # No failure is reported before it is certain that it does not fail a rollback.
                 self._look_forward()
         except StackNotUpdatingError as error:
@@ -170,8 +165,8 @@ class Reconciler:
     # The loop --------------------------------------------------------------------------------
 
     def _reconcile(self) -> Result | None:
-        if self._stack.operation is None:
-            self._stack.begin()
+        if self.stack.operation is None:
+            self.stack.begin()
         self._description = self._describe()
         if self._approved_at is None:
             plan = self._plan(self._description)
@@ -184,7 +179,7 @@ class Reconciler:
             self._observe()
         retry_until = self._approved_at + self._request.retry_for
         self._schedule.retry_until = min(self._deadlines.deadline, retry_until)
-        while not self._has_replied():
+        while not self._responder.has_replied:
             now = self._clock.now()
             has_reached = self.removal.has_reached(self._schedule.wait_for)
             if has_reached and self._schedule.reached_at is None:
@@ -213,7 +208,7 @@ class Reconciler:
                 self._log_progress()
                 now = self._clock.now()
                 pause = self._watch.pause(now - (self._approved_at or now))
-                self._stack.sleep(wake_at(self.removal, self._schedule, now, pause=pause) - now)
+                self.stack.sleep(wake_at(self.removal, self._schedule, now, pause=pause) - now)
                 self._observe()
             case Step.AWAIT_CLUSTER:
                 self._await_cluster()
@@ -248,7 +243,7 @@ class Reconciler:
         self._final = self._describe()
         self._schedule.is_cluster_settled = not self._final.is_in_transition
         if not self._schedule.is_cluster_settled:
-            self._stack.sleep(min(timing.CLUSTER_POLL, self._deadlines.end - self._clock.now()))
+            self.stack.sleep(min(timing.CLUSTER_POLL, self._deadlines.end - self._clock.now()))
 
     # Plan, guards, hook ----------------------------------------------------------------------
 
@@ -296,7 +291,7 @@ class Reconciler:
             while (again_at := self._ask_hook(self._hook, nodes, description)) is not None:
                 # The hook is not invoked if this invocation may end before it answers.
                 last = self._deadlines.hand_over_at - timing.LAST_QUESTION
-                self._stack.sleep(min(again_at, last) - self._clock.now())
+                self.stack.sleep(min(again_at, last) - self._clock.now())
                 self._require_forward()
         except RefusedError:
             self._look_forward()  # A veto must not fail a rollback.
@@ -328,7 +323,7 @@ class Reconciler:
         """
         deadline, denied_until = self._hook_deadline(), self._deadlines.denied_until
         try:
-            with self._stack.in_background():
+            with self.stack.in_background():
                 verdict = hook.ask(description, nodes, deadline=deadline, denied_until=denied_until)
                 if verdict.takes_releases:
                     self.removal = self.removal.mark_asked(nodes)
@@ -371,14 +366,14 @@ class Reconciler:
 
     def _require_forward(self) -> None:
         """Look at the stack. Raises unless it is going forward and has no reply yet."""
-        self._stack.require_forward()
-        if self._has_replied():
+        self.stack.require_forward()
+        if self._responder.has_replied:
             raise RepliedError
 
     def _look_forward(self) -> None:
         """Look at the stack if that is possible. Raises if it is not going forward."""
         with suppress(aws.AwsError):
-            self._stack.require_forward()
+            self.stack.require_forward()
 
     def _request_removals(self) -> None:
         """Request every waiting node once, unless the stack or the cluster forbids it."""

@@ -18,6 +18,7 @@ from botocore.client import BaseClient
 
 from hyperpod_node_removal_contract import escape
 from hyperpod_node_removal_handler import aws, timing
+from hyperpod_node_removal_handler.request import Envelope
 
 _CREATE: Final = "CREATE_STACK"
 _UPDATE: Final = "UPDATE_STACK"
@@ -120,20 +121,18 @@ class StackWatch:
 
     def __init__(
         self,
-        stack_id: str,
-        *,
-        request_type: str,
+        envelope: Envelope,
         clock: timing.Clock,
         deadlines: timing.Deadlines,
         operation: Operation | None = None,
     ) -> None:
-        """Watch a stack. `operation` is known if an earlier invocation identified it."""
-        self.stack_id = stack_id
+        """Watch the stack of a request. `operation` is what an earlier invocation identified."""
+        self.stack_id = envelope.stack_id
         self.operation = operation
         """The operation of the request. None: no look has counted as forward yet."""
         self._clock = clock
         self._deadlines = deadlines
-        self._is_update = request_type == "Update"
+        self._is_update = envelope.request_type == "Update"
         # A rollback sends Updates, and never a Create.
         self._sure_at = deadlines.started + (timing.FORWARD_LAG if self._is_update else 0.0)
         self._seen_at = -math.inf

@@ -7,18 +7,9 @@ from hyperpod_node_removal_handler.cluster import Node, Refusal
 from hyperpod_node_removal_handler.outcome import Result
 from hyperpod_node_removal_handler.removal import Removal
 from hyperpod_node_removal_handler.report import Report
-from hyperpod_node_removal_handler.request import Envelope, RemovalRequest
+from hyperpod_node_removal_handler.request import RemovalRequest
 from hyperpod_node_removal_handler.requested_node import Phase, RequestedNode
-from tests.handler.world import LOG, PHYSICAL_ID, STACK_ID
-
-ENVELOPE = Envelope(
-    request_type="Create",
-    stack_id=STACK_ID,
-    request_id="0d4c4f8a-3f9b-4a7c-9a41-5a6f0f5d1e11",
-    logical_resource_id="Removal4F2A91C0",
-    response_url="https://example.com/",
-    physical_resource_id=PHYSICAL_ID,
-)
+from tests.handler.world import LOG
 
 
 def identifier(number: int) -> str:

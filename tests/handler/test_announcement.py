@@ -22,8 +22,8 @@ from hyperpod_node_removal_handler.timing import EVENT_RETRY
 from sandbox.hyperpod import Cluster, ServiceError
 from tests.handler.embedded_metrics import logged_metrics
 from tests.handler.event_schema import SCHEMA, checked
-from tests.handler.results import ENVELOPE, absent, failed, leaving, removed, report_of
-from tests.handler.world import LOG, STACK_ID, World
+from tests.handler.results import absent, failed, leaving, removed, report_of
+from tests.handler.world import ENVELOPE, LOG, STACK_ID, World
 
 BUS = "arn:aws:events:us-east-1:123456789012:event-bus/operations"
 NODE = "i-0123456789abcdef0"

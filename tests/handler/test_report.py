@@ -13,7 +13,6 @@ from hyperpod_node_removal_handler import outcome, report
 from hyperpod_node_removal_handler.outcome import LogPlace, Result
 from hyperpod_node_removal_handler.requested_node import Phase, RequestedNode
 from tests.handler.results import (
-    ENVELOPE,
     absent,
     failed,
     identifier,
@@ -22,7 +21,7 @@ from tests.handler.results import (
     report_of,
     result,
 )
-from tests.handler.world import LOG
+from tests.handler.world import ENVELOPE, LOG
 
 
 def test_the_reason_begins_with_verdict_and_nodes_and_ends_with_the_log_stream() -> None:

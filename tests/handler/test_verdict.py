@@ -99,7 +99,7 @@ def test_a_plan_is_signaled_as_it_is(world: World, condition: Condition) -> None
     world.make_cluster({"head": 1, "workers": 4}, "head", shutdown_seconds=1000)
     (controller,) = world.cluster.node_ids("head")
     leaving, *others = world.nodes
-    world.remove([leaving], seconds=1.0)
+    world.remove([leaving], seconds=1)
     send(world, [leaving, *others], DryRun="true")
     send(world, [leaving, controller, *others], DryRun="true")
     assert condition.signals == [
