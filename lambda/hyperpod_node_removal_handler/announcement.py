@@ -67,7 +67,7 @@ def _put(client: BaseClient, entry: dict[str, Any]) -> None:
     """Call PutEvents, once. An entry is refused in an answer that is itself a success."""
     with aws.map_errors("PutEvents"):
         answer = client.put_events(Entries=[entry])
-        for refused in aws.require_keys("PutEvents", answer, "Entries")["Entries"]:
+        for refused in aws.require_key("PutEvents", answer, "Entries"):
             if code := refused.get("ErrorCode"):
                 error = {"Code": code, "Message": refused.get("ErrorMessage", "")}
                 metadata = {"HTTPStatusCode": 500 if code.startswith("Internal") else 400}

@@ -298,12 +298,9 @@ def _only(given: Mapping[str, Any], allowed: Sequence[str]) -> None:
 
 
 def _not_invoked(error: aws.AwsError) -> str:
-    if isinstance(error, aws.AccessDeniedError) and error.is_missing_permission:
-        return (
-            "could not be invoked: the function's role needs lambda:InvokeFunction on it"
-            f" ({error.code}: {error.message})"
-        )
-    return f"could not be invoked ({error.code}: {error.message})"
+    is_missing = isinstance(error, aws.AccessDeniedError) and error.is_missing_permission
+    what = ": the function's role needs lambda:InvokeFunction on it" if is_missing else ""
+    return f"could not be invoked{what} ({error.code}: {error.message})"
 
 
 def _error_of(body: bytes) -> str:

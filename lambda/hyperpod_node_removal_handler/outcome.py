@@ -294,13 +294,8 @@ def interrupted(error: AwsError, *, has_begun: bool) -> str:
 # Warnings: what may put instances back -------------------------------------------------------
 
 
-def warnings(nodes: Iterable[RequestedNode], description: ClusterDescription) -> tuple[str, ...]:
-    """Return what to expect of a cluster after nodes like these have been, or would be, removed."""
-    requested = tuple(nodes)
-    return (*_autoscaled(requested, description), *_replaced(requested, description))
-
-
-def _autoscaled(nodes: Sequence[RequestedNode], description: ClusterDescription) -> Iterator[str]:
+def warnings(nodes: Sequence[RequestedNode], description: ClusterDescription) -> Iterator[str]:
+    """Say what to expect of a cluster after nodes like these have been, or would be, removed."""
     groups = sorted({n.node.group for n in nodes if n.node and n.phase in _GOING})
     if description.autoscaler and groups:
         yield (
@@ -308,9 +303,6 @@ def _autoscaled(nodes: Sequence[RequestedNode], description: ClusterDescription)
             f" {join_names(groups, _SHOWN)} again for pending pods, up to the limits of its"
             " node pools."
         )
-
-
-def _replaced(nodes: Sequence[RequestedNode], description: ClusterDescription) -> Iterator[str]:
     names = [node.name for node in nodes if _may_have_another_id(node)]
     if description.recovers_nodes and names:
         yield (

@@ -87,7 +87,7 @@ def describe_stack(client: BaseClient, stack_id: str) -> StackView:
         if "does not exist" not in error.message:
             raise
         return StackView("")
-    stack = (aws.require_keys("DescribeStacks", answer, "Stacks")["Stacks"] or [{}])[0]
+    stack = (aws.require_key("DescribeStacks", answer, "Stacks") or [{}])[0]
     operations: dict[str, tuple[str, ...]] = {}
     for entry in stack.get("LastOperations") or ():
         kind, identifier = entry.get("OperationType"), entry.get("OperationId")
