@@ -5,7 +5,7 @@ Neither can delay or fail what CloudFormation waits for, and what does not arriv
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any, Final
 
@@ -107,31 +107,29 @@ def detail(result: Result, envelope: Envelope, log: LogPlace) -> str:
         "Failures": [_failure(code, nodes, ()) for code, nodes in failures.items()],
         **{attribute: [] for attribute in lists},
     }
-    room = _Room(telemetry.EVENT_DETAIL_MAX_BYTES - len(_encoded(whole)))
+    room = telemetry.EVENT_DETAIL_MAX_BYTES - len(_encoded(whole))
+    named = [*failures.values(), *lists.values()]
+    shown = _fitting_names(named, room)
+    whole["OmittedCount"] = sum(map(len, named)) - sum(map(len, shown))
     whole["Failures"] = [
-        _failure(code, nodes, room.take(nodes)) for code, nodes in failures.items()
+        _failure(code, nodes, names)
+        for (code, nodes), names in zip(failures.items(), shown, strict=False)
     ]
-    whole |= {attribute: room.take(nodes) for attribute, nodes in lists.items()}
-    return _encoded(whole | {"OmittedCount": room.omitted})
+    whole |= dict(zip(lists, shown[len(failures) :], strict=True))
+    return _encoded(whole)
 
 
-class _Room:
-    """The bytes that are left for names, and how many names did not fit."""
-
-    def __init__(self, size: int) -> None:
-        self._left = size
-        self.omitted = 0
-
-    def take(self, nodes: Sequence[RequestedNode]) -> list[str]:
-        """Return as many names, from the first, as there is room for."""
-        names: list[str] = []
+def _fitting_names(groups: Iterable[Sequence[RequestedNode]], room: int) -> list[list[str]]:
+    """Return the names of the nodes in each group, of which the first that fit into `room`."""
+    shown: list[list[str]] = []
+    for nodes in groups:
+        shown.append([])
         for node in nodes:
-            self._left -= len(_encoded(node.name)) + 1  # with its comma
-            if self._left < 0:
+            room -= len(_encoded(node.name)) + 1  # with its comma
+            if room < 0:
                 break
-            names.append(node.name)
-        self.omitted += len(nodes) - len(names)
-        return names
+            shown[-1].append(node.name)
+    return shown
 
 
 def _largest_first(groups: Mapping[str, list[RequestedNode]]) -> Mapping[str, list[RequestedNode]]:

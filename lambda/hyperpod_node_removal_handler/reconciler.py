@@ -15,7 +15,6 @@ from hyperpod_node_removal_contract import (
     BEFORE_REMOVAL_MAX,
     FailureCode,
     MissingNodes,
-    WaitFor,
     escape,
     truncate_middle,
 )
@@ -91,11 +90,7 @@ class Reconciler:
         self._approved_at = work.approved_at
         self._target_counts_before = work.target_counts_before
         self._schedule = Schedule(
-            deadlines,
-            request.wait_for,
-            retry_until=deadlines.deadline,
-            reached_at=work.reached_at,
-            settle_for=request.retry_for if request.wait_for is WaitFor.REMOVED else 0.0,
+            deadlines, request, retry_until=deadlines.deadline, reached_at=work.reached_at
         )
 
     @property
@@ -181,7 +176,7 @@ class Reconciler:
         self._schedule.retry_until = min(self._deadlines.deadline, retry_until)
         while not self._responder.has_replied:
             now = self._clock.now()
-            has_reached = self.removal.has_reached(self._schedule.wait_for)
+            has_reached = self.removal.has_reached(self._request.wait_for)
             if has_reached and self._schedule.reached_at is None:
                 self._schedule.reached_at = now
             step = decide(self.removal, self._schedule, now, listed_at=self._watch.listed_at)
@@ -189,7 +184,7 @@ class Reconciler:
                 return None
             if step in {Step.FINISH, Step.EXPIRE}:
                 why = f"time ran out after {round(now - self._deadlines.started)} s"
-                self.removal = self.removal.stop(why, self._schedule.wait_for)
+                self.removal = self.removal.stop(why, self._request.wait_for)
                 self._log_progress()
                 return self._result()
             self._act(step)
