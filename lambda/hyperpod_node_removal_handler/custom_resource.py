@@ -69,7 +69,7 @@ class CustomResource(CfnResource):
             problem = f"RequestType {quote(envelope.request_type)} is unknown."
             invocation.responder.reply(invocation.failure(problem))
             return
-        invocation.start_timer()
+        invocation.respond_by()
         try:
             # Only what CloudFormation sends: crhelper acts on keys of its own in an event.
             super().__call__(envelope.as_event(invocation.properties), context)

@@ -95,10 +95,10 @@ class Invocation:
             outage=max(timing.OUTAGE, retry_for),
         )
 
-    def respond_by(self, time: float) -> None:
-        """Respond before `time`, when CloudFormation stops waiting, or before the invocation ends.
+    def respond_by(self, time: float = math.inf) -> None:
+        """Respond before the invocation ends and before `time`, when CloudFormation stops waiting.
 
-        Whichever is first counts.
+        If the handler does not, what it has done until then is reported.
         """
         self.responder.closes_at = time
         self.stop_timer()
@@ -107,10 +107,6 @@ class Invocation:
         # rollback must not fail.
         pause = max(0.0, left - timing.EXPIRY_MARGIN, left / 4)
         self._timer = self.clock.timer(pause, self._expire)
-
-    def start_timer(self) -> None:
-        """Respond before the invocation ends."""
-        self.respond_by(math.inf)
 
     def stop_timer(self) -> None:
         """Leave the response to the handler."""
