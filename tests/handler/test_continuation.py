@@ -253,6 +253,7 @@ def test_a_missing_key_is_refused_and_never_taken_for_cleared(world: World, path
 def test_a_phase_that_is_not_known_is_refused(world: World, value: object) -> None:
     answer = hand_over(world, lambda plain: plain["removal"]["nodes"][0].update(phase=value))
     assert answer["Status"] == "FAILED"
+    assert "  " not in answer["Reason"]
     assert len(world.cluster.present) == 8
 
 
