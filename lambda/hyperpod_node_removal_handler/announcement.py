@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 
 from hyperpod_node_removal_contract import Attribute, escape, escape_error, telemetry
 from hyperpod_node_removal_handler import aws, timing
-from hyperpod_node_removal_handler.outcome import LogPlace, Result, verdict
+from hyperpod_node_removal_handler.outcome import Result, verdict
 from hyperpod_node_removal_handler.report import FAILED, NODES_BY_PHASE, SUCCESS, counts
 from hyperpod_node_removal_handler.request import Envelope
 from hyperpod_node_removal_handler.requested_node import Phase, RequestedNode
@@ -38,7 +38,6 @@ this and on the three above."""
 def send_event(
     result: Result,
     envelope: Envelope,
-    log: LogPlace,
     *,
     bus: str,
     clock: timing.Clock,
@@ -50,7 +49,7 @@ def send_event(
         entry = {
             "Source": telemetry.EVENT_SOURCE,
             "DetailType": telemetry.EVENT_DETAIL_TYPE,
-            "Detail": detail(result, envelope, log),
+            "Detail": detail(result, envelope),
             "EventBusName": bus,
             "Resources": [envelope.stack_id],
         }
@@ -74,7 +73,7 @@ def _put(client: BaseClient, entry: dict[str, Any]) -> None:
                 raise ClientError({"Error": error, "ResponseMetadata": metadata}, "PutEvents")
 
 
-def detail(result: Result, envelope: Envelope, log: LogPlace) -> str:
+def detail(result: Result, envelope: Envelope) -> str:
     """Return `detail` as JSON in ASCII of at most `EVENT_DETAIL_MAX_BYTES`.
 
     Counts are exact whatever was cut; what lists leave out is counted in `OmittedCount`.
@@ -101,8 +100,8 @@ def detail(result: Result, envelope: Envelope, log: LogPlace) -> str:
             escape(name, _NAME_MAX): count
             for name, count in islice(result.target_counts.items(), _GROUPS_MAX)
         },
-        "LogGroup": _text(log.group),
-        "LogStream": _text(log.stream),
+        "LogGroup": _text(result.log.group),
+        "LogStream": _text(result.log.stream),
         "OmittedCount": len(result.removal.nodes),
         "Failures": [_failure(code, nodes, ()) for code, nodes in failures.items()],
         **{attribute: [] for attribute in lists},

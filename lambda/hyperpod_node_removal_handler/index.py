@@ -90,9 +90,9 @@ def _work(invocation: Invocation) -> Continuation:
 
 def _reconcile(invocation: Invocation, work: Continuation) -> Report | None:
     """Do this invocation's share of a removal. Returns None if another one, or thread, responds."""
-    reconciler, log = Reconciler(invocation, work), invocation.log
+    reconciler = Reconciler(invocation, work)
     _on_success(invocation, lambda: reconciler.continuation)
-    invocation.unfinished = lambda why: report.of_result(reconciler.result_so_far(why), log)
+    invocation.unfinished = lambda why: report.of_result(reconciler.result_so_far(why))
     invocation.respond_by(work.started + work.request.service_timeout)
     try:
         result = reconciler.run()
@@ -113,7 +113,7 @@ def _reconcile(invocation: Invocation, work: Continuation) -> Report | None:
         _log.error("%s", error)
         why = f"The removal could not be handed over to a fresh invocation ({error})."
         result = reconciler.end(why)
-    return report.of_result(result, log) if result else None
+    return report.of_result(result) if result else None
 
 
 def _on_success(invocation: Invocation, work: Callable[[], Continuation]) -> None:

@@ -51,7 +51,7 @@ class Invocation:
         self._context = context
         self._timer: timing.Timer | None = None
         ends_at = clock.now() + self.remaining - 1
-        self.responder = Responder(envelope, self.log, clock=clock, ends_at=ends_at)
+        self.responder = Responder(envelope, clock=clock, ends_at=ends_at)
 
     # Time ------------------------------------------------------------------------------------
 

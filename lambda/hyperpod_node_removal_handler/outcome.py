@@ -42,10 +42,27 @@ _OUR_CODES: Final = frozenset(str(code) for code in FailureCode)
 
 
 @dataclass(frozen=True)
+class LogPlace:
+    """Where the log of this invocation is."""
+
+    group: str = ""
+    stream: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """With the literal by which the CDK CLI finds and opens the stream (aws-cdk-cli #1645)."""
+        if not self.stream:
+            return ""
+        group = f" Log group: {escape(self.group, 100)}." if self.group else ""
+        return f"{group} CloudWatch Log Stream: {escape(self.stream, 150)}"
+
+
+@dataclass(frozen=True)
 class Result:
     """How a removal ended."""
 
     request: RemovalRequest
+    log: LogPlace
     cluster_name: str
     removal: Removal
     elapsed: float
@@ -173,38 +190,23 @@ def signal_id(result: Result) -> str:
 # The Reason ----------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class LogPlace:
-    """Where the log of this invocation is."""
-
-    group: str = ""
-    stream: str = ""
-
-    @property
-    def sentence(self) -> str:
-        """With the literal by which the CDK CLI finds and opens the stream (aws-cdk-cli #1645)."""
-        if not self.stream:
-            return ""
-        group = f" Log group: {escape(self.group, 100)}." if self.group else ""
-        return f"{group} CloudWatch Log Stream: {escape(self.stream, 150)}"
-
-
-def reason(result: Result, log: LogPlace) -> str:
+def reason(result: Result) -> str:
     """Return the verdict, the failed nodes by code, and the log stream.
 
     If there is room, also the service's messages and what to do next.
     """
-    room = REASON_MAX_BYTES - len(log.sentence)
+    ending = result.log.sentence
+    room = REASON_MAX_BYTES - len(ending)
     head = truncate(verdict(result), room)
     groups = result.failed_by_code
     if not groups:
-        return head + log.sentence
+        return head + ending
     ids = {code: [node.name for node in nodes] for code, nodes in groups.items()}
     text = head + _ids_by_code(ids, room - len(head))
     for extra in _extras(groups, head, has_removed=bool(result.removal.by_phase[Phase.REMOVED])):
         if len(text) + len(extra) <= room:
             text += extra
-    return text + log.sentence
+    return text + ending
 
 
 def truncate(text: str, room: int) -> str:

@@ -67,6 +67,7 @@ class Reconciler:
             work.started, request.service_timeout, request.retry_for
         )
         self._responder = invocation.responder
+        self._log_place = invocation.log
         self._cluster = Cluster(request.cluster, aws.client("sagemaker"))
         self.stack = StackWatch(invocation.envelope, clock, deadlines, work.operation)
         self._watch = ClusterWatch(self._cluster, self.stack, clock, deadlines)
@@ -463,6 +464,7 @@ class Reconciler:
         now, removal = self._clock.now(), self.removal
         return Result(
             request=self._request,
+            log=self._log_place,
             cluster_name=self._description.name if self._description else self._cluster.name,
             removal=removal.stop("the removal ended early", self._request.wait_for)
             if interruption

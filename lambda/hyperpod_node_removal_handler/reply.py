@@ -14,7 +14,6 @@ from urllib.request import getproxies, proxy_bypass
 
 from hyperpod_node_removal_contract import escape, telemetry
 from hyperpod_node_removal_handler import announcement
-from hyperpod_node_removal_handler.outcome import LogPlace
 from hyperpod_node_removal_handler.report import ID_MAX, Report
 from hyperpod_node_removal_handler.request import Envelope
 from hyperpod_node_removal_handler.timing import (
@@ -47,10 +46,9 @@ class Responder:
     The first `reply` wins, from any thread; later ones do nothing.
     """
 
-    def __init__(self, envelope: Envelope, log: LogPlace, *, clock: Clock, ends_at: float) -> None:
+    def __init__(self, envelope: Envelope, *, clock: Clock, ends_at: float) -> None:
         """Respond to a request. `ends_at` is when the invocation ends, in seconds of the clock."""
         self.envelope = envelope
-        self._log_place = log
         self.closes_at = ends_at
         """When CloudFormation stops waiting for the reply."""
         self.after_success: Callable[[str], None] | None = None
@@ -88,7 +86,6 @@ class Responder:
             announcement.send_event(
                 report.result,
                 self.envelope,
-                self._log_place,
                 bus=bus,
                 clock=self._clock,
                 expires_at=self._ends_at,

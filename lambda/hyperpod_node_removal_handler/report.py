@@ -119,14 +119,14 @@ class Report:
         return cut.response(self.status, self.reason, data)
 
 
-def of_result(result: Result, log: LogPlace) -> Report:
+def of_result(result: Result) -> Report:
     """Return the report on a removal that was planned, or carried out wholly or in part."""
     is_dry_run = result.request.is_dry_run
     has_metrics = telemetry.writes_metrics() and not is_dry_run
     level = logging.WARNING if result.failed or not result.is_success else logging.INFO
     return Report(
         status=SUCCESS if result.is_success else FAILED,
-        reason=reason(result, log),
+        reason=reason(result),
         data=data(result.outcome, result.cluster_name, _attributes(result)),
         lines=(
             *(_metric_lines(result) if has_metrics else ()),

@@ -50,9 +50,9 @@ def result(*nodes: RequestedNode, **more: Any) -> Result:
     of_result = {name: value for name, value in more.items() if name not in names}
     request = RemovalRequest(**{"cluster": "ml-cluster", **of_request})
     given = {"cluster_name": "ml-cluster", "elapsed": 63.0, "ended": 1e6, **of_result}
-    return Result(request, removal=Removal(nodes), **given)
+    return Result(request, LOG, removal=Removal(nodes), **given)
 
 
 def report_of(*nodes: RequestedNode, **more: Any) -> Report:
     """Return the report of a removal that left these nodes; `more` is of its request or result."""
-    return report.of_result(result(*nodes, **more), LOG)
+    return report.of_result(result(*nodes, **more))

@@ -23,7 +23,7 @@ from sandbox.hyperpod import Cluster, ServiceError
 from tests.handler.embedded_metrics import logged_metrics
 from tests.handler.event_schema import SCHEMA, checked
 from tests.handler.results import absent, failed, leaving, removed, report_of
-from tests.handler.world import ENVELOPE, LOG, STACK_ID, World
+from tests.handler.world import ENVELOPE, STACK_ID, World
 
 BUS = "arn:aws:events:us-east-1:123456789012:event-bus/operations"
 NODE = "i-0123456789abcdef0"
@@ -37,7 +37,7 @@ def _on(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def detail_of(told: Report) -> str:
     assert told.result
-    return announcement.detail(told.result, ENVELOPE, LOG)
+    return announcement.detail(told.result, ENVELOPE)
 
 
 def detail_for(*nodes: RequestedNode, **more: Any) -> dict[str, Any]:
@@ -113,7 +113,7 @@ def test_hostile_texts_do_not_make_it_too_large() -> None:
     counts = {f"{number}{LONG}": number for number in range(1000)}
     told = report_of(*nodes, target_counts=counts, cluster_name=LONG)
     assert told.result
-    text = announcement.detail(told.result, envelope, LOG)
+    text = announcement.detail(told.result, envelope)
     assert len(text) <= EVENT_DETAIL_MAX_BYTES
     detail = checked(text)
     assert detail["Failures"][-1]["Code"] == "Other"

@@ -18,7 +18,7 @@ from hyperpod_node_removal_handler import aws, reply
 from hyperpod_node_removal_handler.reply import Responder
 from hyperpod_node_removal_handler.report import untouched
 from tests.handler.endpoint import Endpoint
-from tests.handler.world import ENVELOPE, LOG, PHYSICAL_ID, STACK_ID, VirtualClock, World
+from tests.handler.world import ENVELOPE, PHYSICAL_ID, STACK_ID, VirtualClock, World
 
 
 def test_the_body_is_put_to_the_signed_url_as_it_is(world: World) -> None:
@@ -36,7 +36,7 @@ def test_the_body_is_put_to_the_signed_url_as_it_is(world: World) -> None:
 def test_the_first_of_several_replies_is_the_only_one(endpoint: Endpoint) -> None:
     clock = VirtualClock()
     envelope = replace(ENVELOPE, response_url=endpoint.url)
-    once = Responder(envelope, LOG, clock=clock, ends_at=clock.now() + 600)
+    once = Responder(envelope, clock=clock, ends_at=clock.now() + 600)
     report = untouched(Outcome.DELETED, "ml-cluster", "The resource was deleted.")
     barrier = threading.Barrier(4)
 

@@ -87,8 +87,9 @@ def results(draw: st.DrawFn) -> Result:
 @settings(max_examples=60)
 @given(results(), st.sampled_from(PartialFailure), st.text(max_size=2000))
 def test_no_result_breaks_a_limit(given: Result, policy: PartialFailure, name: str) -> None:
-    given = replace(given, request=replace(given.request, on_partial_failure=policy))
-    told = report.of_result(given, LogPlace("/aws/lambda/" + "g" * 500, "s" * 512))
+    log = LogPlace("/aws/lambda/" + "g" * 500, "s" * 512)
+    given = replace(given, request=replace(given.request, on_partial_failure=policy), log=log)
+    told = report.of_result(given)
     body = told.body(replace(ENVELOPE, logical_resource_id=name))
     assert len(told.reason.encode()) <= 900
     assert len(body) <= 4096

@@ -392,7 +392,7 @@ class World:
 
     def report(self, *args: Any, **more: Any) -> Report:
         result = self.remove(*args, **more)
-        return report.of_result(result, LOG)
+        return report.of_result(result)
 
     @property
     def deletes(self) -> int:
