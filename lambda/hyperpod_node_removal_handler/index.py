@@ -103,9 +103,11 @@ def _reconcile(invocation: Invocation, work: Continuation) -> Report | None:
             with invocation.responder.claimed():
                 handover.hand_over(invocation, reconciler.continuation)
     except StackNotUpdatingError as error:
-        if reconciler.stack.operation is None and error.is_rolling_back:
+        if not error.is_rolling_back:
+            return invocation.failure(f"{error} Nothing was removed.")
+        if reconciler.stack.operation is None:
             _await_undone(invocation)
-        return _not_updating(invocation, error)
+        return _rolled_back(invocation, f"{error} No node was removed")
     except RepliedError:
         _log.info("CloudFormation already has a response; stopping.")
         return None
@@ -152,13 +154,9 @@ def _signal(invocation: Invocation, work: Continuation) -> None:
     )
 
 
-def _not_updating(invocation: Invocation, error: StackNotUpdatingError) -> Report:
-    if error.is_rolling_back:
-        return invocation.untouched(
-            Outcome.ROLLED_BACK,
-            f"{error} No node was removed, and a rollback does not restore removed nodes.",
-        )
-    return invocation.failure(f"{error} Nothing was removed.")
+def _rolled_back(invocation: Invocation, what: str) -> Report:
+    sentence = f"{what}, and a rollback does not restore removed nodes."
+    return invocation.untouched(Outcome.ROLLED_BACK, sentence)
 
 
 def _await_undone(invocation: Invocation) -> None:
@@ -184,7 +182,9 @@ def _refused(invocation: Invocation, error: RequestError) -> Report:
     A rollback may send properties that an older version of the function accepted. They must not
     make it fail, so the stack is looked at before an Update is refused.
     """
-    untouched = [] if handover.KEY in invocation.event else ["Nothing was removed."]
+    removed, untouched = "No node was removed", ["Nothing was removed."]
+    if handover.KEY in invocation.event:  # What earlier invocations removed is not known.
+        removed, untouched = "The log shows which nodes were removed", []
     failure = invocation.failure(" ".join([str(error), *untouched]))
     invocation.unfinished = lambda _: failure
     invocation.respond_by(invocation.closes_at)
@@ -192,13 +192,14 @@ def _refused(invocation: Invocation, error: RequestError) -> Report:
     if envelope.request_type == "Update":
         timeout = invocation.closes_at - invocation.sent_at
         deadlines = invocation.deadlines(invocation.sent_at, timeout)
-        with suppress(aws.AwsError):
-            try:
-                StackWatch(envelope, invocation.clock, deadlines).require_forward()
-            except StackNotUpdatingError as not_updating:
-                if not_updating.is_rolling_back:
-                    _await_undone(invocation)
-                    return _not_updating(invocation, not_updating)
+        try:
+            StackWatch(envelope, invocation.clock, deadlines).require_forward()
+        except aws.AwsError:
+            pass  # Whether it is a rollback is not known.
+        except StackNotUpdatingError as not_updating:
+            if not_updating.is_rolling_back:
+                _await_undone(invocation)
+                return _rolled_back(invocation, f"{not_updating} {removed}")
     if instances := _instances_on(error.host_names, invocation.cluster):
         shown = f"The cluster's listing shows {join_names(instances)}."
         return invocation.failure(" ".join([str(error), shown, *untouched]))
