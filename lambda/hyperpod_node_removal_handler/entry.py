@@ -33,7 +33,7 @@ def answering(error: Exception) -> Callable[[Any, Any], None]:
             log.warning("%s", nobody)
             return
         reason = (
-            f"The function could not be loaded ({what}); no call was made."
+            f"The function could not be loaded ({what}); this invocation made no call."
             " Deploy the current version of the provider, then redeploy the same set."
             f" CloudWatch Log Stream: {context.log_stream_name}"
         )
