@@ -28,6 +28,9 @@ _log = logging.getLogger(__name__)
 KEY: Final = "Continuation"
 """Key of the event that holds the continuation. A template cannot set it: its values are all below
 `ResourceProperties`."""
+ANSWERED_KEY: Final = "IsAnswered"
+"""Key of an event whose request has a response, so that only its verdict is to be signaled. Another
+version may not be able to read the continuation, and must not respond again."""
 MAX_INVOCATIONS: Final = 10
 """Invocations in one chain. Lambda stops a function that goes on invoking itself after about 16
 (recursive loop detection); an hour takes 5."""
@@ -118,6 +121,8 @@ def hand_over(
     """
     properties = {str(Property.CLUSTER_NAME): continuation.request.cluster}
     event = invocation.envelope.as_event(properties) | {KEY: continuation.to_text()}
+    if continuation.verdict:
+        event[ANSWERED_KEY] = True
     payload = json.dumps(event, separators=(",", ":")).encode("ascii")
 
     def invoke() -> None:

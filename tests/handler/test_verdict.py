@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hyperpod_node_removal_contract.telemetry import EVENT_BUS_VARIABLE
 from hyperpod_node_removal_handler import index
 from hyperpod_node_removal_handler.cluster import Refusal
+from hyperpod_node_removal_handler.handover import KEY
 from hyperpod_node_removal_handler.outcome import signal_id
 from hyperpod_node_removal_handler.requested_node import Phase, RequestedNode
 from sandbox.hyperpod import ServiceError
@@ -156,6 +157,18 @@ def test_a_short_invocation_hands_the_signal_over_and_nothing_else(
     assert set(condition.signals) == {"1 of 1 removed"}
     assert len(world.endpoint.requests) == 1, "the reply was sent twice"
     assert world.deletes == 1
+
+
+def test_a_signal_handed_over_to_another_version_leads_to_no_second_reply(
+    world: World, condition: Condition
+) -> None:
+    properties = {"ClusterName": "ml-cluster", "NodeIds": world.nodes[:1], **ON}
+    index.handler(world.event("Create", properties | {"ServiceTimeout": "60"}), Context(59.0))
+    successor = json.loads(world.aws_lambda.queue.pop())
+    world.run(successor | {KEY: "unreadable"})
+    assert len(world.endpoint.requests) == 1
+    (error,) = errors(world)
+    assert "was not signaled" in error
 
 
 def test_turned_on_later_it_reports_what_is_present(world: World, condition: Condition) -> None:
