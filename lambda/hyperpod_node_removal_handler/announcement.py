@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any, Final
 
-from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 
 from hyperpod_node_removal_contract import Attribute, escape, escape_error, telemetry
@@ -36,12 +35,7 @@ this and on the three above."""
 
 
 def send_event(
-    result: Result,
-    envelope: Envelope,
-    *,
-    bus: str,
-    clock: timing.Clock,
-    expires_at: float,
+    result: Result, envelope: Envelope, *, bus: str, clock: timing.Clock, expires_at: float
 ) -> None:
     """Send the event to `bus`, until `expires_at` at the latest. Never raises."""
     until = min(expires_at, clock.now() + timing.EVENT_RETRY)
@@ -53,17 +47,15 @@ def send_event(
             "EventBusName": bus,
             "Resources": [envelope.stack_id],
         }
-        client = aws.client("events")
-        timing.call_with_retry(
-            lambda: _put(client, entry), clock=clock, until=until, denied_until=until
-        )
+        timing.call_with_retry(lambda: _put(entry), clock=clock, until=until, denied_until=until)
     except Exception as error:  # noqa: BLE001
         what = escape_error(error)
         _log.error("The event of this removal was not sent to %s: %s", escape(bus), what)
 
 
-def _put(client: BaseClient, entry: dict[str, Any]) -> None:
+def _put(entry: dict[str, Any]) -> None:
     """Call PutEvents, once. An entry is refused in an answer that is itself a success."""
+    client = aws.client("events")
     with aws.map_errors("PutEvents"):
         answer = client.put_events(Entries=[entry])
         for refused in aws.require_key("PutEvents", answer, "Entries"):

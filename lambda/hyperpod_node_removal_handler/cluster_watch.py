@@ -35,11 +35,7 @@ class ClusterWatch:
     """Looks at one cluster and polls the stack, at a rate that the service allows."""
 
     def __init__(
-        self,
-        cluster: Cluster,
-        stack: StackWatch,
-        clock: timing.Clock,
-        deadlines: timing.Deadlines,
+        self, cluster: Cluster, stack: StackWatch, clock: timing.Clock, deadlines: timing.Deadlines
     ) -> None:
         self.listed_at = -math.inf
         """When the nodes were listed, in seconds of the clock."""

@@ -110,9 +110,7 @@ class Continuation:
 
 
 def hand_over(
-    invocation: Invocation,
-    continuation: Continuation,
-    retry_for: float = timing.HAND_OVER_RETRY,
+    invocation: Invocation, continuation: Continuation, retry_for: float = timing.HAND_OVER_RETRY
 ) -> None:
     """Invoke the function asynchronously with the state of the removal.
 

@@ -84,11 +84,7 @@ class Responder:
     def _announce(self, report: Report) -> None:
         if report.result and (bus := telemetry.event_bus()):
             announcement.send_event(
-                report.result,
-                self.envelope,
-                bus=bus,
-                clock=self._clock,
-                expires_at=self._ends_at,
+                report.result, self.envelope, bus=bus, clock=self._clock, expires_at=self._ends_at
             )
 
     def wait(self) -> None:
