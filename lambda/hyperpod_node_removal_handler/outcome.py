@@ -197,7 +197,7 @@ def reason(result: Result) -> str:
     """
     ending = result.log.sentence
     room = REASON_MAX_BYTES - len(ending)
-    head = truncate(verdict(result), room)
+    head = escape(verdict(result), room)
     groups = result.failed_by_code
     if not groups:
         return head + ending
@@ -207,11 +207,6 @@ def reason(result: Result) -> str:
         if len(text) + len(extra) <= room:
             text += extra
     return text + ending
-
-
-def truncate(text: str, room: int) -> str:
-    """Return `text`, cut with an ellipsis if it is longer than `room`."""
-    return text if len(text) <= room else text[: max(0, room - 3)] + "..."
 
 
 def join_fitting(items: Sequence[str], room: int, separator: str = ",") -> str:
@@ -245,7 +240,7 @@ def _ids_by_code(groups: Mapping[str, Sequence[str]], room: int) -> str:
 
     longest = max(len(ids) for ids in groups.values())
     # Cut if there are more codes than there is room for.
-    return truncate(_fitting(text, longest, room), room)
+    return escape(_fitting(text, longest, room), room)
 
 
 def _extras(

@@ -29,7 +29,6 @@ from hyperpod_node_removal_handler.outcome import (
     join_fitting,
     reason,
     signal_id,
-    truncate,
     verdict,
 )
 from hyperpod_node_removal_handler.request import Envelope
@@ -210,7 +209,7 @@ def _attributes(result: Result) -> Mapping[Attribute, str]:
         **{attribute: str(count) for attribute, count in counts(result).items()},
         **joined,
         Attribute.INSTANCE_GROUP_TARGET_COUNTS: _target_counts(result.target_counts),
-        Attribute.WARNINGS: truncate(" ".join(result.warnings), _WARNINGS_MAX),
+        Attribute.WARNINGS: escape(" ".join(result.warnings), _WARNINGS_MAX),
     }
 
 
