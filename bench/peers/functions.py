@@ -67,7 +67,7 @@ def run_ours(case: Case) -> PeerResult:
 
     functions = [load(Path(index.__file__)) for _ in range(case.removals)]
     for function in functions:
-        function.clock = function.handler._clock = scenario.clock  # type: ignore[attr-defined]
+        function.handler._clock = scenario.clock
     with _silence(), scenario.reached(Invoke=invoke):
         scenario.clock.together([partial(remove, *one) for one in enumerate(functions)])
     return scenario.result()

@@ -65,7 +65,7 @@ def plan_removal(file: RemovalFile, connection: Connection) -> Report:
         cluster = Cluster(settings.cluster, connection.client_for("sagemaker", settings.cluster))
         with connection.explaining(f"cluster '{settings.cluster}'"):
             description = cluster.describe()
-            _, plan = make_plan(
+            plan = make_plan(
                 Removal.of(settings.node_ids, settings.node_logical_ids),
                 description,
                 cluster.nodes,
@@ -77,7 +77,8 @@ def plan_removal(file: RemovalFile, connection: Connection) -> Report:
 
 def _report(file: RemovalFile, plan: Plan, description: ClusterDescription) -> Report:
     settings = file.settings
-    nodes = tuple(_node(row, node, file) for row, node in zip(plan.rows(), plan.nodes, strict=True))
+    requested = plan.removal.nodes
+    nodes = tuple(_node(row, node, file) for row, node in zip(plan.rows(), requested, strict=True))
     broken = plan.broken(_guards(settings))
     if broken:
         nodes = tuple(
@@ -99,7 +100,7 @@ def _report(file: RemovalFile, plan: Plan, description: ClusterDescription) -> R
         problems=tuple(Problem(f"A guard is violated: {phrase}.", file.name) for phrase in broken),
         nodes=nodes,
         groups=() if broken else _changes(plan, description),
-        notes=(*_notes(settings, description), *outcome.warnings(plan.nodes, description)),
+        notes=(*_notes(settings, description), *outcome.warnings(requested, description)),
     )
 
 

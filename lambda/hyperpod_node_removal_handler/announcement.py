@@ -5,17 +5,16 @@ Neither can delay or fail what CloudFormation waits for, and what does not arriv
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any, Final
 
-from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 
 from hyperpod_node_removal_contract import Attribute, escape, escape_error, telemetry
 from hyperpod_node_removal_handler import aws, timing
-from hyperpod_node_removal_handler.outcome import RemovalSummary
-from hyperpod_node_removal_handler.report import NODES_BY_PHASE, counts
+from hyperpod_node_removal_handler.outcome import Result, verdict
+from hyperpod_node_removal_handler.report import FAILED, NODES_BY_PHASE, SUCCESS, counts
 from hyperpod_node_removal_handler.request import Envelope
 from hyperpod_node_removal_handler.requested_node import Phase, RequestedNode
 from hyperpod_node_removal_handler.stack import StackNotUpdatingError, StackWatch
@@ -36,12 +35,7 @@ this and on the three above."""
 
 
 def send_event(
-    summary: RemovalSummary,
-    envelope: Envelope,
-    *,
-    bus: str,
-    clock: timing.Clock,
-    expires_at: float,
+    result: Result, envelope: Envelope, *, bus: str, clock: timing.Clock, expires_at: float
 ) -> None:
     """Send the event to `bus`, until `expires_at` at the latest. Never raises."""
     until = min(expires_at, clock.now() + timing.EVENT_RETRY)
@@ -49,39 +43,36 @@ def send_event(
         entry = {
             "Source": telemetry.EVENT_SOURCE,
             "DetailType": telemetry.EVENT_DETAIL_TYPE,
-            "Detail": detail(summary, envelope),
+            "Detail": detail(result, envelope),
             "EventBusName": bus,
             "Resources": [envelope.stack_id],
         }
-        client = aws.client("events")
-        timing.call_with_retry(
-            lambda: _put(client, entry), clock=clock, until=until, denied_until=until
-        )
+        timing.call_with_retry(lambda: _put(entry), clock=clock, until=until, denied_until=until)
     except Exception as error:  # noqa: BLE001
         what = escape_error(error)
         _log.error("The event of this removal was not sent to %s: %s", escape(bus), what)
 
 
-def _put(client: BaseClient, entry: dict[str, Any]) -> None:
+def _put(entry: dict[str, Any]) -> None:
     """Call PutEvents, once. An entry is refused in an answer that is itself a success."""
+    client = aws.client("events")
     with aws.map_errors("PutEvents"):
         answer = client.put_events(Entries=[entry])
-        for refused in aws.require_keys("PutEvents", answer, "Entries")["Entries"]:
+        for refused in aws.require_key("PutEvents", answer, "Entries"):
             if code := refused.get("ErrorCode"):
                 error = {"Code": code, "Message": refused.get("ErrorMessage", "")}
                 metadata = {"HTTPStatusCode": 500 if code.startswith("Internal") else 400}
                 raise ClientError({"Error": error, "ResponseMetadata": metadata}, "PutEvents")
 
 
-def detail(summary: RemovalSummary, envelope: Envelope) -> str:
+def detail(result: Result, envelope: Envelope) -> str:
     """Return `detail` as JSON in ASCII of at most `EVENT_DETAIL_MAX_BYTES`.
 
     Counts are exact whatever was cut; what lists leave out is counted in `OmittedCount`.
     """
-    result = summary.result
-    failures = _largest_first(summary.result.failed_by_code)
+    failures = _largest_first(result.failed_by_code)
     lists = {
-        NODES_BY_PHASE[phase][1]: result.by_phase[phase]
+        NODES_BY_PHASE[phase][1]: result.removal.by_phase[phase]
         for phase in (Phase.REMOVED, Phase.LEAVING, Phase.ABSENT)
     }
     whole: dict[str, object] = {
@@ -89,11 +80,11 @@ def detail(summary: RemovalSummary, envelope: Envelope) -> str:
         "StackId": _text(envelope.stack_id),
         "LogicalResourceId": _text(envelope.logical_resource_id),
         "RequestId": _text(envelope.request_id),
-        "Cluster": _text(summary.cluster),
+        "Cluster": _text(result.request.cluster),
         Attribute.CLUSTER_NAME: _text(result.cluster_name),
-        "Status": summary.status,
-        Attribute.OUTCOME: str(summary.outcome),
-        "Summary": _text(summary.verdict),
+        "Status": SUCCESS if result.is_success else FAILED,
+        Attribute.OUTCOME: str(result.outcome),
+        "Summary": _text(verdict(result)),
         "DurationSeconds": round(result.elapsed, 3),
         # There is no event of a dry run.
         **{name: n for name, n in counts(result).items() if name != Attribute.PLANNED_COUNT},
@@ -101,37 +92,35 @@ def detail(summary: RemovalSummary, envelope: Envelope) -> str:
             escape(name, _NAME_MAX): count
             for name, count in islice(result.target_counts.items(), _GROUPS_MAX)
         },
-        "LogGroup": _text(summary.log.group),
-        "LogStream": _text(summary.log.stream),
+        "LogGroup": _text(result.log.group),
+        "LogStream": _text(result.log.stream),
         "OmittedCount": len(result.removal.nodes),
         "Failures": [_failure(code, nodes, ()) for code, nodes in failures.items()],
         **{attribute: [] for attribute in lists},
     }
-    room = _Room(telemetry.EVENT_DETAIL_MAX_BYTES - len(_encoded(whole)))
+    room = telemetry.EVENT_DETAIL_MAX_BYTES - len(_encoded(whole))
+    named = [*failures.values(), *lists.values()]
+    shown = _fitting_names(named, room)
+    whole["OmittedCount"] = sum(map(len, named)) - sum(map(len, shown))
     whole["Failures"] = [
-        _failure(code, nodes, room.take(nodes)) for code, nodes in failures.items()
+        _failure(code, nodes, names)
+        for (code, nodes), names in zip(failures.items(), shown, strict=False)
     ]
-    whole |= {attribute: room.take(nodes) for attribute, nodes in lists.items()}
-    return _encoded(whole | {"OmittedCount": room.omitted})
+    whole |= dict(zip(lists, shown[len(failures) :], strict=True))
+    return _encoded(whole)
 
 
-class _Room:
-    """The bytes that are left for names, and how many names did not fit."""
-
-    def __init__(self, size: int) -> None:
-        self._left = size
-        self.omitted = 0
-
-    def take(self, nodes: Sequence[RequestedNode]) -> list[str]:
-        """Return as many names, from the first, as there is room for."""
-        names: list[str] = []
+def _fitting_names(groups: Iterable[Sequence[RequestedNode]], room: int) -> list[list[str]]:
+    """Return the names of the nodes in each group, of which the first that fit into `room`."""
+    shown: list[list[str]] = []
+    for nodes in groups:
+        shown.append([])
         for node in nodes:
-            self._left -= len(_encoded(node.name)) + 1  # with its comma
-            if self._left < 0:
+            room -= len(_encoded(node.name)) + 1  # with its comma
+            if room < 0:
                 break
-            names.append(node.name)
-        self.omitted += len(nodes) - len(names)
-        return names
+            shown[-1].append(node.name)
+    return shown
 
 
 def _largest_first(groups: Mapping[str, list[RequestedNode]]) -> Mapping[str, list[RequestedNode]]:
@@ -169,29 +158,13 @@ def _encoded(value: object) -> str:
 
 
 def signal(
-    client: BaseClient,
-    stack_id: str,
-    condition: str,
-    verdict: str,
-    *,
-    stack: StackWatch,
-    clock: timing.Clock,
-    until: float,
+    stack: StackWatch, condition: str, verdict: str, *, clock: timing.Clock, until: float
 ) -> None:
     """Signal a wait condition once it is in progress, which it is soon after the reply.
 
     The event reads `Received SUCCESS signal with UniqueId 5 of 5 removed` (docs/adr/0018). Before
     each attempt the stack is looked at: a later deployment of the same set has a condition of the
-    same name. Never raises.
-
-    Args:
-        client: of CloudFormation.
-        stack_id: of the stack.
-        condition: logical id of the wait condition.
-        verdict: the `UniqueId`, of 1 to 64 characters.
-        stack: the same stack, for the operation that the reply belongs to.
-        clock: tells the time.
-        until: when the last attempt is made, in seconds of the clock.
+    same name. The last attempt is made at `until`. Never raises.
     """
     denied_until = min(until, clock.now() + timing.PROPAGATION)
     backoff = timing.pauses(*timing.SIGNAL_PAUSES)
@@ -200,8 +173,8 @@ def signal(
             stack.require_forward()
             try:
                 with aws.map_errors("SignalResource"):
-                    client.signal_resource(
-                        StackName=stack_id,
+                    aws.client("cloudformation").signal_resource(
+                        StackName=stack.stack_id,
                         LogicalResourceId=condition,
                         UniqueId=verdict,
                         Status="SUCCESS",

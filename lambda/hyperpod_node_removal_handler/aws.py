@@ -204,19 +204,18 @@ def _message_of(error: Exception) -> str:
     return f"the request could not be sent ({cause}); if there is a proxy, check HTTPS_PROXY"
 
 
-def require_keys(operation: str, answer: Mapping[str, Any], *keys: str) -> Mapping[str, Any]:
-    """Return `answer` if it has all of `keys`.
+def require_key(operation: str, answer: Mapping[str, Any], key: str) -> Any:
+    """Return the value of a key.
 
     botocore reads a truncated body as an empty answer, and a missing list of nodes must not be read
     as a cluster without nodes.
 
     Raises:
-        TransientError: it lacks one of them.
+        TransientError: the answer lacks the key.
     """
-    for key in keys:
-        if key not in answer:
-            raise incomplete(operation, key)
-    return answer
+    if key not in answer:
+        raise incomplete(operation, key)
+    return answer[key]
 
 
 def incomplete(operation: str, key: str) -> TransientError:

@@ -7,14 +7,12 @@ answer "not yet", and is notified of nodes that stay.
 
 import json
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import partial
 from typing import Any, Final
-
-from botocore.client import BaseClient
 
 from hyperpod_node_removal_contract import RELEASE_MAX_AGE, escape, quote, truncate_middle
 from hyperpod_node_removal_handler import aws
@@ -86,8 +84,6 @@ class Hook:
     """Its ARN."""
     envelope: Envelope
     clock: Clock
-    client: Callable[[float], BaseClient]
-    """Makes a client that waits so many seconds for an answer."""
 
     @property
     def name(self) -> str:
@@ -162,14 +158,14 @@ class Hook:
 
     def _queue(self, payload: bytes) -> None:
         with aws.map_errors("Invoke"):
-            self.client(RELEASE_RETRY).invoke(
+            aws.waiting_client(RELEASE_RETRY).invoke(
                 FunctionName=self.function, InvocationType="Event", Payload=payload
             )
 
     def _invoked(self, payload: bytes, seconds: float) -> bytes:
         try:
             with aws.map_errors("Invoke"):
-                answer = self.client(seconds).invoke(
+                answer = aws.waiting_client(seconds).invoke(
                     FunctionName=self.function, InvocationType="RequestResponse", Payload=payload
                 )
                 body = bytes(answer["Payload"].read(ANSWER_MAX + 1)) if "Payload" in answer else b""
@@ -302,12 +298,9 @@ def _only(given: Mapping[str, Any], allowed: Sequence[str]) -> None:
 
 
 def _not_invoked(error: aws.AwsError) -> str:
-    if isinstance(error, aws.AccessDeniedError) and error.is_missing_permission:
-        return (
-            "could not be invoked: the function's role needs lambda:InvokeFunction on it"
-            f" ({error.code}: {error.message})"
-        )
-    return f"could not be invoked ({error.code}: {error.message})"
+    is_missing = isinstance(error, aws.AccessDeniedError) and error.is_missing_permission
+    what = ": the function's role needs lambda:InvokeFunction on it" if is_missing else ""
+    return f"could not be invoked{what} ({error.code}: {error.message})"
 
 
 def _error_of(body: bytes) -> str:

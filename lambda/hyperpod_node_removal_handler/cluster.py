@@ -56,12 +56,8 @@ class Node:
     @property
     def is_serving(self) -> bool:
         """Whether it counts for `MinRemaining`: it has an instance, has not failed, and stays."""
-        return (
-            bool(self.instance_id)
-            and not self.is_faulty
-            and not self.is_shutting_down
-            and not self.is_detaching
-        )
+        is_going = self.is_faulty or self.is_shutting_down or self.is_detaching
+        return bool(self.instance_id) and not is_going
 
     @property
     def is_faulty(self) -> bool:
@@ -146,7 +142,7 @@ class Cluster:
         """Call DescribeCluster, once."""
         with aws.map_errors("DescribeCluster"):
             answer = self._client.describe_cluster(ClusterName=self.name)
-        aws.require_keys("DescribeCluster", answer, "ClusterStatus")
+        status = aws.require_key("DescribeCluster", answer, "ClusterStatus")
         # A cluster may have groups of either kind only.
         kinds = [key for key in ("InstanceGroups", "RestrictedInstanceGroups") if key in answer]
         if not kinds:
@@ -159,7 +155,7 @@ class Cluster:
         eks = (answer.get("Orchestrator") or {}).get("Eks") or {}
         return ClusterDescription(
             name=escape(answer.get("ClusterName") or self.name),
-            status=escape(str(answer["ClusterStatus"]), 64),
+            status=escape(str(status), 64),
             groups=frozenset(groups),
             controller_groups=frozenset(
                 name for name, group in groups.items() if _is_controller(group)
@@ -178,12 +174,8 @@ class Cluster:
     def nodes(self, attempt: Callable[[Callable[[], Page]], Page] = lambda call: call()) -> Listing:
         """List all nodes: one ListClusterNodes call for each 100 nodes of the cluster.
 
-        Args:
-            attempt: makes the call for one page, as often as it wants to. Pages that were read are
-                kept.
-
-        Raises:
-            aws.AwsError: a page could not be read, or the pages do not come to an end.
+        `attempt` makes the call for one page, as often as it wants to. Pages that were read are
+        kept. A listing that does not come to an end is an error.
         """
         # Pages are read one after the other, so a node may appear in two. It must not count twice
         # for `MinRemaining`.
@@ -212,10 +204,11 @@ class Cluster:
 
     def _page(self, following: Mapping[str, str]) -> Page:
         with aws.map_errors("ListClusterNodes"):
-            answer = self._client.list_cluster_nodes(
+            answer: Page = self._client.list_cluster_nodes(
                 ClusterName=self.name, MaxResults=100, IncludeNodeLogicalIds=True, **following
             )
-        return aws.require_keys("ListClusterNodes", answer, "ClusterNodeSummaries")
+        aws.require_key("ListClusterNodes", answer, "ClusterNodeSummaries")
+        return answer
 
     def node(self, instance_id: str, logical_id: str) -> Node | None:
         """Call DescribeClusterNode, once, by the instance id or, if that is empty, the logical id.
@@ -230,7 +223,7 @@ class Cluster:
                 answer = self._client.describe_cluster_node(ClusterName=self.name, **named)
         except (aws.ResourceNotFoundError, aws.RejectedError):
             return None
-        node = _node(aws.require_keys("DescribeClusterNode", answer, "NodeDetails")["NodeDetails"])
+        node = _node(aws.require_key("DescribeClusterNode", answer, "NodeDetails"))
         is_it = node.instance_id == instance_id if instance_id else node.logical_id == logical_id
         return node if is_it and node.status != "NotFound" else None
 
@@ -242,21 +235,14 @@ class Cluster:
             answer = self._client.batch_delete_cluster_nodes(
                 ClusterName=self.name, **{key: ids for key, ids in named.items() if ids}
             )
-        failed = [(entry.get("NodeId"), entry) for entry in answer.get("Failed") or ()] + [
-            (entry.get("NodeLogicalId"), entry)
-            for entry in answer.get("FailedNodeLogicalIds") or ()
-        ]
-        return DeleteReply(
-            accepted=frozenset(answer.get("Successful") or ())
-            | frozenset(answer.get("SuccessfulNodeLogicalIds") or ()),
-            refused={
-                str(identifier): Refusal(
-                    code=escape(str(entry.get("Code", "Unknown")), 64),
-                    message=_message(entry),
-                )
-                for identifier, entry in failed
-            },
+        by_id, by_logical_id = answer.get("Failed"), answer.get("FailedNodeLogicalIds")
+        refused = {str(entry.get("NodeId")): _refusal(entry) for entry in by_id or ()}
+        refused |= {str(one.get("NodeLogicalId")): _refusal(one) for one in by_logical_id or ()}
+        accepted = (
+            *(answer.get("Successful") or ()),
+            *(answer.get("SuccessfulNodeLogicalIds") or ()),
         )
+        return DeleteReply(frozenset(accepted), refused)
 
 
 def _is_controller(group: Mapping[str, Any]) -> bool:
@@ -267,6 +253,10 @@ def _autoscaler(config: Mapping[str, Any]) -> str:
     if config.get("Mode") != "Enable":
         return ""
     return escape(str(config.get("AutoScalerType") or "An autoscaler"), 64)
+
+
+def _refusal(entry: Mapping[str, Any]) -> Refusal:
+    return Refusal(escape(str(entry.get("Code", "Unknown")), 64), _message(entry))
 
 
 def _message(entry: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ absence is decided by a listing.
 
 import math
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -35,22 +35,14 @@ class ClusterWatch:
     """Looks at one cluster and polls the stack, at a rate that the service allows."""
 
     def __init__(
-        self,
-        cluster: Cluster,
-        *,
-        stack: StackWatch,
-        clock: timing.Clock,
-        deadlines: timing.Deadlines,
-        outage: float,
+        self, cluster: Cluster, stack: StackWatch, clock: timing.Clock, deadlines: timing.Deadlines
     ) -> None:
-        """Watch `cluster`. A look that fails is retried for `outage` seconds."""
         self.listed_at = -math.inf
         """When the nodes were listed, in seconds of the clock."""
         self._cluster = cluster
         self._stack = stack
         self._clock = clock
         self._deadlines = deadlines
-        self._outage = outage
         self._pages = 0
         self._may_describe = True
         self._spacing = 0.0
@@ -73,14 +65,9 @@ class ClusterWatch:
         return listing
 
     def look(self, removal: Removal, *, is_due: bool = True) -> Removal:
-        """Return the removal as its nodes look now.
+        """Return the removal as its nodes look now. Raises `aws.AwsError` if that is not known.
 
-        Args:
-            removal: what was seen so far.
-            is_due: whether waiting nodes are to be requested, or given up, after this look.
-
-        Raises:
-            aws.AwsError: the nodes could not be listed.
+        `is_due`: whether waiting nodes are to be requested, or given up, after this look.
         """
         removal, is_enough = self._look_at_few(removal, is_due=is_due)
         if is_enough:
@@ -117,8 +104,8 @@ class ClusterWatch:
 
     def _look_at_few(self, removal: Removal, *, is_due: bool) -> tuple[Removal, bool]:
         """Describe nodes if that is cheaper than a listing. Returns whether it was enough."""
-        waiting = [one for one in removal.nodes if is_due and one.phase is Phase.WAITING]
-        leaving = [one for one in removal.nodes if one.phase is Phase.LEAVING]
+        waiting = removal.by_phase[Phase.WAITING] if is_due else ()
+        leaving = removal.by_phase[Phase.LEAVING]
         if not self._may_look_at_few(removal, waiting):
             return removal, False
         witnesses = [one for one in leaving if one.name not in self._doubted]
@@ -128,7 +115,7 @@ class ClusterWatch:
             for one in waiting:
                 # Their next request depends on it, so it is worth a retry.
                 until = self._clock.now() + timing.DESCRIPTION
-                node = self._optional(partial(self._described, one), until)
+                node = self._retried(partial(self._described, one), until)
                 removal = removal.describe(one, node)
                 are_there = are_there and node is not None
             are_seen = True
@@ -136,7 +123,7 @@ class ClusterWatch:
                 return removal, are_there and bool(waiting)
             for one in self._likely_first(witnesses)[:most]:
                 self.await_turn()
-                node = self._permitted(partial(self._described, one))
+                node = self._described(one)
                 removal = removal.describe(one, node)
                 self._throttled_looks = 0
                 if node:
@@ -162,7 +149,7 @@ class ClusterWatch:
             last_request, key=lambda one: bool(one.logical_id) or one.name != self._witness
         )
 
-    def _may_look_at_few(self, removal: Removal, waiting: list[RequestedNode]) -> bool:
+    def _may_look_at_few(self, removal: Removal, waiting: Sequence[RequestedNode]) -> bool:
         now = self._clock.now()
         age = now - self.listed_at
         return (
@@ -178,7 +165,7 @@ class ClusterWatch:
         self._stack.poll()
         # As in a listing, a logical id is of whatever instance the node has now.
         instance_id = "" if requested.logical_id else requested.node_id
-        node = self._cluster.node(instance_id, requested.logical_id)
+        node = self._node(instance_id, requested.logical_id)
         if node is None:
             self._missed.add(requested.name)
         return node
@@ -186,9 +173,15 @@ class ClusterWatch:
     def _with_hostname(self, node: Node, until: float) -> Node:
         if not self._may_describe or self._clock.now() >= until:
             return node
-        call = partial(self._cluster.node, node.instance_id, node.logical_id)
-        found = self._optional(call, until)
+        found = self._retried(partial(self._node, node.instance_id, node.logical_id), until)
         return replace(node, private_dns_hostname=found.private_dns_hostname) if found else node
+
+    def _node(self, instance_id: str, logical_id: str) -> Node | None:
+        try:
+            return self.granted(partial(self._cluster.node, instance_id, logical_id))
+        except aws.AccessDeniedError:
+            self._may_describe = False  # The role was created before this permission was needed.
+            raise
 
     # Calls -----------------------------------------------------------------------------------
 
@@ -210,23 +203,10 @@ class ClusterWatch:
         return answer
 
     def _call(self, call: Callable[[], T]) -> T:
-        until = min(self._deadlines.end, self._clock.now() + self._outage)
+        until = self._clock.now() + self._deadlines.outage
         return self._retried(partial(self.granted, call), until, self._deadlines.denied_until)
 
-    def _optional(self, call: Callable[[], T], until: float) -> T:
-        """Describe a node where a listing would do as well: retried unless it is denied."""
-        return self._retried(
-            partial(self._permitted, call), min(self._deadlines.end, until), -math.inf
-        )
-
-    def _permitted(self, call: Callable[[], T]) -> T:
-        try:
-            return self.granted(call)
-        except aws.AccessDeniedError:
-            self._may_describe = False  # The role was created before this permission was needed.
-            raise
-
-    def _retried(self, call: Callable[[], T], until: float, denied_until: float) -> T:
+    def _retried(self, call: Callable[[], T], until: float, denied_until: float = -math.inf) -> T:
         def attempt() -> T:
             self.await_turn()
             return call()
@@ -234,7 +214,7 @@ class ClusterWatch:
         return timing.call_with_retry(
             attempt,
             clock=self._clock,
-            until=until,
+            until=min(self._deadlines.end, until),
             denied_until=denied_until,
             sleep=self._stack.sleep,
         )

@@ -8,6 +8,7 @@ from enum import Enum, auto
 from hyperpod_node_removal_contract import WaitFor
 from hyperpod_node_removal_handler import timing
 from hyperpod_node_removal_handler.removal import Removal
+from hyperpod_node_removal_handler.request import RemovalRequest
 from hyperpod_node_removal_handler.requested_node import Phase
 
 
@@ -37,12 +38,9 @@ class Schedule:
     """When the reconciler does what, in seconds of the clock."""
 
     deadlines: timing.Deadlines
-    wait_for: WaitFor
-    """How far the removal must get."""
+    request: RemovalRequest
     retry_until: float
     """When `RetryFor` is over: the last request is made then."""
-    settle_for: float = 0.0
-    """For how long after the last node left a cluster in transition is waited for."""
     reached_at: float | None = None
     """When the last node was seen to have left."""
     is_cluster_settled: bool = False
@@ -60,15 +58,19 @@ class Schedule:
             self.next_request_at = min(self.next_request_at, self.retry_until)
 
     def awaits_cluster(self, removal: Removal, now: float) -> bool:
-        """Return whether the cluster may still be changing after this removal's nodes have left."""
+        """Return whether the cluster may still be changing after this removal's nodes have left.
+
+        That is waited for until `RetryFor` after the last node left.
+        """
+        if self.request.wait_for is not WaitFor.REMOVED or self.is_cluster_settled:
+            return False
         reached_at = now if self.reached_at is None else self.reached_at
-        is_over = self.is_cluster_settled or now >= reached_at + self.settle_for
-        return bool(removal.lowered_by_group) and not is_over
+        return now < reached_at + self.request.retry_for and bool(removal.lowered_by_group)
 
 
 def decide(removal: Removal, schedule: Schedule, now: float, *, listed_at: float) -> Step:
     """Return what to do next. `listed_at` is when the nodes were listed."""
-    has_reached = removal.has_reached(schedule.wait_for)
+    has_reached = removal.has_reached(schedule.request.wait_for)
     if has_reached and not schedule.awaits_cluster(removal, now):
         return Step.FINISH
     if now >= schedule.deadlines.deadline:
@@ -77,7 +79,7 @@ def decide(removal: Removal, schedule: Schedule, now: float, *, listed_at: float
         return Step.HAND_OVER
     if has_reached:
         return Step.AWAIT_CLUSTER
-    if not removal.count(Phase.WAITING) or now < schedule.next_request_at:
+    if not removal.by_phase[Phase.WAITING] or now < schedule.next_request_at:
         return Step.WAIT
     return _request(removal, schedule, now, listed_at)
 
@@ -111,9 +113,9 @@ def wake_at(removal: Removal, schedule: Schedule, now: float, *, pause: float) -
     """
     last_listings = schedule.deadlines.deadline - timing.LAST_LISTINGS
     times = [schedule.deadlines.end, *([last_listings] if now < last_listings else [])]
-    if removal.count(Phase.WAITING):
+    if removal.by_phase[Phase.WAITING]:
         times.append(schedule.next_request_at)
-    if any(node.phase is Phase.LEAVING and not node.failures for node in removal.nodes):
+    if any(not node.failures for node in removal.by_phase[Phase.LEAVING]):
         times.append(now + pause)
     elif any(node.is_unsettled_look for node in removal.nodes):
         times.append(now + timing.CONFIRM)

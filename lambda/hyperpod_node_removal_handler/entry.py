@@ -4,7 +4,6 @@ Without a reply, the stack waits until its ServiceTimeout. The SDK is the runtim
 without a deployment, so this module needs only the standard library.
 """
 
-import json
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -33,17 +32,13 @@ def answering(error: Exception) -> Callable[[Any, Any], None]:
         except ValueError as nobody:
             log.warning("%s", nobody)
             return
-        answer = {
-            "Status": "SUCCESS" if envelope.request_type == "Delete" else "FAILED",
-            "Reason": f"The function could not be loaded ({what}); no call was made."
+        reason = (
+            f"The function could not be loaded ({what}); this invocation made no call."
             " Deploy the current version of the provider, then redeploy the same set."
-            f" CloudWatch Log Stream: {context.log_stream_name}",
-            "PhysicalResourceId": envelope.physical_resource_id,
-            "StackId": envelope.stack_id,
-            "RequestId": envelope.request_id,
-            "LogicalResourceId": envelope.logical_resource_id,
-        }
-        body, headers = json.dumps(answer).encode(), {"content-type": ""}
+            f" CloudWatch Log Stream: {context.log_stream_name}"
+        )
+        status = "SUCCESS" if envelope.request_type == "Delete" else "FAILED"
+        body, headers = envelope.response(status, reason, {}), {"content-type": ""}
         for _ in range(_TRIES):
             try:
                 request = Request(envelope.response_url, body, headers, method="PUT")  # noqa: S310

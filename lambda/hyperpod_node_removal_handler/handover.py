@@ -6,8 +6,8 @@ invocation.
 """
 
 import base64
-import binascii
 import json
+import logging
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
@@ -15,17 +15,21 @@ from functools import cache
 from types import UnionType
 from typing import Any, Final, Self, get_args, get_origin
 
-from botocore.client import BaseClient
-
 from hyperpod_node_removal_contract import Property, truncate_middle
-from hyperpod_node_removal_handler import aws
+from hyperpod_node_removal_handler import aws, timing
+from hyperpod_node_removal_handler.invocation import Invocation
 from hyperpod_node_removal_handler.removal import Removal
-from hyperpod_node_removal_handler.request import Envelope, RemovalRequest, RequestError
+from hyperpod_node_removal_handler.request import RemovalRequest, RequestError
 from hyperpod_node_removal_handler.stack import Operation
+
+_log = logging.getLogger(__name__)
 
 KEY: Final = "Continuation"
 """Key of the event that holds the continuation. A template cannot set it: its values are all below
 `ResourceProperties`."""
+ANSWERED_KEY: Final = "IsAnswered"
+"""Key of an event whose request has a response, so that only its verdict is to be signaled. Another
+version may not be able to read the continuation, and must not respond again."""
 MAX_INVOCATIONS: Final = 10
 """Invocations in one chain. Lambda stops a function that goes on invoking itself after about 16
 (recursive loop detection); an hour takes 5."""
@@ -34,17 +38,6 @@ _TEXT_MAX: Final = 250_000
 thousands of different messages of a hook are longer."""
 _MESSAGES_CUT: Final = (100, 30, 0)
 """Characters that are kept of each message, in turn, until the whole fits."""
-_UNREADABLE: Final = (
-    binascii.Error,
-    zlib.error,
-    AttributeError,
-    KeyError,
-    OverflowError,
-    RecursionError,
-    TypeError,
-    ValueError,
-)
-"""Raised while a text that is no continuation is decoded."""
 _MAX_BYTES: Final = 16 * 1024 * 1024
 """Bytes of a decompressed continuation. 3,000 nodes take about 1 MB."""
 
@@ -96,7 +89,7 @@ class Continuation:
             packed = base64.b64decode(str(text).encode("ascii"), validate=True)
             plain = json.loads(_printed(zlib.decompressobj().decompress(packed, _MAX_BYTES)))
             continuation: Self = _typed(cls, plain)
-        except _UNREADABLE as error:
+        except Exception as error:  # of many types, of which none may pass
             what = f"no {error}" if isinstance(error, KeyError) else type(error).__name__
             raise RequestError(
                 f"The event's {KEY} is not from this version of the function ({what})."
@@ -105,21 +98,28 @@ class Continuation:
 
 
 def hand_over(
-    client: BaseClient, function: str, envelope: Envelope, continuation: Continuation
+    invocation: Invocation, continuation: Continuation, retry_for: float = timing.HAND_OVER_RETRY
 ) -> None:
-    """Invoke `function` (an ARN) asynchronously with the state of the removal.
+    """Invoke the function asynchronously with the state of the removal.
 
     Raises:
         aws.AwsError: it was not invoked, or that is not known.
     """
-    event = envelope.as_event({str(Property.CLUSTER_NAME): continuation.request.cluster})
-    event[KEY] = continuation.to_text()
-    with aws.map_errors("Invoke"):
-        client.invoke(
-            FunctionName=function,
-            InvocationType="Event",
-            Payload=json.dumps(event, separators=(",", ":")).encode("ascii"),
-        )
+    properties = {str(Property.CLUSTER_NAME): continuation.request.cluster}
+    event = invocation.envelope.as_event(properties) | {KEY: continuation.to_text()}
+    if continuation.verdict:
+        event[ANSWERED_KEY] = True
+    payload = json.dumps(event, separators=(",", ":")).encode("ascii")
+
+    def invoke() -> None:
+        with aws.map_errors("Invoke"):
+            aws.client("lambda").invoke(
+                FunctionName=invocation.function, InvocationType="Event", Payload=payload
+            )
+
+    _log.info("Handing over to invocation %d of this removal.", continuation.invocation)
+    until = invocation.clock.now() + retry_for
+    timing.call_with_retry(invoke, clock=invocation.clock, until=until, denied_until=until)
 
 
 def _packed(plain: Mapping[str, Any]) -> str:
@@ -145,9 +145,7 @@ def _cut_messages(nodes: Iterable[Mapping[str, Any]], most: int) -> None:
 def _typed(kind: Any, plain: Any) -> Any:
     """Make a value of type `kind` of its plain form.
 
-    Raises:
-        KeyError: a dataclass lacks a key. Keys that it does not have are ignored.
-        TypeError, ValueError: it has another form.
+    Raises `KeyError` if a dataclass lacks a key, and ignores keys that it does not have.
     """
     if get_origin(kind) is UnionType:  # or None
         return None if plain is None else _typed(get_args(kind)[0], plain)

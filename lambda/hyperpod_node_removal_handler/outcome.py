@@ -4,7 +4,8 @@ Two texts are for stack events: the `Reason`, of at most 900 bytes, and the verd
 the 64 characters of a signal, since CloudFormation shows no reason of a success.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final
@@ -14,6 +15,7 @@ from hyperpod_node_removal_contract import (
     SIGNAL_ID_MAX,
     FailureCode,
     Outcome,
+    PartialFailure,
     escape,
     join_names,
     quote,
@@ -40,9 +42,27 @@ _OUR_CODES: Final = frozenset(str(code) for code in FailureCode)
 
 
 @dataclass(frozen=True)
+class LogPlace:
+    """Where the log of this invocation is."""
+
+    group: str = ""
+    stream: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """With the literal by which the CDK CLI finds and opens the stream (aws-cdk-cli #1645)."""
+        if not self.stream:
+            return ""
+        group = f" Log group: {escape(self.group, 100)}." if self.group else ""
+        return f"{group} CloudWatch Log Stream: {escape(self.stream, 150)}"
+
+
+@dataclass(frozen=True)
 class Result:
     """How a removal ended."""
 
+    request: RemovalRequest
+    log: LogPlace
     cluster_name: str
     removal: Removal
     elapsed: float
@@ -61,38 +81,41 @@ class Result:
     """Why the whole set was refused: a phrase for each violated guard, or one about the hook. Empty
     if it was not."""
 
-    @cached_property
-    def by_phase(self) -> Mapping[Phase, tuple[RequestedNode, ...]]:
-        """The nodes by the phase they ended in, in the order of the set."""
-        return {
-            phase: tuple(node for node in self.removal.nodes if node.phase is phase)
-            for phase in Phase
-        }
-
     @property
     def failed(self) -> tuple[RequestedNode, ...]:
         """The nodes that were not removed."""
-        return self.by_phase[Phase.FAILED]
+        return self.removal.by_phase[Phase.FAILED]
 
-    @property
+    @cached_property
     def failed_by_code(self) -> Mapping[str, list[RequestedNode]]:
         """The failed nodes by their code, in the order of the set."""
-        return _by_code(self.failed)
+        groups: dict[str, list[RequestedNode]] = {}
+        for node in self.failed:
+            groups.setdefault(code_of(node), []).append(node)
+        return groups
 
+    @cached_property
+    def outcome(self) -> Outcome:
+        """The outcome of a removal that was planned, or carried out wholly or in part."""
+        if self.objections:
+            return Outcome.FAILED
+        if self.request.is_dry_run and not self.interruption:
+            return Outcome.PLANNED
+        if not self.failed:
+            return Outcome.ACCEPTED if self.removal.by_phase[Phase.LEAVING] else Outcome.COMPLETE
+        is_left_alone = self.request.scope is Scope.NONE and all(
+            code_of(node) == FailureCode.NOT_REQUESTED for node in self.failed
+        )
+        is_partial = is_left_alone or len(self.failed) < len(self.removal.nodes)
+        return Outcome.PARTIAL if is_partial else Outcome.FAILED
 
-def outcome_of(result: Result, request: RemovalRequest) -> Outcome:
-    """Return the outcome of a removal that was planned, or carried out wholly or in part."""
-    if result.objections:
-        return Outcome.FAILED
-    if request.is_dry_run and not result.interruption:
-        return Outcome.PLANNED
-    if not result.failed:
-        return Outcome.ACCEPTED if result.by_phase[Phase.LEAVING] else Outcome.COMPLETE
-    is_left_alone = request.scope is Scope.NONE and all(
-        code_of(node) == FailureCode.NOT_REQUESTED for node in result.failed
-    )
-    is_partial = is_left_alone or len(result.failed) < len(result.removal.nodes)
-    return Outcome.PARTIAL if is_partial else Outcome.FAILED
+    @property
+    def is_success(self) -> bool:
+        """Whether the resource succeeds."""
+        return self.outcome in {Outcome.COMPLETE, Outcome.ACCEPTED, Outcome.PLANNED} or (
+            self.outcome is Outcome.PARTIAL
+            and self.request.on_partial_failure is PartialFailure.REPORT
+        )
 
 
 def code_of(node: RequestedNode) -> str:
@@ -103,7 +126,7 @@ def code_of(node: RequestedNode) -> str:
 # The verdict, in a sentence and in a signal --------------------------------------------------
 
 
-def verdict(outcome: Outcome, result: Result) -> str:
+def verdict(result: Result) -> str:
     """Return the outcome with its counts.
 
     For example `2 of 7 nodes not removed from ml-cluster (5 removed).`
@@ -112,34 +135,31 @@ def verdict(outcome: Outcome, result: Result) -> str:
     if result.objections:
         text = f"Nothing was removed from {cluster}: {'; '.join(result.objections)}"
         return f"{truncate_middle(text, _GUARDS_MAX)}."
-    is_planned = outcome is Outcome.PLANNED
-    leaving = "already leaving" if is_planned else "accepted and leaving"
-    others = {leaving: Phase.LEAVING, "already absent": Phase.ABSENT}
-    if is_planned:
-        others["refused"] = Phase.FAILED
-    also = "".join(
-        f", {len(result.by_phase[phase])} {what}"
-        for what, phase in others.items()
-        if result.by_phase[phase]
-    )
-    removed = len(result.by_phase[Phase.REMOVED])
-    if is_planned:
-        planned = _nodes(len(result.by_phase[Phase.WAITING]))
+    count = {phase: len(nodes) for phase, nodes in result.removal.by_phase.items()}
+    removed, failed = count[Phase.REMOVED], count[Phase.FAILED]
+    leaving, absent = count[Phase.LEAVING], count[Phase.ABSENT]
+    if result.outcome is Outcome.PLANNED:
+        also = _also({"already leaving": leaving, "already absent": absent, "refused": failed})
+        planned = _nodes(count[Phase.WAITING])
         text = f"Dry run: {planned} of {cluster} would be removed{also}; nothing was removed."
-    elif result.failed:
-        total = _nodes(len(result.removal.nodes))
-        counts = f"{len(result.failed)} of {total}"
-        text = f"{counts} not removed from {cluster} ({removed} removed{also})."
     else:
+        also = _also({"accepted and leaving": leaving, "already absent": absent})
         text = f"{_nodes(removed)} removed from {cluster}{also} in {round(result.elapsed)} s."
+        if failed:
+            total = _nodes(len(result.removal.nodes))
+            text = f"{failed} of {total} not removed from {cluster} ({removed} removed{also})."
     return f"{text} {truncate_middle(result.interruption, _INTERRUPTION_MAX)}".rstrip()
+
+
+def _also(counts: Mapping[str, int]) -> str:
+    return "".join(f", {count} {what}" for what, count in counts.items() if count)
 
 
 def _nodes(count: int) -> str:
     return f"{count} {'node' if count == 1 else 'nodes'}"
 
 
-def signal_id(outcome: Outcome, nodes: Mapping[Phase, Sequence[RequestedNode]]) -> str:
+def signal_id(result: Result) -> str:
     """Return the verdict in the 64 characters of a signal.
 
     For example `5 of 5 removed` or `1 of 5 not removed: NodeIdInUse i-0123456789abcdef0`. The last
@@ -149,107 +169,78 @@ def signal_id(outcome: Outcome, nodes: Mapping[Phase, Sequence[RequestedNode]]) 
         Outcome.PLANNED: ("would be removed", "would not be removed"),
         Outcome.ACCEPTED: ("accepted", "not accepted"),
     }
-    verb, not_verb = verbs.get(outcome, ("removed", "not removed"))
-    failed, besides = nodes[Phase.FAILED], {"already absent": len(nodes[Phase.ABSENT])}
-    done = sum(len(nodes[phase]) for phase in _GOING)
-    if outcome is Outcome.PLANNED:  # Nodes that are leaving already are not part of the plan.
-        done, besides["leaving"] = len(nodes[Phase.WAITING]), len(nodes[Phase.LEAVING])
-    total = done + sum(besides.values()) + len(failed)
+    verb, not_verb = verbs.get(result.outcome, ("removed", "not removed"))
+    nodes, failed = result.removal.by_phase, result.failed
+    total = len(result.removal.nodes)
+    besides = {"already absent": len(nodes[Phase.ABSENT])}
+    if result.outcome is Outcome.PLANNED:  # They are not part of the plan.
+        besides["leaving"] = len(nodes[Phase.LEAVING])
     if not failed:
-        also = "".join(f", {count} {what}" for what, count in besides.items() if count)
-        return f"{done} of {total} {verb}{also}"
+        return f"{total - sum(besides.values())} of {total} {verb}{_also(besides)}"
     head = f"{len(failed)} of {total} {not_verb}: "
-    groups = _by_code(failed)
+    groups = result.failed_by_code
     ((code, first), *others) = groups.items()
     if not others and len(first) == 1 and len(head + code + first[0].name) < SIGNAL_ID_MAX:
         return f"{head}{code} {first[0].name}"
     counts = [f"{code} {len(group)}" for code, group in groups.items()]
-    for shown in range(len(counts), 0, -1):
-        rest = [f"+{len(counts) - shown} more"] if shown < len(counts) else []
-        text = head + ", ".join(counts[:shown] + rest)
-        if len(text) <= SIGNAL_ID_MAX:
-            return text
-    return head.removesuffix(": ")
+    shown = join_fitting(counts, SIGNAL_ID_MAX - len(head), ", ")
+    return head + shown if shown.startswith(code) else head.removesuffix(": ")
 
 
 # The Reason ----------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class LogPlace:
-    """Where the log of this invocation is."""
-
-    group: str = ""
-    stream: str = ""
-
-    @property
-    def sentence(self) -> str:
-        """With the literal by which the CDK CLI finds and opens the stream (aws-cdk-cli #1645)."""
-        if not self.stream:
-            return ""
-        group = f" Log group: {escape(self.group, 100)}." if self.group else ""
-        return f"{group} CloudWatch Log Stream: {escape(self.stream, 150)}"
-
-
-@dataclass(frozen=True)
-class RemovalSummary:
-    """A removal that could have removed nodes and has ended, successfully or not."""
-
-    cluster: str
-    """The cluster as the template names it: a name or an ARN."""
-    outcome: Outcome
-    status: str
-    """The status of the response: `SUCCESS` or `FAILED`."""
-    verdict: str
-    """The outcome, in a sentence."""
-    result: Result
-    log: LogPlace
-
-
-def reason(head: str, result: Result, log: LogPlace) -> str:
-    """Return `head`, the failed nodes by code, and the log stream.
+def reason(result: Result) -> str:
+    """Return the verdict, the failed nodes by code, and the log stream.
 
     If there is room, also the service's messages and what to do next.
     """
-    room = REASON_MAX_BYTES - len(log.sentence)
-    head = truncate(head, room)
+    ending = result.log.sentence
+    room = REASON_MAX_BYTES - len(ending)
+    head = escape(verdict(result), room)
     groups = result.failed_by_code
     if not groups:
-        return head + log.sentence
+        return head + ending
     ids = {code: [node.name for node in nodes] for code, nodes in groups.items()}
     text = head + _ids_by_code(ids, room - len(head))
-    for extra in _extras(groups, head, has_removed=bool(result.by_phase[Phase.REMOVED])):
+    for extra in _extras(groups, head, has_removed=bool(result.removal.by_phase[Phase.REMOVED])):
         if len(text) + len(extra) <= room:
             text += extra
-    return text + log.sentence
+    return text + ending
 
 
-def truncate(text: str, room: int) -> str:
-    """Return `text`, cut with an ellipsis if it is longer than `room`."""
-    return text if len(text) <= room else text[: max(0, room - 3)] + "..."
+def join_fitting(items: Sequence[str], room: int, separator: str = ",") -> str:
+    """Return as many whole items as fit into `room` characters, the last maybe `+31 more`."""
+
+    def text(count: int) -> str:
+        rest = [f"+{len(items) - count} more"] if count < len(items) else []
+        return separator.join([*items[:count], *rest])
+
+    return _fitting(text, len(items), room)
+
+
+def _fitting(text: Callable[[int], str], most: int, room: int) -> str:
+    """Return the text of as many items, of `most`, as fit into `room`. At worst that of none."""
+    whole = text(most)
+    if len(whole) <= room:
+        return whole
+    fitting = bisect_right(range(most), room, key=lambda count: len(text(count)))
+    return text(max(0, fitting - 1))
 
 
 def _ids_by_code(groups: Mapping[str, Sequence[str]], room: int) -> str:
     """Return ` Code: i-1, i-2; Code: i-3, +31 more.`, with as many ids of each code as fit."""
 
     def text(most: int) -> str:
-        return " " + "; ".join(_group(code, ids, most) for code, ids in groups.items()) + "."
+        shown = {
+            code: join_names(ids, most) if most else _nodes(len(ids))
+            for code, ids in groups.items()
+        }
+        return " " + "; ".join(f"{code}: {ids}" for code, ids in shown.items()) + "."
 
-    least, most = 0, max(len(ids) for ids in groups.values())
-    while least < most:
-        middle = (least + most + 1) // 2
-        if len(text(middle)) <= room:
-            least = middle
-        else:
-            most = middle - 1
-    return truncate(text(least), room)  # cut if there are more codes than there is room for
-
-
-def _group(code: str, ids: Sequence[str], most: int) -> str:
-    if most == 0:
-        return f"{code}: {_nodes(len(ids))}"
-    rest = [f"+{len(ids) - most} more"] if len(ids) > most else []
-    return f"{code}: {', '.join([*ids[:most], *rest])}"
+    longest = max(len(ids) for ids in groups.values())
+    # Cut if there are more codes than there is room for.
+    return escape(_fitting(text, longest, room), room)
 
 
 def _extras(
@@ -265,13 +256,6 @@ def _extras(
     yield from (f" {step}" for step in dict.fromkeys(map(next_step, groups)))
     if has_removed:
         yield " A rollback does not bring removed nodes back."
-
-
-def _by_code(failed: Iterable[RequestedNode]) -> Mapping[str, list[RequestedNode]]:
-    groups: dict[str, list[RequestedNode]] = {}
-    for node in failed:
-        groups.setdefault(code_of(node), []).append(node)
-    return groups
 
 
 # Why a removal ended early -------------------------------------------------------------------
@@ -307,13 +291,8 @@ def interrupted(error: AwsError, *, has_begun: bool) -> str:
 # Warnings: what may put instances back -------------------------------------------------------
 
 
-def warnings(nodes: Iterable[RequestedNode], description: ClusterDescription) -> tuple[str, ...]:
-    """Return what to expect of a cluster after nodes like these have been, or would be, removed."""
-    requested = tuple(nodes)
-    return (*_autoscaled(requested, description), *_replaced(requested, description))
-
-
-def _autoscaled(nodes: Sequence[RequestedNode], description: ClusterDescription) -> Iterator[str]:
+def warnings(nodes: Sequence[RequestedNode], description: ClusterDescription) -> Iterator[str]:
+    """Say what to expect of a cluster after nodes like these have been, or would be, removed."""
     groups = sorted({n.node.group for n in nodes if n.node and n.phase in _GOING})
     if description.autoscaler and groups:
         yield (
@@ -321,9 +300,6 @@ def _autoscaled(nodes: Sequence[RequestedNode], description: ClusterDescription)
             f" {join_names(groups, _SHOWN)} again for pending pods, up to the limits of its"
             " node pools."
         )
-
-
-def _replaced(nodes: Sequence[RequestedNode], description: ClusterDescription) -> Iterator[str]:
     names = [node.name for node in nodes if _may_have_another_id(node)]
     if description.recovers_nodes and names:
         yield (

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 from hyperpod_node_removal_contract import MissingNodes, Property, join_names
@@ -48,7 +48,8 @@ class GroupPlan(NamedTuple):
 class Plan:
     """What would happen to each requested node."""
 
-    nodes: tuple[RequestedNode, ...]
+    removal: Removal
+    """As the nodes looked when the plan was made."""
     remaining: Counter[str]
     """Nodes that would remain in each instance group. Those without an instance, in `Failure`, or
     already leaving do not count: they do no work."""
@@ -58,9 +59,9 @@ class Plan:
     @classmethod
     def of(cls, removal: Removal, listing: Listing, description: ClusterDescription) -> "Plan":
         """Make the plan for a removal that has observed `listing`."""
-        to_remove = {node.node for node in removal.nodes if node.phase is Phase.WAITING}
+        to_remove = {node.node for node in removal.by_phase[Phase.WAITING]}
         return cls(
-            nodes=removal.nodes,
+            removal=removal,
             remaining=Counter(
                 node.group for node in listing.nodes if node not in to_remove and node.is_serving
             ),
@@ -70,7 +71,8 @@ class Plan:
     @property
     def to_remove(self) -> tuple[Node, ...]:
         """The nodes that would be requested."""
-        return tuple(node.node for node in self.nodes if node.phase is Phase.WAITING and node.node)
+        waiting = self.removal.by_phase[Phase.WAITING]
+        return tuple(node.node for node in waiting if node.node)
 
     def broken(self, guards: Guards) -> tuple[str, ...]:
         """Return a phrase for each guard that the plan violates; none if it may be carried out.
@@ -105,7 +107,7 @@ class Plan:
 
     def rows(self) -> tuple[PlanRow, ...]:
         """Return the plan as a table, in the order of the set."""
-        return tuple(_row(node) for node in self.nodes)
+        return tuple(_row(node) for node in self.removal.nodes)
 
     def by_group(self) -> dict[str, GroupPlan]:
         """Return the instance groups that would lose nodes, by name."""
@@ -125,7 +127,7 @@ class Plan:
                     yield f"{guard} names group {group}, but the cluster has {known}"
 
     def _missing(self, guards: Guards) -> Iterator[str]:
-        missing = [node.name for node in self.nodes if node.phase is Phase.ABSENT]
+        missing = [node.name for node in self.removal.by_phase[Phase.ABSENT]]
         if guards.missing_nodes is MissingNodes.FAIL and missing:
             yield f"not in the cluster ({Property.MISSING_NODES}): {join_names(missing)}"
 
@@ -139,8 +141,8 @@ class Plan:
 
     def _wrong_groups(self, guards: Guards) -> Iterator[str]:
         by_group: dict[str, list[str]] = {}
-        for node in self.nodes:
-            if node.phase is Phase.WAITING and node.node:
+        for node in self.removal.by_phase[Phase.WAITING]:
+            if node.node:
                 by_group.setdefault(node.node.group, []).append(node.name)
         for group, names in by_group.items():
             if group in guards.protected_groups:
@@ -166,24 +168,21 @@ class Plan:
 
 def make_plan(
     removal: Removal, description: ClusterDescription, nodes: Callable[[], Listing]
-) -> tuple[Removal, Plan]:
-    """Look at the cluster and plan. Returns the removal with what was seen, too.
+) -> Plan:
+    """Look at the cluster and plan.
 
-    Args:
-        removal: what is to be removed.
-        description: the cluster.
-        nodes: lists its nodes. Repeated as long as a node of the set was missing only once: it
-            must not escape the guards and the hook.
+    `nodes` lists its nodes. That is repeated as long as a node of the set was missing only once: it
+    must not escape the guards and the hook.
 
     Raises:
         aws.AwsError: the nodes could not be listed, or the listings do not agree.
     """
-    removal = removal.with_controllers(description.controller_groups)
+    removal = replace(removal, controller_groups=description.controller_groups)
     for _ in range(_MAX_LISTINGS):
         listing = nodes()
         removal = removal.observe(listing)
         if not any(node.is_unsettled_look for node in removal.nodes):
-            return removal, Plan.of(removal, listing, description)
+            return Plan.of(removal, listing, description)
     raise aws.AwsError(
         "ListClusterNodes",
         "UnsettledListing",

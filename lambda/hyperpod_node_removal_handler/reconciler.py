@@ -7,7 +7,7 @@ is a `StackWatch.sleep`.
 
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -15,7 +15,6 @@ from hyperpod_node_removal_contract import (
     BEFORE_REMOVAL_MAX,
     FailureCode,
     MissingNodes,
-    WaitFor,
     escape,
     truncate_middle,
 )
@@ -32,6 +31,7 @@ from hyperpod_node_removal_handler.decide import (
     wake_at,
 )
 from hyperpod_node_removal_handler.handover import Continuation
+from hyperpod_node_removal_handler.invocation import Invocation
 from hyperpod_node_removal_handler.outcome import Result
 from hyperpod_node_removal_handler.plan import Plan, make_plan
 from hyperpod_node_removal_handler.removal import DeleteRequest, Removal
@@ -56,43 +56,25 @@ class RefusedError(Exception):
 class Reconciler:
     """Drives one removal against a cluster.
 
-    `removal` is its state, which any thread may read.
+    `removal` is its state, which any thread may read. `stack` is looked at before every request.
     """
 
-    def __init__(
-        self,
-        work: Continuation,
-        *,
-        cluster: Cluster,
-        stack: StackWatch,
-        clock: timing.Clock,
-        deadlines: timing.Deadlines,
-        hook: Hook | None = None,
-        has_replied: Callable[[], bool] = lambda: False,
-    ) -> None:
-        """Begin or continue a removal.
-
-        Args:
-            work: the request, and the state that an earlier invocation left.
-            cluster: the cluster.
-            stack: the stack of the resource, looked at before every request.
-            clock: tells the time.
-            deadlines: the time for the removal and for this invocation.
-            hook: the function that must approve first.
-            has_replied: whether CloudFormation has been answered meanwhile.
-        """
+    def __init__(self, invocation: Invocation, work: Continuation) -> None:
+        """Begin a removal, or continue the work that an earlier invocation left."""
         request = self._request = work.request
-        self._cluster = cluster
-        self._stack = stack
-        self._clock = clock
-        self._deadlines = deadlines
-        self._hook = hook
-        self._has_replied = has_replied
-        self._began = clock.now()
-        outage = max(timing.OUTAGE, request.retry_for)
-        self._watch = ClusterWatch(
-            cluster, stack=stack, clock=clock, deadlines=deadlines, outage=outage
+        clock = self._clock = invocation.clock
+        deadlines = self._deadlines = invocation.deadlines(
+            work.started, request.service_timeout, request.retry_for
         )
+        self._responder = invocation.responder
+        self._log_place = invocation.log
+        self._cluster = Cluster(request.cluster, aws.client("sagemaker"))
+        self.stack = StackWatch(invocation.envelope, clock, deadlines, work.operation)
+        self._watch = ClusterWatch(self._cluster, self.stack, clock, deadlines)
+        self._hook: Hook | None = None
+        if request.before_removal:
+            self._hook = Hook(request.before_removal, invocation.envelope, clock)
+        self._began = clock.now()
         self._description: ClusterDescription | None = None
         self._may_be_busy = False
         self._is_listed_again = False
@@ -109,11 +91,7 @@ class Reconciler:
         self._approved_at = work.approved_at
         self._target_counts_before = work.target_counts_before
         self._schedule = Schedule(
-            deadlines,
-            request.wait_for,
-            retry_until=deadlines.deadline,
-            reached_at=work.reached_at,
-            settle_for=request.retry_for if request.wait_for is WaitFor.REMOVED else 0.0,
+            deadlines, request, retry_until=deadlines.deadline, reached_at=work.reached_at
         )
 
     @property
@@ -123,7 +101,7 @@ class Reconciler:
             self._work,
             removal=self.removal,
             invocation=self._work.invocation + 1,
-            operation=self._stack.operation,
+            operation=self.stack.operation,
             approved_at=self._approved_at,
             reached_at=self._schedule.reached_at,
             target_counts_before=self._target_counts_before,
@@ -154,10 +132,9 @@ class Reconciler:
     def _run_forward(self) -> Result | None:
         try:
             result = self._run()
-            if result and self._stack.operation is None:
+            if result and self.stack.operation is None:
                 # No failure is reported before it is certain that it does not fail a rollback.
-                with suppress(aws.AwsError):
-                    self._stack.require_forward()
+                self._look_forward()
         except StackNotUpdatingError as error:
             if not self.removal.was_requested:
                 raise
@@ -184,8 +161,8 @@ class Reconciler:
     # The loop --------------------------------------------------------------------------------
 
     def _reconcile(self) -> Result | None:
-        if self._stack.operation is None:
-            self._stack.begin()
+        if self.stack.operation is None:
+            self.stack.begin()
         self._description = self._describe()
         if self._approved_at is None:
             plan = self._plan(self._description)
@@ -193,13 +170,14 @@ class Reconciler:
                 return self._result()
             self._approved_at = self._approve(plan, self._description)
         else:
-            self.removal = self.removal.with_controllers(self._description.controller_groups)
+            controllers = self._description.controller_groups
+            self.removal = replace(self.removal, controller_groups=controllers)
             self._observe()
         retry_until = self._approved_at + self._request.retry_for
         self._schedule.retry_until = min(self._deadlines.deadline, retry_until)
-        while not self._has_replied():
+        while not self._responder.has_replied:
             now = self._clock.now()
-            has_reached = self.removal.has_reached(self._schedule.wait_for)
+            has_reached = self.removal.has_reached(self._request.wait_for)
             if has_reached and self._schedule.reached_at is None:
                 self._schedule.reached_at = now
             step = decide(self.removal, self._schedule, now, listed_at=self._watch.listed_at)
@@ -207,7 +185,7 @@ class Reconciler:
                 return None
             if step in {Step.FINISH, Step.EXPIRE}:
                 why = f"time ran out after {round(now - self._deadlines.started)} s"
-                self.removal = self.removal.stop(why, self._schedule.wait_for)
+                self.removal = self.removal.stop(why, self._request.wait_for)
                 self._log_progress()
                 return self._result()
             self._act(step)
@@ -226,7 +204,7 @@ class Reconciler:
                 self._log_progress()
                 now = self._clock.now()
                 pause = self._watch.pause(now - (self._approved_at or now))
-                self._stack.sleep(wake_at(self.removal, self._schedule, now, pause=pause) - now)
+                self.stack.sleep(wake_at(self.removal, self._schedule, now, pause=pause) - now)
                 self._observe()
             case Step.AWAIT_CLUSTER:
                 self._await_cluster()
@@ -246,26 +224,28 @@ class Reconciler:
             if not is_due and self._is_request_due():  # Waiting nodes were not looked at.
                 self.removal = self._watch.look(self.removal)
             return
-        self.removal, plan = make_plan(self.removal, self._description, self._watch.list_nodes)
         # A node that was present and is gone now is no typing error.
-        self._checked(plan, replace(self._guards, missing_nodes=MissingNodes.ACCEPT))
+        self._checked(
+            self._new_plan(self._description),
+            replace(self._guards, missing_nodes=MissingNodes.ACCEPT),
+        )
 
     def _is_request_due(self) -> bool:
         is_time = self._clock.now() >= self._schedule.next_request_at
-        return is_time and self.removal.count(Phase.WAITING) > 0
+        return is_time and bool(self.removal.by_phase[Phase.WAITING])
 
     def _await_cluster(self) -> None:
         """Wait for a cluster in transition: the stack's next resource may change it."""
         self._final = self._describe()
         self._schedule.is_cluster_settled = not self._final.is_in_transition
         if not self._schedule.is_cluster_settled:
-            self._stack.sleep(min(timing.CLUSTER_POLL, self._deadlines.end - self._clock.now()))
+            self.stack.sleep(min(timing.CLUSTER_POLL, self._deadlines.end - self._clock.now()))
 
     # Plan, guards, hook ----------------------------------------------------------------------
 
     def _plan(self, description: ClusterDescription) -> Plan:
         self._target_counts_before = description.target_counts
-        self.removal, plan = make_plan(self.removal, description, self._watch.list_nodes)
+        plan = self._new_plan(description)
         for text, fields in plan.lines():
             _log.info("%s", text, extra=dict(fields))
         self._warn()
@@ -279,10 +259,15 @@ class Reconciler:
             _log.info("Dry run: %s is not invoked.", self._hook.function)
         return plan
 
+    def _new_plan(self, description: ClusterDescription) -> Plan:
+        plan = make_plan(self.removal, description, self._watch.list_nodes)
+        self.removal = plan.removal
+        return plan
+
     def _checked(self, plan: Plan, guards: Guards) -> Plan:
         """Return a plan that violates no guard. A violation has to be seen in two listings."""
         if self._description and plan.broken(guards):
-            self.removal, plan = make_plan(self.removal, self._description, self._watch.list_nodes)
+            plan = self._new_plan(self._description)
         if phrases := plan.broken(guards):
             raise RefusedError(*phrases)
         return plan
@@ -298,20 +283,16 @@ class Reconciler:
         self._require_forward()
         # These calls poll the stack themselves, so no timer polls it meanwhile.
         nodes = self._watch.with_hostnames(plan.to_remove, self._hook_deadline())
-        refused: RefusedError | None = None
         try:
             while (again_at := self._ask_hook(self._hook, nodes, description)) is not None:
                 # The hook is not invoked if this invocation may end before it answers.
                 last = self._deadlines.hand_over_at - timing.LAST_QUESTION
-                self._stack.sleep(min(again_at, last) - self._clock.now())
+                self.stack.sleep(min(again_at, last) - self._clock.now())
                 self._require_forward()
-        except RefusedError as error:
-            refused = error
-        # The request may turn out to be one of a rollback, which a veto must not fail.
-        with suppress(aws.AwsError):
-            self._stack.require_forward()
-        if refused:
-            raise refused
+        except RefusedError:
+            self._look_forward()  # A veto must not fail a rollback.
+            raise
+        self._look_forward()
         approved_at = self._clock.now()
         self._observe()
         return approved_at
@@ -338,7 +319,7 @@ class Reconciler:
         """
         deadline, denied_until = self._hook_deadline(), self._deadlines.denied_until
         try:
-            with self._stack.in_background():
+            with self.stack.in_background():
                 verdict = hook.ask(description, nodes, deadline=deadline, denied_until=denied_until)
                 if verdict.takes_releases:
                     self.removal = self.removal.mark_asked(nodes)
@@ -381,9 +362,14 @@ class Reconciler:
 
     def _require_forward(self) -> None:
         """Look at the stack. Raises unless it is going forward and has no reply yet."""
-        self._stack.require_forward()
-        if self._has_replied():
+        self.stack.require_forward()
+        if self._responder.has_replied:
             raise RepliedError
+
+    def _look_forward(self) -> None:
+        """Look at the stack if that is possible. Raises if it is not going forward."""
+        with suppress(aws.AwsError):
+            self.stack.require_forward()
 
     def _request_removals(self) -> None:
         """Request every waiting node once, unless the stack or the cluster forbids it."""
@@ -477,6 +463,8 @@ class Reconciler:
         """Return what is known at this moment, from any thread and without a call."""
         now, removal = self._clock.now(), self.removal
         return Result(
+            request=self._request,
+            log=self._log_place,
             cluster_name=self._description.name if self._description else self._cluster.name,
             removal=removal.stop("the removal ended early", self._request.wait_for)
             if interruption
@@ -544,12 +532,13 @@ class Reconciler:
     def _log_progress(self) -> None:
         """Log the progress if it has changed or the last line is old."""
         now = self._clock.now()
+        nodes = self.removal.by_phase
         counts = {
-            "removed": self.removal.count(Phase.REMOVED),
-            "already_absent": self.removal.count(Phase.ABSENT),
-            "leaving": self.removal.count(Phase.LEAVING, Phase.UNSEEN),
-            "waiting": self.removal.count(Phase.WAITING),
-            "failed": self.removal.count(Phase.FAILED),
+            "removed": len(nodes[Phase.REMOVED]),
+            "already_absent": len(nodes[Phase.ABSENT]),
+            "leaving": len(nodes[Phase.LEAVING]) + len(nodes[Phase.UNSEEN]),
+            "waiting": len(nodes[Phase.WAITING]),
+            "failed": len(nodes[Phase.FAILED]),
         }
         if counts == self._logged and now < self._logged_at + timing.POLL_MAX:
             return

@@ -5,9 +5,9 @@ Nothing here does I/O, waits, or knows the time.
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from itertools import chain
+from functools import cached_property
 from typing import Final, Self
 
 from hyperpod_node_removal_contract import (
@@ -52,14 +52,9 @@ class DeleteRequest:
     def parts(self) -> "tuple[DeleteRequest, ...]":
         """Split it into smaller requests for the same nodes; in the end one node each."""
         size = -(-len(self.identifiers) // SPLIT_INTO)
-        return tuple(
-            chain(
-                (DeleteRequest(node_ids=ids) for ids in _chunks(self.node_ids, size)),
-                (
-                    DeleteRequest(node_logical_ids=ids)
-                    for ids in _chunks(self.node_logical_ids, size)
-                ),
-            )
+        return (
+            *(DeleteRequest(node_ids=ids) for ids in _chunks(self.node_ids, size)),
+            *(DeleteRequest(node_logical_ids=ids) for ids in _chunks(self.node_logical_ids, size)),
         )
 
 
@@ -70,7 +65,7 @@ class Removal:
     nodes: tuple[RequestedNode, ...]
     scope: Scope = Scope.ALL
     controller_groups: frozenset[str] = field(default=frozenset())
-    """Instance groups that run the Slurm controller."""
+    """Instance groups that run the Slurm controller. Their nodes are never requested."""
     was_requested: bool = False
     """Whether a request was sent, whatever the response."""
     is_guarded: bool = False
@@ -80,25 +75,12 @@ class Removal:
 
     @classmethod
     def of(
-        cls,
-        node_ids: Iterable[str],
-        node_logical_ids: Iterable[str],
-        scope: Scope = Scope.ALL,
+        cls, node_ids: Iterable[str], node_logical_ids: Iterable[str], scope: Scope = Scope.ALL
     ) -> Self:
         """Make a removal that has not begun."""
-        return cls(
-            nodes=tuple(
-                chain(
-                    (RequestedNode(node_id=node_id) for node_id in node_ids),
-                    (RequestedNode(logical_id=logical_id) for logical_id in node_logical_ids),
-                )
-            ),
-            scope=scope,
-        )
-
-    def with_controllers(self, groups: Iterable[str]) -> Self:
-        """Set the instance groups whose nodes are never requested."""
-        return replace(self, controller_groups=frozenset(groups))
+        by_id = (RequestedNode(node_id=node_id) for node_id in node_ids)
+        by_logical_id = (RequestedNode(logical_id=logical_id) for logical_id in node_logical_ids)
+        return cls(nodes=(*by_id, *by_logical_id), scope=scope)
 
     # State -----------------------------------------------------------------------------------
 
@@ -140,9 +122,10 @@ class Removal:
             and (node.accepted or (node.phase is Phase.REMOVED and node.may_have_been_requested))
         )
 
-    def count(self, *phases: Phase) -> int:
-        """Count the nodes in one of `phases`."""
-        return sum(node.phase in phases for node in self.nodes)
+    @cached_property
+    def by_phase(self) -> Mapping[Phase, tuple[RequestedNode, ...]]:
+        """The nodes by their phase, in the order of the set."""
+        return {phase: tuple(node for node in self.nodes if node.phase is phase) for phase in Phase}
 
     def requests(self) -> tuple[DeleteRequest, ...]:
         """Return the fewest requests for all waiting nodes, those tried least often first.
@@ -151,10 +134,7 @@ class Removal:
         logical id holds 50 ids, so these are filled with instance ids before requests of 99
         instance ids are made.
         """
-        waiting = sorted(
-            (node for node in self.nodes if node.phase is Phase.WAITING),
-            key=lambda node: node.attempts,
-        )
+        waiting = sorted(self.by_phase[Phase.WAITING], key=lambda node: node.attempts)
         logical_ids = tuple(node.name for node in waiting if node.is_requested_by_logical_id)
         node_ids = tuple(node.name for node in waiting if not node.is_requested_by_logical_id)
         requests = []
@@ -174,8 +154,8 @@ class Removal:
         identifiers = frozenset(request.identifiers)
         return len(identifiers) == 1 or all(
             node.refusal is not None
-            for node in self.nodes
-            if node.name in identifiers and node.phase is Phase.WAITING
+            for node in self.by_phase[Phase.WAITING]
+            if node.name in identifiers
         )
 
     # Observations ----------------------------------------------------------------------------
@@ -231,7 +211,7 @@ class Removal:
 
     def send(self, request: DeleteRequest) -> Self:
         """Note that the request is being sent, in case no response comes in time."""
-        return self._with(request, lambda node: node.defer(_SENT, may_have_been_requested=True))
+        return self._change(lambda node: node.defer(_SENT, may_have_been_requested=True), request)
 
     def answer(self, request: DeleteRequest, reply: DeleteReply) -> Self:
         """Apply the response to a request that the service accepted in whole or in part."""
@@ -244,82 +224,69 @@ class Removal:
                 return tried.accept()
             return tried.defer(_NO_ANSWER, may_have_been_requested=True)
 
-        return self._with(request, apply)
+        return self._change(apply, request)
 
     def reject(self, request: DeleteRequest, refusal: Refusal) -> Self:
         """Apply the refusal of a whole request that is not to be split."""
-        return self._with(request, lambda node: node.record_attempt().reject_with_batch(refusal))
+        return self._change(lambda node: node.record_attempt().reject_with_batch(refusal), request)
 
     def attempt_failed(
         self, request: DeleteRequest, deferral: Refusal, *, may_have_been_requested: bool
     ) -> Self:
         """Note that a request was throttled, or that its answer was lost."""
-        return self._with(
-            request,
+        return self._change(
             lambda node: node.record_attempt().defer(
                 deferral, may_have_been_requested=may_have_been_requested
             ),
+            request,
         )
 
     def defer(self, deferral: Refusal, request: DeleteRequest | None = None) -> Self:
         """Note why the nodes of `request`, or all, could not be requested for now."""
-        if request:
-            return self._with(request, lambda node: node.defer(deferral))
-        return self._each({Phase.WAITING}, lambda node: node.defer(deferral))
+        return self._change(lambda node: node.defer(deferral), request)
 
     # Endings ---------------------------------------------------------------------------------
 
     def give_up(self) -> Self:
         """Fail the nodes that were refused: the time for retries is over."""
-        return self._each(
-            {Phase.WAITING},
-            lambda node: node.fail(node.why_waiting) if node.why_waiting else node,
-        )
+        return self._change(lambda node: node.fail(node.why_waiting) if node.why_waiting else node)
 
     def refuse(self, refusal: Refusal) -> Self:
         """Fail all waiting nodes: the whole set is refused."""
-        return self._each({Phase.WAITING}, lambda node: node.fail(refusal))
+        return self._change(lambda node: node.fail(refusal))
 
     def mark_asked(self, nodes: Iterable[Node]) -> Self:
         """Note the nodes that were shown to a hook that is to be notified of those that stay."""
         shown = {node.name: replace(node, message="") for node in nodes}
-        return self._each(
-            {Phase.WAITING},
-            lambda one: replace(one, asked=shown.get(one.node.name if one.node else "", one.asked)),
+        return self._change(
+            lambda one: replace(one, asked=shown.get(one.node.name if one.node else "", one.asked))
         )
 
     def apply_verdict(self, veto_of: Callable[[Node], str | None]) -> Self:
         """Apply the hook's verdict to the waiting nodes."""
-        judged = self._each(
-            {Phase.WAITING},
-            lambda node: node.apply_veto(veto_of(node.node) if node.node else None),
+        judged = self._change(
+            lambda node: node.apply_veto(veto_of(node.node) if node.node else None)
         )
         return replace(judged, needs_approval=True)
 
     def stop(self, why: str, wait_for: WaitFor) -> Self:
         """End the removal: nodes that have not reached `wait_for` fail, because `why`."""
-        unfinished = {Phase.UNSEEN, Phase.WAITING, Phase.LEAVING}
-        return self._each(unfinished, lambda node: node.stop(why, wait_for))
+        nodes = (node if node.phase.is_settled else node.stop(why, wait_for) for node in self.nodes)
+        return replace(self, nodes=tuple(nodes))
 
-    def _with(
-        self, request: DeleteRequest, change: Callable[[RequestedNode], RequestedNode]
+    def _change(
+        self,
+        change: Callable[[RequestedNode], RequestedNode],
+        request: DeleteRequest | None = None,
     ) -> Self:
-        identifiers = frozenset(request.identifiers)
-        return replace(
-            self,
-            nodes=tuple(
-                change(node) if node.name in identifiers and node.phase is Phase.WAITING else node
-                for node in self.nodes
-            ),
-        )
+        """Change the waiting nodes of `request`, or all waiting nodes."""
+        names = frozenset(request.identifiers) if request else None
 
-    def _each(
-        self, phases: Collection[Phase], change: Callable[[RequestedNode], RequestedNode]
-    ) -> Self:
-        return replace(
-            self,
-            nodes=tuple(change(node) if node.phase in phases else node for node in self.nodes),
-        )
+        def is_meant(node: RequestedNode) -> bool:
+            return node.phase is Phase.WAITING and (names is None or node.name in names)
+
+        nodes = (change(node) if is_meant(node) else node for node in self.nodes)
+        return replace(self, nodes=tuple(nodes))
 
 
 def _merged(nodes: Iterable[RequestedNode]) -> tuple[RequestedNode, ...]:

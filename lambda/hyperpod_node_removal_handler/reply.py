@@ -82,13 +82,9 @@ class Responder:
             self._is_over = True
 
     def _announce(self, report: Report) -> None:
-        if report.summary and (bus := telemetry.event_bus()):
+        if report.result and (bus := telemetry.event_bus()):
             announcement.send_event(
-                report.summary,
-                self.envelope,
-                bus=bus,
-                clock=self._clock,
-                expires_at=self._ends_at,
+                report.result, self.envelope, bus=bus, clock=self._clock, expires_at=self._ends_at
             )
 
     def wait(self) -> None:
@@ -159,10 +155,7 @@ class Responder:
 def put(url: str, body: bytes, timeout: float) -> None:
     """Send `body` to `url` by PUT, through the proxy of the environment like the SDK's calls.
 
-    Args:
-        url: a presigned HTTPS URL.
-        body: the request body.
-        timeout: seconds for the whole exchange, however slowly the server sends its answer.
+    `timeout` is for the whole exchange, in seconds, however slowly the server sends its answer.
 
     Raises:
         DeliveryError: it is not an HTTPS URL, no answer came, or the answer was not a 2xx. A

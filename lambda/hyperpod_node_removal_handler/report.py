@@ -7,7 +7,7 @@ and what is left out is counted.
 import json
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -16,7 +16,6 @@ from hyperpod_node_removal_contract import (
     RESPONSE_MAX_BYTES,
     Attribute,
     Outcome,
-    PartialFailure,
     escape,
     telemetry,
     truncate_middle,
@@ -25,16 +24,14 @@ from hyperpod_node_removal_contract.failure_codes import what_happened
 from hyperpod_node_removal_contract.telemetry import Dimension, Metric
 from hyperpod_node_removal_handler.outcome import (
     LogPlace,
-    RemovalSummary,
     Result,
     code_of,
-    outcome_of,
+    join_fitting,
     reason,
     signal_id,
-    truncate,
     verdict,
 )
-from hyperpod_node_removal_handler.request import Envelope, RemovalRequest
+from hyperpod_node_removal_handler.request import Envelope
 from hyperpod_node_removal_handler.requested_node import Phase, RequestedNode
 
 SUCCESS: Final = "SUCCESS"
@@ -59,6 +56,21 @@ NODES_BY_PHASE: Final = {
     Phase.ABSENT: (Attribute.ALREADY_ABSENT_COUNT, Attribute.ALREADY_ABSENT_NODES),
 }
 """The attributes that count and name the nodes that ended in a phase, the most important first."""
+_EMPTY: Final = {key: "0" if key.endswith("Count") else "" for key in Attribute} | {
+    Attribute.INSTANCE_GROUP_TARGET_COUNTS: "{}"
+}
+_DROPPED_FIRST: Final = (
+    Attribute.REQUESTED_NODES,
+    Attribute.PLANNED_NODES,
+    Attribute.REMOVED_NODES,
+    Attribute.ACCEPTED_NODES,
+    Attribute.ALREADY_ABSENT_NODES,
+    Attribute.WARNINGS,
+    Attribute.INSTANCE_GROUP_TARGET_COUNTS,
+    Attribute.FAILED_NODES,
+    Attribute.CLUSTER_NAME,
+)
+"""The attributes that a body that would be too long does without, in this order."""
 _UNITS: Final = {Metric.DURATION: "Seconds"}
 
 
@@ -79,7 +91,7 @@ class Report:
     reason: str
     data: Mapping[str, str]
     lines: tuple[LogLine, ...] = ()
-    summary: RemovalSummary | None = None
+    result: Result | None = None
     """The removal that ended with it. None: nothing was to be removed, or nothing had begun."""
     signal_id: str = ""
     """The verdict of a success for the stack's events. Empty: none, as for a rollback."""
@@ -87,23 +99,12 @@ class Report:
     def body(self, envelope: Envelope) -> bytes:
         """Return the response body: JSON in ASCII of at most 4,096 bytes, whatever comes in."""
         data = dict(self.data)
-        droppable = [
-            (Attribute.REQUESTED_NODES, ""),
-            (Attribute.PLANNED_NODES, ""),
-            (Attribute.REMOVED_NODES, ""),
-            (Attribute.ACCEPTED_NODES, ""),
-            (Attribute.ALREADY_ABSENT_NODES, ""),
-            (Attribute.WARNINGS, ""),
-            (Attribute.INSTANCE_GROUP_TARGET_COUNTS, "{}"),
-            (Attribute.FAILED_NODES, ""),
-            (Attribute.CLUSTER_NAME, ""),
-        ]
-        body = self._encoded(envelope, data)
-        for key, empty in droppable:
+        body = envelope.response(self.status, self.reason, data)
+        for key in _DROPPED_FIRST:
             if len(body) <= RESPONSE_MAX_BYTES:
                 return body
-            data[key] = empty
-            body = self._encoded(envelope, data)
+            data[key] = _EMPTY[key]
+            body = envelope.response(self.status, self.reason, data)
         if len(body) <= RESPONSE_MAX_BYTES:
             return body
         # Ids longer than CloudFormation's own: a forged request, but the limit holds.
@@ -114,47 +115,25 @@ class Report:
             request_id=escape(envelope.request_id, ID_MAX),
             logical_resource_id=escape(envelope.logical_resource_id, ID_MAX),
         )
-        return self._encoded(cut, data)
-
-    def _encoded(self, envelope: Envelope, data: Mapping[str, str]) -> bytes:
-        return json.dumps(
-            {
-                "Status": self.status,
-                "Reason": self.reason,
-                "PhysicalResourceId": envelope.physical_resource_id,
-                "StackId": envelope.stack_id,
-                "RequestId": envelope.request_id,
-                "LogicalResourceId": envelope.logical_resource_id,
-                "NoEcho": False,
-                "Data": data,
-            },
-            separators=(",", ":"),
-        ).encode("ascii")
+        return cut.response(self.status, self.reason, data)
 
 
-def of_result(result: Result, request: RemovalRequest, log: LogPlace) -> Report:
+def of_result(result: Result) -> Report:
     """Return the report on a removal that was planned, or carried out wholly or in part."""
-    outcome = outcome_of(result, request)
-    is_success = outcome in {Outcome.COMPLETE, Outcome.ACCEPTED, Outcome.PLANNED} or (
-        outcome is Outcome.PARTIAL and request.on_partial_failure is PartialFailure.REPORT
-    )
-    status = SUCCESS if is_success else FAILED
-    head = verdict(outcome, result)
-    has_metrics = telemetry.writes_metrics() and not request.is_dry_run
-    level = logging.WARNING if result.failed or not is_success else logging.INFO
+    is_dry_run = result.request.is_dry_run
+    has_metrics = telemetry.writes_metrics() and not is_dry_run
+    level = logging.WARNING if result.failed or not result.is_success else logging.INFO
     return Report(
-        status=status,
-        reason=reason(head, result, log),
-        data=data(outcome, result.cluster_name, _attributes(result)),
+        status=SUCCESS if result.is_success else FAILED,
+        reason=reason(result),
+        data=data(result.outcome, result.cluster_name, _attributes(result)),
         lines=(
-            *(_metric_lines(result, request.cluster) if has_metrics else ()),
+            *(_metric_lines(result) if has_metrics else ()),
             *_node_lines(result),
-            LogLine(level, f"{outcome}: {head}"),
+            LogLine(level, f"{result.outcome}: {verdict(result)}"),
         ),
-        summary=None
-        if request.is_dry_run
-        else RemovalSummary(request.cluster, outcome, status, head, result, log),
-        signal_id=signal_id(outcome, result.by_phase) if is_success else "",
+        result=None if is_dry_run else result,
+        signal_id=signal_id(result) if result.is_success else "",
     )
 
 
@@ -187,13 +166,11 @@ def data(
     outcome: Outcome, cluster: object, given: Mapping[Attribute, str] | None = None
 ) -> Mapping[str, str]:
     """Return `Data` with every attribute: those that are not given are empty or zero."""
-    zero = {key: "0" if key.endswith("Count") else "" for key in Attribute}
-    zero[Attribute.INSTANCE_GROUP_TARGET_COUNTS] = "{}"
     named = {
         Attribute.OUTCOME: str(outcome),
         Attribute.CLUSTER_NAME: escape(cluster, 256) if isinstance(cluster, str) else "",
     }
-    return {str(key): value for key, value in (zero | named | dict(given or {})).items()}
+    return {str(key): value for key, value in (_EMPTY | named | dict(given or {})).items()}
 
 
 def _target_counts(counts: Mapping[str, int]) -> str:
@@ -211,43 +188,29 @@ def counts(result: Result) -> Mapping[Attribute, int]:
     """Return how many nodes ended in which way."""
     return {
         Attribute.REQUESTED_COUNT: len(result.removal.nodes),
-        **{count: len(result.by_phase[phase]) for phase, (count, _) in NODES_BY_PHASE.items()},
+        **{
+            count: len(result.removal.by_phase[phase])
+            for phase, (count, _) in NODES_BY_PHASE.items()
+        },
     }
 
 
 def _attributes(result: Result) -> Mapping[Attribute, str]:
     """Return counts, and as many names as there is room for."""
-    lists = {names: result.by_phase[phase] for phase, (_, names) in NODES_BY_PHASE.items()}
+    lists = {names: result.removal.by_phase[phase] for phase, (_, names) in NODES_BY_PHASE.items()}
     lists[Attribute.REQUESTED_NODES] = result.removal.nodes
     room = _NODE_LISTS_MAX
     joined: dict[Attribute, str] = {}
     for attribute, nodes in lists.items():
         # Half of what is left, so that no list crowds out those behind it.
-        joined[attribute] = join_truncated([node.name for node in nodes], room // 2)
+        joined[attribute] = join_fitting([node.name for node in nodes], room // 2)
         room -= len(joined[attribute])
     return {
         **{attribute: str(count) for attribute, count in counts(result).items()},
         **joined,
         Attribute.INSTANCE_GROUP_TARGET_COUNTS: _target_counts(result.target_counts),
-        Attribute.WARNINGS: truncate(" ".join(result.warnings), _WARNINGS_MAX),
+        Attribute.WARNINGS: escape(" ".join(result.warnings), _WARNINGS_MAX),
     }
-
-
-def join_truncated(ids: Sequence[str], room: int) -> str:
-    """Return `ids` joined by commas in at most `room` characters, the last maybe `+31 more`."""
-    whole = ",".join(ids)
-    if len(whole) <= room:
-        return whole
-    shown: list[str] = []
-    length = 0
-    for index, identifier in enumerate(ids):
-        rest = f"+{len(ids) - index} more"
-        if length + len(identifier) + 1 + len(rest) > room:
-            shown.append(rest)
-            break
-        shown.append(identifier)
-        length += len(identifier) + 1
-    return ",".join(shown)
 
 
 # Log lines ------------------------------------------------------------------------------------
@@ -256,7 +219,7 @@ def join_truncated(ids: Sequence[str], room: int) -> str:
 def _node_lines(result: Result) -> Iterator[LogLine]:
     """Yield a line for each node and group, but not the summary."""
     for phase, how in _SUCCESSES.items():
-        for node in result.by_phase[phase]:
+        for node in result.removal.by_phase[phase]:
             group = f" (group {node.node.group})" if node.node else ""
             yield LogLine(logging.INFO, f"{node.name}: {how}{group}", {"node": node.name})
     for group, count in sorted(result.removal.lowered_by_group.items()):
@@ -308,20 +271,18 @@ def _target_count_line(group: str, count: int, before: int | None, after: int) -
     )
 
 
-def _metric_lines(result: Result, cluster: str) -> Iterator[LogLine]:
+def _metric_lines(result: Result) -> Iterator[LogLine]:
     """Yield a line with all metrics, and one for each code of failure.
 
     A log event is a metric if it is one JSON object with `_aws` at its root (CloudWatch's embedded
     metric format). Lambda's JSON log format makes such an object of a log record, with the record's
-    extra fields at the root.
-
-    `cluster` is the name or ARN that the template has.
+    extra fields at the root. The dimension is the name or ARN that the template has.
     """
-    dimensions = {Dimension.CLUSTER_NAME: cluster}
+    dimensions = {Dimension.CLUSTER_NAME: result.request.cluster}
     values = {
-        Metric.REMOVED_NODES: len(result.by_phase[Phase.REMOVED]),
+        Metric.REMOVED_NODES: len(result.removal.by_phase[Phase.REMOVED]),
         Metric.FAILED_NODES: len(result.failed),
-        Metric.ALREADY_ABSENT_NODES: len(result.by_phase[Phase.ABSENT]),
+        Metric.ALREADY_ABSENT_NODES: len(result.removal.by_phase[Phase.ABSENT]),
         Metric.DURATION: round(result.elapsed, 3),
     }
     yield _metric_line("Metrics of the removal.", result.ended, dimensions, values)

@@ -1,5 +1,6 @@
 """What CloudFormation requests: the envelope of a custom resource event, and its properties."""
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -89,6 +90,20 @@ class Envelope:
             return float(int(query["Expires"][0])) - _URL_LIFETIME
         except (KeyError, ValueError, OverflowError):
             return None
+
+    def response(self, status: str, reason: str, data: Mapping[str, str]) -> bytes:
+        """Return the body of a response: JSON in ASCII."""
+        body = {
+            "Status": status,
+            "Reason": reason,
+            "PhysicalResourceId": self.physical_resource_id,
+            "StackId": self.stack_id,
+            "RequestId": self.request_id,
+            "LogicalResourceId": self.logical_resource_id,
+            "NoEcho": False,
+            "Data": data,
+        }
+        return json.dumps(body, separators=(",", ":")).encode("ascii")
 
     def as_event(self, properties: object) -> dict[str, object]:
         """Return the event with these properties and the keys that CloudFormation sends."""
@@ -310,11 +325,7 @@ class RemovalRequest:
 
     @classmethod
     def from_properties(cls, properties: object, old: object = None) -> Self:
-        """Read `ResourceProperties`. An id that is listed twice counts once.
-
-        Args:
-            properties: of the resource.
-            old: `OldResourceProperties` of an Update.
+        """Read `ResourceProperties` and, of an Update, `OldResourceProperties`.
 
         Raises:
             RequestError: an unknown property, a bad value, or no `ClusterName`.

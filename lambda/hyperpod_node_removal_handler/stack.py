@@ -18,6 +18,7 @@ from botocore.client import BaseClient
 
 from hyperpod_node_removal_contract import escape
 from hyperpod_node_removal_handler import aws, timing
+from hyperpod_node_removal_handler.request import Envelope
 
 _CREATE: Final = "CREATE_STACK"
 _UPDATE: Final = "UPDATE_STACK"
@@ -73,38 +74,31 @@ class StackNotUpdatingError(Exception):
         self.is_rolling_back = is_rolling_back
 
 
-class Stack:
-    """The stack that holds the resource."""
+def describe_stack(client: BaseClient, stack_id: str) -> StackView:
+    """Call DescribeStacks, once.
 
-    def __init__(self, stack_id: str, client: BaseClient) -> None:
-        self.stack_id = stack_id
-        self._client = client
-
-    def describe(self) -> StackView:
-        """Call DescribeStacks, once.
-
-        Raises:
-            aws.AwsError: the call failed.
-        """
-        try:
-            with aws.map_errors("DescribeStacks"):
-                answer = self._client.describe_stacks(StackName=self.stack_id)
-        except aws.RejectedError as error:
-            if "does not exist" not in error.message:
-                raise
-            return StackView("")
-        stack = (aws.require_keys("DescribeStacks", answer, "Stacks")["Stacks"] or [{}])[0]
-        operations: dict[str, tuple[str, ...]] = {}
-        for entry in stack.get("LastOperations") or ():
-            kind, identifier = entry.get("OperationType"), entry.get("OperationId")
-            if kind and identifier:
-                operations[kind] = tuple(sorted((*operations.get(kind, ()), escape(identifier))))
-        updated = stack.get("LastUpdatedTime")
-        return StackView(
-            status=escape(str(stack.get("StackStatus", "")), 64),
-            operations=operations,
-            updated_at=updated.timestamp() if isinstance(updated, datetime) else None,
-        )
+    Raises:
+        aws.AwsError: the call failed.
+    """
+    try:
+        with aws.map_errors("DescribeStacks"):
+            answer = client.describe_stacks(StackName=stack_id)
+    except aws.RejectedError as error:
+        if "does not exist" not in error.message:
+            raise
+        return StackView("")
+    stack = (aws.require_key("DescribeStacks", answer, "Stacks") or [{}])[0]
+    operations: dict[str, tuple[str, ...]] = {}
+    for entry in stack.get("LastOperations") or ():
+        kind, identifier = entry.get("OperationType"), entry.get("OperationId")
+        if kind and identifier:
+            operations[kind] = tuple(sorted((*operations.get(kind, ()), escape(identifier))))
+    updated = stack.get("LastUpdatedTime")
+    return StackView(
+        status=escape(str(stack.get("StackStatus", "")), 64),
+        operations=operations,
+        updated_at=updated.timestamp() if isinstance(updated, datetime) else None,
+    )
 
 
 class _Standing(Enum):
@@ -119,35 +113,26 @@ class _Standing(Enum):
 
 
 class StackWatch:
-    """Looks at the stack of one request, and remembers which operation the request belongs to."""
+    """Looks at the stack of one request, and remembers which operation the request belongs to.
+
+    Its methods raise `StackNotUpdatingError` once the operation has ended. `begin` and
+    `require_forward` raise `aws.AwsError` if the stack could not be looked at.
+    """
 
     def __init__(
         self,
-        stack: Stack,
-        *,
-        request_type: str,
+        envelope: Envelope,
         clock: timing.Clock,
         deadlines: timing.Deadlines,
-        outage: float = timing.OUTAGE,
         operation: Operation | None = None,
     ) -> None:
-        """Watch `stack`.
-
-        Args:
-            stack: the stack of the resource.
-            request_type: `Create` or `Update`.
-            clock: tells the time and waits.
-            deadlines: `started` is when the request was sent.
-            outage: seconds for which a look that fails is retried.
-            operation: the operation, if an earlier invocation identified it.
-        """
+        """Watch the stack of a request. `operation` is what an earlier invocation identified."""
+        self.stack_id = envelope.stack_id
         self.operation = operation
         """The operation of the request. None: no look has counted as forward yet."""
-        self._stack = stack
         self._clock = clock
         self._deadlines = deadlines
-        self._outage = outage
-        self._is_update = request_type == "Update"
+        self._is_update = envelope.request_type == "Update"
         # A rollback sends Updates, and never a Create.
         self._sure_at = deadlines.started + (timing.FORWARD_LAG if self._is_update else 0.0)
         self._seen_at = -math.inf
@@ -160,29 +145,15 @@ class StackWatch:
     # Looking ---------------------------------------------------------------------------------
 
     def begin(self) -> None:
-        """Wait until the stack seems to go forward, which allows only read calls.
-
-        Raises:
-            StackNotUpdatingError: it does not.
-            aws.AwsError: the stack could not be looked at.
-        """
+        """Wait until the stack seems to go forward, which allows only read calls."""
         self._look_until(_Standing.FORWARD, _Standing.EARLY)
 
     def require_forward(self) -> None:
-        """Look, and wait until it is clear that the operation of this request is going forward.
-
-        Raises:
-            StackNotUpdatingError: it is not.
-            aws.AwsError: the stack could not be looked at.
-        """
+        """Look, and wait until it is clear that the operation of this request is going forward."""
         self._look_until(_Standing.FORWARD)
 
     def poll(self) -> None:
-        """Look if it is time to. A look that fails is repeated by a poll that is due soon.
-
-        Raises:
-            StackNotUpdatingError: the operation has ended.
-        """
+        """Look if it is time to. A look that fails is repeated by a poll that is due soon."""
         pause = timing.AT_REST if self._at_rest_since < math.inf else timing.STACK_POLL
         if self._clock.now() - self._seen_at >= pause:
             try:
@@ -191,11 +162,7 @@ class StackWatch:
                 self._seen_at += timing.FAILED_LOOK - pause
 
     def sleep(self, seconds: float) -> None:
-        """Wait, and poll the stack in between.
-
-        Raises:
-            StackNotUpdatingError: the operation has ended.
-        """
+        """Wait, and poll the stack in between."""
         until = self._clock.now() + seconds
         while self._clock.now() < until:
             self.poll()
@@ -204,11 +171,7 @@ class StackWatch:
 
     @contextmanager
     def in_background(self) -> Iterator[None]:
-        """Poll while the block waits for minutes.
-
-        Raises:
-            StackNotUpdatingError: at the end, if the operation has ended at any time.
-        """
+        """Poll while the block waits for minutes. An end of the operation is raised at its end."""
         is_waiting = True
 
         def poll() -> None:
@@ -232,7 +195,7 @@ class StackWatch:
         while True:
             # An outage at the first look is waited out as long as there is time: a failed rollback
             # leaves the stack stuck.
-            until = min(self._deadlines.end, self._clock.now() + self._outage)
+            until = min(self._deadlines.end, self._clock.now() + self._deadlines.outage)
             standing = timing.call_with_retry(
                 self._look,
                 clock=self._clock,
@@ -252,7 +215,7 @@ class StackWatch:
         if self._over:
             raise self._over
         self._seen_at = self._clock.now()
-        view = self._stack.describe()
+        view = describe_stack(aws.client("cloudformation"), self.stack_id)
         try:
             operation = self.operation
             standing = self._judge(view, operation) if operation else self._judge_first(view)
@@ -310,9 +273,7 @@ class StackWatch:
         """Return whether a look shows the operation of the request.
 
         False if it shows an earlier one or lacks its entry, and None if it cannot be identified.
-
-        Raises:
-            StackNotUpdatingError: it shows a later one.
+        A later one is raised.
         """
         kind, ids, updated_at = operation.type, operation.ids, operation.updated_at
         shown = _FORWARD.get(view.status, kind)
@@ -357,11 +318,7 @@ class StackWatch:
         return view.updated_at > rollback.updated_at
 
     def _unclear(self, view: StackView) -> _Standing:
-        """Treat a look as lagging, for a minute at most.
-
-        Raises:
-            StackNotUpdatingError: the minute, or the time of the request, is over.
-        """
+        """Treat a look as lagging, for a minute at most, and as long as the request has time."""
         self._unclear_since = min(self._unclear_since, self._seen_at)
         if self._seen_at < min(self._unclear_since + timing.STACK_LAG, self._deadlines.deadline):
             return _Standing.UNCLEAR

@@ -23,8 +23,8 @@ T = TypeVar("T")
 PROPAGATION: Final = 60.0
 """A new permission may take this long to spread. Until then a call that is denied is retried."""
 OUTAGE: Final = 60.0
-"""A failing look at the cluster or the stack is retried for at least this long: a short outage does
-not end a removal, however short `RetryFor` is."""
+"""A look at the cluster or the stack that fails is retried for `RetryFor`, and at least this long:
+a short outage does not end a removal."""
 
 # The stack
 STACK_LAG: Final = 60.0
@@ -197,17 +197,13 @@ def call_with_retry(
     denied_until: float,
     sleep: Callable[[float], None] | None = None,
 ) -> T:
-    """Return the result of `call`.
+    """Return the result of `call`, which is repeated while it may still succeed.
 
-    Args:
-        call: called again after a `TransientError` or an `AccessDeniedError`.
-        clock: tells the time and, by default, waits.
-        until: when the last attempt after a `TransientError` is made, in seconds of the clock.
-        denied_until: the same after an `AccessDeniedError`.
-        sleep: waits in place of the clock.
+    The last attempt after a `TransientError` is made at `until`, in seconds of the clock, and after
+    an `AccessDeniedError` at `denied_until`. `sleep` waits in place of the clock.
 
     Raises:
-        AwsError: the last one.
+        AwsError: that of the last attempt.
     """
     backoff = pauses(*CALL_PAUSES)
     while True:
@@ -230,6 +226,8 @@ class Deadlines:
     """When the removal ends, done or not."""
     hand_over_at: float = math.inf
     """When this invocation must re-invoke the function."""
+    outage: float = OUTAGE
+    """For how long a look at the cluster or the stack that fails is retried."""
 
     @property
     def end(self) -> float:

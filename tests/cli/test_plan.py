@@ -336,7 +336,7 @@ def test_the_plan_is_that_of_the_function(tmp_path: Path, caplog: pytest.LogCapt
     cluster = world.hp.create_cluster("ml-cluster", {"head": 1, "workers": 250}, "head")
     (head,), workers = cluster.node_ids("head"), cluster.node_ids("workers")
     leaving = workers[:2]
-    world.remove(leaving, seconds=1.0)
+    world.remove(leaving, seconds=1)
     caplog.clear()
     nodes = [*workers[1:5], head, ABSENT]
     report = plan(world, tmp_path, file("ml-cluster", *nodes))

@@ -16,7 +16,7 @@ from botocore.session import Session
 
 from hyperpod_node_removal_handler import aws
 from hyperpod_node_removal_handler.cluster import Cluster
-from hyperpod_node_removal_handler.stack import Stack
+from hyperpod_node_removal_handler.stack import describe_stack
 from release.botocore_models import DATA, OPERATIONS, pruned_models
 
 _NODES: Final = {
@@ -244,7 +244,7 @@ READINGS: Final[dict[str, Callable[[Any], object]]] = {
     "no-nodes": lambda client: client.list_cluster_nodes(ClusterName="ml"),
     "cluster": lambda client: Cluster("ml", client).describe(),
     "deleted": lambda client: Cluster("ml", client).delete(["i-01234567"], ["workers-1"]),
-    "stack": lambda client: Stack("arn:aws:x", client).describe(),
+    "stack": lambda client: describe_stack(client, "arn:aws:x"),
     "invoked": lambda client: client.invoke(**CALLS_BY_NAME["invoked"].arguments)["StatusCode"],
 }
 """What the function makes of each response that is not an error."""

@@ -18,7 +18,7 @@ from hyperpod_node_removal_contract import Attribute, FailureCode, Outcome, Prop
 from hyperpod_node_removal_contract.properties import BY_KEY
 from hyperpod_node_removal_handler import report
 from sandbox.project import ROOT
-from tests.handler.world import LOG, CloudFormation, World
+from tests.handler.world import CloudFormation, World
 
 BEFORE: dict[str, Any] = json.loads(
     Path(__file__).with_name("surface.json").read_text(encoding="utf-8")
@@ -50,7 +50,7 @@ def test_no_log_field_is_removed(caplog: pytest.LogCaptureFixture) -> None:
     refused, *nodes = cluster.node_ids("workers")[:3]
     cluster.refuse(refused)
     with caplog.at_level("INFO"):
-        summary = report.of_result(world.remove([refused, *nodes], retry_for=3), world.request, LOG)
+        summary = report.of_result(world.remove([refused, *nodes], retry_for=3))
     fields = {name for record in caplog.records for name in vars(record)}
     fields |= {name for line in summary.lines for name in line.fields}
     assert set(BEFORE["log_fields"]) <= fields

@@ -16,7 +16,7 @@ from sandbox.hyperpod import Cluster
 from sandbox.project import ROOT
 from tests.docs.code_blocks import DOCS, CodeBlock, all_code_blocks, code_blocks
 from tests.handler.event_schema import PATH, checked
-from tests.handler.world import LOG, World
+from tests.handler.world import World
 
 SHOWN = "i-0123456789abcdef{}"
 
@@ -80,7 +80,7 @@ def test_the_plan_matches_the_log(
 
 def test_the_lines_to_change_match_the_log(world: World, cluster: Cluster) -> None:
     result = world.remove(cluster.node_ids("workers")[:3])
-    lines = [line.text for line in report.of_result(result, world.request, LOG).lines]
+    lines = [line.text for line in report.of_result(result).lines]
     (shown,) = [block for block in CHECKLIST if "InstanceCount" in block]
     assert shown in lines
 
@@ -192,7 +192,7 @@ def log_fields(world: World, cluster: Cluster, caplog: pytest.LogCaptureFixture)
     result = world.remove([bad, good], retry_for=0)
     own = set(logging.makeLogRecord({}).__dict__)
     fields = {name for record in caplog.records for name in vars(record)} - own
-    for line in report.of_result(result, world.request, LOG).lines:
+    for line in report.of_result(result).lines:
         fields |= set(line.fields)
     assert fields
     return fields

@@ -26,7 +26,6 @@ class Process:
         self._actors: list[Actor] = []
         self._index = _fresh_index()
         clock = Clock(timeline, self)
-        self._index.clock = clock  # type: ignore[attr-defined]
         self._index.handler._clock = clock
 
     def handle(self, event: object, context: Context) -> None:

@@ -17,7 +17,6 @@ def world(
 ) -> Iterator[World]:
     world = World()
     world.endpoint, world.log = endpoint, caplog
-    monkeypatch.setattr(index, "clock", world.clock)
     monkeypatch.setattr(index.handler, "_clock", world.clock)
     caplog.set_level(logging.INFO)
     root = logging.getLogger()

@@ -7,18 +7,9 @@ from hyperpod_node_removal_handler.cluster import Node, Refusal
 from hyperpod_node_removal_handler.outcome import Result
 from hyperpod_node_removal_handler.removal import Removal
 from hyperpod_node_removal_handler.report import Report
-from hyperpod_node_removal_handler.request import Envelope, RemovalRequest
+from hyperpod_node_removal_handler.request import RemovalRequest
 from hyperpod_node_removal_handler.requested_node import Phase, RequestedNode
-from tests.handler.world import LOG, PHYSICAL_ID, STACK_ID
-
-ENVELOPE = Envelope(
-    request_type="Create",
-    stack_id=STACK_ID,
-    request_id="0d4c4f8a-3f9b-4a7c-9a41-5a6f0f5d1e11",
-    logical_resource_id="Removal4F2A91C0",
-    response_url="https://example.com/",
-    physical_resource_id=PHYSICAL_ID,
-)
+from tests.handler.world import LOG
 
 
 def identifier(number: int) -> str:
@@ -53,14 +44,15 @@ def failed(number: int, code: str = "NodeIdInUse", message: str = "in use") -> R
 
 
 def result(*nodes: RequestedNode, **more: Any) -> Result:
-    given = {"cluster_name": "ml-cluster", "elapsed": 63.0, "ended": 1e6, **more}
-    return Result(removal=Removal(nodes), **given)
-
-
-def report_of(*nodes: RequestedNode, **more: Any) -> Report:
-    """Return the report of a removal that left these nodes; `more` is of its request or result."""
+    """Return the result that left these nodes; `more` is of its request or of itself."""
     names = {"cluster", "on_partial_failure"}
     of_request = {name: value for name, value in more.items() if name in names}
     of_result = {name: value for name, value in more.items() if name not in names}
     request = RemovalRequest(**{"cluster": "ml-cluster", **of_request})
-    return report.of_result(result(*nodes, **of_result), request, LOG)
+    given = {"cluster_name": "ml-cluster", "elapsed": 63.0, "ended": 1e6, **of_result}
+    return Result(request, LOG, removal=Removal(nodes), **given)
+
+
+def report_of(*nodes: RequestedNode, **more: Any) -> Report:
+    """Return the report of a removal that left these nodes; `more` is of its request or result."""
+    return report.of_result(result(*nodes, **more))

@@ -22,8 +22,8 @@ from hyperpod_node_removal_handler.timing import EVENT_RETRY
 from sandbox.hyperpod import Cluster, ServiceError
 from tests.handler.embedded_metrics import logged_metrics
 from tests.handler.event_schema import SCHEMA, checked
-from tests.handler.results import ENVELOPE, absent, failed, leaving, removed, report_of
-from tests.handler.world import STACK_ID, World
+from tests.handler.results import absent, failed, leaving, removed, report_of
+from tests.handler.world import ENVELOPE, STACK_ID, World
 
 BUS = "arn:aws:events:us-east-1:123456789012:event-bus/operations"
 NODE = "i-0123456789abcdef0"
@@ -36,8 +36,8 @@ def _on(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def detail_of(told: Report) -> str:
-    assert told.summary
-    return announcement.detail(told.summary, ENVELOPE)
+    assert told.result
+    return announcement.detail(told.result, ENVELOPE)
 
 
 def detail_for(*nodes: RequestedNode, **more: Any) -> dict[str, Any]:
@@ -112,8 +112,8 @@ def test_hostile_texts_do_not_make_it_too_large() -> None:
     envelope = replace(ENVELOPE, stack_id=LONG, request_id=LONG, logical_resource_id=LONG)
     counts = {f"{number}{LONG}": number for number in range(1000)}
     told = report_of(*nodes, target_counts=counts, cluster_name=LONG)
-    assert told.summary
-    text = announcement.detail(told.summary, envelope)
+    assert told.result
+    text = announcement.detail(told.result, envelope)
     assert len(text) <= EVENT_DETAIL_MAX_BYTES
     detail = checked(text)
     assert detail["Failures"][-1]["Code"] == "Other"

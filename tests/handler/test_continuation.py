@@ -179,13 +179,13 @@ def test_what_a_hook_said_of_thousands_of_nodes_is_cut_to_fit() -> None:
 # Another version of the function -------------------------------------------------------------
 
 
-def hand_over(world: World, change: Callable[[Plain], object]) -> Any:
+def hand_over(world: World, change: Callable[[Plain], object], *, removed_before: int = 0) -> Any:
     """Return the reply to a removal in two invocations of which the second gets something else.
 
-    Its nodes are free in the second invocation.
+    Its nodes are free in the second invocation, and the first ones before.
     """
     world.shutdown_seconds = 60
-    for node in world.nodes:
+    for node in world.nodes[removed_before:]:
         world.cluster.refuse(node, until=world.clock.now() + 250)
     world.shows((0, Shown("UPDATE_IN_PROGRESS", {"UPDATE_STACK": "op-1"}, world.clock.now() - 1)))
 
@@ -253,6 +253,7 @@ def test_a_missing_key_is_refused_and_never_taken_for_cleared(world: World, path
 def test_a_phase_that_is_not_known_is_refused(world: World, value: object) -> None:
     answer = hand_over(world, lambda plain: plain["removal"]["nodes"][0].update(phase=value))
     assert answer["Status"] == "FAILED"
+    assert "  " not in answer["Reason"]
     assert len(world.cluster.present) == 8
 
 
@@ -261,5 +262,8 @@ def test_what_a_rollback_finds_of_another_version_lets_it_pass(world: World) -> 
         del plain["operation"]
         world.shows((0, "UPDATE_ROLLBACK_IN_PROGRESS"))
 
-    answer = hand_over(world, go_back)
+    answer = hand_over(world, go_back, removed_before=1)
     assert (answer["Status"], answer["Data"]["Outcome"]) == ("SUCCESS", "ROLLED_BACK")
+    assert len(world.cluster.present) == 7
+    assert "No node was removed" not in answer["Reason"]
+    assert "The log shows which nodes were removed" in answer["Reason"]

@@ -52,6 +52,7 @@ def test_a_function_that_cannot_be_loaded_still_responds(world: World, request_t
     assert answer["Status"] == "FAILED"
     assert answer["PhysicalResourceId"] == PHYSICAL_ID
     assert answer["Reason"].startswith("The function could not be loaded (ImportError: cannot imp")
+    assert "this invocation made no call" in answer["Reason"], "an earlier one may have"
     assert answer["Reason"].endswith("CloudWatch Log Stream: 2026/11/23/[$LATEST]4f2a91c0")
 
 

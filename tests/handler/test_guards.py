@@ -94,7 +94,7 @@ def test_nodes_that_are_gone_do_not_count_as_removals(world: World) -> None:
 
 def test_nodes_that_are_leaving_do_not_remain(world: World) -> None:
     nodes = world.nodes
-    world.remove(nodes[:3], seconds=1.0)
+    world.remove(nodes[:3], seconds=1)
     answer = world.send("Create", NodeIds=nodes[3:5], MinRemaining={"workers": "4"})
     assert refused(answer)
     assert "removing 2 of 5 nodes of group workers leaves 3" in answer["Reason"]

@@ -57,7 +57,7 @@ def test_it_is_asked_about_what_would_be_removed_only(world: World) -> None:
     (controller,) = cluster.node_ids("head")
     leaving, other, *_ = world.nodes
     pending = cluster.add_pending("workers")
-    world.remove([leaving], seconds=1.0)
+    world.remove([leaving], seconds=1)
     given = {"NodeIds": [controller, leaving, other, MISSING], "NodeLogicalIds": [pending]}
     world.send("Create", **given, BeforeRemoval=HOOK, WaitFor="ACCEPTED")
     (event,) = world.events

@@ -18,8 +18,7 @@ from hyperpod_node_removal_handler import aws, reply
 from hyperpod_node_removal_handler.reply import Responder
 from hyperpod_node_removal_handler.report import untouched
 from tests.handler.endpoint import Endpoint
-from tests.handler.results import ENVELOPE
-from tests.handler.world import PHYSICAL_ID, STACK_ID, VirtualClock, World
+from tests.handler.world import ENVELOPE, PHYSICAL_ID, STACK_ID, VirtualClock, World
 
 
 def test_the_body_is_put_to_the_signed_url_as_it_is(world: World) -> None:

@@ -9,12 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hyperpod_node_removal_contract import Attribute, Outcome, PartialFailure
-from hyperpod_node_removal_handler import report
+from hyperpod_node_removal_handler import outcome, report
 from hyperpod_node_removal_handler.outcome import LogPlace, Result
-from hyperpod_node_removal_handler.request import RemovalRequest
 from hyperpod_node_removal_handler.requested_node import Phase, RequestedNode
 from tests.handler.results import (
-    ENVELOPE,
     absent,
     failed,
     identifier,
@@ -23,7 +21,7 @@ from tests.handler.results import (
     report_of,
     result,
 )
-from tests.handler.world import LOG
+from tests.handler.world import ENVELOPE, LOG
 
 
 def test_the_reason_begins_with_verdict_and_nodes_and_ends_with_the_log_stream() -> None:
@@ -89,8 +87,9 @@ def results(draw: st.DrawFn) -> Result:
 @settings(max_examples=60)
 @given(results(), st.sampled_from(PartialFailure), st.text(max_size=2000))
 def test_no_result_breaks_a_limit(given: Result, policy: PartialFailure, name: str) -> None:
-    request = RemovalRequest(cluster="ml-cluster", on_partial_failure=policy)
-    told = report.of_result(given, request, LogPlace("/aws/lambda/" + "g" * 500, "s" * 512))
+    log = LogPlace("/aws/lambda/" + "g" * 500, "s" * 512)
+    given = replace(given, request=replace(given.request, on_partial_failure=policy), log=log)
+    told = report.of_result(given)
     body = told.body(replace(ENVELOPE, logical_resource_id=name))
     assert len(told.reason.encode()) <= 900
     assert len(body) <= 4096
@@ -168,7 +167,7 @@ def test_a_removal_of_which_every_node_failed_that_was_there_fails(
 
 def test_lists_are_cut_at_whole_ids() -> None:
     ids = [identifier(number) for number in range(100)]
-    shown = report.join_truncated(ids, 200).split(",")
+    shown = outcome.join_fitting(ids, 200).split(",")
     assert shown[-1] == f"+{100 - len(shown) + 1} more"
     assert shown[:-1] == ids[: len(shown) - 1]
     assert len(",".join(shown)) <= 200

@@ -28,7 +28,7 @@ def logical(world: World) -> Cluster:
 
 def test_only_what_is_listed_and_not_leaving_is_requested(world: World) -> None:
     leaving, running, *_ = world.nodes
-    world.remove([leaving], seconds=1.0)
+    world.remove([leaving], seconds=1)
     answer = world.send("Create", NodeIds=[ABSENT, leaving, running])
     assert requested(world)[1:] == [((running,), ())]
     assert answer["Data"]["AlreadyAbsentNodes"] == ABSENT

@@ -8,15 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hyperpod_node_removal_contract import Outcome
 from hyperpod_node_removal_contract.telemetry import EVENT_BUS_VARIABLE
 from hyperpod_node_removal_handler import index
 from hyperpod_node_removal_handler.cluster import Refusal
+from hyperpod_node_removal_handler.handover import KEY
 from hyperpod_node_removal_handler.outcome import signal_id
 from hyperpod_node_removal_handler.requested_node import Phase, RequestedNode
 from sandbox.hyperpod import ServiceError
 from tests.aws_transport import Answer, Sent
 from tests.handler.function import Context
+from tests.handler.results import result
 from tests.handler.world import STACK_ID, Shown, World
 
 CONDITION = "FaultyNodesVerdict1f3a9c07"
@@ -99,7 +100,7 @@ def test_a_plan_is_signaled_as_it_is(world: World, condition: Condition) -> None
     world.make_cluster({"head": 1, "workers": 4}, "head", shutdown_seconds=1000)
     (controller,) = world.cluster.node_ids("head")
     leaving, *others = world.nodes
-    world.remove([leaving], seconds=1.0)
+    world.remove([leaving], seconds=1)
     send(world, [leaving, *others], DryRun="true")
     send(world, [leaving, controller, *others], DryRun="true")
     assert condition.signals == [
@@ -121,9 +122,8 @@ def test_whatever_failed_the_verdict_has_1_to_64_characters_and_the_counts(
     nodes = [
         RequestedNode(logical_id=name).fail(Refusal(code=code, message="")) for code, name in failed
     ]
-    removed = [RequestedNode(logical_id="worker-1")] * others
-    by_phase = dict.fromkeys(Phase, ()) | {Phase.FAILED: nodes, Phase.REMOVED: removed}
-    text = signal_id(Outcome.PARTIAL, by_phase)
+    removed = [RequestedNode(logical_id="worker-1", phase=Phase.REMOVED)] * others
+    text = signal_id(result(*nodes, *removed))
     assert 1 <= len(text) <= 64
     assert text.isprintable()
     count = len(nodes) or others
@@ -157,6 +157,18 @@ def test_a_short_invocation_hands_the_signal_over_and_nothing_else(
     assert set(condition.signals) == {"1 of 1 removed"}
     assert len(world.endpoint.requests) == 1, "the reply was sent twice"
     assert world.deletes == 1
+
+
+def test_a_signal_handed_over_to_another_version_leads_to_no_second_reply(
+    world: World, condition: Condition
+) -> None:
+    properties = {"ClusterName": "ml-cluster", "NodeIds": world.nodes[:1], **ON}
+    index.handler(world.event("Create", properties | {"ServiceTimeout": "60"}), Context(59.0))
+    successor = json.loads(world.aws_lambda.queue.pop())
+    world.run(successor | {KEY: "unreadable"})
+    assert len(world.endpoint.requests) == 1
+    (error,) = errors(world)
+    assert "was not signaled" in error
 
 
 def test_turned_on_later_it_reports_what_is_present(world: World, condition: Condition) -> None:

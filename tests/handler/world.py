@@ -4,23 +4,22 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from hyperpod_node_removal_contract import Attribute
-from hyperpod_node_removal_handler import aws, index, report
-from hyperpod_node_removal_handler.cluster import Cluster
+from hyperpod_node_removal_handler import index, report
 from hyperpod_node_removal_handler.handover import Continuation
+from hyperpod_node_removal_handler.invocation import Invocation
 from hyperpod_node_removal_handler.outcome import LogPlace, Result
 from hyperpod_node_removal_handler.reconciler import Reconciler
 from hyperpod_node_removal_handler.removal import Removal
 from hyperpod_node_removal_handler.report import Report
-from hyperpod_node_removal_handler.request import RemovalRequest
-from hyperpod_node_removal_handler.stack import Stack, StackWatch
-from hyperpod_node_removal_handler.timing import Deadlines
+from hyperpod_node_removal_handler.request import Envelope, RemovalRequest
+from hyperpod_node_removal_handler.timing import REPLY_MARGIN
 from sandbox.hyperpod import Cluster as ClusterModel
 from sandbox.hyperpod import HyperPod, ServiceError
 from tests.aws_transport import Answer, Parameters, Sent, Service, answered_by
@@ -32,6 +31,14 @@ STACK_ID = (
     "6d1f0c2e-9a56-11ef-8d2b-0e1c5f5a7b11"
 )
 PHYSICAL_ID = "hyperpod-node-removal/ml-stack/Removal4F2A91C0/6d1f0c2e"
+ENVELOPE = Envelope(
+    request_type="Create",
+    stack_id=STACK_ID,
+    request_id="0d4c4f8a-3f9b-4a7c-9a41-5a6f0f5d1e11",
+    logical_resource_id="Removal4F2A91C0",
+    response_url="https://example.com/",
+    physical_resource_id=PHYSICAL_ID,
+)
 LOG = LogPlace("/aws/lambda/removal", "2026/11/23/[$LATEST]4f2a91c0")
 
 
@@ -354,7 +361,7 @@ class World:
         node_logical_ids: Iterable[str] = (),
         *,
         cluster: str = "ml-cluster",
-        seconds: float = 825.0,
+        seconds: int = 825,
         request_type: str = "Create",
         **more: Any,
     ) -> Reconciler:
@@ -362,29 +369,20 @@ class World:
             cluster=cluster,
             node_ids=tuple(node_ids),
             node_logical_ids=tuple(node_logical_ids),
+            service_timeout=seconds + int(REPLY_MARGIN),
             **more,
         )
-        deadlines = Deadlines(self.clock.now(), self.clock.now() + seconds)
         work = Continuation(
             request=self.request,
             removal=Removal.of(
                 self.request.node_ids, self.request.node_logical_ids, self.request.scope
             ),
-            started=deadlines.started,
+            started=self.clock.now(),
             invocation=1,
         )
-        return Reconciler(
-            work,
-            cluster=Cluster(cluster, aws.client("sagemaker")),
-            stack=StackWatch(
-                Stack(STACK_ID, aws.client("cloudformation")),
-                request_type=request_type,
-                clock=self.clock,
-                deadlines=deadlines,
-            ),
-            clock=self.clock,
-            deadlines=deadlines,
-        )
+        envelope = replace(ENVELOPE, request_type=request_type)
+        context = Context(self.request.service_timeout)
+        return Reconciler(Invocation(envelope, {}, context, self.clock), work)
 
     def remove(self, *args: Any, **more: Any) -> Result:
         with self.reached():
@@ -394,7 +392,7 @@ class World:
 
     def report(self, *args: Any, **more: Any) -> Report:
         result = self.remove(*args, **more)
-        return report.of_result(result, self.request, LOG)
+        return report.of_result(result)
 
     @property
     def deletes(self) -> int:
