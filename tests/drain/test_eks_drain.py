@@ -278,6 +278,19 @@ def test_a_release_uncordons_only_what_this_removal_cordoned(drained: Drained) -
     assert drained.state.nodes[OTHER].is_cordoned
 
 
+def test_a_release_of_an_earlier_request_changes_nothing_that_a_later_one_drained(
+    drained: Drained,
+) -> None:
+    """The request that was canceled may notice only when the next deployment has asked."""
+    drained.ask(FIRST, SECOND, RequestId="canceled")
+    assert drained.ask(FIRST) == PROCEED
+    drained.release(FIRST, SECOND, RequestId="canceled")
+    assert drained.state.nodes[NODE].is_cordoned
+    assert not drained.state.nodes[OTHER].is_cordoned
+    drained.release(FIRST)
+    assert not drained.state.nodes[NODE].is_cordoned
+
+
 def test_a_question_after_a_release_drains_again(drained: Drained) -> None:
     drained.release()
     drained.ask()

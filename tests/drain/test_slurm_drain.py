@@ -178,6 +178,22 @@ def test_a_release_resumes_only_what_this_removal_drained(
     assert "DRAIN" in slurm.states(SECOND) & slurm.states(THIRD)
 
 
+@pytest.mark.parametrize("state", ["DRAIN", "DOWN"])
+def test_a_release_of_an_earlier_request_changes_nothing_that_a_later_one_drained(
+    slurm: Slurm, ask: Drain, release: Drain, state: str
+) -> None:
+    """The request that was canceled may notice only when the next deployment has asked."""
+    ask(FIRST, SECOND, RequestId="canceled")
+    if state == "DOWN":  # as if its jobs had been requeued
+        slurm.update(FIRST, state="down", reason=slurm.node(FIRST)["reason"])
+    assert ask(FIRST) == PROCEED
+    release(FIRST, SECOND, RequestId="canceled")
+    assert state in slurm.states(FIRST)
+    assert not {"DRAIN", "DOWN"} & slurm.states(SECOND)
+    release(FIRST)
+    assert not {"DRAIN", "DOWN"} & slurm.states(FIRST)
+
+
 def test_a_question_after_a_release_drains_again(slurm: Slurm, ask: Drain, release: Drain) -> None:
     release(FIRST)
     ask(FIRST)

@@ -68,8 +68,12 @@ class Simulation:
         self.hook: Callable[[dict[str, Any]], bytes] = lambda event: b'{"Decision": "PROCEED"}'
         self.approvals: list[tuple[Invocation, frozenset[str]]] = []
         """Approvals of the hook: the invocation, and the identifiers."""
+        self.on_release: Callable[[dict[str, Any]], object] = lambda event: None
+        """What the hook does with a notification that nodes stay."""
         self.releases: list[tuple[Invocation, float, frozenset[str]]] = []
         """Notifications that nodes stay: the invocation, the time, and the nodes."""
+        self.released_leaving: list[frozenset[str]] = []
+        """Nodes that were leaving when the request that had removed them released them."""
         self.events: list[dict[str, Any]] = []
         """Details of the events that reached the event bus."""
         self._seed = seed
@@ -220,13 +224,17 @@ class Simulation:
 
         def work() -> Answer:
             self.releases.append((invocation, self.timeline.now(), nodes))
+            self.on_release(event)
             leaving = {
                 node.instance_id
                 for cluster in self.clusters
                 for node in cluster.nodes
                 if node.status == "ShuttingDown"
             }
-            assert not nodes & leaving, "I8: a node that is leaving was released"
+            own = self.cloudformation.request_of(invocation.event["ResponseURL"])
+            for deletion in self.deletions:
+                if deletion.request is own and (wrong := nodes & leaving & deletion.accepted):
+                    self.released_leaving.append(wrong)
             is_queued = sent.parameters["InvocationType"] == "Event"
             return {"StatusCode": 202} if is_queued else {"StatusCode": 200, "Payload": b"{}"}
 

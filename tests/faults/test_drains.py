@@ -1,5 +1,9 @@
 """A hook of version 2 that waits, vetoes, or is no longer needed, and which nodes are released."""
 
+import json
+from functools import partial
+from typing import Any
+
 import pytest
 
 from tests.faults import scenarios
@@ -8,8 +12,9 @@ from tests.faults.errors import BEFORE
 from tests.faults.fault_injection import RELEASE
 from tests.faults.invariants import check
 from tests.faults.sampling import sample
-from tests.faults.scenarios import Scenario
+from tests.faults.scenarios import Scenario, properties
 from tests.faults.simulation import Simulation
+from tests.handler.function import HOOK
 
 GROUP = "10 drains"
 
@@ -68,6 +73,49 @@ def test_a_hook_is_notified_before_the_rollback_can_delete_it(
         assert released(sim) == set(forward.event["ResourceProperties"]["NodeIds"])
         assert max(time for _, time, _ in sim.releases) < backward.closed_at
         check(sim, is_repeatable=False)
+
+
+class Scheduler:
+    """A scheduler with a hook that marks what it drains, as docs/before-removal.md says."""
+
+    def __init__(self, sim: Simulation, *, busy_for: float) -> None:
+        self.drained: dict[str, str | None] = {}
+        """The nodes that are drained, each with the request that it was last drained for."""
+        self._timeline = sim.timeline
+        self._free_at = sim.timeline.now() + busy_for
+        sim.hook, sim.on_release = self._drain, self._release
+
+    def _drain(self, event: dict[str, Any]) -> bytes:
+        self._timeline.sleep(2.0)
+        nodes = [node["NodeId"] for node in event["Nodes"]]
+        self.drained |= dict.fromkeys(nodes, event.get("RequestId"))
+        answer: dict[str, Any] = {"Version": "2", "Decision": "PROCEED"}
+        if self._timeline.now() < self._free_at:
+            waiting = [{"NodeId": node, "Reason": "job 17 is running"} for node in nodes]
+            answer |= {"Decision": "WAIT", "WaitingNodes": waiting, "RetryAfter": 30}
+        return json.dumps(answer).encode()
+
+    def _release(self, event: dict[str, Any]) -> None:
+        for node in event["Nodes"]:
+            if self.drained.get(node["NodeId"], "") == event.get("RequestId"):
+                del self.drained[node["NodeId"]]
+
+
+def test_a_canceled_request_does_not_resume_what_the_next_one_has_drained(tally: Tally) -> None:
+    """It notices up to half a minute later, when the next deployment may have drained the nodes
+    that both name and be about to remove them."""
+    for second, busy_for in sample(range(6, 62, 4), (40.0, 60.0)):
+        with tally.fault(f"canceled after {second} s"), Simulation() as sim:
+            dropped, kept, new = sim.cluster(shutdown_seconds=45).node_ids("workers")[:3]
+            stack = sim.deployed({"BeforeRemoval": HOOK})
+            scheduler = Scheduler(sim, busy_for=busy_for)
+            stack.update(properties(NodeIds=[dropped, kept], BeforeRemoval=HOOK))
+            fixed = properties(NodeIds=[kept, new], BeforeRemoval=HOOK)
+            sim.timeline.after(second, partial(stack.cancel_and_redeploy, fixed))
+            sim.run()
+            assert stack.status == "UPDATE_COMPLETE"
+            assert set(scheduler.drained) == sim.hp.requested_nodes
+            check(sim, is_repeatable=False)
 
 
 def test_the_rollback_of_a_hook_does_not_outlast_its_own_timeout(tally: Tally) -> None:
