@@ -80,7 +80,8 @@ def _check_all(sim: Simulation, *, is_answered: bool) -> None:
     for deletion in sim.deletions:
         _check_deletion(sim, deletion)
         _check_agreement(sim, deletion)
-    assert sim.released_leaving == [], "I8: a node that is leaving was released"
+    for error in sim.assertions:
+        raise error
     _check_bystanders(sim)
     _check_log(sim)
 
