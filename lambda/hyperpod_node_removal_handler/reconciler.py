@@ -361,12 +361,14 @@ class Reconciler:
 
     def _release(self, removal: Removal) -> None:
         """Notify the hook of the nodes that stay. Errors are only logged."""
-        nodes = removal.to_release
-        if not nodes or self._hook is None:
+        if not removal.to_release or self._hook is None:
             return
-        names = ", ".join(node.name for node in nodes)
         most, past = timing.RELEASE
         until = min(self._clock.now() + most, self._deadlines.deadline + past)
+        nodes = self._staying(removal.to_release)
+        if not nodes:
+            return
+        names = ", ".join(node.name for node in nodes)
         try:
             description = self._description or self._cluster.describe()
             self._hook.release(description, nodes, until=until)
@@ -376,6 +378,22 @@ class Reconciler:
             )
         else:
             _log.info("%s was notified that nodes stay: %s", self._hook.name, names)
+
+    def _staying(self, nodes: Sequence[Node]) -> Sequence[Node]:
+        """Return those nodes that are listed and are not leaving.
+
+        Another copy of the request may have removed some since they were last seen.
+        """
+        shown: dict[str, Node] = {}
+        try:
+            for _ in range(LOOKS):
+                shown |= {node.name: node for node in self._cluster.nodes().nodes}
+                if all(node.name in shown for node in nodes):
+                    break
+        except aws.AwsError:
+            return nodes
+        staying = {name for name, node in shown.items() if not node.is_shutting_down}
+        return [node for node in nodes if node.name in staying]
 
     # Act -------------------------------------------------------------------------------------
 
