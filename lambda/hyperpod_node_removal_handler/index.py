@@ -53,7 +53,7 @@ def remove(event: Mapping[str, Any], context: LambdaContext) -> str:
     if work.verdict and work.request.verdict_condition:
         return handler.hand_over(lambda: _signal(work, event, context))
     if work.request.is_empty:
-        _await_undone(event, context)  # It may be the set to which a rollback returns.
+        _await_dropped_hook(event, context)
         _on_success(lambda: replace(work, invocation=work.invocation + 1), event, context)
         sentence = "The set of nodes is empty; no calls were made."
         return handler.respond(
@@ -147,14 +147,17 @@ def _reconcile(work: Continuation, event: Mapping[str, Any], context: LambdaCont
     try:
         result = reconciler.run()
         if result is not None:
-            return handler.respond(report.of_result(result, request, log))
+            done = report.of_result(result, request, log)
+            if done.status == report.SUCCESS:
+                _await_dropped_hook(event, context)
+            return handler.respond(done)
         if work.invocation >= handover.MAX_INVOCATIONS:
             limit = f"The removal reached the limit of {work.invocation - 1} hand-overs."
             return handler.respond(report.of_result(reconciler.end(limit), request, log))
         return handler.hand_over(lambda: _hand_over(reconciler.continuation, event, context))
     except StackNotUpdatingError as error:
         if stack.operation is None and error.is_rolling_back:
-            _await_undone(event, context)
+            _await_dropped_hook(event, context)
         return handler.respond(_not_updating(event, context, error))
     except RepliedError:
         _log.info("CloudFormation already has a response; stopping.")
@@ -255,22 +258,24 @@ def _not_updating(
     return report.failure(cluster, f"{error} Nothing was removed.", log_place(context))
 
 
-def _await_undone(event: Mapping[str, Any], context: LambdaContext) -> None:
-    """Wait if this event, which is a rollback's or may be, undoes an update that brought a hook."""
-    undone = hook_of(event.get("OldResourceProperties"))
-    if undone not in {"", hook_of(event["ResourceProperties"])}:
+def _await_dropped_hook(event: Mapping[str, Any], context: LambdaContext) -> None:
+    """Wait if this event drops a hook: its reply may be followed by the deletion of the hook.
+
+    In a rollback, the request that brought the hook may not have noticed yet that it was canceled.
+    Going forward, that may be so of the request before, even of one with the same hook.
+    """
+    dropped = hook_of(event.get("OldResourceProperties"))
+    if dropped not in {"", hook_of(event["ResourceProperties"])}:
         _await_release(event, context)
 
 
 def _await_release(event: Mapping[str, Any], context: LambdaContext) -> None:
-    """Wait until a request that was canceled has released its nodes.
-
-    Its hook may be a part of the same deployment, and is then deleted once this event has a reply.
-    """
-    ends = _sent_at(event) + service_timeout_of(event["ResourceProperties"])
+    """Wait until a request that was canceled before this event has released its nodes."""
+    sent_at = _sent_at(event)
+    ends = sent_at + service_timeout_of(event["ResourceProperties"])
     handler.respond_by(ends)
     left = min(ends - clock.now(), context.get_remaining_time_in_millis() / 1000)
-    clock.sleep(min(timing.CANCELED, left - timing.REPLY_MARGIN))
+    clock.sleep(min(sent_at + timing.CANCELED - clock.now(), left - timing.REPLY_MARGIN))
 
 
 def _refused(event: Mapping[str, Any], context: LambdaContext, error: RequestError) -> Report:
@@ -292,7 +297,7 @@ def _refused(event: Mapping[str, Any], context: LambdaContext, error: RequestErr
                 _watch(event, deadlines).require_forward()
             except StackNotUpdatingError as not_updating:
                 if not_updating.is_rolling_back:
-                    _await_undone(event, context)
+                    _await_dropped_hook(event, context)
                     return _not_updating(event, context, not_updating)
     if instances := _instances_on(error.host_names, cluster):
         sentence = f"{error} The cluster's listing shows {join_names(instances)}. {untouched}"

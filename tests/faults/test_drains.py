@@ -143,6 +143,24 @@ def test_a_copy_of_a_request_does_not_release_what_the_other_copy_removes(tally:
             check(sim, is_repeatable=False)
 
 
+def test_an_update_that_drops_a_hook_leaves_time_for_a_canceled_request(tally: Tally) -> None:
+    """Its stack deletes the hook as soon as it is complete. The deployment before it had the same
+    hook, and so did its rollback, which had nothing to wait for."""
+    for second, number in sample(range(6, 70, 4), (0, 1)):
+        with tally.fault(f"canceled after {second} s, {number} nodes"), Simulation() as sim:
+            one, other, gone = sim.cluster(shutdown_seconds=45).node_ids("workers")[:3]
+            stack = sim.deployed({"NodeIds": [gone], "BeforeRemoval": HOOK})
+            scheduler = Scheduler(sim, busy_for=1e6)
+            stack.update(properties(NodeIds=[one, other], BeforeRemoval=HOOK))
+            fixed = properties(NodeIds=[gone][:number])
+            sim.timeline.after(second, partial(stack.cancel_and_redeploy, fixed))
+            sim.run()
+            assert stack.status == "UPDATE_COMPLETE"
+            assert scheduler.drained == {}
+            assert max(time for _, time, _ in sim.releases) < stack.request.closed_at
+            check(sim, is_repeatable=False)
+
+
 def test_the_rollback_of_a_hook_does_not_outlast_its_own_timeout(tally: Tally) -> None:
     with tally.fault("canceled after 5 s"), Simulation() as sim:
         stack = scenarios.drained(sim, busy_for=1e6, timeout="60", before=None)
