@@ -1,8 +1,6 @@
 """A hook of version 2 that waits, vetoes, or is no longer needed, and which nodes are released."""
 
-import json
 from functools import partial
-from typing import Any
 
 import pytest
 
@@ -14,6 +12,7 @@ from tests.faults.fault_injection import RELEASE
 from tests.faults.invariants import check
 from tests.faults.sampling import sample
 from tests.faults.scenarios import Scenario, properties
+from tests.faults.scheduler import Scheduler
 from tests.faults.simulation import Simulation
 from tests.handler.function import HOOK
 
@@ -82,32 +81,6 @@ def test_a_hook_is_notified_before_the_rollback_can_delete_it(before: str, tally
             assert released(sim) == set(forward.event["ResourceProperties"]["NodeIds"])
             assert max(time for _, time, _ in sim.releases) < backward.closed_at
             check(sim, is_repeatable=False)
-
-
-class Scheduler:
-    """A scheduler with a hook that marks what it drains, as docs/before-removal.md says."""
-
-    def __init__(self, sim: Simulation, *, busy_for: float) -> None:
-        self.drained: dict[str, str | None] = {}
-        """The nodes that are drained, each with the request that it was last drained for."""
-        self._timeline = sim.timeline
-        self._free_at = sim.timeline.now() + busy_for
-        sim.hook, sim.on_release = self._drain, self._release
-
-    def _drain(self, event: dict[str, Any]) -> bytes:
-        self._timeline.sleep(2.0)
-        nodes = [node["NodeId"] for node in event["Nodes"]]
-        self.drained |= dict.fromkeys(nodes, event.get("RequestId"))
-        answer: dict[str, Any] = {"Version": "2", "Decision": "PROCEED"}
-        if self._timeline.now() < self._free_at:
-            waiting = [{"NodeId": node, "Reason": "job 17 is running"} for node in nodes]
-            answer |= {"Decision": "WAIT", "WaitingNodes": waiting, "RetryAfter": 30}
-        return json.dumps(answer).encode()
-
-    def _release(self, event: dict[str, Any]) -> None:
-        for node in event["Nodes"]:
-            if self.drained.get(node["NodeId"], "") == event.get("RequestId"):
-                del self.drained[node["NodeId"]]
 
 
 def test_a_canceled_request_does_not_resume_what_the_next_one_has_drained(tally: Tally) -> None:
