@@ -134,6 +134,20 @@ def test_an_update_that_drops_a_hook_leaves_time_for_a_canceled_request(tally: T
             check(sim, is_repeatable=False)
 
 
+def test_a_listing_that_takes_a_minute_does_not_delay_a_release(tally: Tally) -> None:
+    with tally.fault("4 s for each of 15 pages"), Simulation() as sim:
+        nodes = sim.cluster(1500, shutdown_seconds=45).node_ids("workers")[:2]
+        stack = sim.deployed({})
+        scheduler = Scheduler(sim, busy_for=1e6)
+        sim.injector.latency = lambda call: 4.0 if call.operation == "ListClusterNodes" else 0.0
+        stack.update(properties(NodeIds=list(nodes), BeforeRemoval=HOOK))
+        sim.timeline.after(100.0, stack.cancel)
+        sim.run()
+        assert scheduler.drained == {}
+        assert max(time for _, time, _ in sim.releases) < stack.request.closed_at
+        check(sim, is_repeatable=False)
+
+
 def test_the_rollback_of_a_hook_does_not_outlast_its_own_timeout(tally: Tally) -> None:
     with tally.fault("canceled after 5 s"), Simulation() as sim:
         stack = scenarios.drained(sim, busy_for=1e6, timeout="60", before=None)
