@@ -5,8 +5,10 @@ Modules that need boto3 or rich are imported where they are used: they are slow,
 
 import os
 import sys
+import traceback
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
+from contextlib import suppress
 from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -34,6 +36,18 @@ _INTERRUPTED: Final = 130
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command, and return its exit code; see `Conclusion`."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:  # closed, as by `>&-`
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115
+    try:
+        return _run(arguments)
+    except Exception:  # noqa: BLE001
+        # Python's exit code would be 1: that a file is invalid, or that a removal failed.
+        traceback.print_exc()
+        return int(Conclusion.UNKNOWN)
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # escape text that the terminal's encoding lacks
             stream.reconfigure(errors="backslashreplace")
@@ -53,11 +67,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         wanted = f"hyperpod-node-removal[{extra}]"
         return _cannot(f"{error.name} is not installed; pip install '{wanted}'")
-    except BrokenPipeError:
-        # The reader has closed the pipe. Write nothing more, not even at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # The reader has closed the pipe.
+        _discard_output()
         return int(Conclusion.UNKNOWN)
     except OSError as error:  # of an output file; errors of input files are in the report
+        _discard_output()
         return _cannot(f"{error.filename or 'output'}: {error.strerror}")
     except KeyboardInterrupt:
         return _INTERRUPTED
@@ -132,6 +146,12 @@ def _show(findings: Findings, options: Namespace) -> None:
     sys.stdout.flush()
     if options.annotations:
         print(documents.github_annotations(findings), end="", file=sys.stderr)
+
+
+def _discard_output() -> None:
+    """Write nothing more to standard output, not even what is buffered, at exit."""
+    with suppress(OSError):  # There is no file if `main` was called with another stream.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _cannot(why: str) -> int:

@@ -10,6 +10,7 @@ circle, as is the function's own ARN, since a function waits for its role.
 from __future__ import annotations
 
 import json
+from hashlib import sha256
 from typing import Final, Self, cast
 
 from aws_cdk import Fn, Stack
@@ -18,6 +19,7 @@ from constructs import Construct
 
 from hyperpod_node_removal._cluster import NamedCluster
 from hyperpod_node_removal._statements import (
+    INVOKE_ACTION,
     STACK_ACTION,
     acknowledge_wildcard,
     allow,
@@ -75,10 +77,10 @@ class FunctionRole:
 
 
 class RemovalPermissions(Construct):
-    """The policy that the removals of one stack share, for one provider.
+    """The policies that the removals of one stack share, for one provider.
 
-    It is in the removals' stack. A removal waits for it and the function does not, so nothing is
-    circular, and a provider of another stack need not know its users.
+    They are in the removals' stack. A removal waits for them and the function does not, so nothing
+    is circular, and a provider of another stack need not know its users.
     """
 
     def __init__(self, scope: Construct, construct_id: str, role: FunctionRole) -> None:
@@ -124,10 +126,24 @@ class RemovalPermissions(Construct):
         statements = removal_statements(
             arn,
             eks_cluster_arn=eks_cluster_arn,
-            before_removal_arn=before_removal_arn,
+            before_removal_arn=None,
             signaled_stack_arn=Stack.of(self).stack_id if signals else None,
         )
         self._role.add(self._policy, *statements)
+        if before_removal_arn is not None:
+            self._allow_hook(before_removal_arn)
+
+    def _allow_hook(self, arn: str) -> None:
+        """Allow invoking a hook, by a policy of its own.
+
+        The rollback of a deployment that adds a hook deletes that policy at its end. A statement in
+        the shared policy would be revoked at its beginning, before the nodes are released.
+        """
+        text = json.dumps(Stack.of(self).resolve(arn), sort_keys=True)
+        construct_id = f"Hook{sha256(text.encode()).hexdigest()[:8]}"
+        if self.node.try_find_child(construct_id) is None:
+            policy = self._role.new_policy(self, construct_id)
+            self._role.add(policy, allow(arn, INVOKE_ACTION))
 
 
 def _is_in_template(policy: iam.Policy) -> bool:

@@ -68,7 +68,7 @@ def drain(event: Event) -> Response:
 
 
 def release(event: Event) -> None:
-    """Uncordon the nodes that this removal has cordoned, and no others.
+    """Uncordon the nodes that were cordoned for this request, and no others.
 
     Raises:
         SchedulerError: a call failed. The other nodes are released nevertheless.
@@ -92,7 +92,7 @@ def _drain_node(api: Kubernetes, node: Node, event: Event, response: Response) -
         # It never joined, or has another name: whether it has pods is not known.
         response.vetoed[node.node_id] = f"Kubernetes knows no node {node.kubernetes_name}"
         return
-    if not kube_node.is_cordoned:
+    if not kube_node.is_cordoned or event.takes_over(kube_node.mark):
         api.cordon(kube_node, event.mark)
         log.info("%s: cordoned (%s)", kube_node, event.mark)
     pods = [pod for pod in api.pods(kube_node) if pod.must_leave and not _is_lost(kube_node, pod)]

@@ -192,6 +192,7 @@ def event(
         "EksClusterArn": description.eks_cluster_arn,
         "StackId": envelope.stack_id,
         "LogicalResourceId": envelope.logical_resource_id,
+        "RequestId": envelope.request_id,
         "Deadline": until.strftime("%Y-%m-%dT%H:%M:%SZ"),
         "Nodes": [
             {

@@ -50,7 +50,7 @@ def remove(invocation: Invocation) -> Report | None:
             _signal(invocation, work)
         return None
     if work.request.is_empty:
-        _await_undone(invocation)  # It may be the set to which a rollback returns.
+        _await_dropped_hook(invocation)
         _on_success(invocation, lambda: replace(work, invocation=work.invocation + 1))
         return invocation.untouched(
             Outcome.EMPTY,
@@ -110,7 +110,7 @@ def _reconcile(invocation: Invocation, work: Continuation) -> Report | None:
         if not error.is_rolling_back:
             return invocation.failure(f"{error} Nothing was removed.")
         if reconciler.stack.operation is None:
-            _await_undone(invocation)
+            _await_dropped_hook(invocation)
         return _rolled_back(invocation, f"{error} No node was removed")
     except RepliedError:
         _log.info("CloudFormation already has a response; stopping.")
@@ -119,7 +119,11 @@ def _reconcile(invocation: Invocation, work: Continuation) -> Report | None:
         _log.error("%s", error)
         why = f"The removal could not be handed over to a fresh invocation ({error})."
         result = reconciler.end(why)
-    return report.of_result(result) if result else None
+    if result is None:
+        return None
+    if result.is_success:
+        _await_dropped_hook(invocation)
+    return report.of_result(result)
 
 
 def _on_success(invocation: Invocation, work: Callable[[], Continuation]) -> None:
@@ -163,21 +167,24 @@ def _rolled_back(invocation: Invocation, what: str) -> Report:
     return invocation.untouched(Outcome.ROLLED_BACK, sentence)
 
 
-def _await_undone(invocation: Invocation) -> None:
-    """Wait if this event, which is a rollback's or may be, undoes an update that brought a hook."""
-    undone = hook_of(invocation.event.get("OldResourceProperties"))
-    if undone not in {"", hook_of(invocation.properties)}:
+def _await_dropped_hook(invocation: Invocation) -> None:
+    """Wait if this event drops a hook: its reply may be followed by the deletion of the hook.
+
+    In a rollback, the request that brought the hook may not have noticed yet that it was canceled.
+    Going forward, that may be so of the request before, even of one with the same hook.
+    """
+    dropped = hook_of(invocation.event.get("OldResourceProperties"))
+    if dropped not in {"", hook_of(invocation.properties)}:
         _await_release(invocation)
 
 
 def _await_release(invocation: Invocation) -> None:
-    """Wait until a request that was canceled has released its nodes.
-
-    Its hook may be a part of the same deployment, and is then deleted once this event has a reply.
-    """
+    """Wait until a request that was canceled before this event has released its nodes."""
     invocation.respond_by(invocation.closes_at)
-    left = min(invocation.closes_at - invocation.clock.now(), invocation.remaining)
-    invocation.clock.sleep(min(timing.CANCELED, left - timing.REPLY_MARGIN))
+    now = invocation.clock.now()
+    left = min(invocation.closes_at - now, invocation.remaining)
+    released_at = invocation.sent_at + timing.CANCELED
+    invocation.clock.sleep(min(released_at - now, left - timing.REPLY_MARGIN))
 
 
 def _refused(invocation: Invocation, error: RequestError) -> Report:
@@ -202,7 +209,7 @@ def _refused(invocation: Invocation, error: RequestError) -> Report:
             pass  # Whether it is a rollback is not known.
         except StackNotUpdatingError as not_updating:
             if not_updating.is_rolling_back:
-                _await_undone(invocation)
+                _await_dropped_hook(invocation)
                 return _rolled_back(invocation, f"{not_updating} {removed}")
     if instances := _instances_on(error.host_names, invocation.cluster):
         shown = f"The cluster's listing shows {join_names(instances)}."

@@ -20,7 +20,13 @@ from hyperpod_node_removal_contract import (
 )
 from hyperpod_node_removal_handler import aws, outcome, timing
 from hyperpod_node_removal_handler.before_removal import Decision, Hook, HookError
-from hyperpod_node_removal_handler.cluster import Cluster, ClusterDescription, Node, Refusal
+from hyperpod_node_removal_handler.cluster import (
+    Cluster,
+    ClusterDescription,
+    Node,
+    Page,
+    Refusal,
+)
 from hyperpod_node_removal_handler.cluster_watch import ClusterWatch
 from hyperpod_node_removal_handler.decide import (
     Schedule,
@@ -342,12 +348,15 @@ class Reconciler:
 
     def _release(self, removal: Removal) -> None:
         """Notify the hook of the nodes that stay. Errors are only logged."""
-        nodes = removal.to_release
-        if not nodes or self._hook is None:
+        if not removal.to_release or self._hook is None:
+            return
+        most, past = timing.RELEASE
+        now = self._clock.now()
+        until = min(now + most, self._deadlines.deadline + past)
+        nodes = self._staying(removal.to_release, until=(now + until) / 2)
+        if not nodes:
             return
         names = ", ".join(node.name for node in nodes)
-        most, past = timing.RELEASE
-        until = min(self._clock.now() + most, self._deadlines.deadline + past)
         try:
             description = self._description or self._cluster.describe()
             self._hook.release(description, nodes, until=until)
@@ -357,6 +366,28 @@ class Reconciler:
             )
         else:
             _log.info("%s was notified that nodes stay: %s", self._hook.name, names)
+
+    def _staying(self, nodes: Sequence[Node], *, until: float) -> Sequence[Node]:
+        """Return those nodes that are listed and are not leaving; all, if there is no time to look.
+
+        Another copy of the request may have removed some since they were last seen.
+        """
+
+        def attempt(page: Callable[[], Page]) -> Page:
+            if self._clock.now() >= until:
+                raise aws.AwsError("ListClusterNodes", "TooSlow", "there is no time for all pages")
+            return page()
+
+        shown: dict[str, Node] = {}
+        try:
+            for _ in range(LOOKS):
+                shown |= {node.name: node for node in self._cluster.nodes(attempt).nodes}
+                if all(node.name in shown for node in nodes):
+                    break
+        except aws.AwsError:
+            return nodes
+        staying = {name for name, node in shown.items() if not node.is_shutting_down}
+        return [node for node in nodes if node.name in staying]
 
     # Act -------------------------------------------------------------------------------------
 

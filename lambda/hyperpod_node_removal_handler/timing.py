@@ -108,8 +108,9 @@ to CloudFormation waits for it."""
 RELEASE_RETRY: Final = 2.0
 """A release that is not confirmed, and cannot be queued either, is retried for this long."""
 CANCELED: Final = 60.0
-"""What undoes a request waits this long for the request to notice and to release its nodes: at most
-`STACK_POLL`, the lag of DescribeStacks, and `RELEASE`. After the reply, its hook may be deleted."""
+"""An event that drops a hook is answered no earlier than this after it was sent. Until then, a
+request with that hook may notice that it was canceled and release its nodes: `STACK_POLL`, the lag
+of DescribeStacks, and `RELEASE`. After the reply, the hook may be deleted."""
 
 # The reply
 REPLY_PAUSES: Final = (1.0, 2.0, 30.0)

@@ -84,13 +84,23 @@ class Event:
     is_release: bool
     nodes: tuple[Node, ...]
     """Without those that have no instance yet: nothing runs on them."""
+    removal: str
+    """The stack and the logical id of the removal, with which each of its marks begins."""
     mark: str
-    """The stack and the logical id of the removal, to recognize what it drained."""
+    """The removal and the request, to recognize what was drained for it."""
     deadline: float
     """When the response is due, or a release expires, in seconds since the epoch."""
     ends: float
     """When the invocation ends, in seconds since the epoch."""
     eks_cluster_arn: str
+
+    def takes_over(self, mark: str) -> bool:
+        """Return whether a node with this mark was drained for another request of the removal.
+
+        It gets the mark of this one. The other request may have been canceled without having
+        noticed it yet, and must not release the node when it does.
+        """
+        return mark != self.mark and mark.startswith(self.removal)
 
     def has_time(self, margin: float) -> bool:
         """Return whether there is time for another step, and `margin` seconds for what follows.
@@ -113,7 +123,8 @@ class Event:
                 " with RELEASE"
             )
         stack, _, identifier = payload["StackId"].partition(":stack/")[2].partition("/")
-        removal = f"{stack}/{payload['LogicalResourceId']} {identifier.partition('-')[0]}"
+        resource = f"{stack}/{payload['LogicalResourceId']} {identifier.partition('-')[0]}"
+        removal = f"hyperpod-node-removal {resource}"
         return cls(
             is_release=action == "RELEASE",
             nodes=tuple(
@@ -121,7 +132,9 @@ class Event:
                 for node in payload["Nodes"]
                 if node["NodeId"]
             ),
-            mark=f"hyperpod-node-removal {removal}",
+            removal=removal,
+            # A provider of an earlier version does not send the request.
+            mark=f"{removal} {payload.get('RequestId', '')}".rstrip(),
             deadline=datetime.fromisoformat(payload["Deadline"]).timestamp(),
             ends=ends,
             eks_cluster_arn=payload["EksClusterArn"],

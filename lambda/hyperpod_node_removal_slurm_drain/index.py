@@ -63,9 +63,10 @@ def drain(event: Event) -> Response:
             )
             continue
         jobs = jobs_on[slurm_node.name]
-        if not slurm_node.is_drained and slurm_node.name not in errors:
+        is_drained = _is_drained(slurm_node, event)
+        if not is_drained and slurm_node.name not in errors:
             response.waiting[node.node_id] = f"{slurm_node.name}: {NOT_REACHED}"
-        elif not slurm_node.is_drained:
+        elif not is_drained:
             error = errors[slurm_node.name] or "no reason was given"
             response.vetoed[node.node_id] = f"Slurm does not drain {slurm_node.name}: {error}"
         elif jobs or slurm_node.is_busy:  # A suspended job leaves its node idle.
@@ -76,7 +77,7 @@ def drain(event: Event) -> Response:
 
 
 def release(event: Event) -> None:
-    """Resume the nodes that this removal has drained, and no others.
+    """Resume the nodes that were drained for this request, and no others.
 
     Raises:
         SchedulerError: a call failed. The other nodes are released nevertheless.
@@ -113,10 +114,15 @@ def _drained(slurm: Slurm, event: Event) -> tuple[dict[str, SlurmNode], dict[str
     known, errors = _by_name(slurm.nodes()), {}
     for node in event.nodes:
         slurm_node = known.get(node.slurm_name)
-        if slurm_node and not slurm_node.is_drained and event.has_time(_MARGIN):
+        if slurm_node and not _is_drained(slurm_node, event) and event.has_time(_MARGIN):
             errors[slurm_node.name] = slurm.update(slurm_node.name, "DRAIN", event.mark)
             log.info("%s: draining (%s)", slurm_node.name, event.mark)
     return (_by_name(slurm.nodes()) if errors else known), errors
+
+
+def _is_drained(node: SlurmNode, event: Event) -> bool:
+    """Return whether a node is drained, and not for an earlier request of this removal."""
+    return node.is_drained and not event.takes_over(node.reason)
 
 
 def _by_name(nodes: Sequence[SlurmNode]) -> dict[str, SlurmNode]:

@@ -4,11 +4,14 @@ from typing import Any
 
 import pytest
 from aws_cdk import App, Environment, Stack
+from aws_cdk.aws_lambda import Function
 
 from hyperpod_node_removal import InvalidPropertyError, NodeRemoval, NodeRemovalProvider
+from hyperpod_node_removal_contract import RESOURCE_TYPE
 from tests.construct.stacks import (
     EKS_CLUSTER_ARN,
     HOOK_ARN,
+    POLICY,
     STACK_ARN,
     Synthesized,
     acknowledged_findings,
@@ -110,3 +113,27 @@ def test_invalid_permissions_for_plain_templates_are_rejected(
     with pytest.raises(InvalidPropertyError) as caught:
         provider.allow_removals(**(GIVEN | {name: value}))
     assert str(caught.value).startswith(f"Stack/HyperPodNodeRemovalProvider: {name}: {problem}")
+
+
+def with_hooks(*aliases: str) -> Synthesized:
+    """A stack with a removal for each alias of a hook; without one if that is empty."""
+    stack = Stack(App(analytics_reporting=False), "Stack")
+    for number, alias in enumerate(aliases):
+        arn_of_hook = f"{HOOK_ARN}:{alias}"
+        hook = Function.from_function_arn(stack, f"Hook{number}", arn_of_hook) if alias else None
+        NodeRemoval(stack, f"Removal{number}", cluster_arn=arn(1), before_removal=hook)
+    return Synthesized(stack)
+
+
+def test_each_hook_has_a_policy_of_its_own_which_comes_and_goes_with_it() -> None:
+    """A rollback reverts a policy that the deployment has changed before it sends the removal its
+    request, and deletes one that it has added at its end: until then, nodes can be released."""
+    before, after = with_hooks("").resources(POLICY), with_hooks("", "a", "b", "a")
+    assert before.items() <= after.resources(POLICY).items()
+    added = after.resources(POLICY).keys() - before.keys()
+    assert sorted(after.statements(policy) for policy in added) == [
+        [("lambda:InvokeFunction", f"{HOOK_ARN}:a")],
+        [("lambda:InvokeFunction", f"{HOOK_ARN}:b")],
+    ]
+    for removal in after.resources(RESOURCE_TYPE).values():
+        assert added <= set(removal["DependsOn"])

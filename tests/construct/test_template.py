@@ -140,13 +140,12 @@ def test_every_attribute_is_a_property(full: Synthesized) -> None:
     assert attributes == {attribute.value: attribute.value for attribute in Attribute}
 
 
-def test_removals_of_a_stack_share_one_function_and_one_narrow_policy(full: Synthesized) -> None:
+def test_removals_of_a_stack_share_one_function_and_narrow_policies(full: Synthesized) -> None:
     assert len(full.resources(RESOURCE_TYPE)) == 2
     assert full.resources(FUNCTION).keys() - {DRAIN} == {
         "HyperPodNodeRemovalProviderFunctionA0574F53"
     }
-    assert len(full.resources(POLICY, "Permissions")) == 1
-    assert full.statements("Permissions") == [
+    assert full.statements("PermissionsPolicy") == [
         (
             ["cloudformation:DescribeStacks", "cloudformation:SignalResource"],
             {"Ref": "AWS::StackId"},
@@ -161,8 +160,11 @@ def test_removals_of_a_stack_share_one_function_and_one_narrow_policy(full: Synt
             CLUSTER_ARN,
         ),
         ("eks:DescribeCluster", EKS_CLUSTER_ARN),
-        ("lambda:InvokeFunction", {"Fn::GetAtt": [DRAIN, "Arn"]}),
     ]
+    assert full.statements("PermissionsHook") == [
+        ("lambda:InvokeFunction", {"Fn::GetAtt": [DRAIN, "Arn"]})
+    ]
+    assert len(full.resources(POLICY, "Permissions")) == 2
 
 
 def test_the_hook_has_its_own_permissions_before_it_is_invoked(full: Synthesized) -> None:

@@ -6,7 +6,8 @@ from typing import Any, Final
 from unittest.mock import Mock
 
 STACK: Final = "arn:aws:cloudformation:us-west-2:111122223333:stack/maintenance/6d1f0c2e-9a56-11ef"
-MARK: Final = "hyperpod-node-removal maintenance/FaultyNodes 6d1f0c2e"
+REQUEST: Final = "8c5d1f0e-3f9b-4a7c-9a41-5a6f0f5d1e11"
+MARK: Final = f"hyperpod-node-removal maintenance/FaultyNodes 6d1f0c2e {REQUEST}"
 RELEASE: Final[dict[str, Any]] = {"Version": "2", "Action": "RELEASE"}
 CONTEXT: Final = Mock(get_remaining_time_in_millis=lambda: 120_000)
 """The context of an invocation with two minutes left."""
@@ -34,6 +35,7 @@ def event(*nodes: dict[str, str], seconds: float = 60, **more: Any) -> dict[str,
         "EksClusterArn": "",
         "StackId": STACK,
         "LogicalResourceId": "FaultyNodes",
+        "RequestId": REQUEST,
         "Deadline": f"{datetime.fromtimestamp(time.time() + seconds, UTC):%Y-%m-%dT%H:%M:%SZ}",
         "Nodes": list(nodes),
         **more,

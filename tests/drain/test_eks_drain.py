@@ -278,6 +278,17 @@ def test_a_release_uncordons_only_nodes_that_this_removal_cordoned(drain: Drain)
     assert drain.state.nodes[OTHER].is_cordoned
 
 
+def test_a_release_of_an_earlier_request_keeps_what_a_later_one_drained(drain: Drain) -> None:
+    """A canceled request may notice that only after the next deployment has invoked the hook."""
+    drain.invoke(FIRST, SECOND, RequestId="canceled")
+    assert drain.invoke(FIRST) == PROCEED
+    drain.release(FIRST, SECOND, RequestId="canceled")
+    assert drain.state.nodes[NODE].is_cordoned
+    assert not drain.state.nodes[OTHER].is_cordoned
+    drain.release(FIRST)
+    assert not drain.state.nodes[NODE].is_cordoned
+
+
 def test_an_invocation_after_a_release_drains_again(drain: Drain) -> None:
     drain.release()
     drain.invoke()

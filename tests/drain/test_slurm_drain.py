@@ -184,6 +184,22 @@ def test_a_release_resumes_only_nodes_that_this_removal_drained(
     assert "DRAIN" in slurm.states(SECOND) & slurm.states(THIRD)
 
 
+@pytest.mark.parametrize("state", ["DRAIN", "DOWN"])
+def test_a_release_of_an_earlier_request_keeps_what_a_later_one_drained(
+    slurm: Slurm, invoke: Invoke, release: Invoke, state: str
+) -> None:
+    """A canceled request may notice that only after the next deployment has invoked the hook."""
+    invoke(FIRST, SECOND, RequestId="canceled")
+    if state == "DOWN":  # as if its jobs had been requeued
+        slurm.update(FIRST, state="down", reason=slurm.node(FIRST)["reason"])
+    assert invoke(FIRST) == PROCEED
+    release(FIRST, SECOND, RequestId="canceled")
+    assert state in slurm.states(FIRST)
+    assert not {"DRAIN", "DOWN"} & slurm.states(SECOND)
+    release(FIRST)
+    assert not {"DRAIN", "DOWN"} & slurm.states(FIRST)
+
+
 def test_an_invocation_after_a_release_drains_again(
     slurm: Slurm, invoke: Invoke, release: Invoke
 ) -> None:

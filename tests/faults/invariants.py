@@ -26,8 +26,8 @@ I6  If the event is delivered once more (after one fault in eight), no node is r
     cannot distinguish that from a mistyped name.
 I7  If there is a hook, a node is requested only after the same invocation, or one that handed over
     to it, invoked the hook for it and got its approval.
-I8  A node that is released to the hook is not leaving at that time, and is not requested after that
-    by the same invocation or one that it hands over to.
+I8  A node that is released to the hook is not leaving at that time through the same request, and is
+    not requested after that by the same invocation or one that it hands over to.
 I9  A wait condition is signaled for the request whose reply it waited for, a success, with the
     counts of that reply.
 A process does nothing after its end, and no invocation raises.
@@ -80,6 +80,8 @@ def _check_all(sim: Simulation, *, is_answered: bool) -> None:
     for deletion in sim.deletions:
         _check_deletion(sim, deletion)
         _check_approvals(sim, deletion)
+    for error in sim.assertions:
+        raise error
     _check_other_nodes(sim)
     _check_log(sim)
 

@@ -4,12 +4,13 @@ import json
 from collections.abc import Callable
 
 from sandbox.hyperpod import ServiceError
-from tests.faults.cloudformation import Stack
+from tests.faults.cloudformation import Properties, Stack
 from tests.faults.fault_injection import PUT, Call
 from tests.faults.simulation import Simulation
 from tests.handler.function import HOOK
 
 Scenario = Callable[[Simulation], Stack]
+EMPTY_SET: Properties = {}
 
 
 def properties(**more: object) -> dict[str, object]:
@@ -115,14 +116,14 @@ def a_drain(
     busy_for: float,
     vetoes: bool = False,
     timeout: str = "1800",
-    is_new: bool = False,
+    before: Properties | None = EMPTY_SET,
 ) -> Stack:
     """Update or create with a hook of version 2 that waits for one of two nodes.
 
-    It waits for `busy_for` seconds.
+    It waits for `busy_for` seconds. `before` are the properties of the stack that is updated.
     """
     busy, other = sim.cluster(shutdown_seconds=45).node_ids("workers")[:2]
-    stack = sim.stack() if is_new else sim.deployed_stack({})
+    stack = sim.stack() if before is None else sim.deployed_stack(before)
     free_at = sim.timeline.now() + busy_for
 
     def hook(event: dict[str, object]) -> bytes:
@@ -136,7 +137,7 @@ def a_drain(
         return json.dumps(answer).encode()
 
     sim.hook = hook
-    deploy = stack.create if is_new else stack.update
+    deploy = stack.create if before is None else stack.update
     deploy(properties(NodeIds=[busy, other], BeforeRemoval=HOOK, ServiceTimeout=timeout))
     return stack
 

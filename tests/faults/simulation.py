@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from unittest.mock import patch
 
 from crhelper import log_helper
@@ -29,6 +29,9 @@ from tests.faults.timeline import Timeline
 from tests.handler.event_schema import checked
 from tests.handler.function import HOOK, Context
 from tests.https_transport import Put, status_line, taken_by
+
+T = TypeVar("T")
+U = TypeVar("U")
 
 FRESHNESS = 10.0
 """Seconds for which a look at the stack is valid."""
@@ -68,8 +71,12 @@ class Simulation:
         self.hook: Callable[[dict[str, Any]], bytes] = lambda event: b'{"Decision": "PROCEED"}'
         self.approvals: list[tuple[Invocation, frozenset[str]]] = []
         """Approvals of the hook: the invocation, and the identifiers."""
+        self.on_release: Callable[[dict[str, Any]], object] = lambda event: None
+        """What the hook does with a notification that nodes stay."""
         self.releases: list[tuple[Invocation, float, frozenset[str]]] = []
         """Notifications that nodes stay: the invocation, the time, and the nodes."""
+        self.assertions: list[AssertionError] = []
+        """Assertions that failed during a call. The function handles them like any other error."""
         self.events: list[dict[str, Any]] = []
         """Details of the events that reached the event bus."""
         self._seed = seed
@@ -83,8 +90,8 @@ class Simulation:
         self._exit.enter_context(patch.object(log_helper, "setup", lambda *_, **__: None))
         self._exit.enter_context(patch.object(root, "handlers", [_Log(self._invocation)]))
         self._exit.callback(self._end_all)
-        self._exit.enter_context(answered_by(self._answer))
-        self._exit.enter_context(taken_by(self._receive))
+        self._exit.enter_context(answered_by(self._noted(self._answer)))
+        self._exit.enter_context(taken_by(self._noted(self._receive)))
         random.seed(self._seed)
         return self
 
@@ -143,6 +150,16 @@ class Simulation:
         return request.replies[before:]
 
     # Calls of the function -------------------------------------------------------------------
+
+    def _noted(self, call: Callable[[T], U]) -> Callable[[T], U]:
+        def noted(sent: T) -> U:
+            try:
+                return call(sent)
+            except AssertionError as error:
+                self.assertions.append(error)
+                raise
+
+        return noted
 
     def _answer(self, sent: Sent) -> Answer:
         invocation = self._running()
@@ -223,13 +240,17 @@ class Simulation:
 
         def work() -> Answer:
             self.releases.append((invocation, self.timeline.now(), nodes))
+            self.on_release(event)
             leaving = {
                 node.instance_id
                 for cluster in self.clusters
                 for node in cluster.nodes
                 if node.status == "ShuttingDown"
             }
-            assert not nodes & leaving, "I8: a node that is leaving was released"
+            own = self.cloudformation.request_of(invocation.event["ResponseURL"])
+            for deletion in self.deletions:
+                wrong = nodes & leaving & deletion.accepted if deletion.request is own else None
+                assert not wrong, "I8: a node that is leaving was released"
             is_queued = sent.parameters["InvocationType"] == "Event"
             return {"StatusCode": 202} if is_queued else {"StatusCode": 200, "Payload": b"{}"}
 

@@ -1,15 +1,20 @@
 """A hook of version 2 that waits, vetoes, or is no longer needed, and which nodes are released."""
 
+from functools import partial
+
 import pytest
 
 from tests.faults import scenarios
+from tests.faults.cloudformation import Properties
 from tests.faults.conftest import Tally
 from tests.faults.errors import BEFORE
 from tests.faults.fault_injection import RELEASE
 from tests.faults.invariants import check
 from tests.faults.sampling import sample
-from tests.faults.scenarios import Scenario
+from tests.faults.scenarios import Scenario, properties
+from tests.faults.scheduler import Scheduler
 from tests.faults.simulation import Simulation
+from tests.handler.function import HOOK
 
 GROUP = "10 drains"
 
@@ -52,27 +57,100 @@ def test_a_deployment_that_is_canceled_at_any_time_releases_the_other_nodes(
         check(sim, is_repeatable=False)
 
 
-@pytest.mark.parametrize("second", [8, 29, 47, 100, 301])
-@pytest.mark.parametrize("is_new", [True, False])
-def test_a_hook_is_notified_before_the_rollback_can_delete_it(
-    second: int, is_new: bool, tally: Tally
-) -> None:
-    """A deployment that creates the hook is canceled while the hook waits. The rollback deletes the
-    hook as soon as the resource has replied. After that, nothing could release the nodes."""
-    with tally.fault(f"canceled after {second} s"), Simulation() as sim:
-        stack = scenarios.a_drain(sim, busy_for=1e6, is_new=is_new)
-        sim.timeline.after(second, stack.cancel)
+BEFORE_THE_HOOK: dict[str, Properties | None] = {
+    "a new stack": None,
+    "no hook": scenarios.EMPTY_SET,
+    "another hook": {"BeforeRemoval": f"{HOOK}-before"},
+}
+"""The properties of the stack before a deployment that brings the hook. Calls of another hook fail
+the test: its nodes, if there were any, are not those of this deployment."""
+
+
+@pytest.mark.parametrize("before", BEFORE_THE_HOOK)
+def test_a_hook_is_notified_before_the_rollback_can_delete_it(before: str, tally: Tally) -> None:
+    """A deployment that brings the hook is canceled while the hook waits. It deletes the hook as
+    soon as the resource has answered, and then nobody releases the nodes."""
+    for (second,) in sample((8, 29, 47, 100, 301, *range(6, 70))):
+        with tally.fault(f"canceled after {second} s"), Simulation() as sim:
+            stack = scenarios.a_drain(sim, busy_for=1e6, before=BEFORE_THE_HOOK[before])
+            sim.timeline.after(second, stack.cancel)
+            sim.run()
+            forward, backward = stack.requests[-2:]
+            request_type = "Update" if stack.properties else "Delete"
+            assert backward.event["RequestType"] == request_type
+            assert released(sim) == set(forward.event["ResourceProperties"]["NodeIds"])
+            assert max(time for _, time, _ in sim.releases) < backward.closed_at
+            check(sim, is_repeatable=False)
+
+
+def test_a_canceled_request_does_not_resume_what_the_next_one_has_drained(tally: Tally) -> None:
+    """It notices up to half a minute later, when the next deployment may have drained the nodes
+    that both name and be about to remove them."""
+    for second, busy_for in sample(range(6, 62, 4), (40.0, 60.0)):
+        with tally.fault(f"canceled after {second} s"), Simulation() as sim:
+            dropped, kept, new = sim.cluster(shutdown_seconds=45).node_ids("workers")[:3]
+            stack = sim.deployed_stack({"BeforeRemoval": HOOK})
+            scheduler = Scheduler(sim, busy_for=busy_for)
+            stack.update(properties(NodeIds=[dropped, kept], BeforeRemoval=HOOK))
+            fixed = properties(NodeIds=[kept, new], BeforeRemoval=HOOK)
+            sim.timeline.after(second, partial(stack.cancel_and_redeploy, fixed))
+            sim.run()
+            assert stack.status == "UPDATE_COMPLETE"
+            assert set(scheduler.drained) == sim.hp.requested_nodes
+            check(sim, is_repeatable=False)
+
+
+def test_a_copy_of_a_request_does_not_release_what_the_other_copy_removes(tally: Tally) -> None:
+    """It is canceled while it waits for the hook, which the other copy has asked a moment before:
+    its nodes are leaving."""
+    for delay, second in sample((1.0, 5.0, 12.0, 25.0), range(24, 100, 4)):
+        with tally.fault(f"{delay} s later, canceled after {second} s"), Simulation() as sim:
+            nodes = sim.cluster(shutdown_seconds=45).node_ids("workers")[:2]
+            stack = sim.deployed_stack({"BeforeRemoval": HOOK})
+            scheduler = Scheduler(sim, busy_for=70.0)
+            sim.cloudformation.deliveries = (0.0, delay)
+            stack.update(properties(NodeIds=list(nodes), BeforeRemoval=HOOK))
+            sim.timeline.after(second, stack.cancel)
+            sim.run()
+            assert set(scheduler.drained) == sim.hp.requested_nodes
+            check(sim, is_repeatable=False)
+
+
+def test_an_update_that_drops_a_hook_leaves_time_for_a_canceled_request(tally: Tally) -> None:
+    """Its stack deletes the hook as soon as it is complete. The deployment before it had the same
+    hook, and so did its rollback, which had nothing to wait for."""
+    for second, number in sample(range(6, 70, 4), (0, 1)):
+        with tally.fault(f"canceled after {second} s, {number} nodes"), Simulation() as sim:
+            one, other, gone = sim.cluster(shutdown_seconds=45).node_ids("workers")[:3]
+            stack = sim.deployed_stack({"NodeIds": [gone], "BeforeRemoval": HOOK})
+            scheduler = Scheduler(sim, busy_for=1e6)
+            stack.update(properties(NodeIds=[one, other], BeforeRemoval=HOOK))
+            fixed = properties(NodeIds=[gone][:number])
+            sim.timeline.after(second, partial(stack.cancel_and_redeploy, fixed))
+            sim.run()
+            assert stack.status == "UPDATE_COMPLETE"
+            assert scheduler.drained == {}
+            assert max(time for _, time, _ in sim.releases) < stack.request.closed_at
+            check(sim, is_repeatable=False)
+
+
+def test_a_listing_that_takes_a_minute_does_not_delay_a_release(tally: Tally) -> None:
+    with tally.fault("4 s for each of 15 pages"), Simulation() as sim:
+        nodes = sim.cluster(1500, shutdown_seconds=45).node_ids("workers")[:2]
+        stack = sim.deployed_stack({})
+        scheduler = Scheduler(sim, busy_for=1e6)
+        sim.injector.latency = lambda call: 4.0 if call.operation == "ListClusterNodes" else 0.0
+        stack.update(properties(NodeIds=list(nodes), BeforeRemoval=HOOK))
+        sim.timeline.after(100.0, stack.cancel)
         sim.run()
-        forward, backward = stack.requests[-2:]
-        assert backward.event["RequestType"] == ("Delete" if is_new else "Update")
-        assert released(sim) == set(forward.event["ResourceProperties"]["NodeIds"])
-        assert max(time for _, time, _ in sim.releases) < backward.closed_at
+        assert scheduler.drained == {}
+        assert max(time for _, time, _ in sim.releases) < stack.request.closed_at
         check(sim, is_repeatable=False)
 
 
 def test_the_rollback_of_a_hook_ends_within_its_timeout(tally: Tally) -> None:
     with tally.fault("canceled after 5 s"), Simulation() as sim:
-        stack = scenarios.a_drain(sim, busy_for=1e6, timeout="60", is_new=True)
+        stack = scenarios.a_drain(sim, busy_for=1e6, timeout="60", before=None)
         sim.timeline.after(5.0, stack.cancel)
         sim.run()
         assert stack.status == "ROLLBACK_COMPLETE"
@@ -81,7 +159,7 @@ def test_the_rollback_of_a_hook_ends_within_its_timeout(tally: Tally) -> None:
 
 def test_a_removal_with_a_hook_is_deleted_immediately(tally: Tally) -> None:
     with tally.fault("none"), Simulation() as sim:
-        stack = scenarios.a_drain(sim, busy_for=0.0, is_new=True)
+        stack = scenarios.a_drain(sim, busy_for=0.0, before=None)
         sim.run()
         began = sim.timeline.now()
         stack.delete()

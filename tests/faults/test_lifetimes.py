@@ -21,7 +21,9 @@ from tests.faults.conftest import Tally
 from tests.faults.invariants import check
 from tests.faults.random_faults import RANDOM_FAULTS, RandomFault
 from tests.faults.sampling import examples
+from tests.faults.scheduler import Scheduler
 from tests.faults.simulation import Simulation
+from tests.handler.function import HOOK
 
 GROUP = "7 lifetimes"
 NAMES = st.sampled_from(["one", "two"])
@@ -84,8 +86,18 @@ class Lifetimes(RuleBasedStateMachine):
         wait_for=st.sampled_from(["REMOVED", "REMOVED", "ACCEPTED"]),
         policy=st.sampled_from(["FAIL", "FAIL", "REPORT"]),
         more=st.sampled_from(
-            [{}, {}, {}, {"DryRun": "true"}, {"MaxRemovals": "2"}, {"NodeIds": "i-nonsense"}]
+            [
+                {},
+                {},
+                {},
+                {"DryRun": "true"},
+                {"MaxRemovals": "2"},
+                {"NodeIds": "i-nonsense"},
+                {"BeforeRemoval": HOOK},
+                {"BeforeRemoval": HOOK, "MaxRemovals": "2"},
+            ]
         ),
+        busy_for=st.sampled_from([0.0, 60.0, 400.0]),
         timeout=st.sampled_from(["120", "1200", "3600"]),
         faults=RANDOM_FAULTS,
     )
@@ -98,9 +110,11 @@ class Lifetimes(RuleBasedStateMachine):
         wait_for: str,
         policy: str,
         more: dict[str, str],
+        busy_for: float,
         timeout: str,
         faults: list[RandomFault],
     ) -> None:
+        Scheduler(self.sim, busy_for=busy_for)
         properties = {
             "ClusterName": self.cluster.name,
             "NodeIds": [i for n in ids if (i := self.node(n).instance_id)],

@@ -37,6 +37,7 @@ def test_the_hook_is_asked_once_about_all_planned_nodes_before_the_first_goes(wo
         "EksClusterArn": "arn:aws:eks:us-east-1:123456789012:cluster/ml-cluster",
         "StackId": STACK_ID,
         "LogicalResourceId": "Removal4F2A91C0",
+        "RequestId": "0d4c4f8a-3f9b-4a7c-9a41-5a6f0f5d1e11",
         "Nodes": [
             {
                 "NodeId": node,

@@ -1,0 +1,32 @@
+"""A model of a scheduler with a hook that drains its nodes."""
+
+import json
+from typing import Any
+
+from tests.faults.simulation import Simulation
+
+
+class Scheduler:
+    """A scheduler with a hook that marks what it drains, as docs/before-removal.md says."""
+
+    def __init__(self, sim: Simulation, *, busy_for: float) -> None:
+        self.drained: dict[str, str | None] = {}
+        """The nodes that are drained, each with the request that it was last drained for."""
+        self._timeline = sim.timeline
+        self._free_at = sim.timeline.now() + busy_for
+        sim.hook, sim.on_release = self._drain, self._release
+
+    def _drain(self, event: dict[str, Any]) -> bytes:
+        self._timeline.sleep(2.0)
+        nodes = [node["NodeId"] for node in event["Nodes"]]
+        self.drained |= dict.fromkeys(nodes, event.get("RequestId"))
+        answer: dict[str, Any] = {"Version": "2", "Decision": "PROCEED"}
+        if self._timeline.now() < self._free_at:
+            waiting = [{"NodeId": node, "Reason": "job 17 is running"} for node in nodes]
+            answer |= {"Decision": "WAIT", "WaitingNodes": waiting, "RetryAfter": 30}
+        return json.dumps(answer).encode()
+
+    def _release(self, event: dict[str, Any]) -> None:
+        for node in event["Nodes"]:
+            if self.drained.get(node["NodeId"], "") == event.get("RequestId"):
+                del self.drained[node["NodeId"]]
