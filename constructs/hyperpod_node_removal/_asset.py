@@ -24,6 +24,8 @@ from hyperpod_node_removal._errors import NodeRemovalError
 HANDLER_PACKAGE: Final = "hyperpod_node_removal_handler"
 PACKAGES: Final = (HANDLER_PACKAGE, "hyperpod_node_removal_contract", "crhelper")
 """Import packages of the function. boto3 comes with the Lambda runtime."""
+RUNTIME: Final = lambda_.Runtime.PYTHON_3_14
+"""Of all functions of this package."""
 
 _NO_STAGING: Final = "aws:cdk:disable-asset-staging"
 """Context key of the CDK (cx-api, `DISABLE_ASSET_STAGING_CONTEXT`)."""

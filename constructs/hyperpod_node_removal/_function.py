@@ -12,7 +12,7 @@ from aws_cdk import aws_logs as logs
 from constructs import Construct, IConstruct
 
 import hyperpod_node_removal_contract as contract
-from hyperpod_node_removal._asset import HANDLER_PACKAGE
+from hyperpod_node_removal._asset import HANDLER_PACKAGE, RUNTIME
 from hyperpod_node_removal._errors import InvalidPropertyError
 from hyperpod_node_removal._place import Place, check_place
 from hyperpod_node_removal._statements import (
@@ -147,7 +147,7 @@ def new_function(
         scope,
         "Function",
         description=f"Removes nodes from SageMaker HyperPod ({contract.RESOURCE_TYPE})",
-        runtime=lambda_.Runtime.PYTHON_3_14,
+        runtime=RUNTIME,
         handler=f"{HANDLER_PACKAGE}.entry.handler",
         timeout=Duration.seconds(FUNCTION_TIMEOUT_SECONDS),
         memory_size=MEMORY_MEGABYTES,

@@ -10,7 +10,7 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
-from hyperpod_node_removal._asset import function_code
+from hyperpod_node_removal._asset import RUNTIME, function_code
 from hyperpod_node_removal._statements import (
     LOG_ACTIONS,
     NETWORK_ACTIONS,
@@ -69,7 +69,7 @@ class HookFunction(Construct):
             self,
             "Function",
             description=description,
-            runtime=lambda_.Runtime.PYTHON_3_14,
+            runtime=RUNTIME,
             architecture=lambda_.Architecture.ARM_64,
             code=code,
             handler=f"{package}.index.handler",

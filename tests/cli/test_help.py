@@ -80,9 +80,3 @@ def test_each_shell_has_its_own_script(command: Command, shell: str) -> None:
     done = command("completion", shell)
     assert (done.code, done.err) == (0, "")
     assert all(name in done.out for name in COMMANDS)
-
-
-def test_another_shell_is_2_with_the_supported_ones(command: Command) -> None:
-    done = command("completion", "tcsh")
-    assert done.code == 2
-    assert "(choose from" in done.err
