@@ -68,10 +68,11 @@ class Verdict:
 
     def veto_of(self, node: Node) -> str | None:
         """Return why the node must not be removed, if this is the last answer. None: it may be."""
+        reason = self.reason or "no reason was given"
         if self.decision is Decision.VETO or node.name in self.vetoed:
-            return self.vetoed.get(node.name) or self.reason or "no reason was given"
+            return self.vetoed.get(node.name) or reason
         if node.name in self.waiting:
-            why = self.waiting[node.name] or self.reason or "no reason was given"
+            why = self.waiting[node.name] or reason
             return truncate_middle(f"not ready in time: {why}", aws.MESSAGE_MAX)
         return None
 

@@ -52,10 +52,10 @@ class Schedule:
     def requested(self, now: float) -> None:
         """Plan the next round of requests. The last one is at the very end of `RetryFor`."""
         self.was_last_request = now >= self.retry_until
-        pause = timing.LAST_LOOK if self.was_last_request else next(self.retries)
-        self.next_request_at = now + pause
-        if not self.was_last_request:
-            self.next_request_at = min(self.next_request_at, self.retry_until)
+        if self.was_last_request:
+            self.next_request_at = now + timing.LAST_LOOK
+        else:
+            self.next_request_at = min(now + next(self.retries), self.retry_until)
 
     def awaits_cluster(self, removal: Removal, now: float) -> bool:
         """Return whether the cluster may still be changing after this removal's nodes have left.

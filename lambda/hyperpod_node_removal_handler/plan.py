@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Self
 
 from hyperpod_node_removal_contract import MissingNodes, Property, join_names
 from hyperpod_node_removal_handler import aws
@@ -57,7 +57,7 @@ class Plan:
     """All instance groups of the cluster."""
 
     @classmethod
-    def of(cls, removal: Removal, listing: Listing, description: ClusterDescription) -> "Plan":
+    def of(cls, removal: Removal, listing: Listing, description: ClusterDescription) -> Self:
         """Make the plan for a removal that has observed `listing`."""
         to_remove = {node.node for node in removal.by_phase[Phase.WAITING]}
         return cls(

@@ -493,18 +493,19 @@ class Reconciler:
     def result_so_far(self, interruption: str) -> Result:
         """Return what is known at this moment, from any thread and without a call."""
         now, removal = self._clock.now(), self.removal
+        warnings = self._warnings(removal)
+        if interruption:
+            removal = removal.stop("the removal ended early", self._request.wait_for)
         return Result(
             request=self._request,
             log=self._log_place,
             cluster_name=self._description.name if self._description else self._cluster.name,
-            removal=removal.stop("the removal ended early", self._request.wait_for)
-            if interruption
-            else removal,
+            removal=removal,
             elapsed=now - self._deadlines.started,
             ended=now,
             interruption=interruption,
             target_counts_before=self._target_counts_before,
-            warnings=self._warnings(removal),
+            warnings=warnings,
         )
 
     def _result(self, interruption: str = "") -> Result:
