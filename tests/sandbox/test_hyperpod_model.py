@@ -8,6 +8,7 @@ import boto3
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
+from moto import mock_aws
 
 from sandbox.hyperpod import Cluster, HyperPod
 
@@ -56,18 +57,22 @@ class World:
         return listed.get(node_id)
 
 
+def new_client(**settings: Any) -> Any:
+    return boto3.client(
+        "sagemaker",
+        region_name="us-east-1",
+        aws_access_key_id="testing",
+        aws_secret_access_key="testing",
+        config=Config(retries={"total_max_attempts": 1}),
+        **settings,
+    )
+
+
 @pytest.fixture
 def world() -> Iterator[World]:
     world = World()
     with world.hp.serve() as url:
-        world.client = boto3.client(
-            "sagemaker",
-            endpoint_url=url,
-            region_name="us-east-1",
-            aws_access_key_id="testing",
-            aws_secret_access_key="testing",
-            config=Config(retries={"total_max_attempts": 1}),
-        )
+        world.client = new_client(endpoint_url=url)
         yield world
         world.client.close()
 
@@ -579,3 +584,30 @@ def test_a_count_that_is_met_changes_nothing_and_a_higher_one_adds_nodes(world: 
     world.now = 60.0
     update(world, 8)
     assert len(cluster.present - before) == 2, "a template whose count was not lowered"
+
+
+def test_moto_agrees_on_what_is_created_listed_and_deleted(world: World) -> None:
+    """moto implements the same API reference independently."""
+    scripts = {"SourceS3Uri": "s3://sagemaker-lifecycle", "OnCreate": "on_create.sh"}
+    group = {**group_of(3), "LifeCycleConfig": scripts, "ThreadsPerCore": 1}
+
+    def lifecycle(client: Any) -> tuple[Any, set[str]]:
+        client.create_cluster(ClusterName="ml-cluster", InstanceGroups=[group])
+        cluster = client.describe_cluster(ClusterName="ml-cluster")
+        nodes = client.list_cluster_nodes(ClusterName="ml-cluster")["ClusterNodeSummaries"]
+        (shown,) = cluster["InstanceGroups"]
+        values = (
+            [cluster[name] for name in ("ClusterName", "ClusterStatus")],
+            [shown[name] for name in ("InstanceGroupName", "InstanceType", "TargetCount")],
+            [shown["CurrentCount"], len({node["InstanceId"] for node in nodes})],
+            [[n["InstanceGroupName"], n["InstanceStatus"]["Status"]] for n in nodes],
+        )
+        client.delete_cluster(ClusterName="ml-cluster")
+        error_of(lambda: client.describe_cluster(ClusterName="ml-cluster"))
+        return values, set(nodes[0])
+
+    with mock_aws():
+        expected, keys = lifecycle(new_client())
+    values, own_keys = lifecycle(world.client)
+    assert values == expected
+    assert keys <= own_keys
