@@ -126,6 +126,32 @@ def test_only_the_nodes_whose_removal_failed_for_good_are_released(world: World)
     assert sorted(world.released) == sorted([refused, failing, vetoed])
 
 
+@pytest.mark.parametrize("listing", ["fails", "lacks it once", "lacks it", "shows it leaving"])
+def test_a_node_is_released_unless_it_is_seen_leaving_or_gone(world: World, listing: str) -> None:
+    """Another copy of the request may have removed it while this one asked the hook."""
+    node = world.nodes[0]
+
+    def remove() -> None:
+        world.hp.call("BatchDeleteClusterNodes", {"ClusterName": "ml-cluster", "NodeIds": [node]})
+
+    def veto(_: object) -> dict[str, str]:
+        match listing:
+            case "fails":
+                world.fail_for(1000.0, "ListClusterNodes", status=500)
+            case "lacks it once":
+                world.cluster.hide(node)
+            case "lacks it":
+                world.cluster.leave_after(node, 0.0)
+                remove()
+            case "shows it leaving":
+                remove()
+        return NO
+
+    world.aws_lambda.hook = veto
+    assert "vetoed" in world.fails("Update", NodeIds=[node], BeforeRemoval=HOOK)
+    assert world.released == ([node] if listing in {"fails", "lacks it once"} else [])
+
+
 def test_a_node_that_may_still_leave_is_not_released(world: World) -> None:
     world.make_cluster(8, shutdown_seconds=10_000)
     world.set_hook(YES)
