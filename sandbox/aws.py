@@ -169,6 +169,15 @@ class Sandbox:
             self._lag = before
             self._request("lag", before)
 
+    @contextmanager
+    def old_properties_of_the_failed_attempt(self) -> Iterator[None]:
+        """Set `sandbox.engine.exchange.Exchange.sends_failed_attempt` for a while."""
+        self._request("failed-attempt", True)
+        try:
+            yield
+        finally:
+            self._request("failed-attempt", False)
+
     def _denial(self, access_key: str, action: str, resource: str) -> str:
         """Return why the engine's IAM denies access to SageMaker; empty if it does not."""
         if not access_key.startswith(_TEMPORARY):

@@ -26,7 +26,8 @@ OWN_PATHS: Final = "/sandbox/"
 - `requests` returns the requests that were sent to custom resources, as a JSON list.
 - `replies` returns the fields of each `exchange.ReceivedReply`, as a JSON list. Each byte of a body
   is the character with its number.
-- `lag`, of two numbers of seconds, sets how far DescribeStacks lags: see `lag.Lag`."""
+- `lag`, of two numbers of seconds, sets how far DescribeStacks lags: see `lag.Lag`.
+- `failed-attempt`, of a Boolean, sets `exchange.Exchange.sends_failed_attempt`."""
 EKS_FOLDER: Final = "eks"
 """Folder of the sandbox's directory with a file for each EKS cluster."""
 

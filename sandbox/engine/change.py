@@ -35,6 +35,8 @@ class Change:
     rollback: bool
     """Whether a failure is rolled back."""
     retain_except_on_create: bool
+    sends_failed_attempt: bool
+    """See `Exchange.sends_failed_attempt`."""
 
     @property
     def name(self) -> str:
@@ -98,12 +100,9 @@ class Change:
     def before_and_after(
         self, logical_id: str, kind: str, old: Record, properties: Record
     ) -> tuple[Record, Record]:
-        """Return the old and the new properties that an update is sent.
-
-        After one that failed with rollback disabled, the old ones are those of the last success.
-        What AWS sends is unknown.
-        """
-        before = old[LAST_SUCCESS if LAST_SUCCESS in old else "Properties"]
+        """Return the old and the new properties that an update is sent."""
+        is_last_success = LAST_SUCCESS in old and not self.sends_failed_attempt
+        before = old[LAST_SUCCESS if is_last_success else "Properties"]
         return (
             self.tagged(logical_id, kind, before, self.previous),
             self.tagged(logical_id, kind, properties),

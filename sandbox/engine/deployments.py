@@ -44,6 +44,7 @@ def install(exchange: Exchange) -> None:
             previous=previous_stack or {} if is_update else None,
             rollback=not disable_rollback,
             retain_except_on_create=retain_except_on_create,
+            sends_failed_attempt=exchange.sends_failed_attempt,
         )
         deployment = running[stack_id] = Deployment(change, exchange)
         try:

@@ -70,6 +70,10 @@ class Exchange:
         """In order of sending."""
         self.replies: list[ReceivedReply] = []
         """Everything that was sent to a ResponseURL, in order of arrival."""
+        self.sends_failed_attempt = False
+        """Whether the first Update after one that failed with rollback disabled has the
+        OldResourceProperties of the failed attempt, not of the last success. What AWS sends is
+        unknown."""
         self._endpoint = endpoint
         self._clock = clock
         self._lock = threading.Lock()

@@ -108,6 +108,8 @@ async def _own_response(
             return json.dumps(found).encode()
         case "lag":
             past.forward, past.back = json.loads(body)
+        case "failed-attempt":
+            exchange.sends_failed_attempt = json.loads(body)
     return b""
 
 
