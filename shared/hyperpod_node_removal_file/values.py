@@ -131,15 +131,19 @@ def _from_json(value: Any, where: str, *, is_part: bool = False) -> SourceValue:
 
 
 def _text(row: Row, value: SourceValue) -> str:
-    stripped = _text_of(value).strip()
-    if sentence := row.validate(stripped):
-        raise value.error(sentence)
-    return stripped
+    return _validated(row, value, _text_of(value).strip())
 
 
 def _choice(row: Row, value: SourceValue) -> str:
-    text = _text(row, value)
+    """Read one of the values of an enumeration, which the function accepts without blanks only."""
+    text = _validated(row, value, _text_of(value))
     return row.choices(text) if row.choices else text
+
+
+def _validated(row: Row, value: SourceValue, text: str) -> str:
+    if sentence := row.validate(text):
+        raise value.error(sentence)
+    return text
 
 
 def _names(row: Row, value: SourceValue) -> tuple[str, ...]:

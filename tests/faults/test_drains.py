@@ -1,6 +1,9 @@
 """A hook of version 2 that waits, vetoes, or is no longer needed, and which nodes are released."""
 
+import random
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -98,6 +101,48 @@ def test_a_canceled_request_does_not_resume_what_the_next_one_has_drained(tally:
             assert stack.status == "UPDATE_COMPLETE"
             assert set(scheduler.drained) == sim.hp.requested_nodes
             check(sim, is_repeatable=False)
+
+
+def test_each_drained_node_is_gone_or_released_whatever_is_deployed_and_canceled(
+    tally: Tally,
+) -> None:
+    """Random deployments with and without the hook, which is deleted with the last that has it."""
+    for (seed,) in sample(range(240)):
+        with tally.fault(f"seed {seed}"), Simulation(seed) as sim:
+            draw = random.Random(seed)
+            cluster = sim.cluster(8, shutdown_seconds=draw.choice([5, 45, 200]))
+            nodes = cluster.node_ids("workers")
+            sim.functions.seconds = draw.choice([300.0, 900.0])
+            sim.injector.latency = draw.choice([0.0, 0.3, 1.5])
+            stack = sim.deployed({})
+            stack.lag_backward, stack.lag_forward = draw.choice([0, 3]), draw.choice([0, 20])
+            scheduler = Scheduler(sim, stack=stack)
+            for number in range(3):
+                stack.update(_drawn(draw, nodes, number))
+                scheduler.busy_for(draw.choice([0, 60, 150, 400]))
+                redeploy = partial(stack.cancel_and_redeploy, _drawn(draw, nodes, number + 0.5))
+                actions: list[Callable[[], None]] = [stack.cancel, redeploy, lambda: None]
+                sim.timeline.after(draw.uniform(0.5, 200.0), draw.choice(actions))
+                sim.run()
+            staying = {node.instance_id for node in cluster.nodes if node.status == "Running"}
+            assert not staying & scheduler.drained.keys(), "a drained node was not released"
+            check(sim, is_repeatable=False)
+
+
+def _drawn(draw: random.Random, nodes: Sequence[str], token: float) -> Properties:
+    """Draw properties of a deployment. The token makes each of them remove its nodes."""
+    optional: dict[str, Any] = {
+        "BeforeRemoval": HOOK,
+        "MinRemaining": {"workers": "5"},
+        "MissingNodes": "FAIL",
+        "ServiceTimeout": "300",
+        "WaitFor": "ACCEPTED",
+    }
+    likely = {"BeforeRemoval": 0.8}
+    given = {key: one for key, one in optional.items() if draw.random() < likely.get(key, 0.2)}
+    return properties(
+        NodeIds=draw.sample(nodes, draw.randint(0, 3)), RetryToken=str(token), **given
+    )
 
 
 def test_a_copy_of_a_request_does_not_release_what_the_other_copy_removes(tally: Tally) -> None:

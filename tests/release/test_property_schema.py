@@ -232,6 +232,7 @@ def test_the_schema_accepts_the_removal_files_of_the_examples(path: Path) -> Non
         {"nodes": [ID]},
         {"retry_for": 3601},
         {"on_partial_failure": "fail"},
+        {"on_partial_failure": "FAIL "},
         {"min_remaining": {}},
         {"stack_name": "1"},
     ],
