@@ -92,7 +92,7 @@ def _slurm(stack: Stack) -> HookFunction:
         stack,
         "SecurityGroupIds",
         type="List<AWS::EC2::SecurityGroup::Id>",
-        description="Security groups of the function, which slurmrestd's must let in.",
+        description="Security groups of the function, which that of slurmrestd must allow in.",
     )
     drain = SlurmDrain(
         stack,
@@ -115,7 +115,7 @@ def _slurm(stack: Stack) -> HookFunction:
         stack,
         "GraceSeconds",
         type="Number",
-        description="With CANCEL: seconds for which jobs are waited for first.",
+        description="With CANCEL: seconds to wait for jobs before they are canceled.",
         default=300,
         min_value=0,
     )
@@ -129,8 +129,8 @@ def _eks(stack: Stack) -> HookFunction:
     given = Parameters(stack)
     subnets = given.texts(
         "SubnetIds",
-        "Private subnets from which the cluster's private endpoint, and the endpoints of EKS and"
-        " STS, can be reached. Empty: the cluster has a public endpoint.",
+        "Private subnets from which the cluster's private endpoint and the EKS API can be reached."
+        " Empty: the cluster has a public endpoint.",
     )
     groups = given.texts(
         "SecurityGroupIds", "Security groups of the function, if it is in subnets."
