@@ -115,7 +115,7 @@ def _slurm(stack: Stack) -> HookFunction:
         stack,
         "GraceSeconds",
         type="Number",
-        description="With CANCEL: seconds to wait for jobs before they are canceled.",
+        description="With CANCEL: seconds for which jobs are waited for first.",
         default=300,
         min_value=0,
     )
