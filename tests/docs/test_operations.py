@@ -138,5 +138,5 @@ def test_every_failure_code_is_on_the_page() -> None:
         step, what_happened = shown.pop(code)
         assert step.startswith(code.next_step)
         assert what_happened.startswith(code.what_happened)
-    assert set(shown) == {"NodeIdInUse", "InvalidNodeStatus", "NodeIdNotFound", "InternalError"}
+    assert set(shown) == {"NodeIdInUse", "InvalidNodeStatus", "InternalError"}
     assert all(step.startswith(next_step(code)) for code, (step, _) in shown.items())
