@@ -93,7 +93,7 @@ def _slurm(stack: Stack) -> HookFunction:
         stack,
         "SecurityGroupIds",
         type="List<AWS::EC2::SecurityGroup::Id>",
-        description="Security groups of the function, which slurmrestd's must let in.",
+        description="Security groups of the function, which that of slurmrestd must allow in.",
     )
     drain = SlurmDrain(
         stack,
@@ -131,8 +131,8 @@ def _eks(stack: Stack) -> HookFunction:
     given = Parameters(stack)
     subnets = given.texts(
         "SubnetIds",
-        "Private subnets from which the cluster's private endpoint, and the endpoints of EKS and"
-        " STS, can be reached. Empty: the cluster has a public endpoint.",
+        "Private subnets from which the cluster's private endpoint and the EKS API can be reached."
+        " Empty: the cluster has a public endpoint.",
     )
     groups = given.texts(
         "SecurityGroupIds", "Security groups of the function, if it is in subnets."

@@ -8,17 +8,30 @@ from typing import Any, Final, cast
 import pytest
 from aws_cdk import App, Stack
 from aws_cdk.aws_events import EventBus
-from aws_cdk.aws_lambda import Function
+from aws_cdk.aws_lambda import Function, IFunction
+from aws_cdk.aws_s3 import Bucket
+from aws_cdk.aws_secretsmanager import Secret
 
-from hyperpod_node_removal import NodeRemoval, NodeRemovalDashboard, NodeRemovalProvider
+from hyperpod_node_removal import (
+    BackupMarker,
+    EksDrain,
+    NodeRemoval,
+    NodeRemovalDashboard,
+    NodeRemovalProvider,
+    PartialFailure,
+    SlurmDrain,
+)
+from hyperpod_node_removal._hook_function import HookFunction
 from hyperpod_node_removal.app import NodeRemovalStack
 from hyperpod_node_removal_file import Settings
 from sandbox.project import BOOTSTRAP
+from tests.construct.stacks import network
 from tests.docs.code_blocks import DOCS
 from tests.docs.policy import Policy, as_list
 
 EXECUTION: Final = Policy.of_file("execution-policy.json")
 BOUNDARY: Final = Policy.of_file("function-boundary.json")
+ROLE: Final = Policy.of_file("function-role.json")
 PIPELINE: Final = Policy.of_file("pipeline-role.json")
 
 PLACE: Final = "us-west-2:111122223333"
@@ -182,12 +195,13 @@ def test_other_stacks_cannot_be_accessed() -> None:
 
 
 def granted(template: dict[str, Any]) -> set[str]:
-    """Return the actions that the template allows the function."""
+    """Return the actions that the template allows the function, and its hook if it has one."""
     policies = [*of_type(template, "AWS::IAM::Policy").values()]
-    (role,) = of_type(template, "AWS::IAM::Role").values()
+    roles = of_type(template, "AWS::IAM::Role").values()
+    inline = [policy for role in roles for policy in role.get("Policies", [])]
     return {
         action
-        for policy in [*policies, *role["Policies"]]
+        for policy in [*policies, *inline]
         for statement in policy["PolicyDocument"]["Statement"]
         for action in as_list(statement["Action"])
     }
@@ -220,6 +234,24 @@ def test_the_boundary_allows_the_resources_of_the_function(action: str, resource
     assert not BOUNDARY.allows(action, arn.replace("111122223333", "444455556666"))
 
 
+def hook(option: str, stack: Stack) -> IFunction | HookFunction | None:
+    """Return the hook that an option on the start page is, if it is one."""
+    match option:
+        case "before_removal":
+            arn = f"arn:aws:lambda:{PLACE}:function:drain"
+            return Function.from_function_arn(stack, "Hook", arn)
+        case "BackupMarker":
+            bucket = Bucket.from_bucket_name(stack, "Backups", "team-backups")
+            return BackupMarker(stack, "Hook", bucket=bucket)
+        case "EksDrain":
+            return EksDrain(stack, "Hook", cluster="ml")
+        case "SlurmDrain":
+            token = Secret.from_secret_name_v2(stack, "Token", "slurm-token")
+            url = "http://10.1.0.10:6820"
+            return SlurmDrain(stack, "Hook", rest_api=url, token=token, vpc=network(stack))
+    return None
+
+
 def with_option(option: str, folder: Path) -> dict[str, Any]:
     """Return the template of a stack with one of the options on the start page."""
     app = App(outdir=str(folder))
@@ -237,11 +269,9 @@ def with_option(option: str, folder: Path) -> dict[str, Any]:
         cluster_arn=f"arn:aws:sagemaker:{PLACE}:cluster/a1b2c3d4e5f6",
         eks_cluster_arn=f"arn:aws:eks:{PLACE}:cluster/ml",
         node_ids=["i-01234567"],
-        before_removal=Function.from_function_arn(
-            stack, "Hook", f"arn:aws:lambda:{PLACE}:function:drain"
-        )
-        if option == "before_removal"
-        else None,
+        before_removal=hook(option, stack),
+        on_partial_failure=PartialFailure.REPORT,
+        verdict_event=option == "verdict_event",
     )
     match option:
         case "on_finished":
@@ -266,12 +296,14 @@ OPTIONS: Final = re.findall(
 def test_an_option_needs_the_types_and_actions_on_the_page(
     options: str, types: str, actions: str, tmp_path: Path
 ) -> None:
-    assert len(OPTIONS) == 6
+    assert len(OPTIONS) == 10
     for option in re.findall(r"`(\w+)`", options):
         template = with_option(option, tmp_path / option)
         made = {one["Type"] for one in template["Resources"].values()} - set(ACTIONS)
         assert made == set(re.findall(r"`(\w+::\w+::\w+)`", types))
         shown = set(re.findall(r"`(\w+:\w+)`", actions))
+        if "EC2 actions" in actions:
+            shown |= {action for action in ROLE.actions if action.startswith("ec2:")}
         assert granted(template) == BOUNDARY.actions | shown
         policies = of_type(template, "AWS::IAM::Policy")
         if "lambda:InvokeFunction" in shown:

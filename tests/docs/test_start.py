@@ -32,9 +32,7 @@ def write_settings(folder: Path, text: str) -> None:
     (folder / "cdk.json").write_text(json.dumps(settings), encoding="utf-8")
 
 
-def test_the_commands_of_the_page_remove_the_nodes(
-    checkout: Path, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+def test_the_commands_of_the_page_remove_the_nodes(checkout: Path) -> None:
     (restricted,) = [block.text for block in code_blocks(START, "json") if '"app"' in block.text]
     outcomes = []
     with Sandbox(HyperPod(account=ACCOUNT, region=REGION)) as sandbox:
@@ -53,7 +51,7 @@ def test_the_commands_of_the_page_remove_the_nodes(
                     completed = run_aws(sandbox, *words[1:])
                     assert completed.code == 0, completed.log
                 case ["cdk", "bootstrap"]:
-                    done = sandbox.cdk(*words[1:], cwd=tmp_path_factory.mktemp("empty"))
+                    done = sandbox.cdk(*words[1:], cwd=checkout)
                     assert done.returncode == 0, done.stdout
                     if "hpnr" in words:
                         write_settings(checkout, restricted)
