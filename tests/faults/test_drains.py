@@ -114,7 +114,7 @@ def test_each_drained_node_is_gone_or_released_whatever_is_deployed_and_canceled
             nodes = cluster.node_ids("workers")
             sim.functions.seconds = draw.choice([300.0, 900.0])
             sim.injector.latency = draw.choice([0.0, 0.3, 1.5])
-            stack = sim.deployed({})
+            stack = sim.deployed_stack({})
             stack.lag_backward, stack.lag_forward = draw.choice([0, 3]), draw.choice([0, 20])
             scheduler = Scheduler(sim, stack=stack)
             for number in range(3):
