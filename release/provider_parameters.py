@@ -74,7 +74,7 @@ class ProviderParameters:
         )
         self.before_removal_arn = text(
             "BeforeRemovalArn",
-            "ARN of the function that removals name in BeforeRemoval, if any. It is invoked"
+            "ARN of the function that removals specify as BeforeRemoval. It is invoked"
             " before the first node is removed.",
             rf"|{contract.FUNCTION_ARN_FORM}",
             default="",
@@ -107,7 +107,7 @@ class ProviderParameters:
         )
         boundary_arn = text(
             "PermissionsBoundaryArn",
-            "ARN of the managed policy that bounds the role which the template makes. Empty: none.",
+            "ARN of the permissions boundary of the role that the template creates. Empty: none.",
             r"|arn:aws[a-z-]*:iam::([0-9]{12}|aws):policy/[/+=,.@A-Za-z0-9_-]{1,512}",
             default="",
         )

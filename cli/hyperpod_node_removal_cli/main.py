@@ -65,8 +65,10 @@ def _run(arguments: Sequence[str] | None) -> int:
         extra = _EXTRAS.get(str(error.name).partition(".")[0])
         if extra is None:
             raise
-        wanted = f"hyperpod-node-removal[{extra}]"
-        return _cannot(f"{error.name} is not installed; pip install '{wanted}'")
+        # No command to copy: anybody could register the name of this package in an index.
+        return _cannot(
+            f"{error.name} is not installed; install this package with its extra {extra}"
+        )
     except BrokenPipeError:  # The reader has closed the pipe.
         _discard_output()
         return int(Conclusion.UNKNOWN)

@@ -86,7 +86,7 @@ class SlurmDrain(HookFunction):
             construct_id: unique within `scope`.
             rest_api: where slurmrestd listens: `http://10.1.0.10:6820`, or `https://`. It must
                 serve v0.0.39 of its API or later (Slurm 23.02).
-            token: the secret whose text is a JWT of `user`. It is read at each call.
+            token: the secret whose text is a JWT of `user`. It is read at each invocation.
             vpc: the VPC from which slurmrestd, and Secrets Manager, can be reached.
             vpc_subnets: the subnets to use. Default: the private ones.
             security_groups: of the function. Default: a new one, which allows all outbound traffic.

@@ -111,7 +111,7 @@ def _reconcile(invocation: Invocation, work: Continuation) -> Report | None:
             return invocation.failure(f"{error} Nothing was removed.")
         if reconciler.stack.operation is None:
             _await_dropped_hook(invocation)
-        return _rolled_back(invocation, f"{error} No node was removed")
+        return _rolled_back(invocation, error)
     except RepliedError:
         _log.info("CloudFormation already has a response; stopping.")
         return None
@@ -162,8 +162,11 @@ def _signal(invocation: Invocation, work: Continuation) -> None:
     )
 
 
-def _rolled_back(invocation: Invocation, what: str) -> Report:
-    sentence = f"{what}, and a rollback does not restore removed nodes."
+def _rolled_back(invocation: Invocation, error: StackNotUpdatingError) -> Report:
+    sentence = (
+        f"{error} This invocation removed no node, and a rollback does not restore those that"
+        " earlier ones removed."
+    )
     return invocation.untouched(Outcome.ROLLED_BACK, sentence)
 
 
@@ -193,9 +196,8 @@ def _refused(invocation: Invocation, error: RequestError) -> Report:
     A rollback may send properties that an older version of the function accepted. They must not
     make it fail, so the stack is looked at before an Update is refused.
     """
-    removed, untouched = "No node was removed", ["Nothing was removed."]
-    if handover.KEY in invocation.event:  # What earlier invocations removed is not known.
-        removed, untouched = "The log shows which nodes were removed", []
+    # What earlier invocations removed is not known.
+    untouched = [] if handover.KEY in invocation.event else ["Nothing was removed."]
     failure = invocation.failure(" ".join([str(error), *untouched]))
     invocation.unfinished = lambda _: failure
     invocation.respond_by(invocation.closes_at)
@@ -210,7 +212,7 @@ def _refused(invocation: Invocation, error: RequestError) -> Report:
         except StackNotUpdatingError as not_updating:
             if not_updating.is_rolling_back:
                 _await_dropped_hook(invocation)
-                return _rolled_back(invocation, f"{not_updating} {removed}")
+                return _rolled_back(invocation, not_updating)
     if instances := _instances_on(error.host_names, invocation.cluster):
         shown = f"The cluster's listing shows {join_names(instances)}."
         return invocation.failure(" ".join([str(error), shown, *untouched]))

@@ -39,7 +39,7 @@ class FailureCode(StrEnum):
     STILL_PRESENT = (
         "StillPresent",
         "The service accepted the removal, but the node was still there when time ran out.",
-        "Accepted removals continue on their own; redeploy the same set to check.",
+        "Redeploy the same set to check; accepted removals continue on their own.",
     )
     CLUSTER_BUSY = (
         "ClusterBusy",
@@ -69,7 +69,7 @@ class FailureCode(StrEnum):
     MOVED = (
         "MovedToAnotherCluster",
         "The node was moved to another cluster, where it is still running.",
-        "Look for moved nodes in the other cluster.",
+        "Take moved nodes out of the set, and remove them from the other cluster if need be.",
     )
     NOT_REQUESTED = (
         "NotRequestedAgain",

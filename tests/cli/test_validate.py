@@ -140,10 +140,18 @@ def test_neither_the_cdk_nor_boto3_is_imported(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("library", "arguments", "words"),
     [
-        ("rich", ["validate", "a.json"], "rich is not installed; pip install"),
-        ("boto3", ["plan", "a.json"], "boto3 is not installed; pip install"),
+        (
+            "rich",
+            ["validate", "a.json"],
+            "rich is not installed; install this package with its extra cli",
+        ),
+        (
+            "boto3",
+            ["plan", "a.json"],
+            "boto3 is not installed; install this package with its extra cli",
+        ),
         ("yaml", ["validate", "a.yaml"], "YAML needs PyYAML; install"),
-        ("shtab", ["completion", "bash"], "pip install 'hyperpod-node-removal[completion]'"),
+        ("shtab", ["completion", "bash"], "install this package with its extra completion"),
     ],
 )
 def test_a_missing_library_is_a_sentence(
