@@ -112,7 +112,7 @@ def test_the_event_of_the_hook_is_what_the_function_sends() -> None:
     envelope = Envelope(
         request_type="Create",
         stack_id=EVENT["StackId"],
-        request_id="",
+        request_id=EVENT["RequestId"],
         logical_resource_id=EVENT["LogicalResourceId"],
         response_url="https://",
         physical_resource_id="",
