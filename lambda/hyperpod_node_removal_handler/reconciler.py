@@ -122,9 +122,17 @@ class Reconciler:
         """
         try:
             result = self._run_forward()
-        except (StackNotUpdatingError, RepliedError):
+        except RepliedError:
             self._release(self.removal)
             raise
+        except StackNotUpdatingError as error:
+            self._release(self.removal)  # First: the rollback may delete the hook.
+            if not self.removal.was_requested:
+                raise
+            with suppress(aws.AwsError):  # What was requested may be leaving, or gone.
+                for _ in range(LOOKS):
+                    self.removal = self.removal.observe(self._cluster.nodes())
+            return self._result(f"{error} No more nodes were requested.")
         if result:
             self._release(result.removal)
         return result
@@ -136,18 +144,10 @@ class Reconciler:
         return result
 
     def _run_forward(self) -> Result | None:
-        try:
-            result = self._run()
-            if result and self.stack.operation is None:
-                # No failure is reported before it is certain that it does not fail a rollback.
-                self._look_forward()
-        except StackNotUpdatingError as error:
-            if not self.removal.was_requested:
-                raise
-            with suppress(aws.AwsError):  # What was requested may be leaving, or gone.
-                for _ in range(LOOKS):
-                    self.removal = self.removal.observe(self._cluster.nodes())
-            return self._result(f"{error} No more nodes were requested.")
+        result = self._run()
+        if result and self.stack.operation is None:
+            # No failure is reported before it is certain that it does not fail a rollback.
+            self._look_forward()
         return result
 
     def _run(self) -> Result | None:

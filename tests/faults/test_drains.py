@@ -1,5 +1,6 @@
 """A hook of version 2 that waits, vetoes, or is no longer needed, and which nodes are released."""
 
+import json
 import random
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -189,6 +190,23 @@ def test_a_listing_that_takes_a_minute_does_not_delay_a_release(tally: Tally) ->
         sim.timeline.after(100.0, stack.cancel)
         sim.run()
         assert scheduler.drained == {}
+        assert max(time for _, time, _ in sim.releases) < stack.request.closed_at
+        check(sim, is_repeatable=False)
+
+
+def test_a_slow_look_at_what_was_requested_does_not_delay_a_release(tally: Tally) -> None:
+    with tally.fault("4 s for each of 15 pages, one node is leaving"), Simulation() as sim:
+        vetoed, leaving = sim.cluster(1500, shutdown_seconds=600).node_ids("workers")[:2]
+        veto = {"NodeId": vetoed, "Reason": "job 17 is running"}
+        answer = {"Version": "2", "Decision": "PROCEED", "VetoedNodes": [veto]}
+        sim.hook = lambda _: json.dumps(answer).encode()
+        stack = sim.deployed_stack({})
+        sim.injector.latency = lambda call: 4.0 if call.operation == "ListClusterNodes" else 0.0
+        stack.update(properties(NodeIds=[vetoed, leaving], BeforeRemoval=HOOK))
+        sim.timeline.after(250.0, stack.cancel)
+        sim.run()
+        assert sim.hp.requested_nodes == {leaving}
+        assert released(sim) == {vetoed}
         assert max(time for _, time, _ in sim.releases) < stack.request.closed_at
         check(sim, is_repeatable=False)
 
