@@ -35,7 +35,7 @@ slurm: $(READY)
 	$(BIN)/python -m sandbox.slurm
 
 dist: $(READY)
-	$(BIN)/python -m release.artifacts $@
+	$(BIN)/python -m release.artifacts
 
 # With `loadfile`, the tests of a file run in one process and share its fixtures. There are more
 # processes than cores because tests that deploy wait for stacks.

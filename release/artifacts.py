@@ -1,6 +1,6 @@
 """Make the folder `dist/`, with all files of a release.
 
-    python -m release.artifacts [FOLDER]
+    python -m release.artifacts
 
 The same sources make the same bytes at any time and in any folder, so a checksum shows whether a
 file was made from them.
@@ -101,4 +101,4 @@ def write_archive(folder: Path, path: Path) -> None:
 
 
 if __name__ == "__main__":
-    write_distribution(Path(sys.argv[1] if len(sys.argv) > 1 else "dist"))
+    write_distribution(Path("dist"))

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.slow
 PAGE: Final = EXAMPLE / "README.md"
 SHOWN: Final = ("i-0123456789abcdef0", "i-0123456789abcdef1")
 STAND_INS: Final = {
-    "make": f'[ "$*" = dist ] && exec {sys.executable} -m release.artifacts dist',
+    "make": f'[ "$*" = dist ] && exec {sys.executable} -m release.artifacts',
     "npm": f'[ "$1" = ci ] && ln -s {ROOT}/node_modules node_modules',
 }
 """`make dist` and `npm ci` without downloads."""
