@@ -102,11 +102,12 @@ def detail(result: Result, envelope: Envelope) -> str:
     named = [*failures.values(), *lists.values()]
     shown = _fitting_names(named, room)
     whole["OmittedCount"] = sum(map(len, named)) - sum(map(len, shown))
+    of_failures, of_lists = shown[: len(failures)], shown[len(failures) :]
     whole["Failures"] = [
         _failure(code, nodes, names)
-        for (code, nodes), names in zip(failures.items(), shown, strict=False)
+        for (code, nodes), names in zip(failures.items(), of_failures, strict=True)
     ]
-    whole |= dict(zip(lists, shown[len(failures) :], strict=True))
+    whole |= dict(zip(lists, of_lists, strict=True))
     return _encoded(whole)
 
 

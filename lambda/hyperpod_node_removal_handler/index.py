@@ -24,6 +24,7 @@ from hyperpod_node_removal_handler.request import (
     RequestError,
     derived_physical_resource_id,
     hook_of,
+    service_timeout_of,
 )
 from hyperpod_node_removal_handler.stack import StackNotUpdatingError, StackWatch
 
@@ -203,7 +204,7 @@ def _refused(invocation: Invocation, error: RequestError) -> Report:
     invocation.respond_by(invocation.closes_at)
     envelope = invocation.envelope
     if envelope.request_type == "Update":
-        timeout = invocation.closes_at - invocation.sent_at
+        timeout = service_timeout_of(invocation.properties)
         deadlines = invocation.deadlines(invocation.sent_at, timeout)
         try:
             StackWatch(envelope, invocation.clock, deadlines).require_forward()

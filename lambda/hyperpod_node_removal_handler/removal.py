@@ -125,7 +125,10 @@ class Removal:
     @cached_property
     def by_phase(self) -> Mapping[Phase, tuple[RequestedNode, ...]]:
         """The nodes by their phase, in the order of the set."""
-        return {phase: tuple(node for node in self.nodes if node.phase is phase) for phase in Phase}
+        nodes: dict[Phase, list[RequestedNode]] = {phase: [] for phase in Phase}
+        for node in self.nodes:
+            nodes[node.phase].append(node)
+        return {phase: tuple(of_phase) for phase, of_phase in nodes.items()}
 
     def requests(self) -> tuple[DeleteRequest, ...]:
         """Return the fewest requests for all waiting nodes, those tried least often first.
