@@ -74,7 +74,7 @@ the test: its nodes, if there were any, are not those of this deployment."""
 def test_a_hook_is_notified_before_the_rollback_can_delete_it(before: str, tally: Tally) -> None:
     """A deployment that brings the hook is canceled while the hook waits. It deletes the hook as
     soon as the resource has answered, and then nobody releases the nodes."""
-    for (second,) in sample((8, 29, 47, 100, 301, *range(6, 70))):
+    for (second,) in sample((*range(6, 70), 100, 301)):
         with tally.fault(f"canceled after {second} s"), Simulation() as sim:
             stack = scenarios.a_drain(sim, busy_for=1e6, before=BEFORE_THE_HOOK[before])
             sim.timeline.after(second, stack.cancel)
